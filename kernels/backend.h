@@ -1,0 +1,79 @@
+/* A backend: a handful of device functions and one row of kernels for each op kind.
+ *
+ * "ref"    plain C loops in float: the specification, single thread
+ * "ref64"  the same loops compiled in double: what gradients are checked with
+ * "cpu"    BLAS and threads; a copy of the ref table with the hot rows replaced
+ *
+ * Kernels enqueue work; errors surface in sync. On the CPU backends "enqueue" is "do it now". */
+#ifndef FV_BACKEND_H
+#define FV_BACKEND_H
+
+#include "kernels/op.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fv_backend fv_backend;
+
+typedef struct fv_kernel {
+    /* Optional, once a plan: choose an algorithm, pack weights, say how much scratch is needed. */
+    fv_status (*prepare)(fv_backend *be, fv_op *op);
+    void (*forward)(fv_backend *be, const fv_op *op);
+    void (*backward)(fv_backend *be, const fv_op *op); /* NULL: cannot be differentiated */
+    void (*release)(fv_backend *be, fv_op *op);        /* optional: frees what prepare took */
+} fv_kernel;
+
+/* Per-step numbers of Adam (Kingma & Ba 2015), columns of an input tensor {1,1,1,8}.
+ * p -= rate * (m / correction1) / (sqrt(v / correction2) + eps), then p is clamped to
+ * [low, high]. Nothing is changed in a step whose gradient has a non-finite element. */
+enum {
+    FV_ADAM_RATE,
+    FV_ADAM_BETA1,
+    FV_ADAM_BETA2,
+    FV_ADAM_EPS,
+    FV_ADAM_CORRECTION1, /* 1 - beta1^t */
+    FV_ADAM_CORRECTION2, /* 1 - beta2^t */
+    FV_ADAM_LOW,
+    FV_ADAM_HIGH,
+    FV_ADAM_COLUMNS
+};
+/* What Adam says of its step, columns of {1,1,1,2}. */
+enum {
+    FV_ADAM_STAT_NORM2 /* sum of g^2 */,
+    FV_ADAM_STAT_BAD /* non-finite count */,
+    FV_ADAM_STATS
+};
+
+struct fv_backend {
+    const char *name;
+    size_t real_bytes; /* sizeof one FV_REAL on this backend: 4 or 8 */
+    int threads;
+    fv_kernel kernels[FV_OP_COUNT];
+
+    /* Zeroed memory, aligned to 64 bytes at least. Rare: a handful a plan. */
+    fv_status (*alloc)(fv_backend *be, size_t bytes, void **out);
+    void (*free)(fv_backend *be, void *memory);
+    /* Copies a whole tensor. `host` holds FV_F32 or FV_F64 (for FV_REAL tensors) or FV_I32. */
+    fv_status (*upload)(fv_backend *be, fv_tensor *dst, fv_dtype host_type, const void *host);
+    fv_status (*download)(fv_backend *be, const fv_tensor *src, fv_dtype host_type, void *host);
+    /* p, g, m, v: flat tensors of one size. */
+    void (*adam)(fv_backend *be, fv_tensor *p, const fv_tensor *g, fv_tensor *m, fv_tensor *v,
+                 const fv_tensor *numbers, fv_tensor *stats);
+    fv_status (*sync)(fv_backend *be);
+    void (*close)(fv_backend *be);
+    void *impl;
+};
+
+/* name: "ref", "ref64", "cpu", or "auto" (the fastest there is). threads 0: all of the
+ * machine's processors (as the scheduler allows this process). Caller closes. */
+fv_status fv_backend_open(fv_backend **out, const char *name, int threads);
+void fv_backend_close(fv_backend *be);
+
+/* Comma-separated names that fv_backend_open takes, for help and messages. */
+const char *fv_backend_names(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

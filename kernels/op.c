@@ -1,0 +1,339 @@
+/* The op table: shape rules and what backward keeps. See op.h for the formulas.
+ *
+ * One row an op kind, in the order of fv_op_kind. A shape rule checks every operand, so that
+ * kernels need no checks of their own. */
+#include "kernels/op.h"
+
+#include <limits.h>
+
+static bool positive(fv_shape s)
+{
+    return s.n > 0 && s.h > 0 && s.w > 0 && s.c > 0;
+}
+
+static fv_status expect(const fv_op *op, const char *operand, const fv_tensor *t, fv_shape want)
+{
+    if (!t) return fv_fail(FV_ERR_SHAPE, "%s: operand %s is missing", op->name, operand);
+    if (fv_same_shape(t->shape, want)) return FV_OK;
+    return fv_fail(FV_ERR_SHAPE, "%s: %s is {%d,%d,%d,%d}, expected {%d,%d,%d,%d}", op->name,
+                   operand, t->shape.n, t->shape.h, t->shape.w, t->shape.c, want.n, want.h, want.w,
+                   want.c);
+}
+
+static fv_status optional(const fv_op *op, const char *operand, const fv_tensor *t, fv_shape want)
+{
+    return t ? expect(op, operand, t, want) : FV_OK;
+}
+
+static fv_shape vector(int c)
+{
+    return (fv_shape){1, 1, 1, c};
+}
+
+/* --- convolutions and linear maps --- */
+
+static fv_status conv_output(const fv_op *op, int channels, fv_shape *y)
+{
+    const fv_conv_attr *a = &op->attr.conv;
+    fv_shape x = op->x->shape;
+    int h = x.h + a->pad_top + a->pad_bottom - a->k, w = x.w + a->pad_left + a->pad_right - a->k;
+    if (a->k < 1 || a->stride < 1 || h < 0 || w < 0)
+        return fv_fail(FV_ERR_SHAPE, "%s: kernel %d stride %d does not fit a %dx%d map", op->name,
+                       a->k, a->stride, x.h, x.w);
+    *y = (fv_shape){x.n, h / a->stride + 1, w / a->stride + 1, channels};
+    return FV_OK;
+}
+
+static fv_status conv2d_shape(const fv_op *op, fv_shape *y)
+{
+    int k = op->attr.conv.k, in = op->x->shape.c, out = op->w ? op->w->shape.n : 0;
+    FV_TRY(expect(op, "w", op->w, (fv_shape){out, k, k, in}));
+    FV_TRY(optional(op, "b", op->b, vector(out)));
+    return conv_output(op, out, y);
+}
+
+static fv_status dwconv2d_shape(const fv_op *op, fv_shape *y)
+{
+    int k = op->attr.conv.k, c = op->x->shape.c;
+    FV_TRY(expect(op, "w", op->w, (fv_shape){1, k, k, c}));
+    FV_TRY(optional(op, "b", op->b, vector(c)));
+    return conv_output(op, c, y);
+}
+
+static fv_status linear_shape(const fv_op *op, fv_shape *y)
+{
+    int out = op->w ? op->w->shape.w : 0;
+    FV_TRY(expect(op, "w", op->w, (fv_shape){1, 1, out, op->x->shape.c}));
+    FV_TRY(optional(op, "b", op->b, vector(out)));
+    *y = op->x->shape;
+    y->c = out;
+    return FV_OK;
+}
+
+/* Backward of a fused activation reads its input (aux) or, where that is enough, its output. */
+static unsigned act_keeps(const fv_op *op)
+{
+    switch (op->act) {
+    case FV_ACT_NONE:
+        return 0;
+    case FV_ACT_RELU:
+    case FV_ACT_RELU6:
+    case FV_ACT_TANH:
+    case FV_ACT_SIGMOID:
+        return FV_KEEP_Y;
+    default:
+        return FV_KEEP_AUX;
+    }
+}
+
+static fv_shape aux_as_y(const fv_op *op, fv_shape y)
+{
+    (void)op;
+    return y;
+}
+
+/* --- elementwise --- */
+
+static fv_status same_shape(const fv_op *op, fv_shape *y)
+{
+    *y = op->x->shape;
+    return FV_OK;
+}
+
+static unsigned act_op_keeps(const fv_op *op)
+{
+    unsigned k = act_keeps(op);
+    return k & FV_KEEP_AUX ? FV_KEEP_X : k; /* here the input is x itself */
+}
+
+static fv_status mul_channel_shape(const fv_op *op, fv_shape *y)
+{
+    *y = op->x->shape;
+    return expect(op, "gate", op->x2, (fv_shape){y->n, 1, 1, y->c});
+}
+
+static fv_status add_shape(const fv_op *op, fv_shape *y)
+{
+    *y = op->x->shape;
+    return expect(op, "x2", op->x2, *y);
+}
+
+static fv_status affine_shape(const fv_op *op, fv_shape *y)
+{
+    *y = op->x->shape;
+    FV_TRY(expect(op, "w", op->w, vector(y->c)));
+    return expect(op, "b", op->b, vector(y->c));
+}
+
+static unsigned keeps_nothing(const fv_op *op)
+{
+    (void)op;
+    return 0;
+}
+
+static unsigned keeps_x(const fv_op *op)
+{
+    (void)op;
+    return FV_KEEP_X;
+}
+
+static unsigned keeps_x_x2(const fv_op *op)
+{
+    (void)op;
+    return FV_KEEP_X | FV_KEEP_X2;
+}
+
+/* --- reductions and norms --- */
+
+static fv_status reduce_hw_shape(const fv_op *op, fv_shape *y)
+{
+    *y = (fv_shape){op->x->shape.n, 1, 1, op->x->shape.c};
+    return FV_OK;
+}
+
+static unsigned keeps_aux(const fv_op *op)
+{
+    (void)op;
+    return FV_KEEP_AUX;
+}
+
+static fv_status mix_rows_shape(const fv_op *op, fv_shape *y)
+{
+    fv_shape x = op->x->shape;
+    int rows = op->w ? op->w->shape.w : 0;
+    FV_TRY(expect(op, "w", op->w, (fv_shape){1, 1, rows, x.h * x.w}));
+    *y = (fv_shape){x.n, 1, rows, x.c};
+    return FV_OK;
+}
+
+static unsigned keeps_y_aux(const fv_op *op)
+{
+    (void)op;
+    return FV_KEEP_Y | FV_KEEP_AUX;
+}
+
+static unsigned keeps_x_aux(const fv_op *op)
+{
+    (void)op;
+    return FV_KEEP_X | FV_KEEP_AUX;
+}
+
+static fv_shape one_a_row(const fv_op *op, fv_shape y) /* l2norm: max(|x|, eps) */
+{
+    (void)op;
+    return (fv_shape){y.n, y.h, y.w, 1};
+}
+
+static fv_shape two_a_row(const fv_op *op, fv_shape y) /* layernorm: mean, 1/sqrt(var + eps) */
+{
+    (void)op;
+    return (fv_shape){y.n, y.h, y.w, 2};
+}
+
+/* --- transformer --- */
+
+static fv_status attention_shape(const fv_op *op, fv_shape *y)
+{
+    fv_shape x = op->x->shape;
+    int heads = op->attr.heads;
+    if (heads < 1 || x.h != 1 || x.c % 3 || x.c / 3 % heads)
+        return fv_fail(FV_ERR_SHAPE,
+                       "%s: packed q|k|v {%d,%d,%d,%d} cannot be split into 3 x %d heads", op->name,
+                       x.n, x.h, x.w, x.c, heads);
+    FV_TRY(optional(op, "key bias", op->b, (fv_shape){x.n, 1, 1, x.w}));
+    *y = (fv_shape){x.n, 1, x.w, x.c / 3};
+    return FV_OK;
+}
+
+static fv_shape attention_aux(const fv_op *op, fv_shape y) /* probabilities */
+{
+    return (fv_shape){y.n, op->attr.heads, y.w, y.w};
+}
+
+static fv_status embed_shape(const fv_op *op, fv_shape *y)
+{
+    fv_shape x = op->x->shape;
+    int d = op->w ? op->w->shape.c : 0;
+    if (op->x->type != FV_I32 || x.h != 1 || x.w != 1)
+        return fv_fail(FV_ERR_SHAPE, "%s: ids must be int32 {n,1,1,t}", op->name);
+    if (!op->w || op->w->shape.n != 1 || op->w->shape.h != 1)
+        return fv_fail(FV_ERR_SHAPE, "%s: table must be {1,1,vocabulary,d}", op->name);
+    FV_TRY(expect(op, "position rows", op->b, (fv_shape){1, 1, x.c, d}));
+    *y = (fv_shape){x.n, 1, x.c, d};
+    return FV_OK;
+}
+
+/* --- picture --- */
+
+static fv_status separable_shape(const fv_op *op, fv_shape *y)
+{
+    fv_shape x = op->x->shape;
+    int rows = op->w ? op->w->shape.w : 0, cols = op->b ? op->b->shape.w : 0;
+    FV_TRY(expect(op, "row map", op->w, (fv_shape){1, 1, rows, x.h}));
+    FV_TRY(expect(op, "column map", op->b, (fv_shape){1, 1, cols, x.w}));
+    *y = (fv_shape){x.n, rows, cols, x.c};
+    return FV_OK;
+}
+
+static fv_status warp_shape(const fv_op *op, fv_shape *y)
+{
+    fv_shape x = op->x->shape;
+    int views = op->w ? op->w->shape.n : 0, side = op->attr.out_side;
+    FV_TRY(expect(op, "views", op->w, (fv_shape){views, 1, 1, 6}));
+    if (x.n != 1 && x.n != views)
+        return fv_fail(FV_ERR_SHAPE, "%s: %d pictures for %d views", op->name, x.n, views);
+    *y = (fv_shape){views, side, side, x.c};
+    return FV_OK;
+}
+
+static fv_status perturb_shape(const fv_op *op, fv_shape *y)
+{
+    *y = op->x->shape;
+    if (y->c != 3) return fv_fail(FV_ERR_SHAPE, "%s: needs 3 channels, got %d", op->name, y->c);
+    FV_TRY(expect(op, "numbers", op->w, (fv_shape){y->n, 1, 1, FV_PERTURB_COLUMNS}));
+    return expect(op, "keys", op->b, (fv_shape){y->n, 1, 1, FV_PERTURB_KEYS});
+}
+
+static fv_status pick_shape(const fv_op *op, fv_shape *y)
+{
+    int k = op->b ? op->b->shape.c : 0;
+    FV_TRY(expect(op, "channels", op->b, vector(k)));
+    if (op->b->type != FV_I32)
+        return fv_fail(FV_ERR_SHAPE, "%s: channel numbers must be int32", op->name);
+    *y = op->x->shape;
+    y->c = k;
+    return FV_OK;
+}
+
+static fv_status penalty_shape(const fv_op *op, fv_shape *y)
+{
+    *y = (fv_shape){op->x->shape.n, 1, 1, 1};
+    return FV_OK;
+}
+
+const fv_op_info fv_ops[FV_OP_COUNT] = {
+    [FV_OP_CONV2D] = {"conv2d", true, conv2d_shape, act_keeps, aux_as_y},
+    [FV_OP_DWCONV2D] = {"dwconv2d", true, dwconv2d_shape, act_keeps, aux_as_y},
+    [FV_OP_LINEAR] = {"linear", true, linear_shape, act_keeps, aux_as_y},
+    [FV_OP_ACT] = {"act", true, same_shape, act_op_keeps, NULL},
+    [FV_OP_MUL_CHANNEL] = {"mul_channel", true, mul_channel_shape, keeps_x_x2, NULL},
+    [FV_OP_ADD] = {"add", true, add_shape, keeps_nothing, NULL},
+    [FV_OP_AFFINE] = {"affine", true, affine_shape, keeps_nothing, NULL},
+    [FV_OP_MEAN_HW] = {"mean_hw", true, reduce_hw_shape, keeps_nothing, NULL},
+    [FV_OP_MAX_HW] = {"max_hw", true, reduce_hw_shape, keeps_aux, aux_as_y},
+    [FV_OP_MIX_ROWS] = {"mix_rows", true, mix_rows_shape, keeps_nothing, NULL},
+    [FV_OP_L2NORM] = {"l2norm", true, same_shape, keeps_y_aux, one_a_row},
+    [FV_OP_LAYERNORM] = {"layernorm", true, affine_shape, keeps_x_aux, two_a_row},
+    [FV_OP_ATTENTION] = {"attention", true, attention_shape, keeps_x_aux, attention_aux},
+    [FV_OP_EMBED] = {"embed", false, embed_shape, keeps_nothing, NULL},
+    [FV_OP_SEPARABLE] = {"separable", true, separable_shape, keeps_nothing, NULL},
+    [FV_OP_WARP] = {"warp", true, warp_shape, keeps_nothing, NULL},
+    [FV_OP_PERTURB] = {"perturb", true, perturb_shape, keeps_nothing, NULL},
+    [FV_OP_PICK] = {"pick", true, pick_shape, keeps_nothing, NULL},
+    [FV_OP_PENALTY] = {"penalty", true, penalty_shape, keeps_x, NULL},
+};
+
+fv_status fv_op_shape(const fv_op *op, fv_shape *y)
+{
+    fv_shape out = {0, 0, 0, 0};
+    if (!op->x) return fv_fail(FV_ERR_SHAPE, "%s: operand x is missing", op->name);
+    FV_TRY(fv_ops[op->kind].shape(op, &out));
+    if (!positive(out))
+        return fv_fail(FV_ERR_SHAPE, "%s (%s): result {%d,%d,%d,%d} is empty", op->name,
+                       fv_ops[op->kind].name, out.n, out.h, out.w, out.c);
+    double count = (double)out.n * out.h * out.w * out.c;
+    if (count > (double)INT_MAX)
+        return fv_fail(FV_ERR_SHAPE, "%s (%s): result {%d,%d,%d,%d} has over 2^31 elements",
+                       op->name, fv_ops[op->kind].name, out.n, out.h, out.w, out.c);
+    *y = out;
+    return FV_OK;
+}
+
+const char *fv_act_name(fv_act act)
+{
+    static const char *const names[FV_ACT_COUNT] = {"none",    "relu", "relu6", "silu",
+                                                    "sigmoid", "gelu", "tanh"};
+    return act < FV_ACT_COUNT ? names[act] : "?";
+}
+
+double fv_op_macs(const fv_op *op)
+{
+    double y = (double)fv_count(op->y->shape);
+    fv_shape x = op->x->shape;
+    switch (op->kind) {
+    case FV_OP_CONV2D:
+        return y * op->attr.conv.k * op->attr.conv.k * x.c;
+    case FV_OP_DWCONV2D:
+        return y * op->attr.conv.k * op->attr.conv.k;
+    case FV_OP_LINEAR:
+        return y * x.c;
+    case FV_OP_MIX_ROWS:
+        return y * x.h * x.w;
+    case FV_OP_ATTENTION:
+        return 2 * y * x.w;
+    case FV_OP_SEPARABLE:
+        return (double)x.n * op->y->shape.h * x.w * x.c * x.h + y * x.w;
+    default:
+        return 0;
+    }
+}

@@ -1,0 +1,93 @@
+/* One view over checkpoints: .safetensors and PyTorch .pth/.pt (zip and legacy) look the same.
+ *
+ * The file is mapped, not read: a tensor's bytes are touched only when it is read, so towers
+ * that are not used cost nothing. Pickles are parsed, never executed: an opcode or a global
+ * outside the small set that a state dict needs is refused by name.
+ *
+ * Nested dictionaries of a .pth become dotted names: torch.load(f)['learnable']['a.b'] is
+ * "learnable.a.b". Entries that are not tensors (epoch, optimiser settings) are skipped. */
+#ifndef FV_WEIGHTS_H
+#define FV_WEIGHTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "kernels/status.h"
+
+typedef enum fv_file_dtype {
+    FV_FILE_F32,
+    FV_FILE_F16,
+    FV_FILE_BF16,
+    FV_FILE_F64,
+    FV_FILE_I64,
+    FV_FILE_I32,
+    FV_FILE_I16,
+    FV_FILE_I8,
+    FV_FILE_U8,
+    FV_FILE_BOOL
+} fv_file_dtype;
+
+enum { FV_MAX_DIMS = 8 };
+
+/* A tensor as it lies in the file. */
+typedef struct fv_entry {
+    const char *name; /* UTF-8, borrowed from the fv_weights */
+    fv_file_dtype dtype;
+    int ndim; /* 0: a scalar */
+    int64_t dims[FV_MAX_DIMS];
+    int64_t strides[FV_MAX_DIMS]; /* in elements; checked to stay inside the storage */
+    const void *data;             /* first element, in the mapping; may be unaligned */
+} fv_entry;
+
+typedef struct fv_weights fv_weights;
+
+/* Opens by content, not by file name. Checks every header, offset and size, so that reading any
+ * entry later stays inside the file. A file that is none of the formats is named for what it
+ * looks like (empty, HTML page, Git LFS pointer, ...). Caller closes. */
+fv_status fv_weights_open(fv_weights **out, const char *path);
+void fv_weights_close(fv_weights *w);
+
+const char *fv_weights_path(const fv_weights *w);
+const char *fv_weights_format(const fv_weights *w); /* "safetensors", "torch zip", "torch legacy" */
+size_t fv_weights_count(const fv_weights *w);
+const fv_entry *fv_weights_at(const fv_weights *w, size_t i);           /* in file order */
+const fv_entry *fv_weights_find(const fv_weights *w, const char *name); /* NULL if absent */
+
+/* Value of a __metadata__ entry of a safetensors file; NULL if absent or another format. */
+const char *fv_weights_metadata(const fv_weights *w, const char *key);
+
+/* Number of elements. */
+size_t fv_entry_count(const fv_entry *e);
+const char *fv_file_dtype_name(fv_file_dtype t); /* "F32", "BF16", ... as safetensors says it */
+
+/* Converts all elements, in row-major order of dims, to float (integers and F64 are rounded).
+ * out holds fv_entry_count(e) floats. */
+void fv_entry_read_f32(const fv_entry *e, float *out);
+void fv_entry_read_f64(const fv_entry *e, double *out);
+
+/* A tensor to be written. */
+typedef struct fv_save_entry {
+    const char *name;
+    fv_file_dtype dtype; /* FV_FILE_F32, FV_FILE_F16 (rounded to nearest even) or FV_FILE_I64 */
+    int ndim;
+    int64_t dims[FV_MAX_DIMS];
+    const void *data; /* float for F32 and F16, int64_t for I64 */
+} fv_save_entry;
+
+/* Writes a safetensors file: to "path.tmp" beside it, synced, then renamed over path.
+ * metadata: pairs key, value, ..., NULL; or NULL. */
+fv_status fv_weights_save(const char *path, const fv_save_entry *entries, size_t count,
+                          const char *const *metadata);
+
+/* --- .npy (NumPy format 1.0 to 3.0): one array, little-endian, C order or Fortran order --- */
+
+typedef struct fv_npy fv_npy; /* one mapped array */
+fv_status fv_npy_open(fv_npy **out, const char *path);
+const fv_entry *fv_npy_entry(const fv_npy *a); /* name is the path */
+void fv_npy_close(fv_npy *a);
+/* Writes float data as '<f4', C order; temp name, sync, rename. */
+fv_status fv_npy_save_f32(const char *path, const float *data, int ndim, const int64_t *dims);
+
+#endif
