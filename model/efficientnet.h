@@ -1,0 +1,31 @@
+/* EfficientNet (Tan & Le 2019) and EfficientNet-Lite as timm's tf_* models, without classifier.
+ *
+ * stem 3x3/2 -> 7 stages of (depthwise separable | inverted residual) blocks -> conv_head 1x1.
+ * TensorFlow SAME padding, batch norm eps 1e-3 folded, SiLU and squeeze-excite (lite: ReLU6 and
+ * none). Names in the plan are timm's; y of a "conv_*" op is after its batch norm and
+ * activation; "blocks.S.B" and "blocks.S" name the results of a block and of a stage. */
+#ifndef FV_EFFICIENTNET_H
+#define FV_EFFICIENTNET_H
+
+#include "model/load.h"
+
+enum { FV_EFFICIENTNET_STAGES = 7 };
+
+typedef struct fv_efficientnet {
+    int image_size; /* of its own training, a default */
+    int stem, head; /* channels */
+    bool lite;
+    struct {
+        int repeats, channels, kernel, stride, expand;
+    } stages[FV_EFFICIENTNET_STAGES];
+} fv_efficientnet;
+
+/* "tf_efficientnet_b0" .. "b7", each also with "_ns", "_ap", "_aa" or "_in1k" behind it (other
+ * weights, same network), and "tf_efficientnet_lite0" .. "lite4". */
+fv_status fv_efficientnet_named(fv_efficientnet *out, const char *name);
+
+/* x {n, S, S, 3} normalised -> {n, ceil(S/32), ceil(S/32), head}. Reads weights under the plan's
+ * current scope ("imgencoder.backbone."). */
+fv_ref fv_efficientnet_build(fv_plan *p, const fv_source *s, const fv_efficientnet *net, fv_ref x);
+
+#endif

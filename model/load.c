@@ -1,0 +1,211 @@
+/* Weights of a plan from the tensors of a checkpoint; batch norm folding. See load.h. */
+#include "model/load.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NAME_BYTES = 512 };
+
+static const fv_layer failed = {-1, -1};
+
+static void full_name(char out[NAME_BYTES], const fv_plan *p, const fv_source *s, const char *name)
+{
+    snprintf(out, NAME_BYTES, "%s%s%s", s->root, fv_plan_scope(p), name);
+}
+
+const fv_entry *fv_load_entry(const fv_plan *p, const fv_source *s, const char *name)
+{
+    char full[NAME_BYTES];
+    full_name(full, p, s, name);
+    const fv_entry *e = fv_weights_find(s->weights, full);
+    if (!e)
+        fv_fail(FV_ERR_FORMAT, "checkpoint %s: tensor %s is missing (is it for another cfg?)",
+                fv_weights_path(s->weights), full);
+    return e;
+}
+
+static void describe_dims(char *out, size_t size, const int64_t *dims, int ndim)
+{
+    size_t at = (size_t)snprintf(out, size, "[");
+    for (int i = 0; i < ndim && at < size; i++)
+        at += (size_t)snprintf(out + at, size - at, i ? ", %lld" : "%lld", (long long)dims[i]);
+    if (at < size) snprintf(out + at, size - at, "]");
+}
+
+static fv_status wrong_shape(const fv_source *s, const fv_entry *e, const int64_t *want, int ndim)
+{
+    char found[160], expected[160];
+    describe_dims(found, sizeof found, e->dims, e->ndim);
+    describe_dims(expected, sizeof expected, want, ndim);
+    return fv_fail(FV_ERR_SHAPE, "checkpoint %s: tensor %s is %s, expected %s",
+                   fv_weights_path(s->weights), e->name, found, expected);
+}
+
+/* Reads `name` as doubles if its dims are as wanted (a wanted 0 takes any size up to 2^24 and is
+ * filled in). Caller frees. NULL: the plan has failed. */
+static double *read_doubles(fv_plan *p, const fv_source *s, const char *name, int64_t *want,
+                            int ndim)
+{
+    const fv_entry *e = fv_load_entry(p, s, name);
+    if (!e) {
+        fv_plan_fail(p, FV_ERR_FORMAT);
+        return NULL;
+    }
+    int dims = e->ndim;
+    while (dims > ndim && e->dims[dims - 1] == 1) dims--; /* [out, in, 1, 1] as [out, in] */
+    bool same = dims == ndim;
+    for (int i = 0; same && i < ndim; i++)
+        same = want[i] ? e->dims[i] == want[i] : e->dims[i] > 0 && e->dims[i] <= 1 << 24;
+    if (!same) {
+        fv_plan_fail(p, wrong_shape(s, e, want, ndim));
+        return NULL;
+    }
+    for (int i = 0; i < ndim; i++) want[i] = e->dims[i];
+    double *values = malloc(fv_entry_count(e) * sizeof *values);
+    if (!values)
+        fv_plan_fail(p, fv_fail(FV_ERR_MEMORY, "reading tensor %s: out of memory", e->name));
+    else
+        fv_entry_read_f64(e, values);
+    return values;
+}
+
+static fv_ref load_vector(fv_plan *p, const fv_source *s, const char *name, int count)
+{
+    int64_t dims[1] = {count};
+    double *values = read_doubles(p, s, name, dims, 1);
+    if (!values) return -1;
+    fv_ref r = fv_plan_weight_f64(p, name, (fv_shape){1, 1, 1, (int)dims[0]}, values);
+    free(values);
+    return r;
+}
+
+fv_layer fv_load_linear_named(fv_plan *p, const fv_source *s, const char *weight, const char *bias,
+                              int out, int in)
+{
+    int64_t dims[2] = {out, in};
+    double *values = read_doubles(p, s, weight, dims, 2);
+    if (!values) return failed;
+    fv_layer l;
+    l.w = fv_plan_weight_f64(p, weight, (fv_shape){1, 1, (int)dims[0], (int)dims[1]}, values);
+    free(values);
+    l.b = load_vector(p, s, bias, (int)dims[0]);
+    return l;
+}
+
+fv_layer fv_load_linear(fv_plan *p, const fv_source *s, const char *name, int out, int in)
+{
+    char weight[NAME_BYTES], bias[NAME_BYTES];
+    snprintf(weight, sizeof weight, "%s.weight", name);
+    snprintf(bias, sizeof bias, "%s.bias", name);
+    return fv_load_linear_named(p, s, weight, bias, out, in);
+}
+
+fv_layer fv_load_linears(fv_plan *p, const fv_source *s, const char *const *names, int count,
+                         const char *as, int out, int in)
+{
+    size_t rows = (size_t)out * (size_t)in;
+    double *w = malloc((size_t)count * rows * sizeof *w);
+    double *b = malloc((size_t)count * (size_t)out * sizeof *b);
+    fv_layer l = failed;
+    if (!w || !b) fv_plan_fail(p, fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", as));
+    bool ok = w && b;
+    for (int i = 0; ok && i < count; i++) {
+        char name[NAME_BYTES];
+        snprintf(name, sizeof name, "%s.weight", names[i]);
+        double *part = read_doubles(p, s, name, (int64_t[]){out, in}, 2);
+        if (part) memcpy(w + (size_t)i * rows, part, rows * sizeof *w);
+        ok = part != NULL;
+        free(part);
+        if (!ok) break;
+        snprintf(name, sizeof name, "%s.bias", names[i]);
+        part = read_doubles(p, s, name, (int64_t[]){out}, 1);
+        if (part) memcpy(b + (size_t)i * (size_t)out, part, (size_t)out * sizeof *b);
+        ok = part != NULL;
+        free(part);
+    }
+    if (ok) {
+        char name[NAME_BYTES];
+        snprintf(name, sizeof name, "%s.weight", as);
+        l.w = fv_plan_weight_f64(p, name, (fv_shape){1, 1, count * out, in}, w);
+        snprintf(name, sizeof name, "%s.bias", as);
+        l.b = fv_plan_weight_f64(p, name, (fv_shape){1, 1, 1, count * out}, b);
+    }
+    free(w);
+    free(b);
+    return l;
+}
+
+fv_layer fv_load_norm(fv_plan *p, const fv_source *s, const char *name, int width)
+{
+    char part[NAME_BYTES];
+    snprintf(part, sizeof part, "%s.weight", name);
+    fv_layer l;
+    l.w = load_vector(p, s, part, width);
+    snprintf(part, sizeof part, "%s.bias", name);
+    l.b = load_vector(p, s, part, width);
+    return l;
+}
+
+/* gain[o] and shift[o] of a batch norm in evaluation mode. */
+static bool read_batch_norm(fv_plan *p, const fv_source *s, const char *bn, int channels, double eps,
+                            double *gain, double *shift)
+{
+    static const char *const parts[4] = {"weight", "bias", "running_mean", "running_var"};
+    double *v[4] = {NULL, NULL, NULL, NULL};
+    bool ok = true;
+    for (int i = 0; ok && i < 4; i++) {
+        char name[NAME_BYTES];
+        snprintf(name, sizeof name, "%s.%s", bn, parts[i]);
+        v[i] = read_doubles(p, s, name, (int64_t[]){channels}, 1);
+        ok = v[i] != NULL;
+    }
+    for (int o = 0; ok && o < channels; o++) {
+        gain[o] = v[0][o] / sqrt(v[3][o] + eps);
+        shift[o] = v[1][o] - v[2][o] * gain[o];
+    }
+    for (int i = 0; i < 4; i++) free(v[i]);
+    return ok;
+}
+
+/* [out, in, k, k] -> scaled {out, k, k, in}, or depthwise [c, 1, k, k] -> {1, k, k, c}. */
+static void repack(double *to, const double *from, const double *gain, int out, int in, int k,
+                   bool depthwise)
+{
+    for (int o = 0; o < out; o++)
+        for (int i = 0; i < in; i++)
+            for (int t = 0; t < k * k; t++) {
+                size_t at = depthwise ? (size_t)t * (size_t)out + (size_t)o
+                                      : ((size_t)o * (size_t)(k * k) + (size_t)t) * (size_t)in +
+                                            (size_t)i;
+                to[at] = *from++ * gain[o];
+            }
+}
+
+fv_layer fv_load_conv_bn(fv_plan *p, const fv_source *s, const char *conv, const char *bn, int out,
+                         int in, int k, bool depthwise, double eps)
+{
+    char name[NAME_BYTES];
+    snprintf(name, sizeof name, "%s.weight", conv);
+    int64_t dims[4] = {out, in, k, k};
+    double *raw = read_doubles(p, s, name, dims, 4);
+    if (!raw) return failed;
+    size_t count = (size_t)out * (size_t)in * (size_t)(k * k);
+    double *gain = malloc((size_t)out * sizeof *gain), *shift = malloc((size_t)out * sizeof *shift);
+    double *w = malloc(count * sizeof *w);
+    fv_layer l = failed;
+    if (!gain || !shift || !w) {
+        fv_plan_fail(p, fv_fail(FV_ERR_MEMORY, "folding %s: out of memory", name));
+    } else if (read_batch_norm(p, s, bn, out, eps, gain, shift)) {
+        repack(w, raw, gain, out, in, k, depthwise);
+        fv_shape shape = depthwise ? (fv_shape){1, k, k, out} : (fv_shape){out, k, k, in};
+        l.w = fv_plan_weight_f64(p, name, shape, w);
+        snprintf(name, sizeof name, "%s.bias", conv);
+        l.b = fv_plan_weight_f64(p, name, (fv_shape){1, 1, 1, out}, shift);
+    }
+    free(raw);
+    free(gain);
+    free(shift);
+    free(w);
+    return l;
+}

@@ -1,0 +1,817 @@
+/* The plan: building, gradient marking, memory by lifetime, running. See plan.h.
+ *
+ * Time runs 0 .. 2N: forward of op i is step i, seeds arrive at N, backward of op i is
+ * 2N - i. A value lives from its op to its last reader; with the mask of fv_ops[].keeps a reader
+ * may be a backward step. A gradient lives from its first writer to its producer's backward. */
+#include "model/plan.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/memory.h"
+
+enum { MAX_SCOPES = 32, NAME_BYTES = 256, MESSAGE_BYTES = 1024 };
+
+typedef struct node {
+    fv_tensor value, gradient, aux;
+    char *name;
+    int op; /* the op that makes it; -1: a leaf */
+    bool needs_gradient, wanted, output, has_aux;
+    bool written; /* a gradient writer has been met */
+    float *seed;  /* outputs of plans with gradients; zeros until set */
+    bool owns_data;
+    int value_span, gradient_span, aux_span; /* -1: not in the arena */
+} node;
+
+typedef struct alias {
+    char *name;
+    fv_ref target;
+} alias;
+
+struct fv_plan {
+    fv_backend *be;
+    node **nodes;
+    int node_count, node_room;
+    fv_op *ops;
+    int op_count, op_room;
+    alias *aliases;
+    int alias_count, alias_room;
+    size_t scopes[MAX_SCOPES]; /* length of `prefix` at each push */
+    int scope_count;
+    char prefix[NAME_BYTES];
+    fv_status status; /* first failure while building */
+    char message[MESSAGE_BYTES];
+    unsigned flags;
+    bool finished;
+
+    fv_span *spans;
+    int span_count, span_room;
+    void *arena, *scratch;
+    size_t arena_bytes, scratch_bytes, weight_bytes;
+    void *blocks[FV_BLOCKS];
+    size_t param_count;
+    fv_tensor adam_numbers, adam_stats;
+    fv_watch watch;
+    void *watch_user;
+};
+
+/* --- building --- */
+
+fv_status fv_plan_new(fv_plan **out, fv_backend *be)
+{
+    fv_plan *p = calloc(1, sizeof *p);
+    *out = p;
+    if (!p) return fv_fail(FV_ERR_MEMORY, "starting a plan: out of memory");
+    p->be = be;
+    return FV_OK;
+}
+
+fv_ref fv_plan_fail(fv_plan *p, fv_status code)
+{
+    if (p->status == FV_OK) {
+        p->status = code;
+        snprintf(p->message, sizeof p->message, "%s", fv_error());
+    }
+    return -1;
+}
+
+void fv_plan_push(fv_plan *p, const char *fmt, ...)
+{
+    size_t at = strlen(p->prefix);
+    if (p->scope_count < MAX_SCOPES) p->scopes[p->scope_count] = at;
+    p->scope_count++;
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(p->prefix + at, sizeof p->prefix - at, fmt, args);
+    va_end(args);
+}
+
+void fv_plan_pop(fv_plan *p)
+{
+    if (p->scope_count == 0) return;
+    p->scope_count--;
+    if (p->scope_count < MAX_SCOPES) p->prefix[p->scopes[p->scope_count]] = '\0';
+}
+
+static bool grow(void **array, int *room, int count, size_t item)
+{
+    if (count < *room) return true;
+    int more = *room ? *room * 2 : 64;
+    void *bigger = realloc(*array, (size_t)more * item);
+    if (!bigger) return false;
+    *array = bigger;
+    *room = more;
+    return true;
+}
+
+static fv_ref out_of_memory(fv_plan *p)
+{
+    return fv_plan_fail(p, fv_fail(FV_ERR_MEMORY, "building a plan: out of memory"));
+}
+
+static fv_ref new_node(fv_plan *p, const char *name, fv_shape shape, fv_dtype type, fv_role role)
+{
+    if (p->status != FV_OK) return -1;
+    if (p->finished)
+        return fv_plan_fail(p, fv_fail(FV_ERR_ARGUMENT, "%s: the plan is finished", name));
+    if (shape.n < 1 || shape.h < 1 || shape.w < 1 || shape.c < 1)
+        return fv_plan_fail(p, fv_fail(FV_ERR_SHAPE, "%s%s: shape {%d,%d,%d,%d} is empty",
+                                       p->prefix, name, shape.n, shape.h, shape.w, shape.c));
+    node *n = calloc(1, sizeof *n);
+    size_t bytes = strlen(p->prefix) + strlen(name) + 1;
+    if (n) n->name = malloc(bytes);
+    if (!n || !n->name || !grow((void **)&p->nodes, &p->node_room, p->node_count, sizeof(node *))) {
+        if (n) free(n->name);
+        free(n);
+        return out_of_memory(p);
+    }
+    snprintf(n->name, bytes, "%s%s", p->prefix, name);
+    n->value = (fv_tensor){n->name, shape, type, role, NULL};
+    n->gradient = (fv_tensor){n->name, shape, FV_REAL, FV_ROLE_GRADIENT, NULL};
+    n->op = n->value_span = n->gradient_span = n->aux_span = -1;
+    p->nodes[p->node_count] = n;
+    return p->node_count++;
+}
+
+static size_t tensor_bytes(const fv_plan *p, const fv_tensor *t)
+{
+    return fv_count(t->shape) * (t->type == FV_I32 ? sizeof(int32_t) : p->be->real_bytes);
+}
+
+/* A leaf with memory of its own, filled at once if there are values. */
+static fv_ref new_leaf(fv_plan *p, const char *name, fv_shape shape, fv_dtype type, fv_role role,
+                       fv_dtype host_type, const void *values)
+{
+    fv_ref r = new_node(p, name, shape, type, role);
+    if (r < 0) return r;
+    node *n = p->nodes[r];
+    size_t bytes = tensor_bytes(p, &n->value);
+    fv_status status = p->be->alloc(p->be, bytes, &n->value.data);
+    if (status >= 0) {
+        n->owns_data = true;
+        p->weight_bytes += bytes;
+        if (values) status = p->be->upload(p->be, &n->value, host_type, values);
+    }
+    return status < 0 ? fv_plan_fail(p, status) : r;
+}
+
+fv_ref fv_plan_weight(fv_plan *p, const char *name, fv_shape shape, const float *values)
+{
+    return new_leaf(p, name, shape, FV_REAL, FV_ROLE_WEIGHT, FV_F32, values);
+}
+
+fv_ref fv_plan_weight_f64(fv_plan *p, const char *name, fv_shape shape, const double *values)
+{
+    return new_leaf(p, name, shape, FV_REAL, FV_ROLE_WEIGHT, FV_F64, values);
+}
+
+fv_ref fv_plan_weight_i32(fv_plan *p, const char *name, fv_shape shape, const int32_t *values)
+{
+    return new_leaf(p, name, shape, FV_I32, FV_ROLE_WEIGHT, FV_I32, values);
+}
+
+fv_ref fv_plan_input(fv_plan *p, const char *name, fv_shape shape, fv_dtype type)
+{
+    return new_leaf(p, name, shape, type, FV_ROLE_INPUT, type, NULL);
+}
+
+fv_ref fv_plan_param(fv_plan *p, const char *name, fv_shape shape)
+{
+    fv_ref r = new_node(p, name, shape, FV_REAL, FV_ROLE_PARAM);
+    if (r < 0) return r;
+    p->nodes[r]->needs_gradient = true;
+    p->param_count += fv_count(shape);
+    if (p->param_count > INT_MAX)
+        return fv_plan_fail(p, fv_fail(FV_ERR_SHAPE, "%s: over 2^31 params", name));
+    return r;
+}
+
+/* NULL for FV_NONE; *ok is cleared for a failed ref. */
+static const fv_tensor *operand(const fv_plan *p, fv_ref r, bool *ok)
+{
+    if (r == FV_NONE) return NULL;
+    if (r < 0 || r >= p->node_count) {
+        *ok = false;
+        return NULL;
+    }
+    return &p->nodes[r]->value;
+}
+
+static bool ref_needs_gradient(const fv_plan *p, fv_ref r)
+{
+    return r >= 0 && p->nodes[r]->needs_gradient;
+}
+
+/* Adds `op` (kind, act and attr are set) with its operands. */
+static fv_ref new_op(fv_plan *p, const char *name, fv_op op, fv_ref x, fv_ref x2, fv_ref w,
+                     fv_ref b)
+{
+    if (p->status != FV_OK) return -1;
+    bool ok = true;
+    op.x = operand(p, x, &ok);
+    op.x2 = operand(p, x2, &ok);
+    op.w = operand(p, w, &ok);
+    op.b = operand(p, b, &ok);
+    if (!ok || (w >= 0 && p->nodes[w]->op >= 0) || (b >= 0 && p->nodes[b]->op >= 0))
+        return fv_plan_fail(p, fv_fail(FV_ERR_ARGUMENT, "%s%s: an operand %s", p->prefix, name,
+                                       ok ? "w or b is no leaf" : "was never built"));
+    char full[2 * NAME_BYTES];
+    snprintf(full, sizeof full, "%s%s", p->prefix, name);
+    op.name = full; /* for messages of the shape rule */
+    fv_shape shape;
+    fv_status status = fv_op_shape(&op, &shape);
+    if (status < 0) return fv_plan_fail(p, status);
+    fv_ref r = new_node(p, name, shape, FV_REAL, FV_ROLE_VALUE);
+    if (r < 0) return r;
+    if (!grow((void **)&p->ops, &p->op_room, p->op_count, sizeof *p->ops)) return out_of_memory(p);
+    node *n = p->nodes[r];
+    n->op = p->op_count;
+    n->needs_gradient = fv_ops[op.kind].differentiable &&
+                        (ref_needs_gradient(p, x) || ref_needs_gradient(p, x2));
+    op.name = n->name;
+    op.y = &n->value;
+    p->ops[p->op_count++] = op;
+    return r;
+}
+
+fv_ref fv_conv2d(fv_plan *p, const char *name, fv_ref x, fv_ref w, fv_ref b, fv_conv_attr a,
+                 fv_act act)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_CONV2D, .act = act, .attr.conv = a}, x, FV_NONE, w,
+                  b);
+}
+
+fv_ref fv_dwconv2d(fv_plan *p, const char *name, fv_ref x, fv_ref w, fv_ref b, fv_conv_attr a,
+                   fv_act act)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_DWCONV2D, .act = act, .attr.conv = a}, x, FV_NONE,
+                  w, b);
+}
+
+fv_ref fv_linear(fv_plan *p, const char *name, fv_ref x, fv_ref w, fv_ref b, fv_act act)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_LINEAR, .act = act}, x, FV_NONE, w, b);
+}
+
+fv_ref fv_activation(fv_plan *p, const char *name, fv_ref x, fv_act act)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_ACT, .act = act}, x, FV_NONE, FV_NONE, FV_NONE);
+}
+
+fv_ref fv_mul_channel(fv_plan *p, const char *name, fv_ref x, fv_ref gate)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_MUL_CHANNEL}, x, gate, FV_NONE, FV_NONE);
+}
+
+fv_ref fv_add(fv_plan *p, const char *name, fv_ref x, fv_ref x2)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_ADD}, x, x2, FV_NONE, FV_NONE);
+}
+
+fv_ref fv_affine(fv_plan *p, const char *name, fv_ref x, fv_ref w, fv_ref b)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_AFFINE}, x, FV_NONE, w, b);
+}
+
+fv_ref fv_mean_hw(fv_plan *p, const char *name, fv_ref x)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_MEAN_HW}, x, FV_NONE, FV_NONE, FV_NONE);
+}
+
+fv_ref fv_max_hw(fv_plan *p, const char *name, fv_ref x)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_MAX_HW}, x, FV_NONE, FV_NONE, FV_NONE);
+}
+
+fv_ref fv_mix_rows(fv_plan *p, const char *name, fv_ref x, fv_ref w)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_MIX_ROWS}, x, FV_NONE, w, FV_NONE);
+}
+
+fv_ref fv_l2norm(fv_plan *p, const char *name, fv_ref x, double eps)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_L2NORM, .attr.eps = eps}, x, FV_NONE, FV_NONE,
+                  FV_NONE);
+}
+
+fv_ref fv_layernorm(fv_plan *p, const char *name, fv_ref x, fv_ref w, fv_ref b, double eps)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_LAYERNORM, .attr.eps = eps}, x, FV_NONE, w, b);
+}
+
+fv_ref fv_attention(fv_plan *p, const char *name, fv_ref qkv, fv_ref key_bias, int heads)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_ATTENTION, .attr.heads = heads}, qkv, FV_NONE,
+                  FV_NONE, key_bias);
+}
+
+fv_ref fv_embed(fv_plan *p, const char *name, fv_ref ids, fv_ref table, fv_ref positions)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_EMBED}, ids, FV_NONE, table, positions);
+}
+
+fv_ref fv_separable(fv_plan *p, const char *name, fv_ref x, fv_ref rows, fv_ref columns)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_SEPARABLE}, x, FV_NONE, rows, columns);
+}
+
+fv_ref fv_warp(fv_plan *p, const char *name, fv_ref x, fv_ref views, int side)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_WARP, .attr.out_side = side}, x, FV_NONE, views,
+                  FV_NONE);
+}
+
+fv_ref fv_perturb(fv_plan *p, const char *name, fv_ref x, fv_ref numbers, fv_ref keys)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_PERTURB}, x, FV_NONE, numbers, keys);
+}
+
+fv_ref fv_pick(fv_plan *p, const char *name, fv_ref x, fv_ref channels)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_PICK}, x, FV_NONE, FV_NONE, channels);
+}
+
+fv_ref fv_penalise(fv_plan *p, const char *name, fv_ref x, fv_penalty kind)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_PENALTY, .attr.penalty = kind}, x, FV_NONE,
+                  FV_NONE, FV_NONE);
+}
+
+void fv_plan_output(fv_plan *p, fv_ref r)
+{
+    if (r >= 0 && r < p->node_count) p->nodes[r]->output = true;
+}
+
+fv_shape fv_plan_shape(const fv_plan *p, fv_ref r)
+{
+    if (r < 0 || r >= p->node_count) return (fv_shape){0, 0, 0, 0};
+    return p->nodes[r]->value.shape;
+}
+
+const char *fv_plan_name(const fv_plan *p, fv_ref r)
+{
+    return r < 0 || r >= p->node_count ? "?" : p->nodes[r]->name;
+}
+
+const char *fv_plan_scope(const fv_plan *p)
+{
+    return p->prefix;
+}
+
+void fv_plan_alias(fv_plan *p, fv_ref r, const char *name)
+{
+    if (p->status != FV_OK || r < 0) return;
+    size_t bytes = strlen(p->prefix) + strlen(name) + 1;
+    char *full = malloc(bytes);
+    if (!full || !grow((void **)&p->aliases, &p->alias_room, p->alias_count, sizeof(alias))) {
+        free(full);
+        out_of_memory(p);
+        return;
+    }
+    snprintf(full, bytes, "%s%s", p->prefix, name);
+    p->aliases[p->alias_count++] = (alias){full, r};
+}
+
+fv_ref fv_plan_find(const fv_plan *p, const char *name)
+{
+    for (int i = 0; i < p->node_count; i++)
+        if (strcmp(p->nodes[i]->name, name) == 0) return i;
+    for (int i = 0; i < p->alias_count; i++)
+        if (strcmp(p->aliases[i].name, name) == 0) return p->aliases[i].target;
+    return -1;
+}
+
+/* --- finishing: who gets a gradient --- */
+
+static node *node_of(const fv_tensor *value)
+{
+    /* `value` is the first member of its node; every operand of an op is one */
+    return value ? (node *)(void *)(uintptr_t)value : NULL;
+}
+
+static bool has_gradient(const node *n)
+{
+    return n && n->needs_gradient && n->wanted;
+}
+
+/* Walks up from the outputs: marks the values whose gradient somebody needs, wires dy and dx,
+ * and decides for each writer whether it is the first (=) or a later one (+=). */
+static void mark_gradients(fv_plan *p)
+{
+    for (int i = 0; i < p->node_count; i++) {
+        node *n = p->nodes[i];
+        n->wanted = n->output;
+        n->written = n->output; /* the seed writes first */
+    }
+    for (int i = p->op_count - 1; i >= 0; i--) {
+        fv_op *op = &p->ops[i];
+        node *y = node_of(op->y), *x = node_of(op->x), *x2 = node_of(op->x2);
+        if (!has_gradient(y)) continue;
+        op->dy = &y->gradient;
+        if (x->needs_gradient) {
+            x->wanted = true;
+            op->dx = &x->gradient;
+            op->add_dx = x->written;
+            x->written = true;
+        }
+        if (x2 && x2->needs_gradient) {
+            x2->wanted = true;
+            op->dx2 = &x2->gradient;
+            op->add_dx2 = x2->written;
+            x2->written = true;
+        }
+    }
+}
+
+/* --- finishing: lifetimes --- */
+
+static int backward_step(const fv_plan *p, int op)
+{
+    return 2 * p->op_count - op;
+}
+
+/* Makes a span that lives in step `at`, or lets it live until then too. */
+static fv_status live_at(fv_plan *p, int *span, const fv_tensor *t, int at)
+{
+    if (*span < 0) {
+        if (!grow((void **)&p->spans, &p->span_room, p->span_count, sizeof *p->spans))
+            return fv_fail(FV_ERR_MEMORY, "planning memory: out of memory");
+        p->spans[p->span_count] = (fv_span){tensor_bytes(p, t), at, at, 0};
+        *span = p->span_count++;
+    }
+    fv_span *s = &p->spans[*span];
+    if (at < s->first) s->first = at;
+    if (at > s->last) s->last = at;
+    return FV_OK;
+}
+
+static fv_status value_live_at(fv_plan *p, const fv_tensor *t, int at)
+{
+    node *n = node_of(t);
+    if (!n || n->op < 0) return FV_OK; /* leaves have their own memory */
+    return live_at(p, &n->value_span, &n->value, at);
+}
+
+static fv_status gradient_live_at(fv_plan *p, const node *owner, int at)
+{
+    node *n = (node *)(uintptr_t)owner;
+    if (n->op < 0) return FV_OK; /* of a param: in the gradient block */
+    return live_at(p, &n->gradient_span, &n->gradient, at);
+}
+
+/* Kinds whose forward writes aux in any case; the others need it only for backward. */
+static bool aux_in_forward(fv_op_kind kind)
+{
+    return kind != FV_OP_CONV2D && kind != FV_OP_DWCONV2D && kind != FV_OP_LINEAR;
+}
+
+static fv_status op_lifetimes(fv_plan *p, int i)
+{
+    fv_op *op = &p->ops[i];
+    node *y = node_of(op->y);
+    const fv_op_info *info = &fv_ops[op->kind];
+    unsigned keeps = info->keeps(op);
+    int back = backward_step(p, i);
+    FV_TRY(value_live_at(p, op->x, i));
+    FV_TRY(value_live_at(p, op->x2, i));
+    FV_TRY(value_live_at(p, op->w, i));
+    FV_TRY(value_live_at(p, op->b, i));
+    FV_TRY(value_live_at(p, op->y, i));
+    if (y->output) FV_TRY(value_live_at(p, op->y, 2 * p->op_count + 1));
+    if (keeps & FV_KEEP_AUX && (op->dy || aux_in_forward(op->kind))) {
+        y->has_aux = true;
+        y->aux = (fv_tensor){y->name, info->aux(op, y->value.shape), FV_REAL, FV_ROLE_VALUE, NULL};
+        op->aux = &y->aux;
+        FV_TRY(live_at(p, &y->aux_span, &y->aux, i));
+    }
+    if (!op->dy) return FV_OK;
+    if (keeps & FV_KEEP_X) FV_TRY(value_live_at(p, op->x, back));
+    if (keeps & FV_KEEP_X2) FV_TRY(value_live_at(p, op->x2, back));
+    if (keeps & FV_KEEP_Y) FV_TRY(value_live_at(p, op->y, back));
+    if (keeps & FV_KEEP_AUX) FV_TRY(live_at(p, &y->aux_span, &y->aux, back));
+    FV_TRY(gradient_live_at(p, y, back));
+    if (y->output) FV_TRY(gradient_live_at(p, y, p->op_count));
+    if (op->dx) FV_TRY(gradient_live_at(p, node_of(op->x), back));
+    if (op->dx2) FV_TRY(gradient_live_at(p, node_of(op->x2), back));
+    return FV_OK;
+}
+
+static void *in_arena(const fv_plan *p, int span)
+{
+    return span < 0 ? NULL : (char *)p->arena + p->spans[span].offset;
+}
+
+static fv_status place_arena(fv_plan *p)
+{
+    for (int i = 0; i < p->op_count; i++) FV_TRY(op_lifetimes(p, i));
+    FV_TRY(fv_memory_plan(p->spans, (size_t)p->span_count, &p->arena_bytes));
+    FV_TRY(p->be->alloc(p->be, p->arena_bytes ? p->arena_bytes : FV_ALIGNMENT, &p->arena));
+    for (int i = 0; i < p->node_count; i++) {
+        node *n = p->nodes[i];
+        if (n->op < 0) continue;
+        n->value.data = in_arena(p, n->value_span);
+        n->gradient.data = in_arena(p, n->gradient_span);
+        n->aux.data = in_arena(p, n->aux_span);
+    }
+    return FV_OK;
+}
+
+/* Params, their gradients and moments: four blocks of one layout. */
+static fv_status place_params(fv_plan *p)
+{
+    if (p->param_count == 0) return FV_OK;
+    int blocks = p->flags & FV_PLAN_BACKWARD ? FV_BLOCKS : 1;
+    for (int b = 0; b < blocks; b++)
+        FV_TRY(p->be->alloc(p->be, p->param_count * p->be->real_bytes, &p->blocks[b]));
+    size_t at = 0;
+    for (int i = 0; i < p->node_count; i++) {
+        node *n = p->nodes[i];
+        if (n->value.role != FV_ROLE_PARAM) continue;
+        n->value.data = (char *)p->blocks[FV_BLOCK_VALUE] + at;
+        if (blocks > 1) n->gradient.data = (char *)p->blocks[FV_BLOCK_GRADIENT] + at;
+        at += fv_count(n->value.shape) * p->be->real_bytes;
+    }
+    p->adam_numbers = (fv_tensor){
+        "adam.numbers", {1, 1, 1, FV_ADAM_COLUMNS}, FV_REAL, FV_ROLE_INPUT, NULL};
+    p->adam_stats = (fv_tensor){
+        "adam.stats", {1, 1, 1, FV_ADAM_STATS}, FV_REAL, FV_ROLE_INPUT, NULL};
+    FV_TRY(p->be->alloc(p->be, FV_ADAM_COLUMNS * sizeof(double), &p->adam_numbers.data));
+    return p->be->alloc(p->be, FV_ADAM_STATS * sizeof(double), &p->adam_stats.data);
+}
+
+static fv_status prepare_kernels(fv_plan *p)
+{
+    for (int i = 0; i < p->op_count; i++) {
+        fv_op *op = &p->ops[i];
+        const fv_kernel *k = &p->be->kernels[op->kind];
+        if (!k->forward || (op->dy && !k->backward))
+            return fv_fail(FV_ERR_UNSUPPORTED, "%s: backend %s has no %s of %s", op->name,
+                           p->be->name, k->forward ? "backward" : "forward",
+                           fv_ops[op->kind].name);
+        if (k->prepare) FV_TRY(k->prepare(p->be, op));
+        if (op->scratch_bytes > p->scratch_bytes) p->scratch_bytes = op->scratch_bytes;
+    }
+    if (p->scratch_bytes == 0) return FV_OK;
+    FV_TRY(p->be->alloc(p->be, p->scratch_bytes, &p->scratch));
+    for (int i = 0; i < p->op_count; i++) p->ops[i].scratch = p->scratch;
+    return FV_OK;
+}
+
+static fv_status make_seeds(fv_plan *p)
+{
+    for (int i = 0; i < p->node_count; i++) {
+        node *n = p->nodes[i];
+        if (!n->output || !has_gradient(n)) continue;
+        n->seed = calloc(fv_count(n->value.shape), sizeof *n->seed);
+        if (!n->seed) return fv_fail(FV_ERR_MEMORY, "%s: out of memory for a seed", n->name);
+    }
+    return FV_OK;
+}
+
+fv_status fv_plan_finish(fv_plan *p, unsigned flags)
+{
+    if (p->status != FV_OK) return fv_fail(p->status, "%s", p->message);
+    if (p->finished) return fv_fail(FV_ERR_ARGUMENT, "finishing a plan: it is finished already");
+    p->flags = flags;
+    p->finished = true;
+    if (flags & FV_PLAN_BACKWARD) mark_gradients(p);
+    fv_status status = place_params(p);
+    if (status >= 0) status = place_arena(p);
+    if (status >= 0) status = prepare_kernels(p);
+    if (status >= 0) status = make_seeds(p);
+    if (status < 0) fv_plan_fail(p, status);
+    return status;
+}
+
+void fv_plan_free(fv_plan *p)
+{
+    if (!p) return;
+    for (int i = 0; i < p->op_count; i++) {
+        const fv_kernel *k = &p->be->kernels[p->ops[i].kind];
+        if (k->release) k->release(p->be, &p->ops[i]);
+    }
+    for (int i = 0; i < p->node_count; i++) {
+        node *n = p->nodes[i];
+        if (n->owns_data) p->be->free(p->be, n->value.data);
+        free(n->seed);
+        free(n->name);
+        free(n);
+    }
+    for (int b = 0; b < FV_BLOCKS; b++) p->be->free(p->be, p->blocks[b]);
+    p->be->free(p->be, p->adam_numbers.data);
+    p->be->free(p->be, p->adam_stats.data);
+    p->be->free(p->be, p->arena);
+    p->be->free(p->be, p->scratch);
+    for (int i = 0; i < p->alias_count; i++) free(p->aliases[i].name);
+    free(p->aliases);
+    free(p->nodes);
+    free(p->ops);
+    free(p->spans);
+    free(p);
+}
+
+/* --- running --- */
+
+static fv_status runnable(const fv_plan *p, const char *what)
+{
+    if (p->status != FV_OK) return fv_fail(p->status, "%s", p->message);
+    if (!p->finished) return fv_fail(FV_ERR_ARGUMENT, "%s: the plan is not finished", what);
+    return FV_OK;
+}
+
+void fv_plan_watch(fv_plan *p, fv_watch watch, void *user)
+{
+    p->watch = watch;
+    p->watch_user = user;
+}
+
+static fv_status poison(fv_plan *p)
+{
+    enum { CHUNK = 1 << 16 };
+    double *nan = malloc(CHUNK * sizeof *nan);
+    if (!nan) return fv_fail(FV_ERR_MEMORY, "poisoning the arena: out of memory");
+    for (int i = 0; i < CHUNK; i++) nan[i] = NAN;
+    size_t total = p->arena_bytes / p->be->real_bytes;
+    fv_status status = FV_OK;
+    for (size_t at = 0; at < total && status >= 0; at += CHUNK) {
+        int n = (int)(total - at < CHUNK ? total - at : CHUNK);
+        fv_tensor part = {"arena", {1, 1, 1, n}, FV_REAL, FV_ROLE_VALUE,
+                          (char *)p->arena + at * p->be->real_bytes};
+        status = p->be->upload(p->be, &part, FV_F64, nan);
+    }
+    free(nan);
+    return status;
+}
+
+fv_status fv_plan_forward(fv_plan *p)
+{
+    FV_TRY(runnable(p, "running a plan forward"));
+    if (p->flags & FV_PLAN_POISON) FV_TRY(poison(p));
+    for (int i = 0; i < p->op_count; i++) {
+        p->be->kernels[p->ops[i].kind].forward(p->be, &p->ops[i]);
+        if (p->watch) FV_TRY(p->watch(p->watch_user, p, &p->ops[i], false));
+    }
+    return p->be->sync(p->be);
+}
+
+fv_status fv_plan_seed(fv_plan *p, fv_ref output, const float *seed)
+{
+    FV_TRY(runnable(p, "seeding a gradient"));
+    if (output < 0 || output >= p->node_count || !p->nodes[output]->output)
+        return fv_fail(FV_ERR_ARGUMENT, "seeding %s: it is no output", fv_plan_name(p, output));
+    node *n = p->nodes[output];
+    if (n->seed) memcpy(n->seed, seed, fv_count(n->value.shape) * sizeof *seed);
+    return FV_OK; /* no path to a param: the seed has no effect */
+}
+
+static fv_status upload_seeds(fv_plan *p)
+{
+    for (int i = 0; i < p->node_count; i++) {
+        node *n = p->nodes[i];
+        if (!n->seed) continue;
+        FV_TRY(p->be->upload(p->be, &n->gradient, FV_F32, n->seed));
+        memset(n->seed, 0, fv_count(n->value.shape) * sizeof *n->seed);
+    }
+    return FV_OK;
+}
+
+fv_status fv_plan_backward(fv_plan *p)
+{
+    FV_TRY(runnable(p, "running a plan backward"));
+    if (!(p->flags & FV_PLAN_BACKWARD))
+        return fv_fail(FV_ERR_ARGUMENT, "running a plan backward: it was built forward only");
+    FV_TRY(upload_seeds(p));
+    for (int i = p->op_count - 1; i >= 0; i--) {
+        if (!p->ops[i].dy) continue;
+        if (p->watch) FV_TRY(p->watch(p->watch_user, p, &p->ops[i], true));
+        p->be->kernels[p->ops[i].kind].backward(p->be, &p->ops[i]);
+    }
+    return p->be->sync(p->be);
+}
+
+/* --- moving numbers --- */
+
+static fv_status leaf_or_output(const fv_plan *p, fv_ref r, const char *what, bool write)
+{
+    FV_TRY(runnable(p, what));
+    if (r < 0 || r >= p->node_count) return fv_fail(FV_ERR_ARGUMENT, "%s: no such tensor", what);
+    const node *n = p->nodes[r];
+    bool allowed = n->op < 0 ? !(write && n->value.role == FV_ROLE_WEIGHT) : n->output && !write;
+    if (allowed) return FV_OK;
+    return fv_fail(FV_ERR_ARGUMENT, "%s %s: it is %s", what, n->name,
+                   write ? "neither an input nor a param" : "not an output");
+}
+
+fv_status fv_plan_upload(fv_plan *p, fv_ref r, const float *values)
+{
+    FV_TRY(leaf_or_output(p, r, "uploading", true));
+    return p->be->upload(p->be, &p->nodes[r]->value, FV_F32, values);
+}
+
+fv_status fv_plan_upload_i32(fv_plan *p, fv_ref r, const int32_t *values)
+{
+    FV_TRY(leaf_or_output(p, r, "uploading", true));
+    return p->be->upload(p->be, &p->nodes[r]->value, FV_I32, values);
+}
+
+fv_status fv_plan_download(fv_plan *p, fv_ref r, float *values)
+{
+    FV_TRY(leaf_or_output(p, r, "downloading", false));
+    return p->be->download(p->be, &p->nodes[r]->value, FV_F32, values);
+}
+
+fv_status fv_plan_download_gradient(fv_plan *p, fv_ref r, float *values)
+{
+    FV_TRY(leaf_or_output(p, r, "downloading the gradient of", false));
+    if (!p->nodes[r]->gradient.data || p->nodes[r]->op >= 0)
+        return fv_fail(FV_ERR_ARGUMENT, "downloading the gradient of %s: it is no param",
+                       p->nodes[r]->name);
+    return p->be->download(p->be, &p->nodes[r]->gradient, FV_F32, values);
+}
+
+size_t fv_plan_param_count(const fv_plan *p)
+{
+    return p->param_count;
+}
+
+/* A block as one flat tensor. Its count fits an int: new_op and new_leaf bound every shape. */
+static fv_tensor block_tensor(const fv_plan *p, fv_block block)
+{
+    static const char *const names[FV_BLOCKS] = {"param", "gradient", "adam.m", "adam.v"};
+    return (fv_tensor){names[block], {1, 1, 1, (int)p->param_count}, FV_REAL, FV_ROLE_PARAM,
+                       p->blocks[block]};
+}
+
+static fv_status block_exists(const fv_plan *p, fv_block block)
+{
+    FV_TRY(runnable(p, "moving params"));
+    if (p->blocks[block]) return FV_OK;
+    return fv_fail(FV_ERR_ARGUMENT, "moving params: the plan has no such block");
+}
+
+fv_status fv_plan_block_download(fv_plan *p, fv_block block, float *values)
+{
+    FV_TRY(block_exists(p, block));
+    fv_tensor t = block_tensor(p, block);
+    return p->be->download(p->be, &t, FV_F32, values);
+}
+
+fv_status fv_plan_block_upload(fv_plan *p, fv_block block, const float *values)
+{
+    FV_TRY(block_exists(p, block));
+    fv_tensor t = block_tensor(p, block);
+    return p->be->upload(p->be, &t, FV_F32, values);
+}
+
+fv_status fv_plan_adam(fv_plan *p, const float numbers[FV_ADAM_COLUMNS],
+                       float stats[FV_ADAM_STATS])
+{
+    FV_TRY(block_exists(p, FV_BLOCK_M));
+    fv_tensor value = block_tensor(p, FV_BLOCK_VALUE), g = block_tensor(p, FV_BLOCK_GRADIENT);
+    fv_tensor m = block_tensor(p, FV_BLOCK_M), v = block_tensor(p, FV_BLOCK_V);
+    FV_TRY(p->be->upload(p->be, &p->adam_numbers, FV_F32, numbers));
+    p->be->adam(p->be, &value, &g, &m, &v, &p->adam_numbers, &p->adam_stats);
+    FV_TRY(p->be->sync(p->be));
+    return p->be->download(p->be, &p->adam_stats, FV_F32, stats);
+}
+
+/* --- looking at it --- */
+
+fv_plan_info fv_plan_describe(const fv_plan *p)
+{
+    fv_plan_info info = {.ops = p->op_count,
+                         .tensors = p->node_count,
+                         .weight_bytes = p->weight_bytes,
+                         .arena_bytes = p->arena_bytes,
+                         .arena_bound = fv_memory_bound(p->spans, (size_t)p->span_count),
+                         .scratch_bytes = p->scratch_bytes};
+    for (int b = 0; b < FV_BLOCKS; b++)
+        if (p->blocks[b]) info.param_bytes += p->param_count * p->be->real_bytes;
+    for (int i = 0; i < p->span_count; i++) info.unplanned_bytes += p->spans[i].bytes;
+    for (int i = 0; i < p->op_count; i++) info.forward_macs += fv_op_macs(&p->ops[i]);
+    return info;
+}
+
+int fv_plan_op_count(const fv_plan *p)
+{
+    return p->op_count;
+}
+
+const fv_op *fv_plan_op(const fv_plan *p, int i)
+{
+    return &p->ops[i];
+}
+
+void fv_plan_print(const fv_plan *p, FILE *to)
+{
+    for (int i = 0; i < p->op_count; i++) {
+        const fv_op *op = &p->ops[i];
+        fv_shape s = op->y->shape;
+        fprintf(to, "%4d %-11s %4d %4d %4d %5d  %-7s %9.3f M  %s%s\n", i, fv_ops[op->kind].name, s.n,
+                s.h, s.w, s.c, op->act ? fv_act_name(op->act) : "", fv_op_macs(op) / 1e6, op->name,
+                op->dy ? "  d" : "");
+    }
+}
