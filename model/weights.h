@@ -76,7 +76,7 @@ typedef struct fv_save_entry {
     const void *data; /* float for F32 and F16, int64_t for I64 */
 } fv_save_entry;
 
-/* Writes a safetensors file: to "path.tmp" beside it, synced, then renamed over path.
+/* Writes a safetensors file: to a temp file beside it, synced, then renamed over path.
  * metadata: pairs key, value, ..., NULL; or NULL. */
 fv_status fv_weights_save(const char *path, const fv_save_entry *entries, size_t count,
                           const char *const *metadata);
