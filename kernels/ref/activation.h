@@ -1,0 +1,82 @@
+/* The activations and their derivatives, shared by act and by the ops that fuse one.
+ *
+ * The derivative takes what backward kept: the output y for relu, relu6, sigmoid and tanh, the
+ * input x for silu and gelu (see fv_ops[].keeps). */
+#ifndef FV_REF_ACTIVATION_H
+#define FV_REF_ACTIVATION_H
+
+#include <math.h>
+
+#include "kernels/ref/ref.h"
+
+static inline real activate(fv_act act, real x)
+{
+    switch (act) {
+    case FV_ACT_RELU:
+        return x > 0 ? x : 0;
+    case FV_ACT_RELU6:
+        return x > 6 ? 6 : x > 0 ? x : 0;
+    case FV_ACT_SILU:
+        return (real)(x / (1 + exp(-(double)x)));
+    case FV_ACT_SIGMOID:
+        return (real)(1 / (1 + exp(-(double)x)));
+    case FV_ACT_GELU:
+        return (real)(x * 0.5 * (1 + erf((double)x * 0.70710678118654752440)));
+    case FV_ACT_TANH:
+        return (real)tanh((double)x);
+    default:
+        return x;
+    }
+}
+
+static inline real activation_slope(fv_act act, real kept)
+{
+    double k = kept, s;
+    switch (act) {
+    case FV_ACT_RELU:
+        return k > 0;
+    case FV_ACT_RELU6:
+        return k > 0 && k < 6;
+    case FV_ACT_SILU:
+        s = 1 / (1 + exp(-k));
+        return (real)(s + k * s * (1 - s));
+    case FV_ACT_SIGMOID:
+        return (real)(k * (1 - k));
+    case FV_ACT_GELU:
+        return (real)(0.5 * (1 + erf(k * 0.70710678118654752440)) +
+                      k * 0.39894228040143267794 * exp(-0.5 * k * k));
+    case FV_ACT_TANH:
+        return (real)(1 - k * k);
+    default:
+        return 1;
+    }
+}
+
+/* y = act(y) in place over `count` numbers; aux, if any, keeps what went in. */
+static inline void finish_activation(const fv_op *op)
+{
+    real *y = op->y->data, *aux = op->aux ? op->aux->data : NULL;
+    for (size_t i = 0, n = fv_count(op->y->shape); i < n; i++) {
+        if (aux) aux[i] = y[i];
+        y[i] = activate(op->act, y[i]);
+    }
+}
+
+/* dy *= act'. */
+static inline void undo_activation(const fv_op *op)
+{
+    if (op->act == FV_ACT_NONE) return;
+    real *dy = op->dy->data;
+    unsigned keeps = fv_ops[op->kind].keeps(op);
+    const real *kept = keeps & FV_KEEP_AUX ? op->aux->data : op->y->data;
+    for (size_t i = 0, n = fv_count(op->y->shape); i < n; i++)
+        dy[i] *= activation_slope(op->act, kept[i]);
+}
+
+/* dx = value, or dx += value. */
+static inline void put(real *dx, bool add, double value)
+{
+    *dx = add ? (real)(*dx + value) : (real)value;
+}
+
+#endif

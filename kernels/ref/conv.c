@@ -1,0 +1,120 @@
+/* conv2d and dwconv2d in NHWC. See op.h for the formulas. */
+#include "kernels/ref/table.h"
+
+/* Source row or column of output position o and tap t; -1 in the padding. */
+static int source(int o, int t, int stride, int before, int size)
+{
+    int at = o * stride + t - before;
+    return at >= 0 && at < size ? at : -1;
+}
+
+/* y[n,i,j,o] = act(b[o] + sum over taps and c of x[n, i*s+u-top, j*s+v-left, c] * w[o,u,v,c]) */
+void REF(conv2d_forward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    fv_shape xs = op->x->shape, ys = op->y->shape;
+    const fv_conv_attr *a = &op->attr.conv;
+    const real *x = op->x->data, *w = op->w->data, *b = op->b ? op->b->data : NULL;
+    real *y = op->y->data;
+    for (int n = 0; n < ys.n; n++)
+        for (int i = 0; i < ys.h; i++)
+            for (int j = 0; j < ys.w; j++)
+                for (int o = 0; o < ys.c; o++) {
+                    double sum = b ? b[o] : 0;
+                    for (int u = 0; u < a->k; u++)
+                        for (int v = 0; v < a->k; v++) {
+                            int r = source(i, u, a->stride, a->pad_top, xs.h);
+                            int c = source(j, v, a->stride, a->pad_left, xs.w);
+                            if (r < 0 || c < 0) continue;
+                            const real *from = x + (((size_t)n * xs.h + r) * xs.w + c) * xs.c;
+                            const real *tap = w + (((size_t)o * a->k + u) * a->k + v) * xs.c;
+                            for (int k = 0; k < xs.c; k++) sum += (double)from[k] * tap[k];
+                        }
+                    *y++ = (real)sum;
+                }
+    finish_activation(op);
+}
+
+static void clear_dx(const fv_op *op)
+{
+    real *dx = op->dx->data;
+    if (!op->add_dx)
+        for (size_t i = 0, n = fv_count(op->dx->shape); i < n; i++) dx[i] = 0;
+}
+
+/* dx[n, i*s+u-top, j*s+v-left, c] += dy[n,i,j,o] * w[o,u,v,c] */
+void REF(conv2d_backward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    if (!op->dx) return;
+    undo_activation(op);
+    clear_dx(op);
+    fv_shape xs = op->x->shape, ys = op->y->shape;
+    const fv_conv_attr *a = &op->attr.conv;
+    const real *dy = op->dy->data, *w = op->w->data;
+    real *dx = op->dx->data;
+    for (int n = 0; n < ys.n; n++)
+        for (int i = 0; i < ys.h; i++)
+            for (int j = 0; j < ys.w; j++)
+                for (int o = 0; o < ys.c; o++, dy++)
+                    for (int u = 0; u < a->k; u++)
+                        for (int v = 0; v < a->k; v++) {
+                            int r = source(i, u, a->stride, a->pad_top, xs.h);
+                            int c = source(j, v, a->stride, a->pad_left, xs.w);
+                            if (r < 0 || c < 0) continue;
+                            real *to = dx + (((size_t)n * xs.h + r) * xs.w + c) * xs.c;
+                            const real *tap = w + (((size_t)o * a->k + u) * a->k + v) * xs.c;
+                            for (int k = 0; k < xs.c; k++) to[k] += *dy * tap[k];
+                        }
+}
+
+/* y[n,i,j,c] = act(b[c] + sum over taps of x[n, i*s+u-top, j*s+v-left, c] * w[u,v,c]) */
+void REF(dwconv2d_forward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    fv_shape xs = op->x->shape, ys = op->y->shape;
+    const fv_conv_attr *a = &op->attr.conv;
+    const real *x = op->x->data, *w = op->w->data, *b = op->b ? op->b->data : NULL;
+    real *y = op->y->data;
+    for (int n = 0; n < ys.n; n++)
+        for (int i = 0; i < ys.h; i++)
+            for (int j = 0; j < ys.w; j++)
+                for (int k = 0; k < ys.c; k++) {
+                    double sum = b ? b[k] : 0;
+                    for (int u = 0; u < a->k; u++)
+                        for (int v = 0; v < a->k; v++) {
+                            int r = source(i, u, a->stride, a->pad_top, xs.h);
+                            int c = source(j, v, a->stride, a->pad_left, xs.w);
+                            if (r < 0 || c < 0) continue;
+                            sum += (double)x[(((size_t)n * xs.h + r) * xs.w + c) * xs.c + k] *
+                                   w[((size_t)u * a->k + v) * xs.c + k];
+                        }
+                    *y++ = (real)sum;
+                }
+    finish_activation(op);
+}
+
+/* dx[n, i*s+u-top, j*s+v-left, c] += dy[n,i,j,c] * w[u,v,c] */
+void REF(dwconv2d_backward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    if (!op->dx) return;
+    undo_activation(op);
+    clear_dx(op);
+    fv_shape xs = op->x->shape, ys = op->y->shape;
+    const fv_conv_attr *a = &op->attr.conv;
+    const real *dy = op->dy->data, *w = op->w->data;
+    real *dx = op->dx->data;
+    for (int n = 0; n < ys.n; n++)
+        for (int i = 0; i < ys.h; i++)
+            for (int j = 0; j < ys.w; j++, dy += ys.c)
+                for (int u = 0; u < a->k; u++)
+                    for (int v = 0; v < a->k; v++) {
+                        int r = source(i, u, a->stride, a->pad_top, xs.h);
+                        int c = source(j, v, a->stride, a->pad_left, xs.w);
+                        if (r < 0 || c < 0) continue;
+                        real *to = dx + (((size_t)n * xs.h + r) * xs.w + c) * xs.c;
+                        const real *tap = w + ((size_t)u * a->k + v) * xs.c;
+                        for (int k = 0; k < xs.c; k++) to[k] += dy[k] * tap[k];
+                    }
+}

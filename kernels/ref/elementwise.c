@@ -1,0 +1,133 @@
+/* act, mul_channel, add, affine, pick. See op.h. */
+#include "kernels/ref/table.h"
+
+/* y = act(x) */
+void REF(act_forward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    const real *x = op->x->data;
+    real *y = op->y->data;
+    for (size_t i = 0, n = fv_count(op->y->shape); i < n; i++) y[i] = activate(op->act, x[i]);
+}
+
+/* dx = dy * act'(x) */
+void REF(act_backward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    if (!op->dx) return;
+    bool from_y = fv_ops[FV_OP_ACT].keeps(op) == FV_KEEP_Y;
+    const real *kept = from_y ? op->y->data : op->x->data, *dy = op->dy->data;
+    real *dx = op->dx->data;
+    for (size_t i = 0, n = fv_count(op->y->shape); i < n; i++) {
+        double slope = op->act == FV_ACT_NONE ? 1 : activation_slope(op->act, kept[i]);
+        put(&dx[i], op->add_dx, dy[i] * slope);
+    }
+}
+
+/* y[n,p,c] = x[n,p,c] * x2[n,c] */
+void REF(mul_channel_forward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    fv_shape s = op->x->shape;
+    const real *x = op->x->data, *gate = op->x2->data;
+    real *y = op->y->data;
+    for (int n = 0; n < s.n; n++, gate += s.c)
+        for (int p = 0; p < s.h * s.w; p++)
+            for (int c = 0; c < s.c; c++) *y++ = *x++ * gate[c];
+}
+
+/* dx = dy * x2;   dx2[n,c] = sum over p of dy * x */
+void REF(mul_channel_backward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    fv_shape s = op->x->shape;
+    size_t positions = (size_t)s.h * s.w, channels = (size_t)s.c;
+    for (int n = 0; n < s.n; n++) {
+        size_t at = (size_t)n * positions * channels;
+        const real *x = (const real *)op->x->data + at, *dy = (const real *)op->dy->data + at;
+        const real *gate = (const real *)op->x2->data + (size_t)n * channels;
+        real *dx2 = op->dx2 ? (real *)op->dx2->data + (size_t)n * channels : NULL;
+        for (size_t c = 0; dx2 && c < channels; c++) {
+            double sum = 0;
+            for (size_t p = 0; p < positions; p++)
+                sum += (double)dy[p * channels + c] * x[p * channels + c];
+            put(&dx2[c], op->add_dx2, sum);
+        }
+        real *dx = op->dx ? (real *)op->dx->data + at : NULL;
+        for (size_t i = 0; dx && i < positions * channels; i++)
+            put(&dx[i], op->add_dx, (double)dy[i] * gate[i % channels]);
+    }
+}
+
+/* y = x + x2 */
+void REF(add_forward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    const real *x = op->x->data, *x2 = op->x2->data;
+    real *y = op->y->data;
+    for (size_t i = 0, n = fv_count(op->y->shape); i < n; i++) y[i] = x[i] + x2[i];
+}
+
+/* dx = dy;   dx2 = dy */
+void REF(add_backward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    const real *dy = op->dy->data;
+    size_t n = fv_count(op->y->shape);
+    real *dx = op->dx ? op->dx->data : NULL, *dx2 = op->dx2 ? op->dx2->data : NULL;
+    for (size_t i = 0; dx && i < n; i++) put(&dx[i], op->add_dx, dy[i]);
+    for (size_t i = 0; dx2 && i < n; i++) put(&dx2[i], op->add_dx2, dy[i]);
+}
+
+/* y = x * w[c] + b[c] */
+void REF(affine_forward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    size_t c = (size_t)op->x->shape.c;
+    const real *x = op->x->data, *w = op->w->data, *b = op->b->data;
+    real *y = op->y->data;
+    for (size_t i = 0, n = fv_count(op->y->shape); i < n; i++) y[i] = x[i] * w[i % c] + b[i % c];
+}
+
+/* dx = dy * w[c] */
+void REF(affine_backward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    if (!op->dx) return;
+    size_t c = (size_t)op->x->shape.c;
+    const real *dy = op->dy->data, *w = op->w->data;
+    real *dx = op->dx->data;
+    for (size_t i = 0, n = fv_count(op->y->shape); i < n; i++)
+        put(&dx[i], op->add_dx, (double)dy[i] * w[i % c]);
+}
+
+/* A channel number from outside is checked by whoever uploads it; here it is kept in range. */
+static size_t channel(const fv_op *op, int k)
+{
+    int32_t c = ((const int32_t *)op->b->data)[k];
+    return c < 0 ? 0 : c >= op->x->shape.c ? (size_t)op->x->shape.c - 1 : (size_t)c;
+}
+
+/* y[r,k] = x[r,b[k]] */
+void REF(pick_forward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    size_t rows = fv_rows(op->x->shape), in = (size_t)op->x->shape.c;
+    const real *x = op->x->data;
+    real *y = op->y->data;
+    for (size_t r = 0; r < rows; r++)
+        for (int k = 0; k < op->y->shape.c; k++) *y++ = x[r * in + channel(op, k)];
+}
+
+/* dx[r,b[k]] += dy[r,k], all else 0 */
+void REF(pick_backward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    if (!op->dx) return;
+    size_t rows = fv_rows(op->x->shape), in = (size_t)op->x->shape.c;
+    const real *dy = op->dy->data;
+    real *dx = op->dx->data;
+    for (size_t i = 0; !op->add_dx && i < rows * in; i++) dx[i] = 0;
+    for (size_t r = 0; r < rows; r++)
+        for (int k = 0; k < op->y->shape.c; k++) dx[r * in + channel(op, k)] += *dy++;
+}
