@@ -148,8 +148,8 @@ fv_layer fv_load_norm(fv_plan *p, const fv_source *s, const char *name, int widt
 }
 
 /* gain[o] and shift[o] of a batch norm in evaluation mode. */
-static bool read_batch_norm(fv_plan *p, const fv_source *s, const char *bn, int channels, double eps,
-                            double *gain, double *shift)
+static bool read_batch_norm(fv_plan *p, const fv_source *s, const char *bn, int channels,
+                            double eps, double *gain, double *shift)
 {
     static const char *const parts[4] = {"weight", "bias", "running_mean", "running_var"};
     double *v[4] = {NULL, NULL, NULL, NULL};
@@ -175,9 +175,9 @@ static void repack(double *to, const double *from, const double *gain, int out, 
     for (int o = 0; o < out; o++)
         for (int i = 0; i < in; i++)
             for (int t = 0; t < k * k; t++) {
-                size_t at = depthwise ? (size_t)t * (size_t)out + (size_t)o
-                                      : ((size_t)o * (size_t)(k * k) + (size_t)t) * (size_t)in +
-                                            (size_t)i;
+                size_t at =
+                    depthwise ? (size_t)t * (size_t)out + (size_t)o
+                              : ((size_t)o * (size_t)(k * k) + (size_t)t) * (size_t)in + (size_t)i;
                 to[at] = *from++ * gain[o];
             }
 }

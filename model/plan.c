@@ -229,8 +229,8 @@ static fv_ref new_op(fv_plan *p, const char *name, fv_op op, fv_ref x, fv_ref x2
     if (!grow((void **)&p->ops, &p->op_room, p->op_count, sizeof *p->ops)) return out_of_memory(p);
     node *n = p->nodes[r];
     n->op = p->op_count;
-    n->needs_gradient = fv_ops[op.kind].differentiable &&
-                        (ref_needs_gradient(p, x) || ref_needs_gradient(p, x2));
+    n->needs_gradient =
+        fv_ops[op.kind].differentiable && (ref_needs_gradient(p, x) || ref_needs_gradient(p, x2));
     op.name = n->name;
     op.y = &n->value;
     p->ops[p->op_count++] = op;
@@ -534,10 +534,10 @@ static fv_status place_params(fv_plan *p)
         if (blocks > 1) n->gradient.data = (char *)p->blocks[FV_BLOCK_GRADIENT] + at;
         at += fv_count(n->value.shape) * p->be->real_bytes;
     }
-    p->adam_numbers = (fv_tensor){
-        "adam.numbers", {1, 1, 1, FV_ADAM_COLUMNS}, FV_REAL, FV_ROLE_INPUT, NULL};
-    p->adam_stats = (fv_tensor){
-        "adam.stats", {1, 1, 1, FV_ADAM_STATS}, FV_REAL, FV_ROLE_INPUT, NULL};
+    p->adam_numbers =
+        (fv_tensor){"adam.numbers", {1, 1, 1, FV_ADAM_COLUMNS}, FV_REAL, FV_ROLE_INPUT, NULL};
+    p->adam_stats =
+        (fv_tensor){"adam.stats", {1, 1, 1, FV_ADAM_STATS}, FV_REAL, FV_ROLE_INPUT, NULL};
     FV_TRY(p->be->alloc(p->be, FV_ADAM_COLUMNS * sizeof(double), &p->adam_numbers.data));
     return p->be->alloc(p->be, FV_ADAM_STATS * sizeof(double), &p->adam_stats.data);
 }
@@ -549,8 +549,7 @@ static fv_status prepare_kernels(fv_plan *p)
         const fv_kernel *k = &p->be->kernels[op->kind];
         if (!k->forward || (op->dy && !k->backward))
             return fv_fail(FV_ERR_UNSUPPORTED, "%s: backend %s has no %s of %s", op->name,
-                           p->be->name, k->forward ? "backward" : "forward",
-                           fv_ops[op->kind].name);
+                           p->be->name, k->forward ? "backward" : "forward", fv_ops[op->kind].name);
         if (k->prepare) FV_TRY(k->prepare(p->be, op));
         if (op->scratch_bytes > p->scratch_bytes) p->scratch_bytes = op->scratch_bytes;
     }
@@ -638,7 +637,10 @@ static fv_status poison(fv_plan *p)
     fv_status status = FV_OK;
     for (size_t at = 0; at < total && status >= 0; at += CHUNK) {
         int n = (int)(total - at < CHUNK ? total - at : CHUNK);
-        fv_tensor part = {"arena", {1, 1, 1, n}, FV_REAL, FV_ROLE_VALUE,
+        fv_tensor part = {"arena",
+                          {1, 1, 1, n},
+                          FV_REAL,
+                          FV_ROLE_VALUE,
                           (char *)p->arena + at * p->be->real_bytes};
         status = p->be->upload(p->be, &part, FV_F64, nan);
     }
@@ -741,8 +743,8 @@ size_t fv_plan_param_count(const fv_plan *p)
 static fv_tensor block_tensor(const fv_plan *p, fv_block block)
 {
     static const char *const names[FV_BLOCKS] = {"param", "gradient", "adam.m", "adam.v"};
-    return (fv_tensor){names[block], {1, 1, 1, (int)p->param_count}, FV_REAL, FV_ROLE_PARAM,
-                       p->blocks[block]};
+    return (fv_tensor){
+        names[block], {1, 1, 1, (int)p->param_count}, FV_REAL, FV_ROLE_PARAM, p->blocks[block]};
 }
 
 static fv_status block_exists(const fv_plan *p, fv_block block)
@@ -766,8 +768,7 @@ fv_status fv_plan_block_upload(fv_plan *p, fv_block block, const float *values)
     return p->be->upload(p->be, &t, FV_F32, values);
 }
 
-fv_status fv_plan_adam(fv_plan *p, const float numbers[FV_ADAM_COLUMNS],
-                       float stats[FV_ADAM_STATS])
+fv_status fv_plan_adam(fv_plan *p, const float numbers[FV_ADAM_COLUMNS], float stats[FV_ADAM_STATS])
 {
     FV_TRY(block_exists(p, FV_BLOCK_M));
     fv_tensor value = block_tensor(p, FV_BLOCK_VALUE), g = block_tensor(p, FV_BLOCK_GRADIENT);
@@ -810,8 +811,8 @@ void fv_plan_print(const fv_plan *p, FILE *to)
     for (int i = 0; i < p->op_count; i++) {
         const fv_op *op = &p->ops[i];
         fv_shape s = op->y->shape;
-        fprintf(to, "%4d %-11s %4d %4d %4d %5d  %-7s %9.3f M  %s%s\n", i, fv_ops[op->kind].name, s.n,
-                s.h, s.w, s.c, op->act ? fv_act_name(op->act) : "", fv_op_macs(op) / 1e6, op->name,
-                op->dy ? "  d" : "");
+        fprintf(to, "%4d %-11s %4d %4d %4d %5d  %-7s %9.3f M  %s%s\n", i, fv_ops[op->kind].name,
+                s.n, s.h, s.w, s.c, op->act ? fv_act_name(op->act) : "", fv_op_macs(op) / 1e6,
+                op->name, op->dy ? "  d" : "");
     }
 }

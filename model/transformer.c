@@ -51,11 +51,11 @@ static fv_ref position_rows(fv_plan *p, const fv_source *s, const fv_bert *bert,
     if (rows->ndim != 2 || rows->dims[1] != bert->hidden || rows->dims[0] < tokens ||
         rows->dims[0] > 1 << 20 || types->ndim != 2 || types->dims[1] != bert->hidden ||
         types->dims[0] < 1 || types->dims[0] > 1 << 20)
-        return fv_plan_fail(p, fv_fail(FV_ERR_SHAPE,
-                                       "checkpoint %s: %s or token_type_embeddings do not hold %d "
-                                       "positions of width %d",
-                                       fv_weights_path(s->weights), rows->name, tokens,
-                                       bert->hidden));
+        return fv_plan_fail(p,
+                            fv_fail(FV_ERR_SHAPE,
+                                    "checkpoint %s: %s or token_type_embeddings do not hold %d "
+                                    "positions of width %d",
+                                    fv_weights_path(s->weights), rows->name, tokens, bert->hidden));
     double *a = malloc(fv_entry_count(rows) * sizeof *a);
     double *b = malloc(fv_entry_count(types) * sizeof *b);
     if (a && b) {
@@ -81,7 +81,8 @@ static fv_ref word_table(fv_plan *p, const fv_source *s, const fv_bert *bert)
             p, fv_fail(FV_ERR_SHAPE, "checkpoint %s: %s is not [vocabulary %d, hidden %d]",
                        fv_weights_path(s->weights), e->name, bert->vocabulary, bert->hidden));
     float *values = malloc(fv_entry_count(e) * sizeof *values);
-    if (!values) return fv_plan_fail(p, fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", e->name));
+    if (!values)
+        return fv_plan_fail(p, fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", e->name));
     fv_entry_read_f32(e, values);
     fv_ref r = fv_plan_weight(p, "embeddings.word_embeddings.weight",
                               (fv_shape){1, 1, bert->vocabulary, bert->hidden}, values);

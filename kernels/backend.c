@@ -1,0 +1,110 @@
+/* Opening backends by name, and the memory functions that all CPU backends share. */
+#include "kernels/backend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/ref/ref.h"
+
+enum { ALIGNMENT = 64 };
+
+static fv_status host_alloc(fv_backend *be, size_t bytes, void **out)
+{
+    size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    *out = rounded >= bytes && rounded ? aligned_alloc(ALIGNMENT, rounded) : NULL;
+    if (!*out)
+        return fv_fail(FV_ERR_MEMORY, "backend %s: cannot allocate %zu bytes", be->name, bytes);
+    memset(*out, 0, rounded);
+    return FV_OK;
+}
+
+static void host_free(fv_backend *be, void *memory)
+{
+    (void)be;
+    free(memory);
+}
+
+static fv_status wrong_type(const fv_tensor *t)
+{
+    return fv_fail(FV_ERR_ARGUMENT, "moving tensor %s: the host type does not fit its type",
+                   t->name);
+}
+
+/* Numbers of `from` bytes each to numbers of `to` bytes each: float or double. */
+static void convert(void *to, size_t to_bytes, const void *from, size_t from_bytes, size_t count)
+{
+    if (to_bytes == from_bytes) {
+        memcpy(to, from, count * to_bytes);
+    } else if (to_bytes == sizeof(float)) {
+        for (size_t i = 0; i < count; i++) ((float *)to)[i] = (float)((const double *)from)[i];
+    } else {
+        for (size_t i = 0; i < count; i++) ((double *)to)[i] = ((const float *)from)[i];
+    }
+}
+
+static fv_status host_upload(fv_backend *be, fv_tensor *dst, fv_dtype type, const void *host)
+{
+    size_t count = fv_count(dst->shape);
+    if (type == FV_REAL || (dst->type == FV_I32) != (type == FV_I32)) return wrong_type(dst);
+    if (type == FV_I32)
+        memcpy(dst->data, host, count * sizeof(int32_t));
+    else
+        convert(dst->data, be->real_bytes, host, type == FV_F32 ? 4 : 8, count);
+    return FV_OK;
+}
+
+static fv_status host_download(fv_backend *be, const fv_tensor *src, fv_dtype type, void *host)
+{
+    size_t count = fv_count(src->shape);
+    if (type == FV_REAL || (src->type == FV_I32) != (type == FV_I32)) return wrong_type(src);
+    if (type == FV_I32)
+        memcpy(host, src->data, count * sizeof(int32_t));
+    else
+        convert(host, type == FV_F32 ? 4 : 8, src->data, be->real_bytes, count);
+    return FV_OK;
+}
+
+static fv_status host_sync(fv_backend *be)
+{
+    (void)be;
+    return FV_OK;
+}
+
+const char *fv_backend_names(void)
+{
+    return "auto, ref, ref64";
+}
+
+fv_status fv_backend_open(fv_backend **out, const char *name, int threads)
+{
+    (void)threads; /* the reference runs on the calling thread */
+    *out = NULL;
+    bool wide = strcmp(name, "ref64") == 0;
+    if (!wide && strcmp(name, "ref") != 0 && strcmp(name, "auto") != 0)
+        return fv_fail(FV_ERR_ARGUMENT, "backend '%s' is not known; known are %s", name,
+                       fv_backend_names());
+    fv_backend *be = calloc(1, sizeof *be);
+    if (!be) return fv_fail(FV_ERR_MEMORY, "opening backend %s: out of memory", name);
+    *be = (fv_backend){.name = wide ? "ref64" : "ref",
+                       .real_bytes = wide ? sizeof(double) : sizeof(float),
+                       .threads = 1,
+                       .alloc = host_alloc,
+                       .free = host_free,
+                       .upload = host_upload,
+                       .download = host_download,
+                       .adam = wide ? fv_ref64_adam : fv_ref_adam,
+                       .sync = host_sync};
+    if (wide)
+        fv_ref64_table(be->kernels);
+    else
+        fv_ref_table(be->kernels);
+    *out = be;
+    return FV_OK;
+}
+
+void fv_backend_close(fv_backend *be)
+{
+    if (!be) return;
+    if (be->close) be->close(be);
+    free(be);
+}
