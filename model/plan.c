@@ -69,6 +69,11 @@ fv_status fv_plan_new(fv_plan **out, fv_backend *be)
     return FV_OK;
 }
 
+fv_backend *fv_plan_backend(const fv_plan *p)
+{
+    return p->be;
+}
+
 fv_ref fv_plan_fail(fv_plan *p, fv_status code)
 {
     if (p->status == FV_OK) {
@@ -359,6 +364,11 @@ const char *fv_plan_name(const fv_plan *p, fv_ref r)
 const char *fv_plan_scope(const fv_plan *p)
 {
     return p->prefix;
+}
+
+const fv_tensor *fv_plan_tensor(const fv_plan *p, fv_ref r)
+{
+    return r >= 0 && r < p->node_count ? &p->nodes[r]->value : NULL;
 }
 
 void fv_plan_alias(fv_plan *p, fv_ref r, const char *name)

@@ -27,6 +27,7 @@ typedef int fv_ref; /* a tensor of the plan; -1: a builder failed */
 /* The backend must outlive the plan. */
 fv_status fv_plan_new(fv_plan **out, fv_backend *be);
 void fv_plan_free(fv_plan *p);
+fv_backend *fv_plan_backend(const fv_plan *p);
 
 /* Names are printf-style under the current scope: "imgencoder." + "backbone." + "bn1". */
 void fv_plan_push(fv_plan *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -74,6 +75,8 @@ void fv_plan_output(fv_plan *p, fv_ref r);
 
 fv_shape fv_plan_shape(const fv_plan *p, fv_ref r); /* zeros for a failed ref */
 const char *fv_plan_name(const fv_plan *p, fv_ref r);
+/* The tensor itself, to recognise it in a watch callback; NULL for a failed ref. */
+const fv_tensor *fv_plan_tensor(const fv_plan *p, fv_ref r);
 fv_ref fv_plan_find(const fv_plan *p, const char *name); /* -1 if there is none */
 /* A second name under the current scope, e.g. "blocks.3" for the last op of stage 3. */
 void fv_plan_alias(fv_plan *p, fv_ref r, const char *name);

@@ -1,0 +1,208 @@
+/* feavis: what an image-text model imagines. The only header an application includes.
+ *
+ *   options   settings by name: one table drives flags, presets, controls and recipes
+ *   model     a BriVL on a backend, shared by sessions one after the other
+ *   session   one picture that grows: parameters -> views -> image tower -> objectives, and back
+ *   picture   8-bit RGB, PNG files that carry their recipe
+ *   gallery   a folder of such PNG files; nothing in it is ever overwritten
+ *
+ * Whoever called _open or _new calls _close or _free; every other pointer is borrowed and lives
+ * as long as its owner. Out-parameters are written only on success. Strings are UTF-8. Failures
+ * return a negative fv_status and leave one line in fv_error(). */
+#ifndef FEAVIS_H
+#define FEAVIS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+const char *fv_version(void);
+
+/* --- options --- */
+
+typedef enum fv_option_kind {
+    FV_OPTION_INT,
+    FV_OPTION_FLOAT,
+    FV_OPTION_BOOL,
+    FV_OPTION_CHOICE,
+    FV_OPTION_TEXT
+} fv_option_kind;
+
+enum {
+    FV_OPTION_LIVE = 1,   /* may be changed while the picture grows */
+    FV_OPTION_RECIPE = 2, /* part of what decides the picture's bytes */
+    FV_OPTION_FILE = 4    /* names a file or folder */
+};
+
+/* One row of THE option table. */
+typedef struct fv_option {
+    const char *name;   /* "rate"; the flag is --rate, the key in YAML is rate */
+    const char *group;  /* heading in --help and in a window */
+    const char *value;  /* default, as text */
+    const char *help;   /* one line, with the unit */
+    const char *choices; /* of a choice: "fourier multires pixel" */
+    double low, high;   /* of numbers, both allowed */
+    fv_option_kind kind;
+    unsigned flags;
+    size_t offset; /* private */
+} fv_option;
+
+const fv_option *fv_option_table(int *count);
+const fv_option *fv_option_find(const char *name); /* NULL if there is none */
+
+typedef struct fv_options fv_options;
+
+fv_status fv_options_new(fv_options **out); /* all defaults */
+fv_status fv_options_copy(fv_options **out, const fv_options *from);
+void fv_options_free(fv_options *o);
+/* Fails on an unknown name (and suggests the nearest) and on a value out of range. */
+fv_status fv_options_set(fv_options *o, const char *name, const char *value);
+/* The value as text that fv_options_set takes; "" for an unknown name. Valid until the option
+ * is set again or this has been called 8 more times. */
+const char *fv_options_get(const fv_options *o, const char *name);
+bool fv_options_is_default(const fv_options *o, const char *name);
+
+/* --- presets: YAML files with options, and perhaps a list of pictures --- */
+
+typedef struct fv_preset fv_preset;
+/* name: "draft", found in the presets folder, or the path of a .yml file. */
+fv_status fv_preset_open(fv_preset **out, const char *name);
+void fv_preset_close(fv_preset *p);
+const char *fv_preset_title(const fv_preset *p);
+/* Sets the options of the preset (those of the presets it uses first). */
+fv_status fv_preset_apply(const fv_preset *p, fv_options *o);
+int fv_preset_picture_count(const fv_preset *p); /* 0: settings only */
+fv_status fv_preset_picture(const fv_preset *p, int i, fv_options *o);
+/* Names of the presets in the presets folder, sorted; caller frees with fv_names_free. */
+fv_status fv_preset_names(char ***out, int *count);
+void fv_names_free(char **names, int count);
+
+/* The folder with presets/ and model/mini/: $FEAVIS_HOME, or the nearest folder above the
+ * program that has them, or share/feavis beside its bin. NULL if not found. */
+const char *fv_home(void);
+
+/* --- pictures --- */
+
+typedef struct fv_picture {
+    int width, height;
+    uint8_t *rgb; /* [height * width * 3], rows from the top */
+} fv_picture;
+
+void fv_picture_free(fv_picture *p);
+/* PNG, JPEG, BMP, ... as 8-bit RGB (transparent pixels over white). */
+fv_status fv_picture_read(fv_picture *out, const char *path);
+/* PNG with the recipe in an iTXt chunk "feavis"; recipe NULL: none. Written whole or not. */
+fv_status fv_picture_write(const fv_picture *p, const char *path, const char *recipe);
+/* The recipe in a PNG; caller frees. FV_ERR_FORMAT if the file has none. */
+fv_status fv_recipe_read(char **out, const char *path);
+/* Options (and live changes) from recipe text. */
+fv_status fv_recipe_apply(fv_options *o, const char *recipe, const char *what);
+
+/* Bilinear resize without antialias, as the official preprocessing: rgb -> [3] floats in [0,1],
+ * out holds side * side * 3. */
+void fv_picture_to_tensor(const fv_picture *p, int side, float *out);
+
+/* --- gallery --- */
+
+/* Makes the folder if need be and checks that it can be written to. */
+fv_status fv_gallery_prepare(const char *folder);
+/* Saves under a name made of `title` and `seed` that does not exist yet: 梦-7.png, 梦-7-2.png.
+ * The path goes to *path, which the caller frees. */
+fv_status fv_gallery_add(const char *folder, const char *title, uint64_t seed,
+                         const fv_picture *picture, const char *recipe, char **path);
+
+/* --- model --- */
+
+typedef struct fv_model fv_model;
+
+/* Opens config, checkpoint, vocab and backend as the options say. */
+fv_status fv_model_open(fv_model **out, const fv_options *o);
+void fv_model_close(fv_model *m);
+const char *fv_model_title(const fv_model *m);
+const char *fv_model_backend(const fv_model *m); /* "cpu, 2 threads" */
+int fv_model_image_size(const fv_model *m);      /* pixels a side of what the model sees */
+int fv_model_channels(const fv_model *m);        /* LLP channels: 0 .. n-1 */
+int fv_model_dim(const fv_model *m);             /* of the joint space */
+int fv_model_text_length(const fv_model *m);     /* tokens, with [CLS] and [SEP] */
+/* Stands for the weights in recipes: a hash over names, shapes and samples of the tensors. */
+const char *fv_model_fingerprint(const fv_model *m);
+
+/* What became of a text on its way to tokens. */
+typedef struct fv_text_report {
+    int used, dropped, unknown; /* tokens; dropped > 0: the text is longer than the model reads */
+} fv_text_report;
+/* Unit embedding, fv_model_dim floats. */
+fv_status fv_model_embed_text(fv_model *m, const char *text, float *embedding,
+                              fv_text_report *report);
+
+/* --- session --- */
+
+typedef struct fv_session fv_session;
+
+typedef struct fv_progress {
+    int step, steps;  /* finished steps, and how many there will be */
+    float loss;       /* what descends */
+    float cosine;     /* of the first text, mean over this step's views; NAN without text */
+    float neuron;     /* mean of the LLP channels; NAN without */
+    double seconds;   /* since this run began */
+    double rate;      /* steps a second, over the last few */
+    int restored;     /* how often the NaN guard went back to a good state */
+} fv_progress;
+
+/* Called after each step, on the thread of fv_session_run; false stops the run. */
+typedef bool (*fv_progress_fn)(void *user, const fv_progress *p);
+
+/* The model must outlive the session. Options are copied. */
+fv_status fv_session_open(fv_session **out, fv_model *m, const fv_options *o);
+void fv_session_close(fv_session *s);
+
+/* Steps until all are done. FV_CANCELLED: stopped by cancel or by fn; the picture is whole, and
+ * another run goes on from there. */
+fv_status fv_session_run(fv_session *s, fv_progress_fn fn, void *user);
+fv_status fv_session_step(fv_session *s, fv_progress *out);
+/* From any thread, also from a signal handler; takes effect within one op of the network. */
+void fv_session_cancel(fv_session *s);
+
+/* From any thread: changes a live option before the next step; it enters the recipe with its
+ * step, so that the picture stays reproducible. */
+fv_status fv_session_set(fv_session *s, const char *name, const char *value);
+/* From any thread: a copy of the newest picture; caller frees. */
+fv_status fv_session_snapshot(fv_session *s, fv_picture *out);
+/* Not while a run is in progress: the finished picture, and scores over the whole of it. */
+fv_status fv_session_picture(fv_session *s, fv_picture *out, fv_progress *scores);
+/* YAML that reproduces the picture as it stands now; caller frees. */
+fv_status fv_session_recipe(fv_session *s, char **out);
+/* The whole state (parameters, Adam's moments, step, recipe) as .safetensors, and back. The
+ * model must be the one it was saved with. */
+fv_status fv_session_save(fv_session *s, const char *path);
+fv_status fv_session_resume(fv_session **out, fv_model *m, const fv_options *over,
+                            const char *path);
+/* The options inside a saved state, to open its model with. */
+fv_status fv_session_read_options(fv_options *o, const char *path);
+
+/* What the texts became, in order; NULL past the last. */
+const fv_text_report *fv_session_text_report(const fv_session *s, int i);
+
+/* --- probe: numbers to hold against another implementation --- */
+
+typedef struct fv_probe {
+    const char *image; /* .npy [1,3,S,S] or [3,S,S], normalised; or a picture file */
+    const char *ids;   /* .npy of token ids, or NULL */
+    const char *text;  /* used when ids is NULL */
+    const char *taps;  /* comma-separated tensor names, or NULL */
+    const char *folder; /* for the results */
+} fv_probe;
+/* Writes image_embedding.npy, text_embedding.npy, cosine.npy, gradient.npy (d cos / d pixels or
+ * d normalised input, [1,3,S,S]) and one file a tap ([n,c,h,w] or [tokens, width]). */
+fv_status fv_probe_run(fv_model *m, const fv_probe *probe, float *cosine);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

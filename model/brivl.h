@@ -1,0 +1,96 @@
+/* BriVL: the two towers of "Towards artificial general intelligence via a multimodal foundation
+ * model" (Fei et al., Nature Communications 13, 3094, 2022).
+ *
+ *   image  pixels {n,S,S,3} in [0,1] -> (x - mean) / std -> EfficientNet -> map {n,H,W,C}
+ *          -> MSPP: one constant matrix over positions, 1x1 convolution -> tokens {n,1,B*B+1,C}
+ *          -> l2norm -> imgAtt -> mean -> imgFC -> l2norm -> embedding {n,1,1,D}
+ *   text   ids {1,1,1,L} -> BERT (padding takes part, there is no mask) -> l2norm
+ *          -> textAtt (padding masked) -> mean of the used tokens -> textFC -> l2norm
+ *
+ * The map is the "last layer before pooling": LLP-k is its channel k. All sizes come from the
+ * cfg and from the weights, so the shipped model and the official one are the same code. */
+#ifndef FV_BRIVL_H
+#define FV_BRIVL_H
+
+#include "model/efficientnet.h"
+#include "model/text.h"
+#include "model/transformer.h"
+
+/* What the cfg says: the keys of the official eval.yml under MODEL, and a few more of ours. */
+typedef struct fv_brivl_config {
+    char *path;                    /* of the cfg */
+    char *title, *license;         /* TITLE, LICENSE; may be NULL */
+    char *checkpoint, *vocabulary; /* CHECKPOINT, VOCAB, resolved against the cfg; or NULL */
+    char *cnn;                     /* CNN: timm's name */
+    int image_size;                /* IMG_SIZE: S, pixels */
+    int image_heads, image_layers; /* IMG_TRANSFORMER_HEAD, IMG_TRANSFORMER_LAYER */
+    int text_heads, text_layers;   /* TEXT_TRANSFORMER_HEAD, TEXT_TRANSFORMER_LAYER */
+    int text_limit;                /* MAX_TEXT_LEN: tokens */
+    int box_grid, grid_size;       /* BOX_GRID (6): boxes a side; GRID_SIZE (4): samples a side */
+    float temperature;             /* TEMPERATURE (0.07), for softmax over texts or images */
+    float mean[3], std[3];         /* IMG_MEAN, IMG_STD; ImageNet's by default */
+    int bert_heads;                /* from ENCODER/config.json; 0: hidden / 64 */
+    double bert_eps;               /* likewise; 1e-12 */
+} fv_brivl_config;
+
+fv_status fv_brivl_config_read(fv_brivl_config *out, const char *path);
+void fv_brivl_config_clear(fv_brivl_config *c);
+
+typedef struct fv_brivl {
+    fv_brivl_config config;
+    fv_weights *weights;
+    fv_vocab *vocabulary; /* NULL when opened without */
+    fv_source source;     /* weights and root, for the builders below */
+    int dim;              /* D: width of the joint space */
+    int map_side, map_channels;
+} fv_brivl;
+
+/* checkpoint, vocabulary: NULL takes what the cfg names. A missing vocabulary is an error only
+ * if `need_vocabulary`. Checks that towers and cfg belong together. Caller closes. */
+fv_status fv_brivl_open(fv_brivl **out, const char *config, const char *checkpoint,
+                        const char *vocabulary, bool need_vocabulary);
+void fv_brivl_close(fv_brivl *m);
+
+/* --- image tower: builders, under the plan's root scope --- */
+
+/* pixels {n,S,S,3} in [0,1] -> normalised, the same shape; named "normalised". */
+fv_ref fv_brivl_normalise(fv_plan *p, const fv_brivl_config *c, fv_ref pixels);
+/* normalised -> map {n,H,W,C}, "imgencoder.backbone.conv_head". */
+fv_ref fv_brivl_map(fv_plan *p, const fv_source *s, const fv_brivl_config *c, fv_ref x);
+/* map -> unit embedding {n,1,1,D}, named "image_embedding". Tensors on the way:
+ * imgencoder.learnable.{mspp, max_pool.0, tokens, imgAtt.layers.N, pooled, imgFC.fc1, imgFC.fc2} */
+fv_ref fv_brivl_image_head(fv_plan *p, const fv_source *s, const fv_brivl_config *c, fv_ref map);
+
+/* The MSPP matrix P, [(box_grid^2 + 1) * side^2] row by row, for a map of side x side positions
+ * of an image of image_size pixels. Boxes in the official order: i along x outermost, j along y,
+ * then the whole image. Position (y, x) of the map is column y * side + x. */
+void fv_brivl_mspp(double *matrix, int box_grid, int grid_size, int image_size, int side);
+
+/* --- text tower --- */
+typedef struct fv_text_inputs {
+    fv_ref ids, key_bias, mean; /* inputs {1,1,1,L}: int32; 0 or -1e9; 1/used or 0 */
+} fv_text_inputs;
+
+/* ids -> unit embedding {1,1,1,D}, named "text_embedding". Tensors on the way:
+ * textencoder.backbone.bert.{embeddings, encoder.layer.N}, textencoder.learnable.{tokens,
+ * textAtt.layers.N, pooled, textFC.fc1, textFC.fc2} */
+fv_ref fv_brivl_text(fv_plan *p, const fv_source *s, const fv_brivl_config *c, int length,
+                     fv_text_inputs *inputs);
+
+/* The text tower ready to run, for texts of up to `length` tokens. */
+typedef struct fv_text_encoder fv_text_encoder;
+
+/* length 0: fv_brivl_text_length. The backend and the model must outlive the encoder. */
+fv_status fv_text_encoder_open(fv_text_encoder **out, const fv_brivl *m, fv_backend *be,
+                               int length);
+void fv_text_encoder_close(fv_text_encoder *e);
+/* min(MAX_TEXT_LEN, 32), the official example's. */
+int fv_brivl_text_length(const fv_brivl *m);
+/* Embeds text; `embedding` holds D floats. `tokens` (may be NULL) says what was cut or unknown;
+ * caller clears it with fv_tokens_free. */
+fv_status fv_text_encode(fv_text_encoder *e, const char *utf8, float *embedding, fv_tokens *tokens);
+/* Embeds ids [length], the first `used` of them not padding. */
+fv_status fv_text_encode_ids(fv_text_encoder *e, const int32_t *ids, int used, float *embedding);
+fv_plan *fv_text_encoder_plan(fv_text_encoder *e); /* for taps */
+
+#endif

@@ -1,0 +1,120 @@
+/* Copies of named tensors of a running plan. See taps.h. */
+#include "model/taps.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct tap {
+    const fv_tensor *tensor;
+    bool gradient, taken;
+    float *values;
+} tap;
+
+struct fv_taps {
+    fv_plan *plan;
+    fv_backend *backend;
+    int count;
+    tap taps[];
+};
+
+/* How many edits turn a into b (Levenshtein), for suggestions. */
+static int distance(const char *a, const char *b)
+{
+    enum { LONGEST = 127 };
+    int row[LONGEST + 1], n = (int)strnlen(b, LONGEST);
+    for (int j = 0; j <= n; j++) row[j] = j;
+    for (int i = 1; *a && i <= LONGEST; a++, i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            int best = diagonal + (*a != b[j - 1]);
+            diagonal = row[j];
+            if (row[j] + 1 < best) best = row[j] + 1;
+            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+            row[j] = best;
+        }
+    }
+    return row[n];
+}
+
+static const char *nearest(const fv_plan *p, const char *name)
+{
+    const char *best = "";
+    int least = 1 << 20;
+    for (int i = 0; i < fv_plan_op_count(p); i++) {
+        const char *candidate = fv_plan_op(p, i)->y->name;
+        int d = distance(name, candidate);
+        if (d < least) {
+            least = d;
+            best = candidate;
+        }
+    }
+    return best;
+}
+
+static fv_status watch(void *user, fv_plan *p, const fv_op *op, bool backward)
+{
+    (void)p;
+    fv_taps *t = user;
+    for (int i = 0; i < t->count; i++) {
+        tap *one = &t->taps[i];
+        if (one->tensor != op->y || one->gradient != backward) continue;
+        FV_TRY(t->backend->download(t->backend, backward ? op->dy : op->y, FV_F32, one->values));
+        one->taken = true;
+    }
+    return FV_OK;
+}
+
+static bool made_by_op(const fv_plan *p, const fv_tensor *tensor)
+{
+    for (int i = 0; i < fv_plan_op_count(p); i++)
+        if (fv_plan_op(p, i)->y == tensor) return true;
+    return false;
+}
+
+static fv_status add_tap(tap *out, const fv_plan *p, const char *name)
+{
+    out->gradient = strncmp(name, "d:", 2) == 0;
+    if (out->gradient) name += 2;
+    out->tensor = fv_plan_tensor(p, fv_plan_find(p, name));
+    if (!out->tensor || !made_by_op(p, out->tensor))
+        return fv_fail(FV_ERR_ARGUMENT,
+                       "tap %s: the plan computes no tensor of that name; the "
+                       "nearest is %s",
+                       name, nearest(p, name));
+    out->values = malloc(fv_count(out->tensor->shape) * sizeof *out->values);
+    return out->values ? FV_OK : fv_fail(FV_ERR_MEMORY, "tap %s: out of memory", name);
+}
+
+fv_status fv_taps_new(fv_taps **out, fv_plan *p, const char *const *names, int count)
+{
+    fv_taps *t = calloc(1, sizeof *t + (size_t)count * sizeof *t->taps);
+    if (!t) return fv_fail(FV_ERR_MEMORY, "making taps: out of memory");
+    t->plan = p;
+    t->backend = fv_plan_backend(p);
+    for (int i = 0; i < count; i++, t->count++) {
+        fv_status s = add_tap(&t->taps[i], p, names[i]);
+        if (s < 0) {
+            fv_taps_free(t);
+            return s;
+        }
+    }
+    fv_plan_watch(p, watch, t);
+    *out = t;
+    return FV_OK;
+}
+
+void fv_taps_free(fv_taps *t)
+{
+    if (!t) return;
+    fv_plan_watch(t->plan, NULL, NULL);
+    for (int i = 0; i < t->count; i++) free(t->taps[i].values);
+    free(t);
+}
+
+const float *fv_taps_values(const fv_taps *t, int i, fv_shape *shape)
+{
+    if (!t->taps[i].taken) return NULL;
+    *shape = t->taps[i].tensor->shape;
+    return t->taps[i].values;
+}
