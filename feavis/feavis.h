@@ -42,12 +42,12 @@ enum {
 
 /* One row of THE option table. */
 typedef struct fv_option {
-    const char *name;   /* "rate"; the flag is --rate, the key in YAML is rate */
-    const char *group;  /* heading in --help and in a window */
-    const char *value;  /* default, as text */
-    const char *help;   /* one line, with the unit */
+    const char *name;    /* "rate"; the flag is --rate, the key in YAML is rate */
+    const char *group;   /* heading in --help and in a window */
+    const char *value;   /* default, as text */
+    const char *help;    /* one line, with the unit */
     const char *choices; /* of a choice: "fourier multires pixel" */
-    double low, high;   /* of numbers, both allowed */
+    double low, high;    /* of numbers, both allowed */
     fv_option_kind kind;
     unsigned flags;
     size_t offset; /* private */
@@ -146,13 +146,13 @@ fv_status fv_model_embed_text(fv_model *m, const char *text, float *embedding,
 typedef struct fv_session fv_session;
 
 typedef struct fv_progress {
-    int step, steps;  /* finished steps, and how many there will be */
-    float loss;       /* what descends */
-    float cosine;     /* of the first text, mean over this step's views; NAN without text */
-    float neuron;     /* mean of the LLP channels; NAN without */
-    double seconds;   /* since this run began */
-    double rate;      /* steps a second, over the last few */
-    int restored;     /* how often the NaN guard went back to a good state */
+    int step, steps; /* finished steps, and how many there will be */
+    float loss;      /* what descends */
+    float cosine;    /* of the first text, mean over this step's views; NAN without text */
+    float neuron;    /* mean of the LLP channels; NAN without */
+    double seconds;  /* since this run began */
+    double rate;     /* steps a second, over the last few */
+    int restored;    /* how often the NaN guard went back to a good state */
 } fv_progress;
 
 /* Called after each step, on the thread of fv_session_run; false stops the run. */
@@ -192,10 +192,10 @@ const fv_text_report *fv_session_text_report(const fv_session *s, int i);
 /* --- probe: numbers to hold against another implementation --- */
 
 typedef struct fv_probe {
-    const char *image; /* .npy [1,3,S,S] or [3,S,S], normalised; or a picture file */
-    const char *ids;   /* .npy of token ids, or NULL */
-    const char *text;  /* used when ids is NULL */
-    const char *taps;  /* comma-separated tensor names, or NULL */
+    const char *image;  /* .npy [1,3,S,S] or [3,S,S], normalised; or a picture file */
+    const char *ids;    /* .npy of token ids, or NULL */
+    const char *text;   /* used when ids is NULL */
+    const char *taps;   /* comma-separated tensor names, or NULL */
     const char *folder; /* for the results */
 } fv_probe;
 /* Writes image_embedding.npy, text_embedding.npy, cosine.npy, gradient.npy (d cos / d pixels or

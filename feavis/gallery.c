@@ -1,0 +1,97 @@
+/* A folder of PNG files named after what was asked for. A name is reserved by creating the file
+ * exclusively, so two programs cannot take the same one. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "feavis/feavis.h"
+
+enum { SLUG_BYTES = 96, MOST_COPIES = 100000 };
+
+fv_status fv_gallery_prepare(const char *folder)
+{
+    struct stat st;
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+        return fv_fail(FV_ERR_IO, "making the gallery folder %s: %s", folder, strerror(errno));
+    if (stat(folder, &st) != 0)
+        return fv_fail(FV_ERR_IO, "gallery folder %s: %s", folder, strerror(errno));
+    if (!S_ISDIR(st.st_mode)) return fv_fail(FV_ERR_IO, "gallery %s is not a folder", folder);
+    char *probe;
+    if (asprintf(&probe, "%s/.writable-%ld", folder, (long)getpid()) < 0)
+        return fv_fail(FV_ERR_MEMORY, "gallery folder %s: out of memory", folder);
+    int fd = open(probe, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    fv_status s = fd >= 0 || errno == EEXIST
+                      ? FV_OK
+                      : fv_fail(FV_ERR_IO, "gallery folder %s cannot be written to: %s", folder,
+                                strerror(errno));
+    if (fd >= 0) {
+        close(fd);
+        unlink(probe);
+    }
+    free(probe);
+    return s;
+}
+
+/* Letters of any script stay, all else becomes one '-'; cut at whole characters. */
+static void make_slug(char out[SLUG_BYTES + 1], const char *title)
+{
+    size_t n = 0;
+    bool gap = false;
+    const unsigned char *c = (const unsigned char *)title;
+    while (*c) {
+        size_t length = *c < 0x80 ? 1 : *c < 0xe0 ? 2 : *c < 0xf0 ? 3 : 4;
+        bool wide_punctuation = (c[0] == 0xe3 && c[1] == 0x80) || (c[0] == 0xef && c[1] >= 0xbc) ||
+                                (c[0] == 0xe2 && (c[1] == 0x80 || c[1] == 0x81));
+        bool letter = length > 1 ? !wide_punctuation
+                                 : (*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') ||
+                                       (*c >= 'A' && *c <= 'Z') || *c == '_';
+        if (letter) {
+            if (n + length + (gap && n) > SLUG_BYTES) break;
+            if (gap && n) out[n++] = '-';
+            memcpy(out + n, c, length);
+            n += length;
+        }
+        gap = !letter;
+        c += length;
+    }
+    out[n] = 0;
+    if (!n) strcpy(out, "picture");
+}
+
+fv_status fv_gallery_add(const char *folder, const char *title, uint64_t seed,
+                         const fv_picture *picture, const char *recipe, char **path)
+{
+    char slug[SLUG_BYTES + 1], *name;
+    make_slug(slug, title);
+    for (int copy = 1; copy < MOST_COPIES; copy++) {
+        char number[16] = "";
+        if (copy > 1) snprintf(number, sizeof number, "-%d", copy);
+        if (asprintf(&name, "%s/%s-%llu%s.png", folder, slug, (unsigned long long)seed, number) < 0)
+            return fv_fail(FV_ERR_MEMORY, "saving to %s: out of memory", folder);
+        int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0) {
+            close(fd);
+            fv_status s = fv_picture_write(picture, name, recipe);
+            if (s < 0) {
+                unlink(name);
+                free(name);
+                return s;
+            }
+            *path = name;
+            return FV_OK;
+        }
+        int error = errno;
+        if (error != EEXIST) {
+            fv_fail(FV_ERR_IO, "saving %s: %s", name, strerror(error));
+            free(name);
+            return FV_ERR_IO;
+        }
+        free(name);
+    }
+    return fv_fail(FV_ERR_IO, "saving to %s: %d pictures of the name %s exist", folder,
+                   MOST_COPIES - 1, slug);
+}

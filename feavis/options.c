@@ -1,0 +1,418 @@
+/* THE option table, and options by name. A new option is one field in options.h and one row
+ * here; flags, presets, recipes and the window follow. */
+#include "feavis/options.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define ROW(field) .offset = offsetof(fv_options, field)
+enum { LIVE = FV_OPTION_LIVE, RECIPE = FV_OPTION_RECIPE, FILES = FV_OPTION_FILE };
+
+static const fv_option table[] = {
+    {"text", "What to imagine", "", "the text; several with weights: \"梦:1 | 文字:-0.3\"", NULL, 0,
+     0, FV_OPTION_TEXT, RECIPE | LIVE, ROW(text)},
+    {"llp", "What to imagine", "",
+     "channels of the last layer before pooling: \"108,456\" or \"108:0.5\"", NULL, 0, 0,
+     FV_OPTION_TEXT, RECIPE | LIVE, ROW(llp)},
+    {"llp-reduce", "What to imagine", "mean", "how a channel's positions become one number",
+     "mean max", 0, 0, FV_OPTION_CHOICE, RECIPE, ROW(llp_reduce)},
+    {"tv", "What to imagine", "0", "weight of total variation: higher is smoother", NULL, 0, 1e4,
+     FV_OPTION_FLOAT, RECIPE | LIVE, ROW(tv)},
+    {"range", "What to imagine", "0", "weight of the penalty on values outside 0..1", NULL, 0, 1e4,
+     FV_OPTION_FLOAT, RECIPE | LIVE, ROW(range)},
+    {"grey", "What to imagine", "0", "weight of the penalty on distance from mid-grey", NULL, 0,
+     1e4, FV_OPTION_FLOAT, RECIPE | LIVE, ROW(grey)},
+
+    {"seed", "Picture", "1", "number that decides all that is random", NULL, 0, 2147483647,
+     FV_OPTION_INT, RECIPE, ROW(seed)},
+    {"steps", "Picture", "200", "steps of ascent", NULL, 1, 1000000, FV_OPTION_INT, RECIPE,
+     ROW(steps)},
+    {"size", "Picture", "256", "side of the picture, pixels", NULL, 16, 4096, FV_OPTION_INT, RECIPE,
+     ROW(size)},
+    {"param", "Picture", "fourier", "what is optimised: frequencies, all resolutions, or pixels",
+     "fourier multires pixel", 0, 0, FV_OPTION_CHOICE, RECIPE, ROW(parameterisation)},
+    {"decay", "Picture", "1", "spectrum of the start and of the steps: 1/f^decay", NULL, 0, 4,
+     FV_OPTION_FLOAT, RECIPE, ROW(decay)},
+    {"contrast", "Picture", "4", "how far a unit of the parameters moves a colour", NULL, 0.01,
+     1000, FV_OPTION_FLOAT, RECIPE, ROW(contrast)},
+    {"start-noise", "Picture", "0.01", "standard deviation of the parameters at the start", NULL, 0,
+     100, FV_OPTION_FLOAT, RECIPE, ROW(start_noise)},
+    {"colour", "Picture", "yes", "optimise decorrelated colours instead of RGB", NULL, 0, 0,
+     FV_OPTION_BOOL, RECIPE, ROW(colour)},
+
+    {"views", "Views", "2", "how many ways to look at the picture in each step", NULL, 1, 64,
+     FV_OPTION_INT, RECIPE, ROW(views)},
+    {"scale-min", "Views", "0.75", "smallest share of the picture's side that a view shows", NULL,
+     0.02, 4, FV_OPTION_FLOAT, RECIPE | LIVE, ROW(scale_min)},
+    {"scale-max", "Views", "1", "largest share", NULL, 0.02, 4, FV_OPTION_FLOAT, RECIPE | LIVE,
+     ROW(scale_max)},
+    {"shift", "Views", "32", "largest shift of a view, in its own pixels", NULL, 0, 4096,
+     FV_OPTION_FLOAT, RECIPE | LIVE, ROW(shift)},
+    {"rotate", "Views", "10", "largest rotation of a view, degrees", NULL, 0, 180, FV_OPTION_FLOAT,
+     RECIPE | LIVE, ROW(rotate)},
+    {"noise", "Views", "0.1", "noise added to a view at the start, standard deviation", NULL, 0, 2,
+     FV_OPTION_FLOAT, RECIPE | LIVE, ROW(noise)},
+    {"noise-end", "Views", "0.01", "noise at the end", NULL, 0, 2, FV_OPTION_FLOAT, RECIPE | LIVE,
+     ROW(noise_end)},
+    {"colour-shift", "Views", "0.1", "random colour shift of a view at the start", NULL, 0, 2,
+     FV_OPTION_FLOAT, RECIPE | LIVE, ROW(colour_shift)},
+    {"colour-shift-end", "Views", "0", "colour shift at the end", NULL, 0, 2, FV_OPTION_FLOAT,
+     RECIPE | LIVE, ROW(colour_shift_end)},
+
+    {"rate", "Optimiser", "0.05", "Adam's step size", NULL, 0, 100, FV_OPTION_FLOAT, RECIPE | LIVE,
+     ROW(rate)},
+    {"rate-end", "Optimiser", "0.25", "step size at the end, as a share (cosine schedule)", NULL, 0,
+     1, FV_OPTION_FLOAT, RECIPE | LIVE, ROW(rate_end)},
+    {"warmup", "Optimiser", "5", "steps over which the step size rises at the start", NULL, 0,
+     100000, FV_OPTION_INT, RECIPE, ROW(warmup)},
+    {"beta1", "Optimiser", "0.9", "Adam's memory of the gradient", NULL, 0, 0.9999, FV_OPTION_FLOAT,
+     RECIPE | LIVE, ROW(beta1)},
+    {"beta2", "Optimiser", "0.99", "Adam's memory of its square", NULL, 0, 0.99999, FV_OPTION_FLOAT,
+     RECIPE | LIVE, ROW(beta2)},
+
+    {"config", "Model", "", "BriVL's cfg (eval.yml); without: the shipped model", NULL, 0, 0,
+     FV_OPTION_TEXT, RECIPE | FILES, ROW(config)},
+    {"checkpoint", "Model", "", "its weights, .pth or .safetensors", NULL, 0, 0, FV_OPTION_TEXT,
+     RECIPE | FILES, ROW(checkpoint)},
+    {"vocab", "Model", "", "its vocab.txt", NULL, 0, 0, FV_OPTION_TEXT, RECIPE | FILES, ROW(vocab)},
+    {"text-length", "Model", "0", "tokens a text is padded to (0: 32, or less if the cfg says so)",
+     NULL, 0, 4096, FV_OPTION_INT, RECIPE, ROW(text_length)},
+    {"backend", "Model", "auto", "what computes: auto, cpu, ref or ref64", NULL, 0, 0,
+     FV_OPTION_TEXT, RECIPE, ROW(backend)},
+    {"threads", "Model", "0", "threads to use (0: one for each processor)", NULL, 0, 1024,
+     FV_OPTION_INT, 0, ROW(threads)},
+
+    {"gallery", "Files", "gallery", "folder for the pictures", NULL, 0, 0, FV_OPTION_TEXT, FILES,
+     ROW(gallery)},
+    {"out", "Files", "", "save to this file instead of the gallery", NULL, 0, 0, FV_OPTION_TEXT,
+     FILES, ROW(out)},
+    {"state", "Files", "", "also save the state there, to resume from (.safetensors)", NULL, 0, 0,
+     FV_OPTION_TEXT, FILES, ROW(state)},
+};
+enum { ROWS = sizeof table / sizeof table[0] };
+
+const fv_option *fv_option_table(int *count)
+{
+    *count = ROWS;
+    return table;
+}
+
+const fv_option *fv_option_find(const char *name)
+{
+    for (int i = 0; i < ROWS; i++)
+        if (strcmp(table[i].name, name) == 0) return &table[i];
+    return NULL;
+}
+
+static void *field(const fv_options *o, const fv_option *row)
+{
+    return (char *)(uintptr_t)o + row->offset;
+}
+
+/* The row whose name needs the fewest edits, for "did you mean". */
+static const char *nearest(const char *name)
+{
+    const char *best = table[0].name;
+    size_t most = 0;
+    for (int i = 0; i < ROWS; i++) {
+        size_t common = 0, at = 0;
+        for (const char *c = name; *c; c++) {
+            const char *hit = strchr(table[i].name + at, *c);
+            if (!hit) continue;
+            at = (size_t)(hit - table[i].name) + 1;
+            common++;
+        }
+        size_t length = strlen(table[i].name),
+               longest = length > strlen(name) ? length : strlen(name);
+        size_t score = longest ? 100 * common / longest : 0;
+        if (score > most) {
+            most = score;
+            best = table[i].name;
+        }
+    }
+    return best;
+}
+
+/* --- numbers, words --- */
+
+static fv_status parse_number(const fv_option *row, const char *value, double *out)
+{
+    char *end;
+    errno = 0;
+    double x = strtod(value, &end);
+    while (*end == ' ') end++;
+    bool whole = row->kind != FV_OPTION_INT || x == floor(x);
+    if (end == value || *end || !whole || !(x >= row->low && x <= row->high))
+        return fv_fail(FV_ERR_ARGUMENT, "%s is \"%.80s\", expected %s from %g to %.10g", row->name,
+                       value, row->kind == FV_OPTION_INT ? "a whole number" : "a number", row->low,
+                       row->high);
+    *out = x;
+    return FV_OK;
+}
+
+static fv_status parse_bool(const fv_option *row, const char *value, bool *out)
+{
+    static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1"};
+    for (int i = 0; i < 8; i++) {
+        if (strcasecmp(value, words[i]) != 0) continue;
+        *out = i % 2;
+        return FV_OK;
+    }
+    return fv_fail(FV_ERR_ARGUMENT, "%s is \"%.80s\", expected yes or no", row->name, value);
+}
+
+/* The index of `value` among the choices; -1 if it is none of them. */
+static int choice_index(const fv_option *row, const char *value)
+{
+    size_t n = strlen(value);
+    int index = 0;
+    for (const char *c = row->choices; n && *c; index++) {
+        size_t length = strcspn(c, " ");
+        if (length == n && strncmp(c, value, n) == 0) return index;
+        c += length + (c[length] == ' ');
+    }
+    return -1;
+}
+
+static fv_status set_row(fv_options *o, const fv_option *row, const char *value)
+{
+    void *at = field(o, row);
+    double number;
+    switch (row->kind) {
+    case FV_OPTION_INT:
+        FV_TRY(parse_number(row, value, &number));
+        *(int *)at = (int)number;
+        return FV_OK;
+    case FV_OPTION_FLOAT:
+        FV_TRY(parse_number(row, value, &number));
+        *(double *)at = number;
+        return FV_OK;
+    case FV_OPTION_BOOL:
+        return parse_bool(row, value, at);
+    case FV_OPTION_CHOICE: {
+        int index = choice_index(row, value);
+        if (index < 0)
+            return fv_fail(FV_ERR_ARGUMENT, "%s is \"%.80s\", expected one of: %s", row->name,
+                           value, row->choices);
+        *(int *)at = index;
+        return FV_OK;
+    }
+    default: {
+        char *copy = strdup(value);
+        if (!copy) return fv_fail(FV_ERR_MEMORY, "setting %s: out of memory", row->name);
+        free(*(char **)at);
+        *(char **)at = copy;
+        return FV_OK;
+    }
+    }
+}
+
+fv_status fv_options_set(fv_options *o, const char *name, const char *value)
+{
+    const fv_option *row = fv_option_find(name);
+    if (!row)
+        return fv_fail(FV_ERR_ARGUMENT, "there is no option %.80s; did you mean %s?", name,
+                       nearest(name));
+    return set_row(o, row, value);
+}
+
+static const char *print_number(char *out, size_t size, double x)
+{
+    /* the shortest that reads back as the same number */
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(out, size, "%.*g", digits, x);
+        if (strtod(out, NULL) == x) break;
+    }
+    return out;
+}
+
+const char *fv_options_get(const fv_options *o, const char *name)
+{
+    static _Thread_local char texts[8][64];
+    static _Thread_local unsigned turn;
+    const fv_option *row = fv_option_find(name);
+    if (!row) return "";
+    const void *at = field(o, row);
+    char *out = texts[turn++ % 8];
+    switch (row->kind) {
+    case FV_OPTION_INT:
+        snprintf(out, sizeof texts[0], "%d", *(const int *)at);
+        return out;
+    case FV_OPTION_FLOAT:
+        return print_number(out, sizeof texts[0], *(const double *)at);
+    case FV_OPTION_BOOL:
+        return *(const bool *)at ? "yes" : "no";
+    case FV_OPTION_CHOICE: {
+        const char *c = row->choices;
+        for (int i = *(const int *)at; i > 0; i--) c += strcspn(c, " ") + 1;
+        snprintf(out, sizeof texts[0], "%.*s", (int)strcspn(c, " "), c);
+        return out;
+    }
+    default:
+        return *(char *const *)at;
+    }
+}
+
+bool fv_options_is_default(const fv_options *o, const char *name)
+{
+    const fv_option *row = fv_option_find(name);
+    if (!row) return false;
+    const char *value = fv_options_get(o, name);
+    if (row->kind == FV_OPTION_FLOAT) return strtod(value, NULL) == strtod(row->value, NULL);
+    return strcmp(value, row->value) == 0;
+}
+
+/* --- whole sets --- */
+
+fv_status fv_options_new(fv_options **out)
+{
+    fv_options *o = calloc(1, sizeof *o);
+    fv_status s = o ? FV_OK : fv_fail(FV_ERR_MEMORY, "making options: out of memory");
+    for (int i = 0; s >= 0 && i < ROWS; i++) s = set_row(o, &table[i], table[i].value);
+    if (s < 0) {
+        fv_options_free(o);
+        return s;
+    }
+    *out = o;
+    return FV_OK;
+}
+
+fv_status fv_options_copy(fv_options **out, const fv_options *from)
+{
+    fv_options *o;
+    FV_TRY(fv_options_new(&o));
+    fv_status s = FV_OK;
+    for (int i = 0; s >= 0 && i < ROWS; i++)
+        s = set_row(o, &table[i], fv_options_get(from, table[i].name));
+    for (int i = 0; s >= 0 && i < from->change_count; i++)
+        s = fv_options_add_change(o, from->changes[i].step, from->changes[i].option,
+                                  from->changes[i].value);
+    if (s < 0) {
+        fv_options_free(o);
+        return s;
+    }
+    *out = o;
+    return FV_OK;
+}
+
+void fv_options_free(fv_options *o)
+{
+    if (!o) return;
+    for (int i = 0; i < ROWS; i++)
+        if (table[i].kind == FV_OPTION_TEXT) free(*(char **)field(o, &table[i]));
+    for (int i = 0; i < o->change_count; i++) free(o->changes[i].value);
+    free(o->changes);
+    free(o);
+}
+
+fv_status fv_options_add_change(fv_options *o, int step, const fv_option *option, const char *value)
+{
+    fv_change *changes = realloc(o->changes, ((size_t)o->change_count + 1) * sizeof *o->changes);
+    if (changes) o->changes = changes;
+    char *copy = changes ? strdup(value) : NULL;
+    if (!copy) return fv_fail(FV_ERR_MEMORY, "changing %s: out of memory", option->name);
+    o->changes[o->change_count++] = (fv_change){step, option, copy};
+    return FV_OK;
+}
+
+static bool listed(const char *key, const char *const *list)
+{
+    for (; list && *list; list++)
+        if (strcmp(key, *list) == 0) return true;
+    return false;
+}
+
+fv_status fv_options_from_yaml(fv_options *o, const fv_yaml *doc, const fv_yaml_node *map,
+                               const char *const *skip)
+{
+    for (int i = 0; i < fv_yaml_count(map); i++) {
+        const char *key = fv_yaml_key(map, i);
+        if (listed(key, skip)) continue;
+        const fv_yaml_node *value = fv_yaml_at(map, i);
+        if (!fv_yaml_is_scalar(value))
+            return fv_fail(FV_ERR_FORMAT, "%s:%d: %s should be one value", fv_yaml_name(doc),
+                           fv_yaml_line(value), key);
+        fv_status s = fv_options_set(o, key, fv_yaml_text(value));
+        if (s < 0) return fv_fail_context(s, "%s:%d", fv_yaml_name(doc), fv_yaml_line(value));
+    }
+    return FV_OK;
+}
+
+/* --- weighted lists --- */
+
+/* Cuts a trailing ":number" off `name` and gives the number. */
+static float take_weight(char *name)
+{
+    char *colon = strrchr(name, ':'), *end;
+    if (!colon || colon == name || !colon[1]) return 1;
+    if (strspn(colon + 1, "+-.0123456789eE ") != strlen(colon + 1)) return 1;
+    float weight = strtof(colon + 1, &end);
+    while (*end == ' ') end++;
+    if (end == colon + 1 || *end || !isfinite(weight)) return 1;
+    *colon = 0;
+    return weight;
+}
+
+static void trim(char *s)
+{
+    size_t lead = strspn(s, " \t\r\n"), n = strlen(s) - lead;
+    memmove(s, s + lead, n + 1);
+    while (n && strchr(" \t\r\n", s[n - 1])) s[--n] = 0;
+}
+
+void fv_weighted_free(fv_weighted *list, int count)
+{
+    for (int i = 0; i < count; i++) free(list[i].name);
+    free(list);
+}
+
+fv_status fv_weighted_parse(fv_weighted **out, int *count, const char *text, char separator,
+                            const char *what)
+{
+    enum { MOST = 64 };
+    fv_weighted *list = calloc(MOST, sizeof *list);
+    int n = 0;
+    if (!list) return fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", what);
+    while (*text) {
+        size_t room = strlen(text) + 1, used = 0;
+        char *name = n < MOST ? malloc(room) : NULL;
+        if (!name) {
+            fv_weighted_free(list, n);
+            return fv_fail(FV_ERR_ARGUMENT, "%s has more than %d parts", what, MOST);
+        }
+        while (*text && *text != separator) {
+            if (text[0] == '\\' && text[1] == separator) text++;
+            name[used++] = *text++;
+        }
+        name[used] = 0;
+        bool more = *text == separator;
+        if (more) text++;
+        trim(name);
+        list[n].weight = take_weight(name);
+        trim(name);
+        list[n++].name = name;
+        bool empty = !*name;
+        if (empty && !more && n == 1) { /* only white space: nothing was asked for */
+            fv_weighted_free(list, n);
+            list = NULL;
+            n = 0;
+            break;
+        }
+        if (empty || (more && !*text)) {
+            fv_weighted_free(list, n);
+            return fv_fail(FV_ERR_ARGUMENT, "%s has an empty part between its '%c'", what,
+                           separator);
+        }
+    }
+    if (n == 0) {
+        free(list);
+        list = NULL;
+    }
+    *out = list;
+    *count = n;
+    return FV_OK;
+}

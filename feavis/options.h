@@ -1,0 +1,62 @@
+/* The options as a plain struct, for the library; applications see names and texts only. */
+#ifndef FV_OPTIONS_H
+#define FV_OPTIONS_H
+
+#include "feavis/feavis.h"
+#include "model/yaml.h"
+
+typedef enum fv_parameterisation {
+    FV_PARAMETERISE_FOURIER,
+    FV_PARAMETERISE_MULTIRES,
+    FV_PARAMETERISE_PIXEL
+} fv_parameterisation;
+
+/* A change made while the picture grew: replayed before step `step`. */
+typedef struct fv_change {
+    int step;
+    const fv_option *option;
+    char *value;
+} fv_change;
+
+struct fv_options {
+    char *text, *llp;
+    int llp_reduce; /* 0 mean, 1 max */
+    double tv, range, grey;
+
+    int seed, steps, size, parameterisation;
+    double decay, contrast, start_noise;
+    bool colour;
+
+    int views;
+    double scale_min, scale_max, shift, rotate, noise, noise_end, colour_shift, colour_shift_end;
+
+    double rate, rate_end, beta1, beta2;
+    int warmup;
+
+    char *config, *checkpoint, *vocab, *backend;
+    int text_length, threads;
+    char *gallery, *out, *state;
+
+    fv_change *changes;
+    int change_count;
+};
+
+/* One of several weighted things: "梦:1 | 文字:-0.3" or "108, 456:0.5". */
+typedef struct fv_weighted {
+    char *name;
+    float weight;
+} fv_weighted;
+
+/* Splits at `separator` ("\|" is a literal one), takes a trailing ":number" as the weight (1
+ * without). Caller frees with fv_weighted_free. Empty text: count 0. */
+fv_status fv_weighted_parse(fv_weighted **out, int *count, const char *text, char separator,
+                            const char *what);
+void fv_weighted_free(fv_weighted *list, int count);
+
+fv_status fv_options_add_change(fv_options *o, int step, const fv_option *option,
+                                const char *value);
+/* Every key of a map as an option; keys in `skip` (NULL-terminated, may be NULL) are not. */
+fv_status fv_options_from_yaml(fv_options *o, const fv_yaml *doc, const fv_yaml_node *map,
+                               const char *const *skip);
+
+#endif

@@ -1,0 +1,13 @@
+/* The one place where stb's image reader and writer are compiled (Sean Barrett, public domain). */
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wsign-compare"
+#pragma GCC diagnostic ignored "-Wtype-limits"
+#pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#pragma GCC diagnostic ignored "-Wcast-align"
+#define STB_IMAGE_IMPLEMENTATION
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#define STBI_FAILURE_USERMSG
+#define STBI_MAX_DIMENSIONS 32768
+#include <stb/stb_image.h>
+#include <stb/stb_image_write.h>
