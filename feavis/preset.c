@@ -198,7 +198,7 @@ void fv_names_free(char **names, int count)
 fv_status fv_preset_names(char ***out, int *count)
 {
     const char *home = fv_home();
-    char path[PATH_MAX];
+    char path[PATH_MAX + 16];
     snprintf(path, sizeof path, "%s/presets", home ? home : ".");
     DIR *d = opendir(path);
     if (!d) return fv_fail(FV_ERR_IO, "reading the presets folder %s: %s", path, strerror(errno));

@@ -118,11 +118,22 @@ static fv_status add_shape(const fv_op *op, fv_shape *y)
     return expect(op, "x2", op->x2, *y);
 }
 
-static fv_status affine_shape(const fv_op *op, fv_shape *y)
+static fv_status layernorm_shape(const fv_op *op, fv_shape *y)
 {
     *y = op->x->shape;
     FV_TRY(expect(op, "w", op->w, vector(y->c)));
     return expect(op, "b", op->b, vector(y->c));
+}
+
+/* One number a channel, or one an element of a picture. */
+static fv_status affine_shape(const fv_op *op, fv_shape *y)
+{
+    *y = op->x->shape;
+    fv_shape each = {1, y->h, y->w, y->c};
+    if (!op->w) return expect(op, "w", op->w, each);
+    fv_shape want = fv_same_shape(op->w->shape, vector(y->c)) ? op->w->shape : each;
+    FV_TRY(expect(op, "w", op->w, want));
+    return optional(op, "b", op->b, want);
 }
 
 static unsigned keeps_nothing(const fv_op *op)
@@ -283,7 +294,7 @@ const fv_op_info fv_ops[FV_OP_COUNT] = {
     [FV_OP_MAX_HW] = {"max_hw", true, reduce_hw_shape, keeps_aux, aux_as_y},
     [FV_OP_MIX_ROWS] = {"mix_rows", true, mix_rows_shape, keeps_nothing, NULL},
     [FV_OP_L2NORM] = {"l2norm", true, same_shape, keeps_y_aux, one_a_row},
-    [FV_OP_LAYERNORM] = {"layernorm", true, affine_shape, keeps_x_aux, two_a_row},
+    [FV_OP_LAYERNORM] = {"layernorm", true, layernorm_shape, keeps_x_aux, two_a_row},
     [FV_OP_ATTENTION] = {"attention", true, attention_shape, keeps_x_aux, attention_aux},
     [FV_OP_EMBED] = {"embed", false, embed_shape, keeps_nothing, NULL},
     [FV_OP_SEPARABLE] = {"separable", true, separable_shape, keeps_nothing, NULL},

@@ -12,7 +12,7 @@
  *   act         y = act(x)
  *   mul_channel y = x * x2                    x2 {n,1,1,c}: the squeeze-excite gate
  *   add         y = x + x2                    same shapes
- *   affine      y = x * w + b                 w, b {1,1,1,c}
+ *   affine      y = x * w + b                 w, b {1,1,1,c}, or both {1,h,w,c}; b may be NULL
  *   mean_hw     y {n,1,1,c} = mean over h,w
  *   max_hw      y {n,1,1,c} = max over h,w    gradient goes to the first maximum
  *   mix_rows    y {n,1,r,c} = w . x           w {1,1,r,h*w}: one constant matrix over positions

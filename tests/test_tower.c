@@ -6,7 +6,8 @@
  *
  * Tolerances are relative L2. The same float code on two PyTorch generations differs by 2e-6 in
  * the image embedding, 5e-7 in the text embedding and 1.6e-4 in the pixel gradient, so: values
- * 2e-5, gradients 1e-3; in double only the rounding of the stored goldens to float is left. */
+ * 2e-5, gradients 1e-3; in double 1e-5, as pixels and goldens are stored as float and fifty layers
+ * make up to 20 times more of that rounding. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -124,8 +125,8 @@ static const probe image_probes[] = {
     {"imgencoder.backbone.blocks.4", "stage4", true},
     {"imgencoder.backbone.blocks.6", "stage6", true},
     {"imgencoder.backbone.conv_head", "feat", true},
-    {"imgencoder.learnable.max_pool.0", "roi", false},
-    {"imgencoder.learnable.tokens", "tokens", false},
+    {"imgencoder.learnable.mspp", "roi", false},
+    {"imgencoder.learnable.max_pool.0", "tokens", false},
     {"imgencoder.learnable.imgAtt.layers.0", "img_sa0", false},
     {"imgencoder.learnable.pooled", "img_pooled", false},
     {"imgencoder.learnable.imgFC.fc1", "img_fc1", false},
@@ -135,7 +136,7 @@ static const probe image_probes[] = {
 static const probe gradient_probes[] = {
     {"d:imgencoder.backbone.conv_head", "d_feat", true},
     {"d:imgencoder.backbone.blocks.4", "d_stage4", true},
-    {"d:imgencoder.learnable.tokens", "d_tokens", false},
+    {"d:imgencoder.learnable.max_pool.0", "d_tokens", false},
     {"d:imgencoder.learnable.pooled", "d_img_pooled", false},
     {"d:imgencoder.learnable.imgFC.fc2", "d_img_fc", false},
 };
@@ -286,7 +287,7 @@ static void check_towers(const char *name, const char *backend, double tolerance
 static void lite0_double(void **state)
 {
     (void)state;
-    check_towers("lite0", "ref64", 1e-6, 1e-6);
+    check_towers("lite0", "ref64", 1e-5, 1e-5);
 }
 
 static void lite0_fastest(void **state)
@@ -298,7 +299,7 @@ static void lite0_fastest(void **state)
 static void b0_double(void **state)
 {
     (void)state;
-    check_towers("b0", "ref64", 1e-6, 1e-6);
+    check_towers("b0", "ref64", 1e-5, 1e-5);
 }
 
 static void b0_fastest(void **state)
@@ -358,7 +359,7 @@ static void image_head(void **state)
     fv_ref y = fv_brivl_image_head(p, &s, &c, map);
     fv_plan_output(p, y);
     MUST(fv_plan_finish(p, FV_PLAN_BACKWARD | FV_PLAN_POISON));
-    static const probe probes[] = {{"imgencoder.learnable.tokens", "tokens", false},
+    static const probe probes[] = {{"imgencoder.learnable.max_pool.0", "tokens", false},
                                    {"imgencoder.learnable.imgAtt.layers.1", "attended", false},
                                    {"imgencoder.learnable.imgFC.fc2", "embedding", false},
                                    {"image_embedding", "unit", false}};

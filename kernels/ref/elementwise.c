@@ -79,26 +79,28 @@ void REF(add_backward)(fv_backend *be, const fv_op *op)
     for (size_t i = 0; dx2 && i < n; i++) put(&dx2[i], op->add_dx2, dy[i]);
 }
 
-/* y = x * w[c] + b[c] */
+/* y = x * w + b, with w and b repeated along the rows (one number a channel) or along the
+ * pictures (one an element) */
 void REF(affine_forward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
-    size_t c = (size_t)op->x->shape.c;
-    const real *x = op->x->data, *w = op->w->data, *b = op->b->data;
+    size_t period = fv_count(op->w->shape);
+    const real *x = op->x->data, *w = op->w->data, *b = op->b ? op->b->data : NULL;
     real *y = op->y->data;
-    for (size_t i = 0, n = fv_count(op->y->shape); i < n; i++) y[i] = x[i] * w[i % c] + b[i % c];
+    for (size_t i = 0, n = fv_count(op->y->shape); i < n; i++)
+        y[i] = x[i] * w[i % period] + (b ? b[i % period] : 0);
 }
 
-/* dx = dy * w[c] */
+/* dx = dy * w */
 void REF(affine_backward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
     if (!op->dx) return;
-    size_t c = (size_t)op->x->shape.c;
+    size_t period = fv_count(op->w->shape);
     const real *dy = op->dy->data, *w = op->w->data;
     real *dx = op->dx->data;
     for (size_t i = 0, n = fv_count(op->y->shape); i < n; i++)
-        put(&dx[i], op->add_dx, (double)dy[i] * w[i % c]);
+        put(&dx[i], op->add_dx, (double)dy[i] * w[i % period]);
 }
 
 /* A channel number from outside is checked by whoever uploads it; here it is kept in range. */
