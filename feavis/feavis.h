@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "kernels/status.h"
 
@@ -132,6 +133,9 @@ int fv_model_dim(const fv_model *m);             /* of the joint space */
 int fv_model_text_length(const fv_model *m);     /* tokens, with [CLS] and [SEP] */
 /* Stands for the weights in recipes: a hash over names, shapes and samples of the tensors. */
 const char *fv_model_fingerprint(const fv_model *m);
+
+/* What the model is, and what a picture with these options needs; `plan`: every op as well. */
+fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to);
 
 /* What became of a text on its way to tokens. */
 typedef struct fv_text_report {

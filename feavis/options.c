@@ -31,6 +31,8 @@ static const fv_option table[] = {
      FV_OPTION_INT, RECIPE, ROW(seed)},
     {"steps", "Picture", "200", "steps of ascent", NULL, 1, 1000000, FV_OPTION_INT, RECIPE,
      ROW(steps)},
+    {"stop", "Picture", "0", "stop after so many steps of the schedule (0: all)", NULL, 0, 1000000,
+     FV_OPTION_INT, RECIPE, ROW(stop)},
     {"size", "Picture", "256", "side of the picture, pixels", NULL, 16, 4096, FV_OPTION_INT, RECIPE,
      ROW(size)},
     {"param", "Picture", "fourier", "what is optimised: frequencies, all resolutions, or pixels",

@@ -23,7 +23,7 @@ struct fv_options {
     int llp_reduce; /* 0 mean, 1 max */
     double tv, range, grey;
 
-    int seed, steps, size, parameterisation;
+    int seed, steps, stop, size, parameterisation;
     double decay, contrast, start_noise;
     bool colour;
 

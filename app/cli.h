@@ -1,0 +1,40 @@
+/* The command line: one struct that all commands read. */
+#ifndef APP_CLI_H
+#define APP_CLI_H
+
+#include "feavis/feavis.h"
+
+enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+
+typedef struct cli {
+    fv_options *options;
+    fv_preset *preset;              /* NULL without --preset */
+    char *words;                    /* the positional arguments, joined by spaces */
+    const char *file;               /* --file: one text a line */
+    const char *image, *ids, *taps; /* probe */
+    bool quiet, plan;
+    /* options given as flags, applied over presets and recipes: name, value, name, value ... */
+    const char **flags;
+    int flag_count;
+} cli;
+
+/* Reads arguments behind the command. Caller clears, also after a failure. */
+fv_status cli_parse(cli *c, int argc, char **argv);
+void cli_clear(cli *c);
+/* Sets what the flags said. */
+fv_status cli_apply_flags(const cli *c, fv_options *o);
+
+/* One line on stderr, "feavis: ..."; gives the exit status. */
+int cli_fail(void);
+void cli_help(void);
+void cli_help_options(void);
+
+int command_imagine(cli *c);
+int command_neuron(cli *c);
+int command_again(cli *c);
+int command_resume(cli *c);
+int command_info(cli *c);
+int command_probe(cli *c);
+int command_presets(cli *c);
+
+#endif

@@ -1,0 +1,345 @@
+/* The commands that make pictures: imagine, neuron, again, resume.
+ *
+ * A run is a list of jobs, one picture each. Progress goes to stderr, the path of each finished
+ * picture to stdout. Ctrl-C keeps the picture so far and ends with status 130. */
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/cli.h"
+
+typedef struct jobs {
+    fv_options **options;
+    int count;
+} jobs;
+
+static fv_status add_job(jobs *j, const fv_options *o)
+{
+    fv_options **more = realloc(j->options, ((size_t)j->count + 1) * sizeof *more);
+    if (!more) return fv_fail(FV_ERR_MEMORY, "making a list of pictures: out of memory");
+    j->options = more;
+    FV_TRY(fv_options_copy(&j->options[j->count], o));
+    j->count++;
+    return FV_OK;
+}
+
+static void clear_jobs(jobs *j)
+{
+    for (int i = 0; i < j->count; i++) fv_options_free(j->options[i]);
+    free(j->options);
+}
+
+/* --- Ctrl-C --- */
+
+static fv_session *_Atomic running;
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal)
+{
+    (void)signal;
+    interrupted = 1;
+    fv_session *s = running;
+    if (s) fv_session_cancel(s);
+}
+
+static void catch_interrupts(void)
+{
+    struct sigaction a = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&a.sa_mask);
+    sigaction(SIGINT, &a, NULL); /* a second Ctrl-C ends the program at once */
+    sigaction(SIGTERM, &a, NULL);
+}
+
+/* --- progress --- */
+
+typedef struct display {
+    bool quiet, terminal;
+    int last_step;
+    double last_seconds;
+} display;
+
+static void print_time(char *out, size_t size, double seconds)
+{
+    int s = (int)(seconds + 0.5);
+    if (s < 100)
+        snprintf(out, size, "%d s", s);
+    else if (s < 6000)
+        snprintf(out, size, "%d:%02d min", s / 60, s % 60);
+    else
+        snprintf(out, size, "%d:%02d h", s / 3600, s / 60 % 60);
+}
+
+static bool show_progress(void *user, const fv_progress *p)
+{
+    display *d = user;
+    bool last = p->step == p->steps;
+    double pause = d->terminal ? 0.1 : 5;
+    if (d->quiet || (!last && p->step > 1 && p->seconds - d->last_seconds < pause)) return true;
+    char left[32], scores[96] = "";
+    size_t at = 0;
+    print_time(left, sizeof left, p->rate > 0 ? (p->steps - p->step) / p->rate : 0);
+    if (!isnan(p->cosine))
+        at += (size_t)snprintf(scores, sizeof scores, "  cosine %.3f", (double)p->cosine);
+    if (!isnan(p->neuron))
+        snprintf(scores + at, sizeof scores - at, "  neuron %.3f", (double)p->neuron);
+    fprintf(stderr, "%sstep %d/%d%s  %.1f it/s  %s left%s", d->terminal ? "\r" : "", p->step,
+            p->steps, scores, p->rate, left, d->terminal ? "\033[K" : "\n");
+    fflush(stderr);
+    d->last_step = p->step;
+    d->last_seconds = p->seconds;
+    return true;
+}
+
+/* --- one picture --- */
+
+static const char *title_of(const fv_options *o, char *buffer, size_t size)
+{
+    const char *text = fv_options_get(o, "text"), *llp = fv_options_get(o, "llp");
+    if (*text && *llp)
+        snprintf(buffer, size, "%s-llp-%s", text, llp);
+    else if (*llp)
+        snprintf(buffer, size, "llp-%s", llp);
+    else
+        snprintf(buffer, size, "%s", text);
+    return buffer;
+}
+
+static void warn_of_texts(const fv_session *s, const fv_model *m)
+{
+    const fv_text_report *r;
+    for (int i = 0; (r = fv_session_text_report(s, i)); i++) {
+        if (r->dropped)
+            fprintf(stderr,
+                    "feavis: text %d has %d tokens, the model reads %d: the last %d are not seen\n",
+                    i + 1, r->used + r->dropped, fv_model_text_length(m), r->dropped);
+        if (r->unknown)
+            fprintf(stderr, "feavis: %d of the %d tokens of text %d are unknown to the model\n",
+                    r->unknown, r->used - 2, i + 1);
+    }
+}
+
+static fv_status save_picture(fv_session *s, const fv_options *o, const display *d)
+{
+    fv_picture picture;
+    fv_progress scores;
+    char *recipe = NULL, *path = NULL, title[512];
+    FV_TRY(fv_session_picture(s, &picture, &scores));
+    const char *out = fv_options_get(o, "out");
+    fv_status status = fv_session_recipe(s, &recipe);
+    if (status >= 0 && *out) {
+        status = fv_picture_write(&picture, out, recipe);
+    } else if (status >= 0) {
+        status =
+            fv_gallery_add(fv_options_get(o, "gallery"), title_of(o, title, sizeof title),
+                           (uint64_t)atoll(fv_options_get(o, "seed")), &picture, recipe, &path);
+    }
+    if (status >= 0) {
+        printf("%s\n", *out ? out : path);
+        fflush(stdout);
+        if (!d->quiet && !isnan(scores.cosine))
+            fprintf(stderr, "cosine of the whole picture %.3f, %.1f s\n", (double)scores.cosine,
+                    scores.seconds);
+    }
+    fv_picture_free(&picture);
+    free(recipe);
+    free(path);
+    return status;
+}
+
+static fv_status run_session(fv_session *s, const fv_options *o, bool quiet)
+{
+    display d = {.quiet = quiet, .terminal = isatty(STDERR_FILENO)};
+    running = s;
+    if (interrupted) fv_session_cancel(s);
+    fv_status status = fv_session_run(s, show_progress, &d);
+    running = NULL;
+    if (d.terminal && d.last_step && !quiet) fputc('\n', stderr);
+    if (status == FV_CANCELLED && !quiet) fprintf(stderr, "stopped; keeping the picture so far\n");
+    /* a failure in the middle also keeps what there is, then says so */
+    char message[1024];
+    snprintf(message, sizeof message, "%s", fv_error());
+    fv_status saved = save_picture(s, o, &d);
+    const char *state = fv_options_get(o, "state");
+    if (saved >= 0 && *state) saved = fv_session_save(s, state);
+    if (status < 0) return fv_fail(status, "%s", message);
+    return saved < 0 ? saved : status;
+}
+
+static fv_status run_job(fv_model *m, const fv_options *o, const char *state, const cli *c)
+{
+    fv_session *s;
+    FV_TRY(state ? fv_session_resume(&s, m, o, state) : fv_session_open(&s, m, o));
+    warn_of_texts(s, m);
+    fv_status status = run_session(s, o, c->quiet);
+    fv_session_close(s);
+    return status;
+}
+
+/* The gallery, or the folder of --out, is tried before the work and not after it. */
+static fv_status check_target(const fv_options *o)
+{
+    const char *out = fv_options_get(o, "out");
+    if (!*out) return fv_gallery_prepare(fv_options_get(o, "gallery"));
+    char folder[4096];
+    const char *slash = strrchr(out, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - out) + 1 : 1, slash ? out : ".");
+    if (access(folder, W_OK) == 0) return FV_OK;
+    return fv_fail(FV_ERR_IO, "saving to %s: %s", out, strerror(errno));
+}
+
+static bool same_model(const fv_options *a, const fv_options *b)
+{
+    static const char *const names[] = {"config",  "checkpoint",  "vocab",
+                                        "backend", "text-length", "threads"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(fv_options_get(a, names[i]), fv_options_get(b, names[i])) != 0) return false;
+    return true;
+}
+
+static fv_status run_jobs(const jobs *j, const char *state, const cli *c)
+{
+    fv_model *m = NULL;
+    const fv_options *opened = NULL;
+    fv_status status = FV_OK;
+    for (int i = 0; status == FV_OK && i < j->count; i++) {
+        const fv_options *o = j->options[i];
+        status = check_target(o);
+        if (status >= 0 && (!opened || !same_model(o, opened))) {
+            fv_model_close(m);
+            m = NULL;
+            status = fv_model_open(&m, o);
+            opened = o;
+        }
+        if (status < 0) break;
+        char title[512];
+        if (!c->quiet)
+            fprintf(stderr, "%s imagines %s (%s%s%d x %d, seed %s)\n", fv_model_title(m),
+                    title_of(o, title, sizeof title), fv_model_backend(m), ", ",
+                    atoi(fv_options_get(o, "size")), atoi(fv_options_get(o, "size")),
+                    fv_options_get(o, "seed"));
+        status = run_job(m, o, state, c);
+    }
+    fv_model_close(m);
+    return status;
+}
+
+static int finish(jobs *j, fv_status status, const char *state, const cli *c)
+{
+    catch_interrupts();
+    if (status >= 0) status = run_jobs(j, state, c);
+    clear_jobs(j);
+    if (status < 0) return cli_fail();
+    return interrupted ? EXIT_INTERRUPTED : EXIT_SUCCESS;
+}
+
+/* --- imagine --- */
+
+/* One job a line that is not empty. */
+static fv_status add_lines(jobs *j, const char *path, fv_options *o)
+{
+    bool standard = strcmp(path, "-") == 0;
+    FILE *f = standard ? stdin : fopen(path, "r");
+    if (!f) return fv_fail(FV_ERR_IO, "opening %s: %s", path, strerror(errno));
+    char *line = NULL;
+    size_t room = 0;
+    fv_status s = FV_OK;
+    for (ssize_t n; s >= 0 && (n = getline(&line, &room, f)) >= 0;) {
+        if (strlen(line) != (size_t)n)
+            s = fv_fail(FV_ERR_FORMAT, "%s: a line holds a zero byte", path);
+        else if (strspn(line, " \t\r\n\xef\xbb\xbf") < (size_t)n) {
+            line[strcspn(line, "\r\n")] = 0;
+            char *text = strncmp(line, "\xef\xbb\xbf", 3) == 0 ? line + 3 : line;
+            s = fv_options_set(o, "text", text);
+            if (s >= 0) s = add_job(j, o);
+        }
+    }
+    if (s >= 0 && ferror(f)) s = fv_fail(FV_ERR_IO, "reading %s: %s", path, strerror(errno));
+    if (s >= 0 && j->count == 0) s = fv_fail(FV_ERR_ARGUMENT, "%s holds no text", path);
+    free(line);
+    if (!standard) fclose(f);
+    return s;
+}
+
+static fv_status add_preset_pictures(jobs *j, const cli *c)
+{
+    for (int i = 0; i < fv_preset_picture_count(c->preset); i++) {
+        fv_options *o;
+        FV_TRY(fv_options_copy(&o, c->options));
+        fv_status s = fv_preset_picture(c->preset, i, o);
+        if (s >= 0) s = cli_apply_flags(c, o);
+        if (s >= 0) s = add_job(j, o);
+        fv_options_free(o);
+        FV_TRY(s);
+    }
+    return FV_OK;
+}
+
+static fv_status list_jobs(jobs *j, cli *c)
+{
+    bool words = c->words && strcmp(c->words, "-") != 0;
+    if (c->file || (c->words && !words)) return add_lines(j, c->file ? c->file : "-", c->options);
+    if (words) FV_TRY(fv_options_set(c->options, "text", c->words));
+    bool asked = words || *fv_options_get(c->options, "llp");
+    if (!asked && c->preset && fv_preset_picture_count(c->preset)) return add_preset_pictures(j, c);
+    return add_job(j, c->options);
+}
+
+int command_imagine(cli *c)
+{
+    jobs j = {0};
+    fv_status s = list_jobs(&j, c);
+    if (s >= 0 && j.count > 1 && *fv_options_get(c->options, "out"))
+        s = fv_fail(FV_ERR_ARGUMENT, "--out takes one picture, but there are %d: use --gallery",
+                    j.count);
+    return finish(&j, s, NULL, c);
+}
+
+int command_neuron(cli *c)
+{
+    jobs j = {0};
+    fv_status s = c->words ? fv_options_set(c->options, "llp", c->words) : FV_OK;
+    if (s >= 0 && !*fv_options_get(c->options, "llp"))
+        s = fv_fail(FV_ERR_ARGUMENT, "which channel? For example: feavis neuron 108");
+    if (s >= 0) s = add_job(&j, c->options);
+    return finish(&j, s, NULL, c);
+}
+
+/* --- again, resume --- */
+
+static void warn_of_model(const char *recipe, const fv_options *o)
+{
+    fv_model *m;
+    if (fv_model_open(&m, o) < 0) return; /* said when the job opens it */
+    if (!strstr(recipe, fv_model_fingerprint(m)))
+        fprintf(stderr, "feavis: the recipe is of another model than %s: the picture will differ\n",
+                fv_model_title(m));
+    fv_model_close(m);
+}
+
+int command_again(cli *c)
+{
+    jobs j = {0};
+    char *recipe = NULL;
+    fv_status s = c->words ? fv_recipe_read(&recipe, c->words)
+                           : fv_fail(FV_ERR_ARGUMENT, "again needs a PNG file of the gallery");
+    if (s >= 0) s = fv_recipe_apply(c->options, recipe, c->words);
+    if (s >= 0) s = cli_apply_flags(c, c->options);
+    if (s >= 0) s = add_job(&j, c->options);
+    if (s >= 0) warn_of_model(recipe, c->options);
+    free(recipe);
+    return finish(&j, s, NULL, c);
+}
+
+int command_resume(cli *c)
+{
+    jobs j = {0};
+    fv_status s = c->words ? fv_session_read_options(c->options, c->words)
+                           : fv_fail(FV_ERR_ARGUMENT, "resume needs a file saved with --state");
+    if (s >= 0) s = cli_apply_flags(c, c->options);
+    if (s >= 0) s = add_job(&j, c->options);
+    return finish(&j, s, c->words, c);
+}

@@ -1,0 +1,153 @@
+/* Opening a model by options, and embedding texts with it. */
+#include "feavis/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t mix(uint64_t h, const void *data, size_t n)
+{
+    const unsigned char *p = data;
+    for (size_t i = 0; i < n; i++) h = (h ^ p[i]) * 1099511628211u; /* FNV-1a */
+    return h;
+}
+
+/* Names, types, sizes and the first bytes of every tensor: enough to tell two checkpoints apart
+ * without reading gigabytes. */
+static void take_fingerprint(fv_model *m)
+{
+    enum { SAMPLE = 64 };
+    uint64_t h = 14695981039346656037u;
+    const fv_weights *w = m->brivl->weights;
+    for (size_t i = 0; i < fv_weights_count(w); i++) {
+        const fv_entry *e = fv_weights_at(w, i);
+        h = mix(h, e->name, strlen(e->name));
+        h = mix(h, &e->dtype, sizeof e->dtype);
+        h = mix(h, e->dims, (size_t)e->ndim * sizeof e->dims[0]);
+        float first[SAMPLE / sizeof(float)];
+        fv_entry sample = *e;
+        size_t count = fv_entry_count(e);
+        if (count == 0) continue;
+        sample.ndim = 1;
+        sample.dims[0] = count < SAMPLE / sizeof(float) && e->ndim == 1 ? (int64_t)count : 1;
+        sample.strides[0] = e->ndim == 1 ? e->strides[0] : 1;
+        fv_entry_read_f32(&sample, first);
+        h = mix(h, first, (size_t)sample.dims[0] * sizeof(float));
+    }
+    snprintf(m->fingerprint, sizeof m->fingerprint, "%016llx", (unsigned long long)h);
+}
+
+static fv_status open_model(fv_model *m, const fv_options *o)
+{
+    char shipped[4096];
+    const char *config = o->config;
+    if (!*config) {
+        if (*o->checkpoint)
+            return fv_fail(FV_ERR_ARGUMENT,
+                           "checkpoint %s needs its cfg: give one with --config FILE",
+                           o->checkpoint);
+        const char *home = fv_home();
+        if (!home)
+            return fv_fail(FV_ERR_IO, "the shipped model was not found: set FEAVIS_HOME to the "
+                                      "folder that holds model/mini");
+        snprintf(shipped, sizeof shipped, "%s/model/mini/mini.yml", home);
+        config = shipped;
+    }
+    FV_TRY(fv_brivl_open(&m->brivl, config, *o->checkpoint ? o->checkpoint : NULL,
+                         *o->vocab ? o->vocab : NULL, false));
+    FV_TRY(fv_backend_open(&m->backend, o->backend, o->threads));
+    m->text_length = o->text_length ? o->text_length : fv_brivl_text_length(m->brivl);
+    const char *title = m->brivl->config.title ? m->brivl->config.title : "BriVL";
+    snprintf(m->title, sizeof m->title, "%s", title);
+    snprintf(m->backend_name, sizeof m->backend_name, "%s", m->backend->name);
+    take_fingerprint(m);
+    return FV_OK;
+}
+
+fv_status fv_model_open(fv_model **out, const fv_options *o)
+{
+    fv_model *m = calloc(1, sizeof *m);
+    if (!m) return fv_fail(FV_ERR_MEMORY, "opening a model: out of memory");
+    fv_status s = open_model(m, o);
+    if (s < 0) {
+        fv_model_close(m);
+        return s;
+    }
+    *out = m;
+    return FV_OK;
+}
+
+void fv_model_close(fv_model *m)
+{
+    if (!m) return;
+    fv_text_encoder_close(m->text);
+    fv_backend_close(m->backend);
+    fv_brivl_close(m->brivl);
+    free(m);
+}
+
+const char *fv_model_title(const fv_model *m)
+{
+    return m->title;
+}
+
+const char *fv_model_backend(const fv_model *m)
+{
+    return m->backend_name;
+}
+
+int fv_model_image_size(const fv_model *m)
+{
+    return m->brivl->config.image_size;
+}
+
+int fv_model_channels(const fv_model *m)
+{
+    return m->brivl->map_channels;
+}
+
+int fv_model_dim(const fv_model *m)
+{
+    return m->brivl->dim;
+}
+
+int fv_model_text_length(const fv_model *m)
+{
+    return m->text_length;
+}
+
+const char *fv_model_fingerprint(const fv_model *m)
+{
+    return m->fingerprint;
+}
+
+static fv_status need_text_tower(fv_model *m)
+{
+    if (m->text) return FV_OK;
+    return fv_text_encoder_open(&m->text, m->brivl, m->backend, m->text_length);
+}
+
+fv_status fv_model_embed_text(fv_model *m, const char *text, float *embedding,
+                              fv_text_report *report)
+{
+    if (!m->brivl->vocabulary)
+        return fv_fail(FV_ERR_ARGUMENT,
+                       "%s has no vocabulary: give its vocab.txt with --vocab FILE", m->title);
+    FV_TRY(need_text_tower(m));
+    fv_tokens t;
+    FV_TRY(fv_text_encode(m->text, text, embedding, &t));
+    if (report) *report = (fv_text_report){t.used, t.dropped, t.unknown};
+    fv_tokens_free(&t);
+    return FV_OK;
+}
+
+fv_status fv_model_embed_ids(fv_model *m, const int32_t *ids, int count, float *embedding)
+{
+    FV_TRY(need_text_tower(m));
+    if (count != m->text_length)
+        return fv_fail(FV_ERR_SHAPE, "%d ids, but the text length is %d (--text-length)", count,
+                       m->text_length);
+    int used = 0; /* padding is id 0, at the end */
+    for (int i = 0; i < count; i++)
+        if (ids[i] != 0) used = i + 1;
+    return fv_text_encode_ids(m->text, ids, used, embedding);
+}

@@ -1,0 +1,160 @@
+/* pixel, fourier, multires. See parameterise.h. */
+#include "feavis/parameterise.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "kernels/rng.h"
+
+/* Directions in which colours of natural pictures vary, as rows for R, G and B: the square root
+ * of their covariance, largest column of length 1 (figures of Olah et al. 2017). */
+static const float colours[9] = {0.5628f,  0.1948f, 0.0433f,  0.5845f, 0.0000f,
+                                 -0.1082f, 0.5845f, -0.1948f, 0.0649f};
+
+/* At this frequency (cycles a pixel) the exponent of decay makes no difference. */
+static const double pivot = 1.0 / 16;
+
+static fv_ref out_of_memory(fv_plan *p)
+{
+    return fv_plan_fail(p, fv_fail(FV_ERR_MEMORY, "parameterisation: out of memory"));
+}
+
+/* Decorrelated colours to RGB, then into (0, 1). */
+static fv_ref finish(fv_plan *p, const fv_options *o, fv_ref x)
+{
+    if (o->colour)
+        x = fv_linear(p, "rgb", x, fv_plan_weight(p, "rgb.matrix", (fv_shape){1, 1, 3, 3}, colours),
+                      FV_NONE, FV_ACT_NONE);
+    return fv_activation(p, "picture", x, FV_ACT_SIGMOID);
+}
+
+/* --- fourier --- */
+
+/* Rows: positions; columns: frequencies. Orthonormal DCT-II, transposed: from spectrum to pixels.
+ */
+static fv_ref cosine_matrix(fv_plan *p, const char *name, int n)
+{
+    double *m = malloc((size_t)n * (size_t)n * sizeof *m);
+    if (!m) return out_of_memory(p);
+    for (int i = 0; i < n; i++)
+        for (int u = 0; u < n; u++)
+            m[(size_t)i * (size_t)n + (size_t)u] =
+                sqrt((u ? 2.0 : 1.0) / n) * cos(M_PI * (i + 0.5) * u / n);
+    fv_ref r = fv_plan_weight_f64(p, name, (fv_shape){1, 1, n, n}, m);
+    free(m);
+    return r;
+}
+
+/* How far one unit of coefficient (v, u) moves the picture. */
+static double amplitude(const fv_options *o, int v, int u)
+{
+    double n = o->size, f = sqrt((double)u * u + (double)v * v) / (2 * n);
+    if (f < 1 / n) f = 1 / n;
+    return 0.25 * o->contrast * pow(pivot, o->decay - 1) * pow(f, -o->decay);
+}
+
+static fv_ref spectrum_scale(fv_plan *p, const fv_options *o)
+{
+    int n = o->size;
+    double *s = malloc((size_t)n * (size_t)n * 3 * sizeof *s);
+    if (!s) return out_of_memory(p);
+    for (int v = 0; v < n; v++)
+        for (int u = 0; u < n; u++)
+            for (int c = 0; c < 3; c++)
+                s[((size_t)v * (size_t)n + (size_t)u) * 3 + (size_t)c] = amplitude(o, v, u);
+    fv_ref r = fv_plan_weight_f64(p, "spectrum.scale", (fv_shape){1, n, n, 3}, s);
+    free(s);
+    return r;
+}
+
+static fv_ref fourier(fv_plan *p, const fv_options *o)
+{
+    fv_ref x = fv_plan_param(p, "spectrum", (fv_shape){1, o->size, o->size, 3});
+    x = fv_affine(p, "scaled", x, spectrum_scale(p, o), FV_NONE);
+    x = fv_separable(p, "waves", x, cosine_matrix(p, "rows.cosines", o->size),
+                     cosine_matrix(p, "columns.cosines", o->size));
+    return finish(p, o, x);
+}
+
+/* --- multires --- */
+
+/* The next size after s on the way to n: powers of two, then n. */
+static int next_size(int s, int n)
+{
+    return 2 * s < n ? 2 * s : n;
+}
+
+/* Bilinear resize from s to n pixels, centres at half integers. */
+static fv_ref resize_matrix(fv_plan *p, const char *name, int n, int s)
+{
+    double *m = calloc((size_t)n * (size_t)s, sizeof *m);
+    if (!m) return out_of_memory(p);
+    for (int i = 0; i < n; i++) {
+        double x = (i + 0.5) * s / n - 0.5;
+        if (x < 0) x = 0;
+        if (x > s - 1) x = s - 1;
+        int low = (int)x, high = low + 1 < s ? low + 1 : low;
+        m[(size_t)i * (size_t)s + (size_t)low] += 1 - (x - low);
+        m[(size_t)i * (size_t)s + (size_t)high] += x - low;
+    }
+    fv_ref r = fv_plan_weight_f64(p, name, (fv_shape){1, 1, n, s}, m);
+    free(m);
+    return r;
+}
+
+static fv_ref multires(fv_plan *p, const fv_options *o)
+{
+    fv_ref sum = FV_NONE;
+    for (int s = 1;; s = next_size(s, o->size)) {
+        char name[32];
+        snprintf(name, sizeof name, "level%d", s);
+        fv_plan_push(p, "%s.", name);
+        float scale[3];
+        for (int c = 0; c < 3; c++)
+            scale[c] = (float)(0.25 * o->contrast * pow(s / (pivot * o->size), 1 - o->decay));
+        fv_ref x = fv_plan_param(p, "pixels", (fv_shape){1, s, s, 3});
+        x = fv_affine(p, "scaled", x, fv_plan_weight(p, "scale", (fv_shape){1, 1, 1, 3}, scale),
+                      FV_NONE);
+        if (s < o->size)
+            x = fv_separable(p, "resized", x, resize_matrix(p, "rows", o->size, s),
+                             resize_matrix(p, "columns", o->size, s));
+        sum = sum == FV_NONE ? x : fv_add(p, "sum", sum, x);
+        fv_plan_pop(p);
+        if (s == o->size) return finish(p, o, sum);
+    }
+}
+
+/* --- all --- */
+
+fv_ref fv_parameterise(fv_plan *p, const fv_options *o)
+{
+    switch ((fv_parameterisation)o->parameterisation) {
+    case FV_PARAMETERISE_FOURIER:
+        return fourier(p, o);
+    case FV_PARAMETERISE_MULTIRES:
+        return multires(p, o);
+    default: {
+        fv_ref x = fv_plan_param(p, "pixels", (fv_shape){1, o->size, o->size, 3});
+        return fv_activation(p, "picture", x, FV_ACT_NONE);
+    }
+    }
+}
+
+void fv_parameterise_start(const fv_options *o, float *values, size_t count)
+{
+    bool pixel = o->parameterisation == FV_PARAMETERISE_PIXEL;
+    float spread = (float)o->start_noise;
+    for (size_t i = 0; i < count; i++) {
+        fv_random4 r = fv_philox((uint64_t)o->seed, (uint32_t)i, 0, 0, FV_STREAM_INIT);
+        float x = spread * fv_normal(r.v[0], r.v[1]);
+        if (pixel) x = fminf(fmaxf(0.5f + x, 0.0f), 1.0f);
+        values[i] = x;
+    }
+}
+
+void fv_parameterise_bounds(const fv_options *o, float *low, float *high)
+{
+    bool pixel = o->parameterisation == FV_PARAMETERISE_PIXEL;
+    *low = pixel ? 0.0f : -1e30f;
+    *high = pixel ? 1.0f : 1e30f;
+}

@@ -1,0 +1,24 @@
+/* Parameterisations: from what Adam moves to a picture in [0, 1].
+ *
+ *   pixel     param {1,C,C,3} is the picture, clamped to [0, 1] (the paper's)
+ *   fourier   param {1,C,C,3} * s(u,v) -> inverse DCT -> colours -> logistic; s ~ 1/f^decay as in
+ *             natural pictures (Olah, Mordvintsev, Schubert: Feature Visualization, Distill 2017;
+ *             cosines instead of complex waves, so two matrix products and no FFT)
+ *   multires  sum over sizes 1, 2, 4 .. C of params {1,s,s,3}, each resized to C (Fort &
+ *             Whitaker, Direct Ascent Synthesis, 2025) -> colours -> logistic */
+#ifndef FV_PARAMETERISE_H
+#define FV_PARAMETERISE_H
+
+#include "feavis/options.h"
+#include "model/plan.h"
+
+/* Params and ops of the picture {1,C,C,3}, C = size; the op's name is "picture". */
+fv_ref fv_parameterise(fv_plan *p, const fv_options *o);
+
+/* Start values of all params, in the order of fv_plan_block_upload. */
+void fv_parameterise_start(const fv_options *o, float *values, size_t count);
+
+/* What Adam clamps params to. */
+void fv_parameterise_bounds(const fv_options *o, float *low, float *high);
+
+#endif

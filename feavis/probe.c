@@ -1,0 +1,215 @@
+/* Embeddings, cosine, gradient and any named tensor of one picture and one text, as .npy: to hold
+ * a checkpoint against another implementation. See fv_probe in feavis.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "feavis/model.h"
+#include "model/taps.h"
+
+enum { MOST_TAPS = 64 };
+
+typedef struct prober {
+    fv_model *m;
+    const fv_probe *in;
+    bool normalised; /* the picture came as .npy */
+    fv_shape shape;  /* {1,S,S,3} */
+    float *image;    /* NHWC */
+    float *text, *embedding;
+    char *names[MOST_TAPS];
+    int name_count;
+} prober;
+
+/* Between [c,h,w] files and {1,h,w,c} tensors. */
+static void to_nhwc(float *out, const float *in, fv_shape s)
+{
+    size_t hw = (size_t)s.h * (size_t)s.w, c = (size_t)s.c;
+    for (size_t i = 0; i < hw; i++)
+        for (size_t k = 0; k < c; k++) out[i * c + k] = in[k * hw + i];
+}
+
+static void to_nchw(float *out, const float *in, fv_shape s)
+{
+    size_t hw = (size_t)s.h * (size_t)s.w, c = (size_t)s.c;
+    for (int n = 0; n < s.n; n++, in += hw * c, out += hw * c)
+        for (size_t i = 0; i < hw; i++)
+            for (size_t k = 0; k < c; k++) out[k * hw + i] = in[i * c + k];
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+/* --- inputs --- */
+
+static fv_status read_array(prober *q)
+{
+    fv_npy *a;
+    FV_TRY(fv_npy_open(&a, q->in->image));
+    const fv_entry *e = fv_npy_entry(a);
+    int lead = e->ndim - 3, side = q->shape.h;
+    bool fits = (lead == 0 || (lead == 1 && e->dims[0] == 1)) && e->dims[lead] == 3 &&
+                e->dims[lead + 1] == side && e->dims[lead + 2] == side;
+    fv_status s = FV_OK;
+    float *values = fits ? malloc(fv_count(q->shape) * sizeof *values) : NULL;
+    if (!fits)
+        s = fv_fail(FV_ERR_SHAPE, "%s: expected an array [1,3,%d,%d], normalised", q->in->image,
+                    side, side);
+    else if (!values)
+        s = fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", q->in->image);
+    else {
+        fv_entry_read_f32(e, values);
+        to_nhwc(q->image, values, q->shape);
+    }
+    free(values);
+    fv_npy_close(a);
+    return s;
+}
+
+static fv_status read_image(prober *q)
+{
+    q->image = malloc(fv_count(q->shape) * sizeof *q->image);
+    if (!q->image) return fv_fail(FV_ERR_MEMORY, "probe: out of memory");
+    q->normalised = ends_with(q->in->image, ".npy");
+    if (q->normalised) return read_array(q);
+    fv_picture picture;
+    FV_TRY(fv_picture_read(&picture, q->in->image));
+    fv_picture_to_tensor(&picture, q->shape.h, q->image);
+    fv_picture_free(&picture);
+    return FV_OK;
+}
+
+static fv_status embed_ids(prober *q)
+{
+    fv_npy *a;
+    FV_TRY(fv_npy_open(&a, q->in->ids));
+    const fv_entry *e = fv_npy_entry(a);
+    size_t count = fv_entry_count(e);
+    fv_status s = FV_OK;
+    float *values = malloc((count + 1) * sizeof *values);
+    int32_t *ids = malloc((count + 1) * sizeof *ids);
+    if (!values || !ids)
+        s = fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", q->in->ids);
+    else if (count > 1 << 20)
+        s = fv_fail(FV_ERR_SHAPE, "%s holds %zu ids", q->in->ids, count);
+    else
+        fv_entry_read_f32(e, values);
+    for (size_t i = 0; s >= 0 && i < count; i++)
+        ids[i] = values[i] >= 0 && values[i] < 1e9f ? (int32_t)values[i] : -1;
+    if (s >= 0) s = fv_model_embed_ids(q->m, ids, (int)count, q->text);
+    free(values);
+    free(ids);
+    fv_npy_close(a);
+    return s;
+}
+
+static fv_status read_text(prober *q)
+{
+    size_t dim = (size_t)fv_model_dim(q->m);
+    q->text = malloc(dim * sizeof *q->text);
+    q->embedding = malloc(dim * sizeof *q->embedding);
+    if (!q->text || !q->embedding) return fv_fail(FV_ERR_MEMORY, "probe: out of memory");
+    if (q->in->ids) return embed_ids(q);
+    if (!q->in->text || !*q->in->text)
+        return fv_fail(FV_ERR_ARGUMENT, "probe needs a text: --ids FILE.npy or --text TEXT");
+    return fv_model_embed_text(q->m, q->in->text, q->text, NULL);
+}
+
+static fv_status split_names(prober *q)
+{
+    const char *at = q->in->taps ? q->in->taps : "";
+    while (*at) {
+        size_t n = strcspn(at, ",");
+        if (n && q->name_count == MOST_TAPS)
+            return fv_fail(FV_ERR_ARGUMENT, "more than %d taps", MOST_TAPS);
+        if (n && !(q->names[q->name_count++] = strndup(at, n)))
+            return fv_fail(FV_ERR_MEMORY, "probe: out of memory");
+        at += n + (at[n] == ',');
+    }
+    return FV_OK;
+}
+
+/* --- outputs --- */
+
+static fv_status save(const prober *q, const char *name, const float *values, int ndim,
+                      const int64_t *dims)
+{
+    char path[4096];
+    int n = snprintf(path, sizeof path, "%s/%s.npy", q->in->folder, name);
+    if (n < 0 || n >= (int)sizeof path)
+        return fv_fail(FV_ERR_ARGUMENT, "probe: the path %s/%s.npy is too long", q->in->folder,
+                       name);
+    return fv_npy_save_f32(path, values, ndim, dims);
+}
+
+/* Maps as [n,c,h,w], as PyTorch has them; token lists as [tokens, width]. */
+static fv_status save_tensor(const prober *q, const char *name, const float *values, fv_shape s)
+{
+    if (s.h == 1) return save(q, name, values, 2, (int64_t[]){(int64_t)s.n * s.w, s.c});
+    float *swapped = malloc(fv_count(s) * sizeof *swapped);
+    if (!swapped) return fv_fail(FV_ERR_MEMORY, "saving %s: out of memory", name);
+    to_nchw(swapped, values, s);
+    fv_status status = save(q, name, swapped, 4, (int64_t[]){s.n, s.c, s.h, s.w});
+    free(swapped);
+    return status;
+}
+
+static fv_status run(prober *q, fv_plan *p, float *cosine)
+{
+    const fv_brivl *b = q->m->brivl;
+    fv_taps *taps = NULL;
+    fv_ref x = fv_plan_param(p, "pixels", q->shape), input = x;
+    if (!q->normalised) x = fv_brivl_normalise(p, &b->config, x);
+    fv_ref map = fv_brivl_map(p, &b->source, &b->config, x);
+    fv_ref y = fv_brivl_image_head(p, &b->source, &b->config, map);
+    fv_plan_output(p, y);
+    FV_TRY(fv_plan_finish(p, FV_PLAN_BACKWARD));
+    FV_TRY(fv_taps_new(&taps, p, (const char *const *)q->names, q->name_count));
+    fv_status s = fv_plan_upload(p, input, q->image);
+    if (s >= 0) s = fv_plan_forward(p);
+    if (s >= 0) s = fv_plan_download(p, y, q->embedding);
+    if (s >= 0) s = fv_plan_seed(p, y, q->text);
+    if (s >= 0) s = fv_plan_backward(p);
+    for (int i = 0; s >= 0 && i < q->name_count; i++) {
+        fv_shape shape;
+        const float *values = fv_taps_values(taps, i, &shape);
+        if (values) s = save_tensor(q, q->names[i], values, shape);
+    }
+    fv_taps_free(taps);
+    FV_TRY(s);
+
+    int64_t dim = b->dim;
+    double sum = 0;
+    for (int64_t i = 0; i < dim; i++) sum += (double)q->embedding[i] * (double)q->text[i];
+    *cosine = (float)sum;
+    FV_TRY(save(q, "image_embedding", q->embedding, 1, &dim));
+    FV_TRY(save(q, "text_embedding", q->text, 1, &dim));
+    FV_TRY(save(q, "cosine", cosine, 0, NULL));
+    FV_TRY(fv_plan_download_gradient(p, input, q->image));
+    return save_tensor(q, "gradient", q->image, q->shape);
+}
+
+fv_status fv_probe_run(fv_model *m, const fv_probe *probe, float *cosine)
+{
+    int side = fv_model_image_size(m);
+    prober q = {.m = m, .in = probe, .shape = {1, side, side, 3}};
+    fv_plan *p = NULL;
+    fv_status s =
+        mkdir(probe->folder, 0777) == 0 || errno == EEXIST
+            ? FV_OK
+            : fv_fail(FV_ERR_IO, "making the folder %s: %s", probe->folder, strerror(errno));
+    if (s >= 0) s = read_image(&q);
+    if (s >= 0) s = read_text(&q);
+    if (s >= 0) s = split_names(&q);
+    if (s >= 0) s = fv_plan_new(&p, m->backend);
+    if (s >= 0) s = run(&q, p, cosine);
+    fv_plan_free(p);
+    for (int i = 0; i < q.name_count; i++) free(q.names[i]);
+    free(q.image);
+    free(q.text);
+    free(q.embedding);
+    return s;
+}

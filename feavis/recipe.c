@@ -1,0 +1,127 @@
+/* Options to YAML and back. See recipe.h and fv_recipe_apply in feavis.h.
+ *
+ *   feavis: 0.1.0
+ *   model: "BriVL-mini"
+ *   fingerprint: 0123456789abcdef
+ *   text: "梦"
+ *   ...
+ *   stop: 57                     # only if it was stopped before its last step
+ *   changes:
+ *     - {step: 40, option: text, value: "山"} */
+#include "feavis/recipe.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *fv_version(void)
+{
+    return "0.1.0";
+}
+
+/* Double-quoted YAML: quotes, backslashes and control characters escaped. */
+static void print_quoted(FILE *f, const char *text)
+{
+    fputc('"', f);
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            fprintf(f, "\\%c", *c);
+        else if (*c < 0x20 || *c == 0x7f)
+            fprintf(f, "\\x%02X", *c);
+        else
+            fputc(*c, f);
+    }
+    fputc('"', f);
+}
+
+static void print_value(FILE *f, const fv_option *row, const char *value)
+{
+    if (row->kind == FV_OPTION_TEXT)
+        print_quoted(f, value);
+    else
+        fputs(value, f);
+}
+
+static void print_options(FILE *f, const fv_options *o, const fv_model *m, int step)
+{
+    int count;
+    const fv_option *table = fv_option_table(&count);
+    for (int i = 0; i < count; i++) {
+        const fv_option *row = &table[i];
+        const char *value = fv_options_get(o, row->name);
+        if (!(row->flags & FV_OPTION_RECIPE) || (row->kind == FV_OPTION_TEXT && !*value)) continue;
+        if (strcmp(row->name, "stop") == 0) continue;
+        if (strcmp(row->name, "backend") == 0) value = m->backend->name;
+        fprintf(f, "%s: ", row->name);
+        print_value(f, row, value);
+        fputc('\n', f);
+    }
+    if (step < o->steps) fprintf(f, "stop: %d\n", step);
+}
+
+fv_status fv_recipe_write(char **out, const fv_options *o, const fv_model *m, int step)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    if (!f) return fv_fail(FV_ERR_MEMORY, "writing a recipe: out of memory");
+    fprintf(f, "feavis: %s\nmodel: ", fv_version());
+    print_quoted(f, m->title);
+    fprintf(f, "\nfingerprint: \"%s\"\n", m->fingerprint);
+    print_options(f, o, m, step);
+    for (int i = 0; i < o->change_count; i++) {
+        const fv_change *c = &o->changes[i];
+        fprintf(f, "%s  - {step: %d, option: %s, value: ", i ? "" : "changes:\n", c->step,
+                c->option->name);
+        print_quoted(f, c->value);
+        fputs("}\n", f);
+    }
+    bool failed = ferror(f);
+    if (fclose(f) != 0 || failed) {
+        free(text);
+        return fv_fail(FV_ERR_MEMORY, "writing a recipe: out of memory");
+    }
+    *out = text;
+    return FV_OK;
+}
+
+static fv_status read_change(fv_options *o, const fv_yaml *doc, const fv_yaml_node *map)
+{
+    int step = -1;
+    const char *name = NULL, *value = NULL;
+    if (!fv_yaml_is_map(map))
+        return fv_fail(FV_ERR_FORMAT, "%s:%d: a change should be a map", fv_yaml_name(doc),
+                       fv_yaml_line(map));
+    FV_TRY(fv_yaml_int(doc, map, "step", &step));
+    FV_TRY(fv_yaml_string(doc, map, "option", &name));
+    FV_TRY(fv_yaml_string(doc, map, "value", &value));
+    const fv_option *option = name ? fv_option_find(name) : NULL;
+    if (step < 0 || !option || !value || !(option->flags & FV_OPTION_LIVE))
+        return fv_fail(FV_ERR_FORMAT, "%s:%d: a change needs step, option and value",
+                       fv_yaml_name(doc), fv_yaml_line(map));
+    return fv_options_add_change(o, step, option, value);
+}
+
+static fv_status read_recipe(fv_options *o, const fv_yaml *doc)
+{
+    static const char *const not_options[] = {"feavis", "model", "fingerprint", "changes", NULL};
+    const fv_yaml_node *root = fv_yaml_root(doc);
+    if (!fv_yaml_is_map(root) || !fv_yaml_find(root, "feavis"))
+        return fv_fail(FV_ERR_FORMAT, "%s: not a feavis recipe", fv_yaml_name(doc));
+    FV_TRY(fv_options_from_yaml(o, doc, root, not_options));
+    const fv_yaml_node *changes = fv_yaml_find(root, "changes");
+    if (changes && !fv_yaml_is_list(changes))
+        return fv_fail(FV_ERR_FORMAT, "%s: changes should be a list", fv_yaml_name(doc));
+    for (int i = 0; i < fv_yaml_count(changes); i++)
+        FV_TRY(read_change(o, doc, fv_yaml_at(changes, i)));
+    return FV_OK;
+}
+
+fv_status fv_recipe_apply(fv_options *o, const char *recipe, const char *what)
+{
+    fv_yaml *doc;
+    FV_TRY(fv_yaml_parse(&doc, recipe, strlen(recipe), what));
+    fv_status s = read_recipe(o, doc);
+    fv_yaml_free(doc);
+    return s;
+}

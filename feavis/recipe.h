@@ -1,0 +1,11 @@
+/* Recipes: YAML that reproduces a picture, as stored in PNG files and saved states. */
+#ifndef FV_RECIPE_H
+#define FV_RECIPE_H
+
+#include "feavis/model.h"
+
+/* Every option that decides the picture, the changes made while it grew, what model and version
+ * it was, and after how many steps it was taken. Caller frees. */
+fv_status fv_recipe_write(char **out, const fv_options *o, const fv_model *m, int step);
+
+#endif

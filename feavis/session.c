@@ -1,0 +1,584 @@
+/* The loop: views, forward, seeds, backward, Adam; with cancel, live changes, snapshots, a NaN
+ * guard, and the whole state in a file. See feavis.h.
+ *
+ * Threads: fv_session_run and _step belong to one thread. cancel, set and snapshot may come from
+ * any other: cancel is one atomic flag, set and snapshot take the mutex, which the loop holds
+ * only to take changes and to put a new picture down. */
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "feavis/objectives.h"
+#include "feavis/parameterise.h"
+#include "feavis/recipe.h"
+#include "feavis/views.h"
+
+enum {
+    KEEP_EVERY = 10,  /* steps between two copies of the state for the NaN guard */
+    MOST_RESTORES = 8 /* in a row, before giving up */
+};
+
+struct fv_session {
+    fv_model *model;
+    fv_options *recipe; /* as opened, with all changes: what is written into PNGs */
+    fv_options *now;    /* with the changes up to this step */
+
+    fv_plan *plan;
+    fv_ref picture;
+    fv_views views;
+    fv_objectives objectives;
+    fv_objective_refs refs;
+
+    int step, replayed; /* finished steps; changes of the recipe already applied */
+    double caution;     /* factor on the step size, halved by the NaN guard */
+    int restored, restored_in_a_row;
+    float *kept[FV_BLOCKS]; /* value, unused, m, v of a good step */
+    int kept_step;
+    float *pixels; /* [size * size * 3], for downloads */
+
+    struct timespec begun;
+    int begun_step;
+    double last_seconds, step_seconds; /* smoothed */
+
+    atomic_bool cancelled;
+    pthread_mutex_t mutex;
+    uint8_t *rgb; /* newest picture, under the mutex */
+    bool has_picture;
+    fv_change *pending;
+    int pending_count;
+};
+
+static const fv_block kept_blocks[3] = {FV_BLOCK_VALUE, FV_BLOCK_M, FV_BLOCK_V};
+
+/* --- plan --- */
+
+static fv_status stop_when_cancelled(void *user, fv_plan *p, const fv_op *op, bool backward)
+{
+    (void)p;
+    (void)op;
+    (void)backward;
+    fv_session *s = user;
+    /* a negative status ends the run; the session turns it into FV_CANCELLED */
+    return atomic_load_explicit(&s->cancelled, memory_order_relaxed) ? FV_ERR_ARGUMENT : FV_OK;
+}
+
+static fv_status build_plan(fv_session *s, fv_plan **out)
+{
+    fv_plan *p;
+    FV_TRY(fv_plan_new(&p, s->model->backend));
+    fv_views_clear(&s->views);
+    s->picture = fv_parameterise(p, s->now);
+    fv_plan_output(p, s->picture);
+    fv_ref views = fv_views_build(p, &s->views, s->now, fv_model_image_size(s->model), s->picture);
+    fv_objectives_build(p, &s->refs, &s->objectives, s->model, s->now, views, s->picture);
+    fv_status status = fv_plan_finish(p, FV_PLAN_BACKWARD);
+    if (status >= 0) status = fv_objectives_upload(p, &s->refs, &s->objectives);
+    if (status < 0) {
+        fv_plan_free(p);
+        return status;
+    }
+    fv_plan_watch(p, stop_when_cancelled, s);
+    *out = p;
+    return FV_OK;
+}
+
+/* --- what the NaN guard goes back to --- */
+
+static fv_status keep_state(fv_session *s)
+{
+    for (int i = 0; i < 3; i++)
+        FV_TRY(fv_plan_block_download(s->plan, kept_blocks[i], s->kept[kept_blocks[i]]));
+    s->kept_step = s->step;
+    return FV_OK;
+}
+
+static fv_status put_state(fv_session *s)
+{
+    for (int i = 0; i < 3; i++)
+        FV_TRY(fv_plan_block_upload(s->plan, kept_blocks[i], s->kept[kept_blocks[i]]));
+    return FV_OK;
+}
+
+static fv_status restore_state(fv_session *s)
+{
+    if (++s->restored_in_a_row > MOST_RESTORES)
+        return fv_fail(FV_ERR_DEVICE,
+                       "step %d: the gradient is not finite, also with a step size %g times "
+                       "smaller; the picture stays that of step %d",
+                       s->step, s->caution, s->kept_step);
+    FV_TRY(put_state(s));
+    s->restored++;
+    s->caution /= 2;
+    return FV_OK;
+}
+
+static fv_status make_room(fv_session *s)
+{
+    size_t n = fv_plan_param_count(s->plan), side = (size_t)s->now->size;
+    bool ok = true;
+    for (int i = 0; i < 3; i++)
+        ok = (s->kept[kept_blocks[i]] = calloc(n, sizeof(float))) != NULL && ok;
+    s->pixels = malloc(side * side * 3 * sizeof *s->pixels);
+    s->rgb = calloc(side * side, 3);
+    return ok && s->pixels && s->rgb ? FV_OK
+                                     : fv_fail(FV_ERR_MEMORY, "opening a session: out of memory");
+}
+
+/* --- open, close --- */
+
+static fv_status open_session(fv_session *s, fv_model *m, const fv_options *o)
+{
+    s->model = m;
+    s->caution = 1;
+    FV_TRY(fv_options_copy(&s->recipe, o));
+    FV_TRY(fv_options_copy(&s->now, o));
+    FV_TRY(fv_objectives_read(&s->objectives, m, s->now));
+    FV_TRY(build_plan(s, &s->plan));
+    FV_TRY(make_room(s));
+    size_t n = fv_plan_param_count(s->plan);
+    fv_parameterise_start(s->now, s->kept[FV_BLOCK_VALUE], n);
+    return put_state(s);
+}
+
+fv_status fv_session_open(fv_session **out, fv_model *m, const fv_options *o)
+{
+    fv_session *s = calloc(1, sizeof *s);
+    if (!s) return fv_fail(FV_ERR_MEMORY, "opening a session: out of memory");
+    atomic_init(&s->cancelled, false);
+    pthread_mutex_init(&s->mutex, NULL);
+    fv_status status = open_session(s, m, o);
+    if (status < 0) {
+        fv_session_close(s);
+        return status;
+    }
+    *out = s;
+    return FV_OK;
+}
+
+void fv_session_close(fv_session *s)
+{
+    if (!s) return;
+    fv_plan_free(s->plan);
+    fv_views_clear(&s->views);
+    fv_objectives_clear(&s->objectives);
+    fv_options_free(s->recipe);
+    fv_options_free(s->now);
+    for (int i = 0; i < FV_BLOCKS; i++) free(s->kept[i]);
+    for (int i = 0; i < s->pending_count; i++) free(s->pending[i].value);
+    free(s->pending);
+    free(s->pixels);
+    free(s->rgb);
+    pthread_mutex_destroy(&s->mutex);
+    free(s);
+}
+
+fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to)
+{
+    const fv_brivl_config *c = &m->brivl->config;
+    fprintf(to, "model      %s (%s)\n", m->title, c->license ? c->license : "licence unknown");
+    fprintf(to, "weights    %s, %s, %zu tensors\n", fv_weights_path(m->brivl->weights),
+            fv_weights_format(m->brivl->weights), fv_weights_count(m->brivl->weights));
+    fprintf(to, "image      %s at %d x %d pixels, %d boxes, LLP channels 0 to %d\n", c->cnn,
+            c->image_size, c->image_size, c->box_grid * c->box_grid + 1,
+            m->brivl->map_channels - 1);
+    fprintf(to, "text       %d tokens of at most %d, vocabulary of %d\n", m->text_length,
+            c->text_limit, m->brivl->vocabulary ? fv_vocab_size(m->brivl->vocabulary) : 0);
+    fprintf(to, "embedding  %d numbers\n", m->brivl->dim);
+    fprintf(to, "backend    %s, %d threads (there are: %s)\n", m->backend_name, m->backend->threads,
+            fv_backend_names());
+    fv_options *copy;
+    FV_TRY(fv_options_copy(&copy, o));
+    fv_session *s = NULL;
+    fv_status status = FV_OK;
+    if (!*copy->text && !*copy->llp) status = fv_options_set(copy, "text", "?");
+    if (status >= 0 && !m->brivl->vocabulary) status = fv_options_set(copy, "text", "");
+    if (status >= 0 && !*copy->text && !*copy->llp) status = fv_options_set(copy, "llp", "0");
+    if (status >= 0) status = fv_session_open(&s, m, copy);
+    if (status >= 0) {
+        fv_plan_info i = fv_plan_describe(s->plan);
+        fprintf(to, "plan       %d ops, %.2f GMAC forward for %d views of a %d x %d picture\n",
+                i.ops, i.forward_macs / 1e9, copy->views, copy->size, copy->size);
+        fprintf(to,
+                "memory     %.1f MB weights, %.1f MB values (bound %.1f, unshared %.1f), "
+                "%.1f MB parameters, %.1f MB scratch\n",
+                (double)i.weight_bytes / 1e6, (double)i.arena_bytes / 1e6,
+                (double)i.arena_bound / 1e6, (double)i.unplanned_bytes / 1e6,
+                (double)i.param_bytes / 1e6, (double)i.scratch_bytes / 1e6);
+        if (plan) fv_plan_print(s->plan, to);
+    }
+    fv_session_close(s);
+    fv_options_free(copy);
+    return status;
+}
+
+/* --- changes --- */
+
+/* Applies one option to the running picture; the plan is built again only if its ops differ. */
+static fv_status apply_change(fv_session *s, const fv_option *option, const char *value)
+{
+    fv_options *next;
+    fv_objectives objectives;
+    FV_TRY(fv_options_copy(&next, s->now));
+    fv_status status = fv_options_set(next, option->name, value);
+    if (status >= 0) status = fv_objectives_read(&objectives, s->model, next);
+    if (status < 0) {
+        fv_options_free(next);
+        return status;
+    }
+    bool same = fv_objectives_same_plan(&objectives, &s->objectives);
+    fv_options_free(s->now);
+    s->now = next;
+    fv_objectives_clear(&s->objectives);
+    s->objectives = objectives;
+    if (same) return fv_objectives_upload(s->plan, &s->refs, &s->objectives);
+    FV_TRY(keep_state(s));
+    fv_plan *p;
+    FV_TRY(build_plan(s, &p));
+    fv_plan_free(s->plan);
+    s->plan = p;
+    return put_state(s);
+}
+
+static fv_status replay_changes(fv_session *s)
+{
+    while (s->replayed < s->recipe->change_count &&
+           s->recipe->changes[s->replayed].step <= s->step) {
+        const fv_change *c = &s->recipe->changes[s->replayed++];
+        FV_TRY(apply_change(s, c->option, c->value));
+    }
+    return FV_OK;
+}
+
+/* A change that fails (a text over the limit of memory, say) is dropped; the picture goes on. */
+static fv_status take_pending(fv_session *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    fv_change *pending = s->pending;
+    int count = s->pending_count;
+    s->pending = NULL;
+    s->pending_count = 0;
+    pthread_mutex_unlock(&s->mutex);
+    fv_status status = FV_OK;
+    for (int i = 0; i < count; i++) {
+        if (status >= 0 && apply_change(s, pending[i].option, pending[i].value) >= 0) {
+            status = fv_options_add_change(s->recipe, s->step, pending[i].option, pending[i].value);
+            s->replayed = s->recipe->change_count;
+        }
+        free(pending[i].value);
+    }
+    free(pending);
+    return status;
+}
+
+fv_status fv_session_set(fv_session *s, const char *name, const char *value)
+{
+    const fv_option *option = fv_option_find(name);
+    if (!option) return fv_fail(FV_ERR_ARGUMENT, "there is no option %.80s", name);
+    if (!(option->flags & FV_OPTION_LIVE))
+        return fv_fail(FV_ERR_ARGUMENT, "%s cannot be changed while the picture grows", name);
+    fv_options *check; /* the value, before it is queued */
+    FV_TRY(fv_options_new(&check));
+    fv_status status = fv_options_set(check, name, value);
+    fv_options_free(check);
+    if (status < 0) return status;
+    char *copy = strdup(value);
+    pthread_mutex_lock(&s->mutex);
+    fv_change *more =
+        copy ? realloc(s->pending, ((size_t)s->pending_count + 1) * sizeof *more) : NULL;
+    if (more) {
+        s->pending = more;
+        s->pending[s->pending_count++] = (fv_change){0, option, copy};
+    }
+    pthread_mutex_unlock(&s->mutex);
+    if (more) return FV_OK;
+    free(copy);
+    return fv_fail(FV_ERR_MEMORY, "changing %s: out of memory", name);
+}
+
+void fv_session_cancel(fv_session *s)
+{
+    atomic_store_explicit(&s->cancelled, true, memory_order_relaxed);
+}
+
+/* --- one step --- */
+
+/* After forward: the plan's picture as 8-bit RGB. */
+static fv_status take_picture(fv_session *s)
+{
+    FV_TRY(fv_plan_download(s->plan, s->picture, s->pixels));
+    size_t n = (size_t)s->now->size * (size_t)s->now->size * 3;
+    pthread_mutex_lock(&s->mutex);
+    for (size_t i = 0; i < n; i++) {
+        float x = s->pixels[i];
+        s->rgb[i] = !(x > 0) ? 0 : x >= 1 ? 255 : (uint8_t)(x * 255.0f + 0.5f);
+    }
+    s->has_picture = true;
+    pthread_mutex_unlock(&s->mutex);
+    return FV_OK;
+}
+
+static double schedule(const fv_options *o, int step)
+{
+    double t = o->steps > 1 ? (double)step / (o->steps - 1) : 0;
+    if (t > 1) t = 1;
+    double fall = o->rate_end + (1 - o->rate_end) * 0.5 * (1 + cos(M_PI * t));
+    double rise = o->warmup > 0 && step < o->warmup ? (step + 1.0) / o->warmup : 1;
+    return fall * rise;
+}
+
+static fv_status adam_step(fv_session *s, bool *finite)
+{
+    const fv_options *o = s->now;
+    float numbers[FV_ADAM_COLUMNS], stats[FV_ADAM_STATS];
+    int t = s->step + 1;
+    numbers[FV_ADAM_RATE] = (float)(o->rate * schedule(o, s->step) * s->caution);
+    numbers[FV_ADAM_BETA1] = (float)o->beta1;
+    numbers[FV_ADAM_BETA2] = (float)o->beta2;
+    /* gradients of a cosine are small: the usual 1e-8 would act as a brake */
+    numbers[FV_ADAM_EPS] = 1e-12f;
+    numbers[FV_ADAM_CORRECTION1] = (float)(1 - pow(o->beta1, t));
+    numbers[FV_ADAM_CORRECTION2] = (float)(1 - pow(o->beta2, t));
+    fv_parameterise_bounds(o, &numbers[FV_ADAM_LOW], &numbers[FV_ADAM_HIGH]);
+    FV_TRY(fv_plan_adam(s->plan, numbers, stats));
+    *finite = stats[FV_ADAM_STAT_BAD] == 0;
+    return FV_OK;
+}
+
+static double seconds_since(const struct timespec *begin)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - begin->tv_sec) + 1e-9 * (double)(now.tv_nsec - begin->tv_nsec);
+}
+
+static void report(fv_session *s, const fv_scores *scores, fv_progress *out)
+{
+    if (s->begun.tv_sec == 0 && s->begun.tv_nsec == 0) {
+        clock_gettime(CLOCK_MONOTONIC, &s->begun);
+        s->begun_step = s->step;
+    }
+    double seconds = seconds_since(&s->begun), took = seconds - s->last_seconds;
+    s->last_seconds = seconds;
+    if (took > 0) s->step_seconds = s->step_seconds > 0 ? 0.8 * s->step_seconds + 0.2 * took : took;
+    *out = (fv_progress){.step = s->step,
+                         .steps = s->now->steps,
+                         .loss = scores->loss,
+                         .cosine = scores->cosine,
+                         .neuron = scores->neuron,
+                         .seconds = seconds,
+                         .rate = s->step_seconds > 0 ? 1 / s->step_seconds : 0,
+                         .restored = s->restored};
+}
+
+static fv_status forward_and_score(fv_session *s, int views_of, fv_scores *scores, bool *finite)
+{
+    FV_TRY(fv_views_draw(s->plan, &s->views, s->now, views_of));
+    FV_TRY(fv_plan_forward(s->plan));
+    return fv_objectives_scores(s->plan, &s->refs, &s->objectives, scores, finite);
+}
+
+static fv_status one_step(fv_session *s, fv_scores *scores)
+{
+    bool finite;
+    FV_TRY(replay_changes(s));
+    FV_TRY(take_pending(s));
+    FV_TRY(forward_and_score(s, s->step, scores, &finite));
+    if (finite) {
+        if (s->step % KEEP_EVERY == 0) FV_TRY(keep_state(s));
+        FV_TRY(take_picture(s));
+        FV_TRY(fv_objectives_seed(s->plan, &s->refs, &s->objectives));
+        FV_TRY(fv_plan_backward(s->plan));
+        FV_TRY(adam_step(s, &finite));
+    }
+    if (!finite) return restore_state(s);
+    s->restored_in_a_row = 0;
+    s->step++;
+    return FV_OK;
+}
+
+fv_status fv_session_step(fv_session *s, fv_progress *out)
+{
+    fv_scores scores = {NAN, NAN, NAN};
+    if (s->begun.tv_sec == 0 && s->begun.tv_nsec == 0) {
+        clock_gettime(CLOCK_MONOTONIC, &s->begun);
+        s->begun_step = s->step;
+    }
+    fv_status status = one_step(s, &scores);
+    if (status < 0 && atomic_load(&s->cancelled)) return FV_CANCELLED;
+    if (status >= 0) report(s, &scores, out);
+    return status;
+}
+
+/* Steps to do: fewer than the schedule's when the recipe is of a picture that was stopped. */
+static int last_step(const fv_session *s)
+{
+    return s->now->stop && s->now->stop < s->now->steps ? s->now->stop : s->now->steps;
+}
+
+fv_status fv_session_run(fv_session *s, fv_progress_fn fn, void *user)
+{
+    while (s->step < last_step(s)) {
+        fv_progress progress;
+        if (atomic_load(&s->cancelled)) return FV_CANCELLED;
+        fv_status status = fv_session_step(s, &progress);
+        if (status != FV_OK) return status;
+        if (fn && !fn(user, &progress)) return FV_CANCELLED;
+    }
+    return FV_OK;
+}
+
+/* --- results --- */
+
+static fv_status copy_picture(fv_session *s, fv_picture *out)
+{
+    int side = s->now->size;
+    size_t bytes = (size_t)side * (size_t)side * 3;
+    fv_picture p = {side, side, malloc(bytes)};
+    if (!p.rgb) return fv_fail(FV_ERR_MEMORY, "copying the picture: out of memory");
+    pthread_mutex_lock(&s->mutex);
+    bool has = s->has_picture;
+    memcpy(p.rgb, s->rgb, bytes);
+    pthread_mutex_unlock(&s->mutex);
+    if (!has) {
+        free(p.rgb);
+        return fv_fail(FV_ERR_ARGUMENT, "there is no picture before the first step");
+    }
+    *out = p;
+    return FV_OK;
+}
+
+fv_status fv_session_snapshot(fv_session *s, fv_picture *out)
+{
+    return copy_picture(s, out);
+}
+
+fv_status fv_session_picture(fv_session *s, fv_picture *out, fv_progress *scores)
+{
+    fv_scores final;
+    bool finite;
+    atomic_store(&s->cancelled, false); /* what was cancelled is over; this pass is short */
+    FV_TRY(replay_changes(s));
+    FV_TRY(forward_and_score(s, -1, &final, &finite));
+    FV_TRY(take_picture(s));
+    if (scores) report(s, &final, scores);
+    return copy_picture(s, out);
+}
+
+fv_status fv_session_recipe(fv_session *s, char **out)
+{
+    return fv_recipe_write(out, s->recipe, s->model, s->step);
+}
+
+const fv_text_report *fv_session_text_report(const fv_session *s, int i)
+{
+    return i >= 0 && i < s->objectives.text_count ? &s->objectives.reports[i] : NULL;
+}
+
+/* --- the whole state in a file --- */
+
+static const char *const block_names[3] = {"value", "adam.m", "adam.v"};
+
+fv_status fv_session_save(fv_session *s, const char *path)
+{
+    char *recipe, numbers[96];
+    FV_TRY(fv_session_recipe(s, &recipe));
+    /* the guard's own copy must stay what it is: save from fresh ones */
+    size_t n = fv_plan_param_count(s->plan);
+    float *blocks = malloc(3 * n * sizeof *blocks);
+    fv_status status = blocks ? FV_OK : fv_fail(FV_ERR_MEMORY, "saving %s: out of memory", path);
+    fv_save_entry entries[6];
+    for (int i = 0; status >= 0 && i < 3; i++) {
+        status = fv_plan_block_download(s->plan, kept_blocks[i], blocks + (size_t)i * n);
+        entries[i] =
+            (fv_save_entry){block_names[i], FV_FILE_F32, 1, {(int64_t)n}, blocks + (size_t)i * n};
+    }
+    static const char *const kept_names[3] = {"kept.value", "kept.adam.m", "kept.adam.v"};
+    for (int i = 0; status >= 0 && i < 3; i++)
+        entries[3 + i] =
+            (fv_save_entry){kept_names[i], FV_FILE_F32, 1, {(int64_t)n}, s->kept[kept_blocks[i]]};
+    snprintf(numbers, sizeof numbers, "%d %d %a %d %d", s->step, s->kept_step, s->caution,
+             s->restored, s->restored_in_a_row);
+    const char *const metadata[] = {"feavis.recipe", recipe, "feavis.state", numbers, NULL};
+    if (status >= 0) status = fv_weights_save(path, entries, 6, metadata);
+    free(blocks);
+    free(recipe);
+    return status;
+}
+
+static const char *state_recipe(const fv_weights *w)
+{
+    const char *recipe = fv_weights_metadata(w, "feavis.recipe");
+    if (!recipe) fv_fail(FV_ERR_FORMAT, "%s is not a saved state of feavis", fv_weights_path(w));
+    return recipe;
+}
+
+fv_status fv_session_read_options(fv_options *o, const char *path)
+{
+    fv_weights *w;
+    FV_TRY(fv_weights_open(&w, path));
+    const char *recipe = state_recipe(w);
+    fv_status status = recipe ? fv_recipe_apply(o, recipe, path) : FV_ERR_FORMAT;
+    o->stop = 0; /* where it was saved is where it goes on */
+    fv_weights_close(w);
+    return status;
+}
+
+static fv_status read_block(const fv_weights *w, const char *name, size_t n, float *out)
+{
+    const fv_entry *e = fv_weights_find(w, name);
+    if (!e || fv_entry_count(e) != n)
+        return fv_fail(FV_ERR_SHAPE, "saved state %s: %s has %zu numbers, expected %zu",
+                       fv_weights_path(w), name, e ? fv_entry_count(e) : 0, n);
+    fv_entry_read_f32(e, out);
+    return FV_OK;
+}
+
+static fv_status read_state(fv_session *s, const fv_weights *w)
+{
+    const char *numbers = fv_weights_metadata(w, "feavis.state");
+    int step, kept_step, restored, in_a_row;
+    double caution;
+    if (!numbers ||
+        sscanf(numbers, "%d %d %la %d %d", &step, &kept_step, &caution, &restored, &in_a_row) !=
+            5 ||
+        step < 0 || kept_step < 0 || !(caution > 0 && caution <= 1))
+        return fv_fail(FV_ERR_FORMAT, "saved state %s: its numbers are damaged",
+                       fv_weights_path(w));
+    s->step = step;
+    FV_TRY(replay_changes(s)); /* may build another plan; the params stay as many */
+    size_t n = fv_plan_param_count(s->plan);
+    for (int i = 0; i < 3; i++) FV_TRY(read_block(w, block_names[i], n, s->kept[kept_blocks[i]]));
+    FV_TRY(put_state(s));
+    FV_TRY(read_block(w, "kept.value", n, s->kept[FV_BLOCK_VALUE]));
+    FV_TRY(read_block(w, "kept.adam.m", n, s->kept[FV_BLOCK_M]));
+    FV_TRY(read_block(w, "kept.adam.v", n, s->kept[FV_BLOCK_V]));
+    s->kept_step = kept_step;
+    s->caution = caution;
+    s->restored = restored;
+    s->restored_in_a_row = in_a_row;
+    return FV_OK;
+}
+
+fv_status fv_session_resume(fv_session **out, fv_model *m, const fv_options *over, const char *path)
+{
+    fv_weights *w;
+    fv_options *o;
+    fv_session *s = NULL;
+    FV_TRY(fv_weights_open(&w, path));
+    fv_status status = state_recipe(w) ? fv_options_copy(&o, over) : FV_ERR_FORMAT;
+    if (status >= 0) {
+        status = fv_session_open(&s, m, o);
+        fv_options_free(o);
+    }
+    if (status >= 0) status = read_state(s, w);
+    fv_weights_close(w);
+    if (status < 0) {
+        fv_session_close(s);
+        return status;
+    }
+    *out = s;
+    return FV_OK;
+}

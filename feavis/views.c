@@ -1,0 +1,98 @@
+/* Random views of the picture. See views.h. */
+#include "feavis/views.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "kernels/rng.h"
+
+fv_ref fv_views_build(fv_plan *p, fv_views *v, const fv_options *o, int side, fv_ref picture)
+{
+    size_t n = (size_t)o->views;
+    *v = (fv_views){.count = o->views, .side = side};
+    v->warp_values = calloc(n * 6, sizeof(float));
+    v->numbers_values = calloc(n * FV_PERTURB_COLUMNS, sizeof(float));
+    v->key_values = calloc(n * FV_PERTURB_KEYS, sizeof(int32_t));
+    if (!v->warp_values || !v->numbers_values || !v->key_values)
+        return fv_plan_fail(p, fv_fail(FV_ERR_MEMORY, "views: out of memory"));
+    v->warp = fv_plan_input(p, "views.warp", (fv_shape){o->views, 1, 1, 6}, FV_REAL);
+    v->numbers =
+        fv_plan_input(p, "views.numbers", (fv_shape){o->views, 1, 1, FV_PERTURB_COLUMNS}, FV_REAL);
+    v->keys = fv_plan_input(p, "views.keys", (fv_shape){o->views, 1, 1, FV_PERTURB_KEYS}, FV_I32);
+    fv_ref x = fv_warp(p, "views.cut", picture, v->warp, side);
+    return fv_perturb(p, "views", x, v->numbers, v->keys);
+}
+
+void fv_views_clear(fv_views *v)
+{
+    free(v->warp_values);
+    free(v->numbers_values);
+    free(v->key_values);
+    *v = (fv_views){0};
+}
+
+/* Uniform in [-1, 1). */
+static double either_way(uint32_t bits)
+{
+    return 2.0 * (double)fv_uniform(bits) - 1.0;
+}
+
+/* View pixel (j, i) lies at centre + s * R(angle) * ((j, i) - middle of the view). */
+static void set_warp(float row[6], int canvas, int side, double share, double shift_x,
+                     double shift_y, double angle)
+{
+    double s = share * canvas / side, a = s * cos(angle), b = s * sin(angle);
+    double middle = (side - 1) / 2.0, centre = (canvas - 1) / 2.0;
+    row[0] = (float)a;
+    row[1] = (float)-b;
+    row[2] = (float)(centre + s * shift_x - (a - b) * middle);
+    row[3] = (float)b;
+    row[4] = (float)a;
+    row[5] = (float)(centre + s * shift_y - (a + b) * middle);
+}
+
+static double between(double from, double to, double t)
+{
+    return from + (to - from) * t;
+}
+
+static void draw_view(fv_views *v, const fv_options *o, int view, int step)
+{
+    float *warp = v->warp_values + 6 * view;
+    float *numbers = v->numbers_values + FV_PERTURB_COLUMNS * view;
+    int32_t *key = v->key_values + FV_PERTURB_KEYS * view;
+    uint64_t seed = (uint64_t)o->seed;
+    key[FV_PERTURB_SEED_LO] = (int32_t)(uint32_t)seed;
+    key[FV_PERTURB_SEED_HI] = (int32_t)(uint32_t)(seed >> 32);
+    key[FV_PERTURB_STEP] = step < 0 ? 0 : step;
+    key[FV_PERTURB_VIEW] = view;
+    for (int c = 0; c < 3; c++) numbers[FV_PERTURB_GAIN + c] = 1, numbers[FV_PERTURB_SHIFT + c] = 0;
+    numbers[FV_PERTURB_SIGMA] = 0;
+    if (step < 0) {
+        set_warp(warp, o->size, v->side, 1, 0, 0, 0);
+        return;
+    }
+    double done = o->steps > 1 ? (double)step / (o->steps - 1) : 1;
+    if (done > 1) done = 1;
+    fv_random4 r = fv_philox(seed, 0, (uint32_t)step, (uint32_t)view, FV_STREAM_VIEW);
+    double low = o->scale_min, high = o->scale_max < low ? low : o->scale_max;
+    set_warp(warp, o->size, v->side, between(low, high, (double)fv_uniform(r.v[0])),
+             o->shift * either_way(r.v[1]), o->shift * either_way(r.v[2]),
+             o->rotate * M_PI / 180 * either_way(r.v[3]));
+    double colour = between(o->colour_shift, o->colour_shift_end, done);
+    fv_random4 gain = fv_philox(seed, 0, (uint32_t)step, (uint32_t)view, FV_STREAM_COLOUR);
+    fv_random4 shift = fv_philox(seed, 1, (uint32_t)step, (uint32_t)view, FV_STREAM_COLOUR);
+    for (int c = 0; c < 3; c++) {
+        numbers[FV_PERTURB_GAIN + c] = (float)(1 + colour * either_way(gain.v[c]));
+        numbers[FV_PERTURB_SHIFT + c] = (float)(colour * either_way(shift.v[c]));
+    }
+    numbers[FV_PERTURB_SIGMA] = (float)between(o->noise, o->noise_end, done);
+}
+
+fv_status fv_views_draw(fv_plan *p, fv_views *v, const fv_options *o, int step)
+{
+    for (int i = 0; i < v->count; i++) draw_view(v, o, i, step);
+    FV_TRY(fv_plan_upload(p, v->warp, v->warp_values));
+    FV_TRY(fv_plan_upload(p, v->numbers, v->numbers_values));
+    return fv_plan_upload_i32(p, v->keys, v->key_values);
+}

@@ -1,0 +1,26 @@
+/* Views: the ways one step looks at the picture.
+ *
+ * View v of step t is a random square cut from the picture (scale, shift, rotation), resized to
+ * the S x S that the model sees, with a random colour shift and noise. All numbers come from
+ * (seed, step, view), so any step can be drawn again. */
+#ifndef FV_VIEWS_H
+#define FV_VIEWS_H
+
+#include "feavis/options.h"
+#include "model/plan.h"
+
+typedef struct fv_views {
+    int count, side; /* views a step, S */
+    fv_ref warp, numbers, keys;
+    float *warp_values, *numbers_values; /* [count * 6], [count * FV_PERTURB_COLUMNS] */
+    int32_t *key_values;                 /* [count * FV_PERTURB_KEYS] */
+} fv_views;
+
+/* picture {1,C,C,3} -> {views,side,side,3}. Fills *v; fv_views_clear frees its arrays. */
+fv_ref fv_views_build(fv_plan *p, fv_views *v, const fv_options *o, int side, fv_ref picture);
+void fv_views_clear(fv_views *v);
+
+/* Uploads the numbers of a step. step -1: every view is the whole picture, undisturbed. */
+fv_status fv_views_draw(fv_plan *p, fv_views *v, const fv_options *o, int step);
+
+#endif
