@@ -357,7 +357,7 @@ def main():
     a.add_argument('--photos', required=True)
     a.add_argument('--work', required=True)
     a.add_argument('--rounds', type=int, default=12, help='passes over the photos')
-    a.add_argument('--head-steps', type=int, default=1500)
+    a.add_argument('--head-steps', type=int, default=400)
     a.add_argument('--text-steps', type=int, default=3000)
     a.add_argument('--stage', choices=['image', 'text', 'all'], default='all')
     args = a.parse_args()
