@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cpu/cpu.h"
 #include "kernels/ref/ref.h"
 
 enum { ALIGNMENT = 64 };
@@ -72,32 +73,63 @@ static fv_status host_sync(fv_backend *be)
 
 const char *fv_backend_names(void)
 {
-    return "auto, ref, ref64";
+    return "auto, cpu, ref, ref64";
+}
+
+static fv_status open_ref(fv_backend *be)
+{
+    be->name = "ref";
+    be->real_bytes = sizeof(float);
+    be->threads = 1; /* the reference runs on the calling thread */
+    be->adam = fv_ref_adam;
+    fv_ref_table(be->kernels);
+    return FV_OK;
+}
+
+static fv_status open_ref64(fv_backend *be)
+{
+    open_ref(be);
+    be->name = "ref64";
+    be->real_bytes = sizeof(double);
+    be->adam = fv_ref64_adam;
+    fv_ref64_table(be->kernels);
+    return FV_OK;
+}
+
+static fv_status open_cpu(fv_backend *be, int threads)
+{
+    open_ref(be);
+    be->name = "cpu";
+    be->adam = fv_cpu_adam;
+    be->close = fv_cpu_pool_close;
+    fv_cpu_table(be->kernels);
+    return fv_cpu_pool_open(be, threads);
 }
 
 fv_status fv_backend_open(fv_backend **out, const char *name, int threads)
 {
-    (void)threads; /* the reference runs on the calling thread */
     *out = NULL;
-    bool wide = strcmp(name, "ref64") == 0;
-    if (!wide && strcmp(name, "ref") != 0 && strcmp(name, "auto") != 0)
-        return fv_fail(FV_ERR_ARGUMENT, "backend '%s' is not known; known are %s", name,
-                       fv_backend_names());
     fv_backend *be = calloc(1, sizeof *be);
     if (!be) return fv_fail(FV_ERR_MEMORY, "opening backend %s: out of memory", name);
-    *be = (fv_backend){.name = wide ? "ref64" : "ref",
-                       .real_bytes = wide ? sizeof(double) : sizeof(float),
-                       .threads = 1,
-                       .alloc = host_alloc,
+    *be = (fv_backend){.alloc = host_alloc,
                        .free = host_free,
                        .upload = host_upload,
                        .download = host_download,
-                       .adam = wide ? fv_ref64_adam : fv_ref_adam,
                        .sync = host_sync};
-    if (wide)
-        fv_ref64_table(be->kernels);
+    fv_status s;
+    if (strcmp(name, "cpu") == 0 || strcmp(name, "auto") == 0)
+        s = open_cpu(be, threads);
+    else if (strcmp(name, "ref") == 0)
+        s = open_ref(be);
+    else if (strcmp(name, "ref64") == 0)
+        s = open_ref64(be);
     else
-        fv_ref_table(be->kernels);
+        s = fv_fail(FV_ERR_ARGUMENT, "backend '%s' is not known; known are %s", name,
+                    fv_backend_names());
+    if (s < 0) {
+        free(be);
+        return s;
+    }
     *out = be;
     return FV_OK;
 }

@@ -1,0 +1,115 @@
+/* attention: a task is one head of one picture. Formulas: kernels/op.h, kernels/ref/attention.c. */
+#include <math.h>
+
+#include "kernels/cpu/cpu.h"
+
+static inline float dot(const float *a, const float *b, int n)
+{
+    float sum = 0;
+    for (int i = 0; i < n; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+/* to += factor * from */
+static inline void add_scaled(float *to, const float *from, float factor, int n)
+{
+    for (int i = 0; i < n; i++) to[i] += factor * from[i];
+}
+
+/* Softmax of a row of scores, in place. */
+static void softmax(float *p, int n)
+{
+    float most = -HUGE_VALF;
+    double total = 0;
+    for (int j = 0; j < n; j++) most = p[j] > most ? p[j] : most;
+    for (int j = 0; j < n; j++) {
+        p[j] = expf(p[j] - most);
+        total += (double)p[j];
+    }
+    for (int j = 0; j < n; j++) p[j] = (float)((double)p[j] / total);
+}
+
+FV_VECTOR static void head_forward(const fv_op *op, int n, int head)
+{
+    int tokens = op->x->shape.w, d = op->y->shape.c, width = d / op->attr.heads;
+    size_t row = 3 * (size_t)d;
+    float scale = (float)(1 / sqrt((double)width));
+    const float *q = (const float *)op->x->data + (size_t)n * (size_t)tokens * row + head * width;
+    const float *k = q + d, *v = q + 2 * d;
+    const float *bias = op->b ? (const float *)op->b->data + (size_t)n * (size_t)tokens : NULL;
+    size_t square = (size_t)tokens * (size_t)tokens;
+    float *p =
+        (float *)op->aux->data + ((size_t)n * (size_t)op->attr.heads + (size_t)head) * square;
+    float *y = (float *)op->y->data + (size_t)n * (size_t)tokens * (size_t)d + head * width;
+    for (int i = 0; i < tokens; i++, p += tokens, y += d) {
+        for (int j = 0; j < tokens; j++)
+            p[j] =
+                dot(q + (size_t)i * row, k + (size_t)j * row, width) * scale + (bias ? bias[j] : 0);
+        softmax(p, tokens);
+        for (int c = 0; c < width; c++) y[c] = 0;
+        for (int j = 0; j < tokens; j++) add_scaled(y, v + (size_t)j * row, p[j], width);
+    }
+}
+
+FV_VECTOR static void head_backward(const fv_op *op, int n, int head)
+{
+    int tokens = op->x->shape.w, d = op->y->shape.c, width = d / op->attr.heads;
+    size_t row = 3 * (size_t)d, at = (size_t)n * (size_t)tokens * row + (size_t)(head * width);
+    float scale = (float)(1 / sqrt((double)width));
+    const float *q = (const float *)op->x->data + at, *k = q + d, *v = q + 2 * d;
+    float *dq = (float *)op->dx->data + at, *dk = dq + d, *dv = dq + 2 * d;
+    size_t index = (size_t)n * (size_t)op->attr.heads + (size_t)head;
+    const float *p = (const float *)op->aux->data + index * (size_t)tokens * (size_t)tokens;
+    const float *dy =
+        (const float *)op->dy->data + (size_t)n * (size_t)tokens * (size_t)d + head * width;
+    float *ds = (float *)op->scratch + index * (size_t)tokens;
+    for (int i = 0; !op->add_dx && i < tokens; i++)
+        for (int c = 0; c < width; c++) {
+            size_t to = (size_t)i * row + (size_t)c;
+            dq[to] = dk[to] = dv[to] = 0;
+        }
+    for (int i = 0; i < tokens; i++, p += tokens, dy += d) {
+        float along = 0;
+        for (int j = 0; j < tokens; j++) {
+            ds[j] = dot(dy, v + (size_t)j * row, width);
+            add_scaled(dv + (size_t)j * row, dy, p[j], width);
+            along += ds[j] * p[j];
+        }
+        for (int j = 0; j < tokens; j++) {
+            float g = (ds[j] - along) * p[j] * scale;
+            add_scaled(dq + (size_t)i * row, k + (size_t)j * row, g, width);
+            add_scaled(dk + (size_t)j * row, q + (size_t)i * row, g, width);
+        }
+    }
+}
+
+static void forward_task(void *context, int i)
+{
+    const fv_op *op = context;
+    head_forward(op, i / op->attr.heads, i % op->attr.heads);
+}
+
+static void backward_task(void *context, int i)
+{
+    const fv_op *op = context;
+    head_backward(op, i / op->attr.heads, i % op->attr.heads);
+}
+
+fv_status fv_cpu_attention_prepare(fv_backend *be, fv_op *op)
+{
+    (void)be;
+    op->scratch_bytes =
+        (size_t)op->x->shape.n * (size_t)op->attr.heads * (size_t)op->x->shape.w * sizeof(float);
+    return FV_OK;
+}
+
+void fv_cpu_attention_forward(fv_backend *be, const fv_op *op)
+{
+    fv_parallel(be, op->x->shape.n * op->attr.heads, forward_task, (void *)(uintptr_t)op);
+}
+
+void fv_cpu_attention_backward(fv_backend *be, const fv_op *op)
+{
+    if (!op->dx) return;
+    fv_parallel(be, op->x->shape.n * op->attr.heads, backward_task, (void *)(uintptr_t)op);
+}

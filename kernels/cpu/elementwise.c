@@ -1,0 +1,392 @@
+/* act, mul_channel, add, affine, mean_hw, layernorm and Adam: tasks are pieces of a tensor or
+ * rows, the loops inside are vectors. Formulas: kernels/op.h. */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/cpu/cpu.h"
+
+enum { PIECE = 16384 };
+
+static int pieces(size_t count)
+{
+    return (int)((count + PIECE - 1) / PIECE);
+}
+
+static size_t piece_size(size_t count, int i)
+{
+    size_t left = count - (size_t)i * PIECE;
+    return left < PIECE ? left : PIECE;
+}
+
+static void *op_context(const fv_op *op)
+{
+    return (void *)(uintptr_t)op;
+}
+
+/* --- act --- */
+
+static void act_task(void *context, int i)
+{
+    const fv_op *op = context;
+    size_t at = (size_t)i * PIECE, n = piece_size(fv_count(op->y->shape), i);
+    float *y = (float *)op->y->data + at;
+    memcpy(y, (const float *)op->x->data + at, n * sizeof *y);
+    fv_cpu_activate(op->act, y, NULL, NULL, n, n);
+}
+
+void fv_cpu_act_forward(fv_backend *be, const fv_op *op)
+{
+    fv_parallel(be, pieces(fv_count(op->y->shape)), act_task, op_context(op));
+}
+
+FV_VECTOR static void add_to(float *to, const float *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++) to[i] += from[i];
+}
+
+static void put_piece(float *dx, const float *value, size_t n, bool add)
+{
+    if (add)
+        add_to(dx, value, n);
+    else
+        memcpy(dx, value, n * sizeof *dx);
+}
+
+/* dy is this op's own: its derivative goes in place, then to dx */
+static void act_back_task(void *context, int i)
+{
+    const fv_op *op = context;
+    size_t at = (size_t)i * PIECE, n = piece_size(fv_count(op->y->shape), i);
+    bool from_y = fv_ops[FV_OP_ACT].keeps(op) == FV_KEEP_Y;
+    float *dy = (float *)op->dy->data + at;
+    if (op->act != FV_ACT_NONE)
+        fv_cpu_slope(op->act, dy, (const float *)(from_y ? op->y->data : op->x->data) + at, n);
+    put_piece((float *)op->dx->data + at, dy, n, op->add_dx);
+}
+
+void fv_cpu_act_backward(fv_backend *be, const fv_op *op)
+{
+    if (op->dx) fv_parallel(be, pieces(fv_count(op->y->shape)), act_back_task, op_context(op));
+}
+
+/* --- add --- */
+
+FV_VECTOR static void sum_two(float *y, const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] = a[i] + b[i];
+}
+
+static void add_task(void *context, int i)
+{
+    const fv_op *op = context;
+    size_t at = (size_t)i * PIECE;
+    sum_two((float *)op->y->data + at, (const float *)op->x->data + at,
+            (const float *)op->x2->data + at, piece_size(fv_count(op->y->shape), i));
+}
+
+void fv_cpu_add_forward(fv_backend *be, const fv_op *op)
+{
+    fv_parallel(be, pieces(fv_count(op->y->shape)), add_task, op_context(op));
+}
+
+static void add_back_task(void *context, int i)
+{
+    const fv_op *op = context;
+    size_t at = (size_t)i * PIECE, n = piece_size(fv_count(op->y->shape), i);
+    const float *dy = (const float *)op->dy->data + at;
+    if (op->dx) put_piece((float *)op->dx->data + at, dy, n, op->add_dx);
+    if (op->dx2) put_piece((float *)op->dx2->data + at, dy, n, op->add_dx2);
+}
+
+void fv_cpu_add_backward(fv_backend *be, const fv_op *op)
+{
+    if (op->dx || op->dx2)
+        fv_parallel(be, pieces(fv_count(op->y->shape)), add_back_task, op_context(op));
+}
+
+/* --- affine: a task is one row, or with a number an element one picture's line --- */
+
+FV_VECTOR static void scale_shift(float *y, const float *x, const float *w, const float *b,
+                                  size_t n)
+{
+    if (b)
+        for (size_t i = 0; i < n; i++) y[i] = x[i] * w[i] + b[i];
+    else
+        for (size_t i = 0; i < n; i++) y[i] = x[i] * w[i];
+}
+
+FV_VECTOR static void scale_back(float *dx, const float *dy, const float *w, size_t n, bool add)
+{
+    for (size_t i = 0; i < n; i++) dx[i] = dy[i] * w[i] + (add ? dx[i] : 0);
+}
+
+static size_t affine_line(const fv_op *op)
+{
+    return (size_t)op->x->shape.w * (size_t)op->x->shape.c;
+}
+
+/* Where the weights of line i begin, and after how many numbers they repeat inside it. */
+static size_t affine_offset(const fv_op *op, int i, size_t *period)
+{
+    bool each = fv_rows(op->w->shape) > 1;
+    *period = each ? affine_line(op) : (size_t)op->x->shape.c;
+    return each ? (size_t)(i % op->x->shape.h) * affine_line(op) : 0;
+}
+
+static void affine_task(void *context, int i)
+{
+    const fv_op *op = context;
+    size_t n = affine_line(op), period, from = affine_offset(op, i, &period);
+    const float *x = (const float *)op->x->data + (size_t)i * n;
+    const float *w = (const float *)op->w->data + from;
+    const float *b = op->b ? (const float *)op->b->data + from : NULL;
+    float *y = (float *)op->y->data + (size_t)i * n;
+    for (size_t at = 0; at < n; at += period) scale_shift(y + at, x + at, w, b, period);
+}
+
+static void affine_back_task(void *context, int i)
+{
+    const fv_op *op = context;
+    size_t n = affine_line(op), period, from = affine_offset(op, i, &period);
+    const float *dy = (const float *)op->dy->data + (size_t)i * n;
+    const float *w = (const float *)op->w->data + from;
+    float *dx = (float *)op->dx->data + (size_t)i * n;
+    for (size_t at = 0; at < n; at += period) scale_back(dx + at, dy + at, w, period, op->add_dx);
+}
+
+void fv_cpu_affine_forward(fv_backend *be, const fv_op *op)
+{
+    fv_parallel(be, op->x->shape.n * op->x->shape.h, affine_task, op_context(op));
+}
+
+void fv_cpu_affine_backward(fv_backend *be, const fv_op *op)
+{
+    if (op->dx) fv_parallel(be, op->x->shape.n * op->x->shape.h, affine_back_task, op_context(op));
+}
+
+/* --- mean_hw, mul_channel: tasks are blocks of channels of one picture --- */
+
+enum { BLOCK = 64 };
+
+static int blocks(int channels)
+{
+    return (channels + BLOCK - 1) / BLOCK;
+}
+
+/* sum[k] = sum over positions of a[p,k] (* b[p,k] if b) */
+FV_VECTOR static void sum_positions(float *sum, const float *a, const float *b, size_t positions,
+                                    size_t stride, size_t n)
+{
+    for (size_t k = 0; k < n; k++) sum[k] = 0;
+    for (size_t p = 0; p < positions; p++) {
+        const float *ap = a + p * stride, *bp = b ? b + p * stride : NULL;
+        if (bp)
+            for (size_t k = 0; k < n; k++) sum[k] += ap[k] * bp[k];
+        else
+            for (size_t k = 0; k < n; k++) sum[k] += ap[k];
+    }
+}
+
+typedef struct block {
+    size_t picture, channel, n, positions, channels;
+} block;
+
+static block block_of(const fv_op *op, int i)
+{
+    int each = blocks(op->x->shape.c);
+    block b = {.picture = (size_t)(i / each),
+               .channel = (size_t)(i % each) * BLOCK,
+               .positions = (size_t)op->x->shape.h * (size_t)op->x->shape.w,
+               .channels = (size_t)op->x->shape.c};
+    b.n = b.channels - b.channel < BLOCK ? b.channels - b.channel : BLOCK;
+    return b;
+}
+
+static void mean_task(void *context, int i)
+{
+    const fv_op *op = context;
+    block b = block_of(op, i);
+    float *y = (float *)op->y->data + b.picture * b.channels + b.channel;
+    const float *x = (const float *)op->x->data + b.picture * b.positions * b.channels + b.channel;
+    sum_positions(y, x, NULL, b.positions, b.channels, b.n);
+    for (size_t k = 0; k < b.n; k++) y[k] /= (float)b.positions;
+}
+
+FV_VECTOR static void spread(float *dx, const float *row, size_t positions, size_t stride, size_t n,
+                             bool add)
+{
+    for (size_t p = 0; p < positions; p++, dx += stride)
+        for (size_t k = 0; k < n; k++) dx[k] = row[k] + (add ? dx[k] : 0);
+}
+
+static void mean_back_task(void *context, int i)
+{
+    const fv_op *op = context;
+    block b = block_of(op, i);
+    const float *dy = (const float *)op->dy->data + b.picture * b.channels + b.channel;
+    float row[BLOCK];
+    for (size_t k = 0; k < b.n; k++) row[k] = dy[k] / (float)b.positions;
+    spread((float *)op->dx->data + b.picture * b.positions * b.channels + b.channel, row,
+           b.positions, b.channels, b.n, op->add_dx);
+}
+
+void fv_cpu_mean_hw_forward(fv_backend *be, const fv_op *op)
+{
+    fv_parallel(be, op->x->shape.n * blocks(op->x->shape.c), mean_task, op_context(op));
+}
+
+void fv_cpu_mean_hw_backward(fv_backend *be, const fv_op *op)
+{
+    if (op->dx)
+        fv_parallel(be, op->x->shape.n * blocks(op->x->shape.c), mean_back_task, op_context(op));
+}
+
+/* y[p,k] = x[p,k] * gate[k] (+ y) */
+FV_VECTOR static void gate_positions(float *y, const float *x, const float *gate, size_t positions,
+                                     size_t stride, size_t n, bool add)
+{
+    for (size_t p = 0; p < positions; p++, x += stride, y += stride)
+        for (size_t k = 0; k < n; k++) y[k] = x[k] * gate[k] + (add ? y[k] : 0);
+}
+
+static void gate_task(void *context, int i)
+{
+    const fv_op *op = context;
+    block b = block_of(op, i);
+    size_t at = b.picture * b.positions * b.channels + b.channel;
+    gate_positions((float *)op->y->data + at, (const float *)op->x->data + at,
+                   (const float *)op->x2->data + b.picture * b.channels + b.channel, b.positions,
+                   b.channels, b.n, false);
+}
+
+static void gate_back_task(void *context, int i)
+{
+    const fv_op *op = context;
+    block b = block_of(op, i);
+    size_t at = b.picture * b.positions * b.channels + b.channel;
+    size_t gate = b.picture * b.channels + b.channel;
+    const float *dy = (const float *)op->dy->data + at;
+    if (op->dx2) {
+        float sum[BLOCK];
+        sum_positions(sum, dy, (const float *)op->x->data + at, b.positions, b.channels, b.n);
+        put_piece((float *)op->dx2->data + gate, sum, b.n, op->add_dx2);
+    }
+    if (op->dx)
+        gate_positions((float *)op->dx->data + at, dy, (const float *)op->x2->data + gate,
+                       b.positions, b.channels, b.n, op->add_dx);
+}
+
+void fv_cpu_mul_channel_forward(fv_backend *be, const fv_op *op)
+{
+    fv_parallel(be, op->x->shape.n * blocks(op->x->shape.c), gate_task, op_context(op));
+}
+
+void fv_cpu_mul_channel_backward(fv_backend *be, const fv_op *op)
+{
+    if (op->dx || op->dx2)
+        fv_parallel(be, op->x->shape.n * blocks(op->x->shape.c), gate_back_task, op_context(op));
+}
+
+/* --- layernorm: a task is one row --- */
+
+FV_VECTOR static void normalise_row(float *y, const float *x, const float *w, const float *b,
+                                    float *aux, size_t d, double eps)
+{
+    double mean = 0, variance = 0;
+    for (size_t i = 0; i < d; i++) mean += (double)x[i];
+    mean /= (double)d;
+    for (size_t i = 0; i < d; i++) {
+        double centred = (double)x[i] - mean;
+        variance += centred * centred;
+    }
+    aux[0] = (float)mean;
+    aux[1] = (float)(1 / sqrt(variance / (double)d + eps));
+    for (size_t i = 0; i < d; i++) y[i] = (x[i] - aux[0]) * aux[1] * w[i] + b[i];
+}
+
+FV_VECTOR static void normalise_back(float *dx, const float *x, const float *dy, const float *w,
+                                     const float *aux, size_t d, bool add)
+{
+    float mean = aux[0], k = aux[1], g = 0, gh = 0;
+    for (size_t i = 0; i < d; i++) {
+        g += dy[i] * w[i];
+        gh += dy[i] * w[i] * (x[i] - mean) * k;
+    }
+    g /= (float)d;
+    gh /= (float)d;
+    for (size_t i = 0; i < d; i++) {
+        float value = k * (dy[i] * w[i] - g - (x[i] - mean) * k * gh);
+        dx[i] = value + (add ? dx[i] : 0);
+    }
+}
+
+static void layernorm_task(void *context, int i)
+{
+    const fv_op *op = context;
+    size_t d = (size_t)op->x->shape.c, at = (size_t)i * d;
+    normalise_row((float *)op->y->data + at, (const float *)op->x->data + at, op->w->data,
+                  op->b->data, (float *)op->aux->data + 2 * (size_t)i, d, op->attr.eps);
+}
+
+static void layernorm_back_task(void *context, int i)
+{
+    const fv_op *op = context;
+    size_t d = (size_t)op->x->shape.c, at = (size_t)i * d;
+    normalise_back((float *)op->dx->data + at, (const float *)op->x->data + at,
+                   (const float *)op->dy->data + at, op->w->data,
+                   (const float *)op->aux->data + 2 * (size_t)i, d, op->add_dx);
+}
+
+void fv_cpu_layernorm_forward(fv_backend *be, const fv_op *op)
+{
+    fv_parallel(be, (int)fv_rows(op->x->shape), layernorm_task, op_context(op));
+}
+
+void fv_cpu_layernorm_backward(fv_backend *be, const fv_op *op)
+{
+    if (op->dx) fv_parallel(be, (int)fv_rows(op->x->shape), layernorm_back_task, op_context(op));
+}
+
+/* --- Adam --- */
+
+typedef struct adam {
+    float *p, *m, *v;
+    const float *g, *k;
+    size_t count;
+} adam;
+
+FV_VECTOR static void adam_run(const adam *a, size_t begin, size_t end)
+{
+    const float *k = a->k;
+    float b1 = k[FV_ADAM_BETA1], b2 = k[FV_ADAM_BETA2];
+    float rate = k[FV_ADAM_RATE] / k[FV_ADAM_CORRECTION1];
+    for (size_t i = begin; i < end; i++) {
+        float g = a->g[i];
+        float m = a->m[i] = b1 * a->m[i] + (1 - b1) * g;
+        float v = a->v[i] = b2 * a->v[i] + (1 - b2) * g * g;
+        float next = a->p[i] - rate * m / (sqrtf(v / k[FV_ADAM_CORRECTION2]) + k[FV_ADAM_EPS]);
+        next = next < k[FV_ADAM_LOW] ? k[FV_ADAM_LOW] : next;
+        a->p[i] = next > k[FV_ADAM_HIGH] ? k[FV_ADAM_HIGH] : next;
+    }
+}
+
+static void adam_task(void *context, int i)
+{
+    const adam *a = context;
+    size_t at = (size_t)i * PIECE;
+    adam_run(a, at, at + piece_size(a->count, i));
+}
+
+void fv_cpu_adam(fv_backend *be, fv_tensor *p, const fv_tensor *g, fv_tensor *m, fv_tensor *v,
+                 const fv_tensor *numbers, fv_tensor *stats)
+{
+    adam a = {p->data, m->data, v->data, g->data, numbers->data, fv_count(p->shape)};
+    double norm2 = 0; /* not finite if any element is not: NaN and infinity spread in sums */
+    for (size_t i = 0; i < a.count; i++) norm2 += (double)a.g[i] * (double)a.g[i];
+    float *stat = stats->data;
+    size_t bad = 0;
+    for (size_t i = 0; !isfinite(norm2) && i < a.count; i++) bad += !isfinite(a.g[i]);
+    stat[FV_ADAM_STAT_NORM2] = (float)norm2;
+    stat[FV_ADAM_STAT_BAD] = (float)bad;
+    if (!bad) fv_parallel(be, pieces(a.count), adam_task, &a);
+}
