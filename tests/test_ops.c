@@ -1,0 +1,732 @@
+/* Every row of the op table: shapes, forward against formulas, gradients against finite
+ * differences in double, honesty of what backward keeps, and every backend against ref64.
+ *
+ * One table of cases drives it all; small and odd sizes, batches, all activations, asymmetric
+ * padding, missing biases. A few larger cases meet the blocks and tails of the fast kernels. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/backend.h"
+#include "kernels/rng.h"
+
+typedef struct test_case {
+    fv_op_kind kind;
+    fv_shape x, x2, w, b; /* n = 0: there is none */
+    fv_act act;
+    fv_conv_attr conv;
+    int heads, side;
+    double eps;
+    fv_penalty penalty;
+    float spread; /* of the random operands; 0: 1 */
+} test_case;
+
+#define S(n, h, w, c)                                                                              \
+    {                                                                                              \
+        n, h, w, c                                                                                 \
+    }
+static const test_case cases[] = {
+    {FV_OP_CONV2D, S(2, 7, 5, 3), S(0, 0, 0, 0), S(4, 3, 3, 3), S(1, 1, 1, 4), FV_ACT_SILU,
+     .conv = {3, 2, 0, 1, 1, 1}},
+    {FV_OP_CONV2D, S(1, 6, 6, 2), S(0, 0, 0, 0), S(3, 3, 3, 2), S(0, 0, 0, 0), FV_ACT_NONE,
+     .conv = {3, 1, 1, 1, 1, 1}},
+    {FV_OP_CONV2D, S(2, 5, 7, 6), S(0, 0, 0, 0), S(5, 1, 1, 6), S(1, 1, 1, 5), FV_ACT_RELU6,
+     .conv = {1, 1, 0, 0, 0, 0}, .spread = 3},
+    {FV_OP_CONV2D, S(1, 5, 5, 3), S(0, 0, 0, 0), S(2, 1, 1, 3), S(1, 1, 1, 2), FV_ACT_NONE,
+     .conv = {1, 2, 0, 0, 0, 0}},
+    {FV_OP_DWCONV2D, S(2, 7, 5, 3), S(0, 0, 0, 0), S(1, 3, 3, 3), S(1, 1, 1, 3), FV_ACT_RELU6,
+     .conv = {3, 2, 1, 0, 1, 1}, .spread = 3},
+    {FV_OP_DWCONV2D, S(1, 9, 8, 5), S(0, 0, 0, 0), S(1, 5, 5, 5), S(0, 0, 0, 0), FV_ACT_SILU,
+     .conv = {5, 1, 2, 2, 2, 2}},
+    {FV_OP_DWCONV2D, S(1, 6, 9, 40), S(0, 0, 0, 0), S(1, 5, 5, 40), S(1, 1, 1, 40), FV_ACT_NONE,
+     .conv = {5, 2, 1, 2, 2, 2}},
+    {FV_OP_LINEAR, S(2, 1, 5, 7), S(0, 0, 0, 0), S(1, 1, 6, 7), S(1, 1, 1, 6), FV_ACT_GELU,
+     .spread = 1},
+    {FV_OP_LINEAR, S(3, 1, 1, 4), S(0, 0, 0, 0), S(1, 1, 9, 4), S(0, 0, 0, 0), FV_ACT_TANH,
+     .spread = 1},
+    {FV_OP_LINEAR, S(1, 2, 3, 8), S(0, 0, 0, 0), S(1, 1, 5, 8), S(1, 1, 1, 5), FV_ACT_RELU,
+     .spread = 1},
+    {FV_OP_LINEAR, S(1, 1, 1, 8), S(0, 0, 0, 0), S(1, 1, 5, 8), S(1, 1, 1, 5), FV_ACT_SIGMOID,
+     .spread = 1},
+    {FV_OP_ACT, S(2, 3, 5, 3), .act = FV_ACT_RELU},
+    {FV_OP_ACT, S(2, 3, 5, 3), .act = FV_ACT_RELU6, .spread = 8},
+    {FV_OP_ACT, S(2, 3, 5, 3), .act = FV_ACT_SILU, .spread = 4},
+    {FV_OP_ACT, S(2, 3, 5, 3), .act = FV_ACT_SIGMOID, .spread = 4},
+    {FV_OP_ACT, S(2, 3, 5, 3), .act = FV_ACT_GELU, .spread = 3},
+    {FV_OP_ACT, S(2, 3, 5, 3), .act = FV_ACT_TANH},
+    {FV_OP_ACT, S(2, 3, 5, 3), .act = FV_ACT_NONE},
+    {FV_OP_MUL_CHANNEL, S(2, 3, 5, 7), S(2, 1, 1, 7), .spread = 1},
+    {FV_OP_MUL_CHANNEL, S(1, 4, 4, 70), S(1, 1, 1, 70), .spread = 1},
+    {FV_OP_ADD, S(2, 3, 5, 7), S(2, 3, 5, 7), .spread = 1},
+    {FV_OP_AFFINE, S(2, 3, 5, 7), S(0, 0, 0, 0), S(1, 1, 1, 7), S(1, 1, 1, 7), .spread = 1},
+    {FV_OP_AFFINE, S(2, 3, 5, 7), S(0, 0, 0, 0), S(1, 3, 5, 7), S(0, 0, 0, 0), .spread = 1},
+    {FV_OP_AFFINE, S(2, 1, 1, 7), S(0, 0, 0, 0), S(1, 1, 1, 7), S(0, 0, 0, 0), .spread = 1},
+    {FV_OP_MEAN_HW, S(2, 3, 5, 7), .spread = 1},
+    {FV_OP_MEAN_HW, S(1, 1, 37, 70), .spread = 1},
+    {FV_OP_MAX_HW, S(2, 3, 5, 7), .spread = 1},
+    {FV_OP_MIX_ROWS, S(2, 3, 4, 5), S(0, 0, 0, 0), S(1, 1, 7, 12), .spread = 1},
+    {FV_OP_L2NORM, S(2, 1, 5, 7), .eps = 1e-12},
+    {FV_OP_L2NORM, S(2, 1, 5, 7), .eps = 100}, /* all rows clamped */
+    {FV_OP_LAYERNORM, S(2, 1, 5, 7), S(0, 0, 0, 0), S(1, 1, 1, 7), S(1, 1, 1, 7), .eps = 1e-5},
+    {FV_OP_ATTENTION, S(2, 1, 5, 24), .heads = 2},
+    {FV_OP_ATTENTION, S(2, 1, 4, 18), S(0, 0, 0, 0), S(0, 0, 0, 0), S(2, 1, 1, 4), .heads = 3},
+    {FV_OP_SEPARABLE, S(2, 3, 4, 3), S(0, 0, 0, 0), S(1, 1, 7, 3), S(1, 1, 5, 4), .spread = 1},
+    {FV_OP_SEPARABLE, S(1, 7, 6, 3), S(0, 0, 0, 0), S(1, 1, 3, 7), S(1, 1, 2, 6), .spread = 1},
+    {FV_OP_WARP, S(1, 9, 8, 3), S(0, 0, 0, 0), S(3, 1, 1, 6), .side = 6},
+    {FV_OP_WARP, S(2, 5, 6, 3), S(0, 0, 0, 0), S(2, 1, 1, 6), .side = 7},
+    {FV_OP_PERTURB, S(2, 5, 3, 3), S(0, 0, 0, 0), S(2, 1, 1, 7), S(2, 1, 1, 4), .spread = 1},
+    {FV_OP_PICK, S(2, 3, 5, 7), S(0, 0, 0, 0), S(0, 0, 0, 0), S(1, 1, 1, 3), .spread = 1},
+    {FV_OP_PENALTY, S(2, 5, 4, 3), .penalty = FV_PENALTY_TV},
+    {FV_OP_PENALTY, S(2, 5, 4, 3), .penalty = FV_PENALTY_RANGE, .spread = 2},
+    {FV_OP_PENALTY, S(2, 5, 4, 3), .penalty = FV_PENALTY_GREY},
+};
+/* For the comparison of backends only. */
+static const test_case large_cases[] = {
+    {FV_OP_CONV2D, S(2, 33, 31, 3), S(0, 0, 0, 0), S(32, 3, 3, 3), S(1, 1, 1, 32), FV_ACT_SILU,
+     .conv = {3, 2, 0, 0, 1, 1}},
+    {FV_OP_CONV2D, S(2, 28, 28, 96), S(0, 0, 0, 0), S(24, 1, 1, 96), S(1, 1, 1, 24), FV_ACT_NONE,
+     .conv = {1, 1, 0, 0, 0, 0}},
+    {FV_OP_CONV2D, S(1, 7, 7, 320), S(0, 0, 0, 0), S(1280, 1, 1, 320), S(1, 1, 1, 1280),
+     FV_ACT_RELU6, .conv = {1, 1, 0, 0, 0, 0}},
+    {FV_OP_DWCONV2D, S(2, 29, 29, 48), S(0, 0, 0, 0), S(1, 3, 3, 48), S(1, 1, 1, 48), FV_ACT_SILU,
+     .conv = {3, 2, 0, 1, 1, 0}},
+    {FV_OP_DWCONV2D, S(1, 29, 29, 100), S(0, 0, 0, 0), S(1, 5, 5, 100), S(1, 1, 1, 100),
+     FV_ACT_RELU6, .conv = {5, 1, 2, 2, 2, 2}},
+    {FV_OP_LINEAR, S(1, 1, 37, 640), S(0, 0, 0, 0), S(1, 1, 512, 640), S(1, 1, 1, 512), FV_ACT_RELU,
+     .spread = 1},
+    {FV_OP_ATTENTION, S(2, 1, 37, 1536), .heads = 8, .spread = 0.3f},
+    {FV_OP_SEPARABLE, S(1, 96, 96, 3), S(0, 0, 0, 0), S(1, 1, 96, 96), S(1, 1, 96, 96),
+     .spread = 1},
+    {FV_OP_PERTURB, S(2, 65, 65, 3), S(0, 0, 0, 0), S(2, 1, 1, 7), S(2, 1, 1, 4), .spread = 1},
+    {FV_OP_WARP, S(1, 80, 80, 3), S(0, 0, 0, 0), S(3, 1, 1, 6), .side = 64},
+};
+#define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
+
+/* --- one case on one backend --- */
+
+typedef struct run {
+    fv_backend *be;
+    const test_case *c;
+    fv_op op;
+    fv_tensor x, x2, w, b, y, aux, dy, dx, dx2;
+    double *hx, *hx2, *hw, *hdy; /* host copies */
+    int32_t *hb_int;
+    double *hb;
+} run;
+
+static double random_number(int stream, size_t i)
+{
+    fv_random4 r = fv_philox(7, (uint32_t)i, (uint32_t)stream, 0, 9);
+    /* floats, so that all backends get the same numbers */
+    return (double)(2.0f * fv_uniform(r.v[0]) - 1.0f);
+}
+
+static void must(fv_status s)
+{
+    if (s < 0) fail_msg("%s", fv_error());
+}
+
+static void make(run *r, fv_tensor *t, const char *name, fv_shape shape, fv_dtype type)
+{
+    *t = (fv_tensor){name, shape, type, FV_ROLE_VALUE, NULL};
+    size_t bytes = fv_count(shape) * (type == FV_I32 ? 4 : r->be->real_bytes);
+    must(r->be->alloc(r->be, bytes, &t->data));
+}
+
+static void put(run *r, fv_tensor *t, const double *values)
+{
+    must(r->be->upload(r->be, t, FV_F64, values));
+}
+
+static double *get(run *r, const fv_tensor *t)
+{
+    double *out = malloc(fv_count(t->shape) * sizeof *out);
+    must(r->be->download(r->be, t, FV_F64, out));
+    return out;
+}
+
+static double *randoms(fv_shape s, int stream, double spread)
+{
+    double *v = malloc(fv_count(s) * sizeof *v);
+    for (size_t i = 0; i < fv_count(s); i++) v[i] = spread * random_number(stream, i);
+    return v;
+}
+
+/* Views that turn and leave the picture; noise and colour numbers; keys; channels. */
+static void special_operands(run *r)
+{
+    const test_case *c = r->c;
+    if (c->kind == FV_OP_WARP)
+        for (int v = 0; v < c->w.n; v++) {
+            const double row[6] = {0.9, 0.3, -1.3 + v, -0.2, 1.1, 0.7 - 1.9 * v};
+            for (int i = 0; i < 6; i++) r->hw[6 * v + i] = (double)(float)row[i];
+        }
+    if (c->kind == FV_OP_PERTURB)
+        for (int i = 0; i < c->b.n * 4; i++) r->hb_int[i] = 3 + 5 * i;
+    if (c->kind == FV_OP_PICK) {
+        static const int32_t channels[3] = {6, 0, 6};
+        memcpy(r->hb_int, channels, sizeof channels);
+    }
+}
+
+static void make_operands(run *r)
+{
+    const test_case *c = r->c;
+    double spread = c->spread > 0 ? (double)c->spread : 1;
+    r->op = (fv_op){.kind = c->kind, .name = fv_ops[c->kind].name, .act = c->act};
+    if (c->kind == FV_OP_CONV2D || c->kind == FV_OP_DWCONV2D) r->op.attr.conv = c->conv;
+    if (c->kind == FV_OP_ATTENTION) r->op.attr.heads = c->heads;
+    if (c->kind == FV_OP_WARP) r->op.attr.out_side = c->side;
+    if (c->kind == FV_OP_L2NORM || c->kind == FV_OP_LAYERNORM) r->op.attr.eps = c->eps;
+    if (c->kind == FV_OP_PENALTY) r->op.attr.penalty = c->penalty;
+    make(r, &r->x, "x", c->x, FV_REAL);
+    r->hx = randoms(c->x, 1, spread);
+    r->op.x = &r->x;
+    if (c->x2.n) {
+        make(r, &r->x2, "x2", c->x2, FV_REAL);
+        r->hx2 = randoms(c->x2, 2, spread);
+        r->op.x2 = &r->x2;
+    }
+    if (c->w.n) {
+        make(r, &r->w, "w", c->w, FV_REAL);
+        r->hw = randoms(c->w, 3, 1);
+        r->op.w = &r->w;
+    }
+    if (c->b.n) {
+        bool integers = c->kind == FV_OP_PERTURB || c->kind == FV_OP_PICK;
+        make(r, &r->b, "b", c->b, integers ? FV_I32 : FV_REAL);
+        r->hb = integers ? NULL : randoms(c->b, 4, 1);
+        r->hb_int = integers ? calloc(fv_count(c->b), sizeof(int32_t)) : NULL;
+        r->op.b = &r->b;
+    }
+    special_operands(r);
+}
+
+static void open_run(run *r, fv_backend *be, const test_case *c)
+{
+    *r = (run){.be = be, .c = c};
+    make_operands(r);
+    fv_shape ys;
+    must(fv_op_shape(&r->op, &ys));
+    make(r, &r->y, "y", ys, FV_REAL);
+    make(r, &r->dy, "dy", ys, FV_REAL);
+    make(r, &r->dx, "dx", c->x, FV_REAL);
+    if (c->x2.n) make(r, &r->dx2, "dx2", c->x2, FV_REAL);
+    r->op.y = &r->y;
+    r->hdy = randoms(ys, 5, 1);
+    if (fv_ops[c->kind].keeps(&r->op) & FV_KEEP_AUX) {
+        make(r, &r->aux, "aux", fv_ops[c->kind].aux(&r->op, ys), FV_REAL);
+        r->op.aux = &r->aux;
+    }
+    if (r->w.data) put(r, &r->w, r->hw);
+    if (r->hb) put(r, &r->b, r->hb);
+    if (r->hb_int) must(be->upload(be, &r->b, FV_I32, r->hb_int));
+    const fv_kernel *k = &be->kernels[c->kind];
+    if (k->prepare) must(k->prepare(be, &r->op));
+    if (r->op.scratch_bytes) must(be->alloc(be, r->op.scratch_bytes, &r->op.scratch));
+}
+
+static void close_run(run *r)
+{
+    const fv_kernel *k = &r->be->kernels[r->c->kind];
+    if (k->release) k->release(r->be, &r->op);
+    fv_tensor *all[] = {&r->x, &r->x2, &r->w, &r->b, &r->y, &r->aux, &r->dy, &r->dx, &r->dx2};
+    for (int i = 0; i < COUNT(all); i++)
+        if (all[i]->data) r->be->free(r->be, all[i]->data);
+    if (r->op.scratch) r->be->free(r->be, r->op.scratch);
+    free(r->hx);
+    free(r->hx2);
+    free(r->hw);
+    free(r->hb);
+    free(r->hb_int);
+    free(r->hdy);
+}
+
+static void forward(run *r)
+{
+    put(r, &r->x, r->hx);
+    if (r->hx2) put(r, &r->x2, r->hx2);
+    r->be->kernels[r->c->kind].forward(r->be, &r->op);
+    must(r->be->sync(r->be));
+}
+
+static void fill(run *r, fv_tensor *t, double value)
+{
+    size_t n = fv_count(t->shape);
+    double *v = malloc(n * sizeof *v);
+    for (size_t i = 0; i < n; i++) v[i] = value;
+    put(r, t, v);
+    free(v);
+}
+
+/* After forward. What keeps() does not name is poisoned first, and so are scratch and, when they
+ * are to be written, the gradients. */
+static void backward(run *r, bool want_x, bool want_x2, bool add)
+{
+    unsigned keeps = fv_ops[r->c->kind].keeps(&r->op);
+    if (!(keeps & FV_KEEP_X)) fill(r, &r->x, NAN);
+    if (r->x2.data && !(keeps & FV_KEEP_X2)) fill(r, &r->x2, NAN);
+    if (!(keeps & FV_KEEP_Y)) fill(r, &r->y, NAN);
+    if (r->op.scratch) memset(r->op.scratch, 0xff, r->op.scratch_bytes);
+    put(r, &r->dy, r->hdy);
+    fill(r, &r->dx, add ? 0.5 : NAN);
+    if (r->dx2.data) fill(r, &r->dx2, add ? 0.5 : NAN);
+    r->op.dy = &r->dy;
+    r->op.dx = want_x ? &r->dx : NULL;
+    r->op.dx2 = want_x2 && r->dx2.data ? &r->dx2 : NULL;
+    r->op.add_dx = r->op.add_dx2 = add;
+    r->be->kernels[r->c->kind].backward(r->be, &r->op);
+    must(r->be->sync(r->be));
+    r->op.dy = r->op.dx = r->op.dx2 = NULL;
+}
+
+static const char *describe(const test_case *c)
+{
+    static char text[128];
+    snprintf(text, sizeof text, "%s %s {%d,%d,%d,%d}", fv_ops[c->kind].name, fv_act_name(c->act),
+             c->x.n, c->x.h, c->x.w, c->x.c);
+    return text;
+}
+
+/* --- gradients --- */
+
+/* <dy, y> for the host copies as they are. */
+static double loss(run *r)
+{
+    forward(r);
+    double *y = get(r, &r->y), sum = 0;
+    for (size_t i = 0; i < fv_count(r->y.shape); i++) sum += y[i] * r->hdy[i];
+    free(y);
+    return sum;
+}
+
+static void check_differences(run *r, double *host, const double *gradient, fv_shape s,
+                              const char *what)
+{
+    const double h = 1e-5;
+    double scale = 0;
+    for (size_t i = 0; i < fv_count(s); i++) scale = fmax(scale, fabs(gradient[i]));
+    assert_true(scale > 0);
+    for (size_t i = 0; i < fv_count(s); i++) {
+        double was = host[i];
+        host[i] = was + h;
+        double up = loss(r);
+        host[i] = was - h;
+        double down = loss(r);
+        host[i] = was;
+        double expected = (up - down) / (2 * h);
+        /* central differences err by h^2 times third derivatives, and by 1e-16 / h */
+        if (!(fabs(gradient[i] - expected) <= 1e-7 * (1 + scale)))
+            fail_msg("%s: d/d%s[%zu] is %.10g, by differences %.10g", describe(r->c), what, i,
+                     gradient[i], expected);
+    }
+}
+
+static void gradients(void **state)
+{
+    (void)state;
+    fv_backend *be;
+    must(fv_backend_open(&be, "ref64", 1));
+    for (int i = 0; i < COUNT(cases); i++) {
+        run r;
+        open_run(&r, be, &cases[i]);
+        forward(&r);
+        backward(&r, true, true, false);
+        double *dx = get(&r, &r.dx), *dx2 = r.dx2.data ? get(&r, &r.dx2) : NULL;
+        check_differences(&r, r.hx, dx, r.x.shape, "x");
+        if (dx2) check_differences(&r, r.hx2, dx2, r.x2.shape, "x2");
+
+        forward(&r);
+        backward(&r, true, true, true); /* onto 0.5 */
+        double *more = get(&r, &r.dx);
+        for (size_t k = 0; k < fv_count(r.x.shape); k++)
+            if (!(fabs(more[k] - 0.5 - dx[k]) < 1e-12 * (1 + fabs(dx[k]))))
+                fail_msg("%s: added gradient %zu is %g, expected 0.5 + %g", describe(r.c), k,
+                         more[k], dx[k]);
+        free(more);
+        if (dx2) { /* one of the two alone */
+            forward(&r);
+            backward(&r, false, true, false);
+            double *alone = get(&r, &r.dx2);
+            assert_memory_equal(alone, dx2, fv_count(r.x2.shape) * sizeof *dx2);
+            free(alone);
+            forward(&r);
+            backward(&r, true, false, false);
+            alone = get(&r, &r.dx);
+            assert_memory_equal(alone, dx, fv_count(r.x.shape) * sizeof *dx);
+            free(alone);
+        }
+        forward(&r);
+        backward(&r, false, false, false); /* nobody needs it: must not crash */
+        free(dx);
+        free(dx2);
+        close_run(&r);
+    }
+    fv_backend_close(be);
+}
+
+/* --- backends against ref64 --- */
+
+static double relative_error(const double *found, const double *expected, size_t n)
+{
+    double error = 0, norm = 0;
+    for (size_t i = 0; i < n; i++) {
+        error += (found[i] - expected[i]) * (found[i] - expected[i]);
+        norm += expected[i] * expected[i];
+    }
+    return sqrt(error / (norm > 0 ? norm : 1));
+}
+
+/* Sums of up to 1280 floats in any order err by about 1e-6 of their size; the polynomial of exp
+ * by 3e-7. */
+static const double float_tolerance = 3e-6;
+
+static void compare_tensor(run *a, run *b, const fv_tensor *ta, const fv_tensor *tb)
+{
+    double *found = get(a, ta), *expected = get(b, tb);
+    double e = relative_error(found, expected, fv_count(ta->shape));
+    if (!(e <= float_tolerance))
+        fail_msg("%s on %s: %s differs from ref64 by %.3g", describe(a->c), a->be->name, ta->name,
+                 e);
+    free(found);
+    free(expected);
+}
+
+static void compare_case(fv_backend *be, fv_backend *truth, const test_case *c)
+{
+    run a, b;
+    open_run(&a, be, c);
+    open_run(&b, truth, c);
+    for (int add = 0; add < 2; add++) {
+        forward(&a);
+        forward(&b);
+        compare_tensor(&a, &b, &a.y, &b.y);
+        backward(&a, true, true, add);
+        backward(&b, true, true, add);
+        compare_tensor(&a, &b, &a.dx, &b.dx);
+        if (a.dx2.data) compare_tensor(&a, &b, &a.dx2, &b.dx2);
+    }
+    close_run(&a);
+    close_run(&b);
+}
+
+static void compare_backend(const char *name, int threads)
+{
+    fv_backend *be, *truth;
+    must(fv_backend_open(&be, name, threads));
+    must(fv_backend_open(&truth, "ref64", 1));
+    for (int i = 0; i < COUNT(cases); i++) compare_case(be, truth, &cases[i]);
+    for (int i = 0; i < COUNT(large_cases); i++) compare_case(be, truth, &large_cases[i]);
+    fv_backend_close(be);
+    fv_backend_close(truth);
+}
+
+static void ref_backend(void **state)
+{
+    (void)state;
+    compare_backend("ref", 1);
+}
+
+static void cpu_backend(void **state)
+{
+    (void)state;
+    compare_backend("cpu", 1);
+    compare_backend("cpu", 3);
+}
+
+/* Bit for bit the same on any number of threads. */
+static void threads_do_not_matter(void **state)
+{
+    (void)state;
+    fv_backend *one, *four;
+    must(fv_backend_open(&one, "cpu", 1));
+    must(fv_backend_open(&four, "cpu", 4));
+    for (int i = 0; i < COUNT(large_cases); i++) {
+        run a, b;
+        open_run(&a, one, &large_cases[i]);
+        open_run(&b, four, &large_cases[i]);
+        forward(&a);
+        forward(&b);
+        size_t bytes = fv_count(a.y.shape) * one->real_bytes;
+        assert_memory_equal(a.y.data, b.y.data, bytes);
+        backward(&a, true, true, false);
+        backward(&b, true, true, false);
+        assert_memory_equal(a.dx.data, b.dx.data, fv_count(a.x.shape) * one->real_bytes);
+        close_run(&a);
+        close_run(&b);
+    }
+    fv_backend_close(one);
+    fv_backend_close(four);
+}
+
+/* --- forward against formulas --- */
+
+static void formulas(void **state)
+{
+    (void)state;
+    fv_backend *be;
+    must(fv_backend_open(&be, "ref64", 1));
+    for (int i = 0; i < COUNT(cases); i++) {
+        run r;
+        open_run(&r, be, &cases[i]);
+        forward(&r);
+        double *y = get(&r, &r.y);
+        const double *x = r.hx;
+        fv_shape s = r.c->x;
+        size_t c = (size_t)s.c, hw = (size_t)(s.h * s.w);
+        double e = y[0]; /* what y[0] should be */
+        switch (r.c->kind) {
+        case FV_OP_MEAN_HW:
+            e = 0;
+            for (size_t p = 0; p < hw; p++) e += x[p * c] / (double)hw;
+            break;
+        case FV_OP_MAX_HW:
+            e = -1e9;
+            for (size_t p = 0; p < hw; p++) e = fmax(e, x[p * c]);
+            break;
+        case FV_OP_MIX_ROWS:
+            e = 0;
+            for (size_t p = 0; p < hw; p++) e += r.hw[p] * x[p * c];
+            break;
+        case FV_OP_SEPARABLE:
+            e = 0;
+            for (int p = 0; p < s.h; p++)
+                for (int q = 0; q < s.w; q++)
+                    e += r.hw[p] * r.hb[q] * x[((size_t)(p * s.w) + (size_t)q) * c];
+            break;
+        case FV_OP_LINEAR:
+            e = r.hb ? r.hb[0] : 0;
+            for (size_t k = 0; k < c; k++) e += r.hw[k] * x[k];
+            e = r.c->act == FV_ACT_GELU      ? 0.5 * e * (1 + erf(e / sqrt(2)))
+                : r.c->act == FV_ACT_TANH    ? tanh(e)
+                : r.c->act == FV_ACT_SIGMOID ? 1 / (1 + exp(-e))
+                                             : fmax(e, 0);
+            break;
+        case FV_OP_PICK:
+            e = x[6];
+            break;
+        case FV_OP_AFFINE:
+            e = x[0] * r.hw[0] + (r.hb ? r.hb[0] : 0);
+            break;
+        case FV_OP_L2NORM:
+            e = 0;
+            for (size_t k = 0; k < c; k++) e += x[k] * x[k];
+            e = x[0] / fmax(sqrt(e), r.c->eps);
+            break;
+        case FV_OP_WARP: /* (0, 0) lies at (-1.3, 0.7), mirrored to (1.3, 0.7) */
+            e = 0.3 * (0.7 * x[c] + 0.3 * x[2 * c]) +
+                0.7 * (0.7 * x[((size_t)s.w + 1) * c] + 0.3 * x[((size_t)s.w + 2) * c]);
+            break;
+        case FV_OP_ADD:
+            e = x[0] + r.hx2[0];
+            break;
+        case FV_OP_MUL_CHANNEL:
+            e = x[0] * r.hx2[0];
+            break;
+        default:
+            break;
+        }
+        /* 1e-6: the warp's numbers went through float */
+        if (!(fabs(y[0] - e) < 1e-6))
+            fail_msg("%s: y[0] is %g, expected %g", describe(r.c), y[0], e);
+        free(y);
+        close_run(&r);
+    }
+    fv_backend_close(be);
+}
+
+static void embedding(void **state)
+{
+    (void)state;
+    const char *const names[] = {"ref64", "cpu"};
+    for (int i = 0; i < 2; i++) {
+        fv_backend *be;
+        must(fv_backend_open(&be, names[i], 1));
+        run r = {.be = be};
+        fv_tensor ids, table, rows, y;
+        make(&r, &ids, "ids", (fv_shape){2, 1, 1, 3}, FV_I32);
+        make(&r, &table, "table", (fv_shape){1, 1, 4, 2}, FV_REAL);
+        make(&r, &rows, "rows", (fv_shape){1, 1, 3, 2}, FV_REAL);
+        fv_op op = {.kind = FV_OP_EMBED, .name = "embed", .x = &ids, .w = &table, .b = &rows};
+        fv_shape shape;
+        must(fv_op_shape(&op, &shape));
+        assert_true(fv_same_shape(shape, (fv_shape){2, 1, 3, 2}));
+        make(&r, &y, "y", shape, FV_REAL);
+        op.y = &y;
+        static const int32_t numbers[6] = {3, 0, 1, 2, 2, 3};
+        static const double words[8] = {0, 1, 10, 11, 20, 21, 30, 31}, at[6] = {1, 2, 3, 4, 5, 6};
+        must(be->upload(be, &ids, FV_I32, numbers));
+        put(&r, &table, words);
+        put(&r, &rows, at);
+        be->kernels[FV_OP_EMBED].forward(be, &op);
+        double *found = get(&r, &y);
+        for (int k = 0; k < 12; k++) {
+            double expected = words[2 * numbers[k / 2] + k % 2] + at[k % 6];
+            assert_true(found[k] == expected);
+        }
+        free(found);
+        fv_tensor *all[] = {&ids, &table, &rows, &y};
+        for (int k = 0; k < 4; k++) be->free(be, all[k]->data);
+        assert_null(be->kernels[FV_OP_EMBED].backward);
+        fv_backend_close(be);
+    }
+}
+
+/* --- shapes that do not fit --- */
+
+static void wrong_shapes(void **state)
+{
+    (void)state;
+    fv_tensor x = {.name = "x", .shape = {1, 4, 4, 3}}, w = {.name = "w", .shape = {2, 3, 3, 4}};
+    fv_tensor b = {.name = "b", .shape = {1, 1, 1, 5}};
+    fv_shape y;
+    fv_op conv = {
+        .kind = FV_OP_CONV2D, .name = "stem", .x = &x, .w = &w, .attr.conv = {3, 1, 1, 1, 1, 1}};
+    assert_int_equal(fv_op_shape(&conv, &y), FV_ERR_SHAPE);
+    assert_non_null(strstr(fv_error(), "stem"));
+    fv_op no_weights = {.kind = FV_OP_LINEAR, .name = "fc1", .x = &x};
+    assert_int_equal(fv_op_shape(&no_weights, &y), FV_ERR_SHAPE);
+    fv_op affine = {.kind = FV_OP_AFFINE, .name = "scale", .x = &x, .w = &b};
+    assert_int_equal(fv_op_shape(&affine, &y), FV_ERR_SHAPE);
+    assert_non_null(strstr(fv_error(), "scale: w is {1,1,1,5}"));
+    fv_op heads = {.kind = FV_OP_ATTENTION, .name = "att", .x = &x, .attr.heads = 2};
+    assert_int_equal(fv_op_shape(&heads, &y), FV_ERR_SHAPE);
+    fv_op none = {.kind = FV_OP_ADD, .name = "sum", .x = &x};
+    assert_int_equal(fv_op_shape(&none, &y), FV_ERR_SHAPE);
+    fv_op nothing = {.kind = FV_OP_ADD, .name = "sum"};
+    assert_int_equal(fv_op_shape(&nothing, &y), FV_ERR_SHAPE);
+}
+
+/* --- Adam --- */
+
+static void adam_on(const char *name, double tolerance)
+{
+    enum { N = 20000 };
+    fv_backend *be;
+    must(fv_backend_open(&be, name, 2));
+    run r = {.be = be};
+    fv_tensor p, g, m, v, numbers, stats;
+    fv_shape s = {1, 1, 1, N};
+    make(&r, &p, "p", s, FV_REAL);
+    make(&r, &g, "g", s, FV_REAL);
+    make(&r, &m, "m", s, FV_REAL);
+    make(&r, &v, "v", s, FV_REAL);
+    make(&r, &numbers, "numbers", (fv_shape){1, 1, 1, FV_ADAM_COLUMNS}, FV_REAL);
+    make(&r, &stats, "stats", (fv_shape){1, 1, 1, FV_ADAM_STATS}, FV_REAL);
+    double *hp = randoms(s, 1, 1), *hg = randoms(s, 2, 1e-3), *hm = calloc(N, 8),
+           *hv = calloc(N, 8);
+    put(&r, &p, hp);
+    for (int t = 1; t <= 3; t++) {
+        double k[FV_ADAM_COLUMNS] = {0.05, 0.9, 0.99, 1e-8, 1 - pow(0.9, t), 1 - pow(0.99, t),
+                                     -0.9, 0.9};
+        put(&r, &numbers, k);
+        put(&r, &g, hg);
+        be->adam(be, &p, &g, &m, &v, &numbers, &stats);
+        double norm2 = 0, *stat = get(&r, &stats);
+        for (int i = 0; i < N; i++) {
+            norm2 += hg[i] * hg[i];
+            hm[i] = 0.9 * hm[i] + 0.1 * hg[i];
+            hv[i] = 0.99 * hv[i] + 0.01 * hg[i] * hg[i];
+            hp[i] -= 0.05 * (hm[i] / k[4]) / (sqrt(hv[i] / k[5]) + 1e-8);
+            hp[i] = fmin(fmax(hp[i], -0.9), 0.9);
+            hg[i] = 0.5 * hg[i] + 1e-4;
+        }
+        assert_true(fabs(stat[FV_ADAM_STAT_NORM2] / norm2 - 1) < tolerance);
+        assert_true(stat[FV_ADAM_STAT_BAD] == 0);
+        free(stat);
+    }
+    double *found = get(&r, &p);
+    assert_true(relative_error(found, hp, N) < tolerance);
+
+    hg[77] = NAN;
+    hg[N - 1] = INFINITY;
+    put(&r, &g, hg);
+    be->adam(be, &p, &g, &m, &v, &numbers, &stats);
+    double *stat = get(&r, &stats), *after = get(&r, &p);
+    assert_true(stat[FV_ADAM_STAT_BAD] == 2);
+    assert_memory_equal(found, after, N * sizeof *found);
+    free(stat);
+    free(after);
+    free(found);
+    free(hp);
+    free(hg);
+    free(hm);
+    free(hv);
+    fv_tensor *all[] = {&p, &g, &m, &v, &numbers, &stats};
+    for (int i = 0; i < 6; i++) be->free(be, all[i]->data);
+    fv_backend_close(be);
+}
+
+static void adam(void **state)
+{
+    (void)state;
+    adam_on("ref64", 1e-12);
+    adam_on("ref", 1e-5); /* float: a few roundings a step */
+    adam_on("cpu", 1e-5);
+}
+
+/* --- random numbers, messages, names --- */
+
+static void philox(void **state)
+{
+    (void)state;
+    /* the published answer for counter 0, key 0 */
+    fv_random4 r = fv_philox(0, 0, 0, 0, 0);
+    static const uint32_t known[4] = {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8};
+    assert_memory_equal(r.v, known, sizeof known);
+    double sum = 0, squares = 0;
+    enum { N = 100000 };
+    for (uint32_t i = 0; i < N; i++) {
+        r = fv_philox(5, i, 1, 2, 3);
+        float u = fv_uniform(r.v[2]), x = fv_normal(r.v[0], r.v[1]);
+        assert_true(u >= 0 && u < 1 && fabsf(x) < 3.5f);
+        sum += (double)x;
+        squares += (double)x * (double)x;
+    }
+    /* standard errors: 0.0032 of the mean, about 0.004 of the variance */
+    assert_true(fabs(sum / N) < 0.013 && fabs(squares / N - 1) < 0.016);
+}
+
+static void messages(void **state)
+{
+    (void)state;
+    char longest[3000];
+    memset(longest, 'a', sizeof longest);
+    longest[sizeof longest - 1] = 0;
+    assert_int_equal(fv_fail(FV_ERR_IO, "%s", longest), FV_ERR_IO);
+    assert_int_equal(strlen(fv_error()), 1023);
+    fv_fail(FV_ERR_IO, "a\nb\x1b[2Jc");
+    assert_string_equal(fv_error(), "a?b?[2Jc");
+    fv_fail_context(FV_ERR_IO, "file %d", 3);
+    assert_string_equal(fv_error(), "file 3: a?b?[2Jc");
+    assert_string_equal(fv_status_name(FV_ERR_SHAPE), "shape");
+}
+
+static void backend_names(void **state)
+{
+    (void)state;
+    fv_backend *be = NULL;
+    assert_int_equal(fv_backend_open(&be, "abacus", 0), FV_ERR_ARGUMENT);
+    assert_null(be);
+    assert_non_null(strstr(fv_error(), "abacus"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(formulas),      cmocka_unit_test(gradients),
+        cmocka_unit_test(ref_backend),   cmocka_unit_test(cpu_backend),
+        cmocka_unit_test(embedding),     cmocka_unit_test(threads_do_not_matter),
+        cmocka_unit_test(wrong_shapes),  cmocka_unit_test(adam),
+        cmocka_unit_test(philox),        cmocka_unit_test(messages),
+        cmocka_unit_test(backend_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
