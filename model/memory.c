@@ -44,6 +44,14 @@ fv_status fv_memory_plan(fv_span *spans, size_t count, size_t *arena_bytes)
 {
     *arena_bytes = 0;
     if (count == 0) return FV_OK;
+    const size_t limit = SIZE_MAX / 2; /* no offset passes the total: the sums below cannot wrap */
+    size_t total = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (total > limit || spans[i].bytes > limit - total)
+            return fv_fail(FV_ERR_MEMORY, "planning memory: %zu buffers need more than %zu bytes",
+                           count, limit);
+        total += round_up(spans[i].bytes);
+    }
     order *sorted = malloc(count * sizeof *sorted);
     const fv_span **meeting = malloc(count * sizeof *meeting);
     if (!sorted || !meeting) {

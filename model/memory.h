@@ -19,7 +19,7 @@ typedef struct fv_span {
 
 /* Sets every offset and gives the bytes of the arena that holds them all. Largest first, each
  * at the lowest free place (Pisarchyk & Lee, Efficient memory management for deep neural net
- * inference, 2020: greedy by size). */
+ * inference, 2020: greedy by size). Fails if all spans together pass SIZE_MAX / 2. */
 fv_status fv_memory_plan(fv_span *spans, size_t count, size_t *arena_bytes);
 
 /* The most bytes that live in any one step: no plan can need less. */

@@ -1,0 +1,144 @@
+/* The tokeniser against HuggingFace's BertTokenizer, and vocabularies that are broken.
+ *
+ * golden/text_cases.json: texts with their ids at 32 and 12 tokens (make_text.py). For another
+ * vocabulary, e.g. of a real BriVL: FEAVIS_BERT_VOCAB=vocab.txt and
+ * FEAVIS_TOKENIZER_CASES=cases.json with {"cases": [{"text", "max_len", "ids"}, ...]}. */
+#include "model/text.h"
+#include "model/yaml.h"
+#include "tests/check.h"
+
+static void check_ids(const fv_vocab *v, const char *text, const fv_yaml_node *ids)
+{
+    fv_tokens t;
+    int length = fv_yaml_count(ids), used = 0;
+    MUST(fv_tokenize(v, text, length, &t));
+    assert_int_equal(t.length, length);
+    for (int i = 0; i < length; i++) {
+        int expected = atoi(fv_yaml_text(fv_yaml_at(ids, i)));
+        used += expected != 0;
+        if (t.ids[i] != expected)
+            fail_msg("\"%s\", %d tokens: id %d is %d, expected %d", text, length, i, t.ids[i],
+                     expected);
+    }
+    assert_int_equal(t.used, used);
+    fv_tokens_free(&t);
+}
+
+static void equals_huggingface(void **state)
+{
+    (void)state;
+    fv_vocab *v;
+    fv_yaml *doc;
+    MUST(fv_vocab_open(&v, source_file("tests/golden/text_vocab.txt")));
+    MUST(fv_yaml_open(&doc, source_file("tests/golden/text_cases.json")));
+    const fv_yaml_node *cases = fv_yaml_root(doc);
+    assert_true(fv_yaml_count(cases) >= 59);
+    for (int i = 0; i < fv_yaml_count(cases); i++) {
+        const fv_yaml_node *c = fv_yaml_at(cases, i);
+        check_ids(v, fv_yaml_text(fv_yaml_find(c, "text")), fv_yaml_find(c, "ids32"));
+        check_ids(v, fv_yaml_text(fv_yaml_find(c, "text")), fv_yaml_find(c, "ids12"));
+    }
+    fv_yaml_free(doc);
+    fv_vocab_free(v);
+}
+
+static void equals_huggingface_with_another_vocabulary(void **state)
+{
+    (void)state;
+    const char *vocab = getenv("FEAVIS_BERT_VOCAB"), *path = getenv("FEAVIS_TOKENIZER_CASES");
+    if (!vocab || !path) {
+        print_message("skipped: FEAVIS_BERT_VOCAB and FEAVIS_TOKENIZER_CASES name no files\n");
+        skip();
+    }
+    fv_vocab *v;
+    fv_yaml *doc;
+    MUST(fv_vocab_open(&v, vocab));
+    MUST(fv_yaml_open(&doc, path));
+    const fv_yaml_node *cases = fv_yaml_find(fv_yaml_root(doc), "cases");
+    assert_true(fv_yaml_count(cases) > 0);
+    for (int i = 0; i < fv_yaml_count(cases); i++) {
+        const fv_yaml_node *c = fv_yaml_at(cases, i);
+        check_ids(v, fv_yaml_text(fv_yaml_find(c, "text")), fv_yaml_find(c, "ids"));
+    }
+    print_message("%d cases\n", fv_yaml_count(cases));
+    fv_yaml_free(doc);
+    fv_vocab_free(v);
+}
+
+static void says_what_was_cut_and_unknown(void **state)
+{
+    (void)state;
+    fv_vocab *v;
+    fv_tokens t;
+    MUST(fv_vocab_open(&v, source_file("tests/golden/text_vocab.txt")));
+    MUST(fv_tokenize(v, "moon lake dream", 4, &t));
+    assert_int_equal(t.used, 4);
+    assert_int_equal(t.dropped, 1);
+    assert_int_equal(t.unknown, 0);
+    fv_tokens_free(&t);
+    MUST(fv_tokenize(v, "moon zeppelin", 8, &t));
+    assert_int_equal(t.dropped, 0);
+    assert_int_equal(t.unknown, 1);
+    fv_tokens_free(&t);
+    /* typed special tokens are punctuation and words: no text can end itself */
+    MUST(fv_tokenize(v, "[SEP]", 8, &t));
+    assert_string_equal(fv_vocab_piece(v, t.ids[1]), "[");
+    fv_tokens_free(&t);
+    fv_vocab_free(v);
+}
+
+static void refuses_broken_utf8(void **state)
+{
+    (void)state;
+    static const char *const broken[] = {
+        "moon\x80",     "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+        "\xf8\x88\x80", "\xe6\xa2", "\xff",         "\xf0\x9f\x98",
+    };
+    fv_vocab *v;
+    fv_tokens t;
+    MUST(fv_vocab_open(&v, source_file("tests/golden/text_vocab.txt")));
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++)
+        FAILS(fv_tokenize(v, broken[i], 8, &t), FV_ERR_ARGUMENT, "UTF-8");
+    FAILS(fv_tokenize(v, "moon\x80", 8, &t), FV_ERR_ARGUMENT, "4");
+    fv_vocab_free(v);
+}
+
+static void refuses_broken_vocabularies(void **state)
+{
+    (void)state;
+    static const char head[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n";
+    static const struct {
+        const char *tail, *words;
+    } broken[] = {
+        {"moon\n\xff\xfe\n", "line 6"},
+        {"moon\nmoon\n", "line 6"},
+    };
+    char text[256];
+    fv_vocab *v;
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+        snprintf(text, sizeof text, "%s%s", head, broken[i].tail);
+        spill("vocab.txt", text, strlen(text));
+        FAILS(fv_vocab_open(&v, "vocab.txt"), FV_ERR_FORMAT, broken[i].words);
+    }
+    spill("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n", 18);
+    FAILS(fv_vocab_open(&v, "vocab.txt"), FV_ERR_FORMAT, "[SEP]");
+    FAILS(fv_vocab_open(&v, "nowhere.txt"), FV_ERR_IO, "nowhere.txt");
+    /* Windows line ends are no harm */
+    static const char windows[] = "[PAD]\r\n[UNK]\r\n[CLS]\r\n[SEP]\r\nmoon\r\n";
+    spill("vocab.txt", windows, strlen(windows));
+    MUST(fv_vocab_open(&v, "vocab.txt"));
+    assert_int_equal(fv_vocab_find(v, "moon"), 4);
+    fv_vocab_free(v);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_huggingface),
+        cmocka_unit_test(equals_huggingface_with_another_vocabulary),
+        cmocka_unit_test(says_what_was_cut_and_unknown),
+        cmocka_unit_test(refuses_broken_utf8),
+        cmocka_unit_test(refuses_broken_vocabularies),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
