@@ -120,10 +120,17 @@ const char *fv_model_fingerprint(const fv_model *m)
     return m->fingerprint;
 }
 
-static fv_status need_text_tower(fv_model *m)
+fv_status fv_model_text_tower(fv_model *m, int length, fv_text_encoder **out)
 {
-    if (m->text) return FV_OK;
-    return fv_text_encoder_open(&m->text, m->brivl, m->backend, m->text_length);
+    if (m->tower_length != length) {
+        fv_text_encoder *text;
+        FV_TRY(fv_text_encoder_open(&text, m->brivl, m->backend, length));
+        fv_text_encoder_close(m->text);
+        m->text = text;
+        m->tower_length = length;
+    }
+    *out = m->text;
+    return FV_OK;
 }
 
 fv_status fv_model_embed_text(fv_model *m, const char *text, float *embedding,
@@ -132,9 +139,10 @@ fv_status fv_model_embed_text(fv_model *m, const char *text, float *embedding,
     if (!m->brivl->vocabulary)
         return fv_fail(FV_ERR_ARGUMENT,
                        "%s has no vocabulary: give its vocab.txt with --vocab FILE", m->title);
-    FV_TRY(need_text_tower(m));
+    fv_text_encoder *tower;
+    FV_TRY(fv_model_text_tower(m, m->text_length, &tower));
     fv_tokens t;
-    FV_TRY(fv_text_encode(m->text, text, embedding, &t));
+    FV_TRY(fv_text_encode(tower, text, embedding, &t));
     if (report) *report = (fv_text_report){t.used, t.dropped, t.unknown};
     fv_tokens_free(&t);
     return FV_OK;
@@ -142,12 +150,10 @@ fv_status fv_model_embed_text(fv_model *m, const char *text, float *embedding,
 
 fv_status fv_model_embed_ids(fv_model *m, const int32_t *ids, int count, float *embedding)
 {
-    FV_TRY(need_text_tower(m));
-    if (count != m->text_length)
-        return fv_fail(FV_ERR_SHAPE, "%d ids, but the text length is %d (--text-length)", count,
-                       m->text_length);
+    fv_text_encoder *tower;
+    FV_TRY(fv_model_text_tower(m, count, &tower));
     int used = 0; /* padding is id 0, at the end */
     for (int i = 0; i < count; i++)
         if (ids[i] != 0) used = i + 1;
-    return fv_text_encode_ids(m->text, ids, used, embedding);
+    return fv_text_encode_ids(tower, ids, used, embedding);
 }

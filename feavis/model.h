@@ -8,12 +8,14 @@
 struct fv_model {
     fv_brivl *brivl;
     fv_backend *backend;
-    fv_text_encoder *text; /* NULL until a text is embedded */
-    int text_length;
+    fv_text_encoder *text;         /* NULL until a text is embedded */
+    int text_length, tower_length; /* of the options; of `text` */
     char title[128], backend_name[64], fingerprint[24];
 };
 
-/* Embeds ids padded to the model's text length. */
+/* The text tower for texts padded to `length` tokens, built on first use; borrowed. */
+fv_status fv_model_text_tower(fv_model *m, int length, fv_text_encoder **out);
+/* Embeds ids, padding included: their count is the length, whatever the options say. */
 fv_status fv_model_embed_ids(fv_model *m, const int32_t *ids, int count, float *embedding);
 
 #endif

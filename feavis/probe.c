@@ -19,6 +19,7 @@ typedef struct prober {
     float *text, *embedding;
     char *names[MOST_TAPS];
     int name_count;
+    fv_taps *taps; /* of the tower that is running: the names that it computes */
 } prober;
 
 /* Between [c,h,w] files and {1,h,w,c} tensors. */
@@ -82,7 +83,8 @@ static fv_status read_image(prober *q)
     return FV_OK;
 }
 
-static fv_status embed_ids(prober *q)
+/* The token ids, [length]; their count, padding included, is the text length. */
+static fv_status read_ids(const prober *q, int32_t **out, int *length)
 {
     fv_npy *a;
     FV_TRY(fv_npy_open(&a, q->in->ids));
@@ -99,23 +101,15 @@ static fv_status embed_ids(prober *q)
         fv_entry_read_f32(e, values);
     for (size_t i = 0; s >= 0 && i < count; i++)
         ids[i] = values[i] >= 0 && values[i] < 1e9f ? (int32_t)values[i] : -1;
-    if (s >= 0) s = fv_model_embed_ids(q->m, ids, (int)count, q->text);
     free(values);
-    free(ids);
     fv_npy_close(a);
-    return s;
-}
-
-static fv_status read_text(prober *q)
-{
-    size_t dim = (size_t)fv_model_dim(q->m);
-    q->text = malloc(dim * sizeof *q->text);
-    q->embedding = malloc(dim * sizeof *q->embedding);
-    if (!q->text || !q->embedding) return fv_fail(FV_ERR_MEMORY, "probe: out of memory");
-    if (q->in->ids) return embed_ids(q);
-    if (!q->in->text || !*q->in->text)
-        return fv_fail(FV_ERR_ARGUMENT, "probe needs a text: --ids FILE.npy or --text TEXT");
-    return fv_model_embed_text(q->m, q->in->text, q->text, NULL);
+    if (s < 0) {
+        free(ids);
+        return s;
+    }
+    *out = ids;
+    *length = (int)count;
+    return FV_OK;
 }
 
 static fv_status split_names(prober *q)
@@ -157,38 +151,90 @@ static fv_status save_tensor(const prober *q, const char *name, const float *val
     return status;
 }
 
-static fv_status run(prober *q, fv_plan *p, float *cosine)
+/* Taps every name that belongs to this plan: those of the text tower in its plan, the others in
+ * the image tower's, where an unknown name is refused with the nearest one. */
+static bool is_of_text(const char *name)
+{
+    if (strncmp(name, "d:", 2) == 0) name += 2;
+    return strncmp(name, "text", 4) == 0;
+}
+
+static fv_status begin_taps(prober *q, fv_plan *p, bool text)
+{
+    const char *names[MOST_TAPS];
+    int count = 0;
+    for (int i = 0; i < q->name_count; i++)
+        if (is_of_text(q->names[i]) == text) names[count++] = q->names[i];
+    return fv_taps_new(&q->taps, p, names, count);
+}
+
+static fv_status end_taps(prober *q, bool text, fv_status s)
+{
+    int at = 0;
+    for (int i = 0; i < q->name_count; i++) {
+        fv_shape shape;
+        if (is_of_text(q->names[i]) != text) continue;
+        const float *values = q->taps ? fv_taps_values(q->taps, at++, &shape) : NULL;
+        if (s >= 0 && values)
+            s = save_tensor(q, q->names[i], values, shape);
+        else if (s >= 0)
+            s = fv_fail(FV_ERR_ARGUMENT, "tap %s: gradients go to the picture, not to the text",
+                        q->names[i]);
+    }
+    fv_taps_free(q->taps);
+    q->taps = NULL;
+    return s;
+}
+
+static fv_status run_text(prober *q)
+{
+    size_t dim = (size_t)fv_model_dim(q->m);
+    int32_t *ids = NULL;
+    int length = fv_model_text_length(q->m);
+    fv_text_encoder *tower;
+    if (!q->in->ids && (!q->in->text || !*q->in->text))
+        return fv_fail(FV_ERR_ARGUMENT, "probe needs a text: --ids FILE.npy or --text TEXT");
+    q->text = malloc(dim * sizeof *q->text);
+    q->embedding = malloc(dim * sizeof *q->embedding);
+    if (!q->text || !q->embedding) return fv_fail(FV_ERR_MEMORY, "probe: out of memory");
+    if (q->in->ids) FV_TRY(read_ids(q, &ids, &length));
+    fv_status s = fv_model_text_tower(q->m, length, &tower);
+    if (s >= 0) s = begin_taps(q, fv_text_encoder_plan(tower), true);
+    if (s >= 0)
+        s = ids ? fv_model_embed_ids(q->m, ids, length, q->text)
+                : fv_model_embed_text(q->m, q->in->text, q->text, NULL);
+    free(ids);
+    return end_taps(q, true, s);
+}
+
+static fv_status run_image(prober *q, fv_plan *p)
 {
     const fv_brivl *b = q->m->brivl;
-    fv_taps *taps = NULL;
     fv_ref x = fv_plan_param(p, "pixels", q->shape), input = x;
     if (!q->normalised) x = fv_brivl_normalise(p, &b->config, x);
     fv_ref map = fv_brivl_map(p, &b->source, &b->config, x);
     fv_ref y = fv_brivl_image_head(p, &b->source, &b->config, map);
     fv_plan_output(p, y);
     FV_TRY(fv_plan_finish(p, FV_PLAN_BACKWARD));
-    FV_TRY(fv_taps_new(&taps, p, (const char *const *)q->names, q->name_count));
-    fv_status s = fv_plan_upload(p, input, q->image);
+    fv_status s = begin_taps(q, p, false);
+    if (s >= 0) s = fv_plan_upload(p, input, q->image);
     if (s >= 0) s = fv_plan_forward(p);
     if (s >= 0) s = fv_plan_download(p, y, q->embedding);
     if (s >= 0) s = fv_plan_seed(p, y, q->text);
     if (s >= 0) s = fv_plan_backward(p);
-    for (int i = 0; s >= 0 && i < q->name_count; i++) {
-        fv_shape shape;
-        const float *values = fv_taps_values(taps, i, &shape);
-        if (values) s = save_tensor(q, q->names[i], values, shape);
-    }
-    fv_taps_free(taps);
-    FV_TRY(s);
+    if (s >= 0) s = fv_plan_download_gradient(p, input, q->image);
+    return end_taps(q, false, s);
+}
 
-    int64_t dim = b->dim;
+static fv_status save_results(const prober *q, float *cosine)
+{
+    int64_t dim = fv_model_dim(q->m);
     double sum = 0;
     for (int64_t i = 0; i < dim; i++) sum += (double)q->embedding[i] * (double)q->text[i];
     *cosine = (float)sum;
     FV_TRY(save(q, "image_embedding", q->embedding, 1, &dim));
     FV_TRY(save(q, "text_embedding", q->text, 1, &dim));
     FV_TRY(save(q, "cosine", cosine, 0, NULL));
-    FV_TRY(fv_plan_download_gradient(p, input, q->image));
     return save_tensor(q, "gradient", q->image, q->shape);
 }
 
@@ -202,10 +248,11 @@ fv_status fv_probe_run(fv_model *m, const fv_probe *probe, float *cosine)
             ? FV_OK
             : fv_fail(FV_ERR_IO, "making the folder %s: %s", probe->folder, strerror(errno));
     if (s >= 0) s = read_image(&q);
-    if (s >= 0) s = read_text(&q);
     if (s >= 0) s = split_names(&q);
+    if (s >= 0) s = run_text(&q);
     if (s >= 0) s = fv_plan_new(&p, m->backend);
-    if (s >= 0) s = run(&q, p, cosine);
+    if (s >= 0) s = run_image(&q, p);
+    if (s >= 0) s = save_results(&q, cosine);
     fv_plan_free(p);
     for (int i = 0; i < q.name_count; i++) free(q.names[i]);
     free(q.image);

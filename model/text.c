@@ -327,6 +327,35 @@ static void add_text(writer *w, const char *utf8, size_t bytes)
     end_word(w);
 }
 
+/* The id of the special token that `text` starts with, and its bytes; -1: none. */
+static int32_t special_at(const fv_vocab *v, const char *text, size_t *bytes)
+{
+    static const char *const names[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+    for (size_t i = 0; *text == '[' && i < sizeof names / sizeof names[0]; i++) {
+        *bytes = strlen(names[i]);
+        if (strncmp(text, names[i], *bytes) == 0) return find(v, names[i], *bytes);
+    }
+    return -1;
+}
+
+/* Text between special tokens is split on its own: they are found first, by their exact bytes. */
+static void add_all(writer *w, const char *utf8)
+{
+    const char *begin = utf8;
+    size_t bytes;
+    for (const char *at = utf8; *at;) {
+        int32_t id = special_at(w->v, at, &bytes);
+        if (id < 0) {
+            at++;
+            continue;
+        }
+        add_text(w, begin, (size_t)(at - begin));
+        put_token(w, id);
+        begin = at += bytes;
+    }
+    add_text(w, begin, strlen(begin));
+}
+
 fv_status fv_tokenize(const fv_vocab *v, const char *utf8, int length, fv_tokens *out)
 {
     size_t bytes = strlen(utf8);
@@ -342,7 +371,7 @@ fv_status fv_tokenize(const fv_vocab *v, const char *utf8, int length, fv_tokens
     fv_status s = FV_OK;
     if (t.ids && w.word && w.ends && w.pieces) {
         t.ids[t.used++] = v->begin;
-        add_text(&w, utf8, bytes);
+        add_all(&w, utf8);
         t.ids[t.used++] = v->end;
         *out = t;
     } else {

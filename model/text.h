@@ -4,7 +4,8 @@
  * control characters and white space, spaces round CJK ideographs, lower-casing and stripping
  * of accents (NFD, category Mn dropped), splitting at punctuation, then greedy longest-match
  * word pieces with "##" continuations; a word over 100 characters, or one that cannot be
- * covered, is [UNK]. */
+ * covered, is [UNK]. Special tokens that stand in the text as they are ("[MASK]") are themselves.
+ */
 #ifndef FV_TEXT_H
 #define FV_TEXT_H
 

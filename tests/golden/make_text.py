@@ -1,6 +1,5 @@
 """Writes text_vocab.txt and text_cases.json: texts and the ids that HuggingFace's BertTokenizer
-gives them with a small vocabulary of our own. Typed special tokens such as [SEP] are left out:
-they are ordinary punctuation to us, so that no text can end itself.
+gives them with a small vocabulary of our own.
 
   pip install transformers
   python make_text.py
@@ -24,6 +23,7 @@ TEXTS = [
     'moon\u2028lake', '\ufeffmoon', 'moon\x07lake', 'moon\ufffdlake', '한', 'にほん', 'привет',
     'ПРИВЕТ', 'αλφα', 'İx', '☃', '😀', '①', '½', 'x' * 100, 'x' * 101, 'i' * 99 + ' moon', 'ﬁ', 'Ａ', '１２',
     'moon ' * 20, '山' * 40, '$moon', '~the`moon^', 'e\u0301\u0302\u0303', '\u0301', 'a\u0301 \u0301b',
+    '[MASK]和[SEP]', 'moon[SEP]lake', '[mask]', '[[SEP]]', '[ SEP ]', '[UNK] [PAD]moon', '[CLS', 'moon [MASK] lake',
 ]
 
 
