@@ -52,6 +52,11 @@ static void print_options(FILE *f, const fv_options *o, const fv_model *m, int s
         if (!(row->flags & FV_OPTION_RECIPE) || (row->kind == FV_OPTION_TEXT && !*value)) continue;
         if (strcmp(row->name, "stop") == 0) continue;
         if (strcmp(row->name, "backend") == 0) value = m->backend->name;
+        char length[16];
+        if (strcmp(row->name, "text-length") == 0) { /* "0" would follow another cfg */
+            snprintf(length, sizeof length, "%d", m->text_length);
+            value = length;
+        }
         fprintf(f, "%s: ", row->name);
         print_value(f, row, value);
         fputc('\n', f);

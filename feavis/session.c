@@ -399,6 +399,12 @@ static fv_status one_step(fv_session *s, fv_scores *scores)
     return FV_OK;
 }
 
+/* A cancel ends one run: whoever returns FV_CANCELLED uses it up, and the next run goes on. */
+static bool take_cancel(fv_session *s)
+{
+    return atomic_exchange(&s->cancelled, false);
+}
+
 fv_status fv_session_step(fv_session *s, fv_progress *out)
 {
     fv_scores scores = {NAN, NAN, NAN};
@@ -407,7 +413,7 @@ fv_status fv_session_step(fv_session *s, fv_progress *out)
         s->begun_step = s->step;
     }
     fv_status status = one_step(s, &scores);
-    if (status < 0 && atomic_load(&s->cancelled)) return FV_CANCELLED;
+    if (status < 0 && take_cancel(s)) return FV_CANCELLED;
     if (status >= 0) report(s, &scores, out);
     return status;
 }
@@ -422,7 +428,7 @@ fv_status fv_session_run(fv_session *s, fv_progress_fn fn, void *user)
 {
     while (s->step < last_step(s)) {
         fv_progress progress;
-        if (atomic_load(&s->cancelled)) return FV_CANCELLED;
+        if (take_cancel(s)) return FV_CANCELLED;
         fv_status status = fv_session_step(s, &progress);
         if (status != FV_OK) return status;
         if (fn && !fn(user, &progress)) return FV_CANCELLED;
@@ -508,6 +514,13 @@ fv_status fv_session_save(fv_session *s, const char *path)
     return status;
 }
 
+static fv_status check_fingerprint(const fv_weights *w, const fv_model *m)
+{
+    if (strstr(fv_weights_metadata(w, "feavis.recipe"), m->fingerprint)) return FV_OK;
+    return fv_fail(FV_ERR_ARGUMENT, "saved state %s is of another model than %s",
+                   fv_weights_path(w), m->title);
+}
+
 static const char *state_recipe(const fv_weights *w)
 {
     const char *recipe = fv_weights_metadata(w, "feavis.recipe");
@@ -570,7 +583,8 @@ fv_status fv_session_resume(fv_session **out, fv_model *m, const fv_options *ove
     FV_TRY(fv_weights_open(&w, path));
     fv_status status = state_recipe(w) ? fv_options_copy(&o, over) : FV_ERR_FORMAT;
     if (status >= 0) {
-        status = fv_session_open(&s, m, o);
+        status = check_fingerprint(w, m);
+        if (status >= 0) status = fv_session_open(&s, m, o);
         fv_options_free(o);
     }
     if (status >= 0) status = read_state(s, w);
