@@ -118,6 +118,46 @@ fv_status fv_gallery_prepare(const char *folder);
 fv_status fv_gallery_add(const char *folder, const char *title, uint64_t seed,
                          const fv_picture *picture, const char *recipe, char **path);
 
+typedef struct fv_saved {
+    char *path;
+    const char *name; /* within path */
+    char *recipe;
+    int64_t nanoseconds; /* of the file, since 1970 */
+} fv_saved;
+/* The pictures of a folder that hold a recipe, newest first. A folder that is not there: none. */
+fv_status fv_gallery_list(fv_saved **out, int *count, const char *folder);
+void fv_gallery_list_free(fv_saved *list, int count);
+/* Moves a picture aside, into .removed in its folder; *undo, which the caller frees, takes it
+ * back: fv_gallery_restore gives the path it has then. */
+fv_status fv_gallery_remove(const char *path, char **undo);
+fv_status fv_gallery_restore(const char *undo, char **path);
+
+/* --- queue: pictures to make, on disk, one file each --- */
+
+typedef struct fv_queue fv_queue;
+/* Makes the folder if need be. One thread at a time. */
+fv_status fv_queue_open(fv_queue **out, const char *folder);
+void fv_queue_close(fv_queue *q);
+int fv_queue_count(const fv_queue *q);
+const fv_options *fv_queue_at(const fv_queue *q, int i);
+unsigned fv_queue_id(const fv_queue *q, int i);    /* stays the same while i changes */
+int fv_queue_find(const fv_queue *q, unsigned id); /* -1: it is gone */
+fv_status fv_queue_add(fv_queue *q, const fv_options *o);
+fv_status fv_queue_remove(fv_queue *q, int i);
+fv_status fv_queue_set(fv_queue *q, int i, const char *name, const char *value);
+fv_status fv_queue_swap(fv_queue *q, int i, int j);
+
+/* --- settings: what a program remembers --- */
+
+typedef struct fv_settings fv_settings;
+/* A file that is not there yet: empty. */
+fv_status fv_settings_open(fv_settings **out, const char *path);
+void fv_settings_close(fv_settings *s);
+const char *fv_settings_get(const fv_settings *s, const char *name, const char *otherwise);
+fv_status fv_settings_set(fv_settings *s, const char *name, const char *value);
+/* If anything has changed since the last time. */
+fv_status fv_settings_save(fv_settings *s);
+
 /* --- model --- */
 
 typedef struct fv_model fv_model;
@@ -154,6 +194,7 @@ typedef struct fv_progress {
     float loss;      /* what descends */
     float cosine;    /* of the first text, mean over this step's views; NAN without text */
     float neuron;    /* mean of the LLP channels; NAN without */
+    float gradient;  /* norm of d loss / d parameters */
     double seconds;  /* since this run began */
     double rate;     /* steps a second, over the last few */
     int restored;    /* how often the NaN guard went back to a good state */
@@ -190,8 +231,87 @@ fv_status fv_session_resume(fv_session **out, fv_model *m, const fv_options *ove
 /* The options inside a saved state, to open its model with. */
 fv_status fv_session_read_options(fv_options *o, const char *path);
 
+/* loss = sum over parts of -weight * value for texts and channels, weight * value for
+ * penalties. */
+typedef enum fv_part_kind { FV_PART_TEXT, FV_PART_CHANNEL, FV_PART_PENALTY } fv_part_kind;
+typedef struct fv_part {
+    fv_part_kind kind;
+    char name[64]; /* the text (cut at a whole character), "108", "tv" */
+    float weight, value;
+} fv_part;
+enum { FV_MOST_PARTS = 32 };
+/* From any thread: what the loss of the newest step is made of; the number of parts. */
+int fv_session_parts(fv_session *s, fv_part out[FV_MOST_PARTS]);
+
+/* Not while a run is in progress: asks that steps also copy the gradient of the picture. */
+void fv_session_want_gradient(fv_session *s, bool wanted);
+/* From any thread: |d loss / d picture| of the newest step, mean over R, G and B, scaled so that
+ * the 99.5th percentile is 1: `out` holds size * size numbers in [0, 1]. FV_ERR_ARGUMENT if
+ * there is none yet. */
+fv_status fv_session_gradient(fv_session *s, float *out);
+
+/* A state kept in memory: parameters, Adam's moments, step, recipe. */
+typedef struct fv_kept fv_kept;
+/* Not while a run is in progress, both. Going back forgets the changes made since; with the same
+ * changes the same picture grows again, with others another branch. The session may be another
+ * one than the state is of, if its model and size are the same. */
+fv_status fv_session_keep(fv_session *s, fv_kept **out);
+fv_status fv_session_return(fv_session *s, const fv_kept *k);
+int fv_kept_step(const fv_kept *k);
+size_t fv_kept_bytes(const fv_kept *k);
+void fv_kept_free(fv_kept *k);
+
+/* How a picture grew: up to 96 pictures at even steps, about every fourth with its state. */
+typedef struct fv_moment {
+    int step;
+    fv_picture picture;
+    fv_kept *state; /* NULL: not kept here */
+} fv_moment;
+typedef struct fv_history fv_history;
+fv_status fv_history_new(fv_history **out);
+void fv_history_free(fv_history *h);
+void fv_history_clear(fv_history *h);
+/* After a step, on the session's thread: keeps what is due. */
+fv_status fv_history_note(fv_history *h, fv_session *s, int step);
+int fv_history_count(const fv_history *h);
+const fv_moment *fv_history_at(const fv_history *h, int i);
+/* The last moment with a state, at or before `step`; -1: none. */
+int fv_history_state_before(const fv_history *h, int step);
+/* Forgets what is after `step`. */
+void fv_history_cut(fv_history *h, int step);
+
 /* What the texts became, in order; NULL past the last. */
 const fv_text_report *fv_session_text_report(const fv_session *s, int i);
+
+/* --- critic: a second look at a picture, apart from the session that made it --- */
+
+typedef struct fv_critic fv_critic;
+/* The model must outlive the critic. Like all that uses the model: not while a step runs. */
+fv_status fv_critic_open(fv_critic **out, fv_model *m);
+void fv_critic_close(fv_critic *c);
+/* Unit embedding of a picture, fv_model_dim floats. */
+fv_status fv_critic_embed(fv_critic *c, const fv_picture *p, float *embedding);
+
+/* Cosines of a picture with a text. A picture that only cheats is high in `whole` alone. */
+typedef struct fv_survival {
+    float whole;
+    float blurred; /* after a Gaussian blur of FV_SURVIVAL_BLUR pixels at 224 */
+    float unseen;  /* mean over mirrored corners of 0.7 of the side, which no run draws */
+} fv_survival;
+#define FV_SURVIVAL_BLUR 2.0f
+fv_status fv_critic_survival(fv_critic *c, const fv_picture *p, const char *text, fv_survival *out);
+
+/* Channel of the last map before pooling at its positions: `out` holds map_side * map_side. */
+int fv_critic_map_side(const fv_critic *c);
+fv_status fv_critic_activation(fv_critic *c, const fv_picture *p, int channel, float *out);
+
+typedef struct fv_channel {
+    int number;
+    float mean; /* over positions */
+    float lead; /* how far above what smooth noise gives, in units of that */
+} fv_channel;
+/* The channels with the greatest lead, best first; *count: room in, number out. */
+fv_status fv_critic_channels(fv_critic *c, const fv_picture *p, fv_channel *out, int *count);
 
 /* --- probe: numbers to hold against another implementation --- */
 

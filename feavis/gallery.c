@@ -1,7 +1,9 @@
-/* A folder of PNG files named after what was asked for. A name is reserved by creating the file
- * exclusively, so two programs cannot take the same one. */
+/* A folder of PNG files named after what was asked for. A picture is written whole under a hidden
+ * name and then takes a name that is free, so two programs cannot take the same one and being
+ * killed leaves no part of a picture under a name that people see. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,36 +64,60 @@ static void make_slug(char out[SLUG_BYTES + 1], const char *title)
     if (!n) strcpy(out, "picture");
 }
 
+/* The picture, whole, under a name that nobody lists. */
+static fv_status write_part(char **part, const char *folder, const fv_picture *picture,
+                            const char *recipe)
+{
+    static atomic_uint turn;
+    if (asprintf(part, "%s/.part-%ld-%u", folder, (long)getpid(), turn++) < 0)
+        return fv_fail(FV_ERR_MEMORY, "saving to %s: out of memory", folder);
+    fv_status s = fv_picture_write(picture, *part, recipe);
+    if (s < 0) free(*part);
+    return s;
+}
+
+/* Gives `part` the name `name` unless that is taken; 0, or -1 and errno. */
+static int put_new(const char *part, const char *name)
+{
+    if (renameat2(AT_FDCWD, part, AT_FDCWD, name, RENAME_NOREPLACE) == 0) return 0;
+    if (errno != EINVAL && errno != ENOSYS) return -1;
+    /* a file system without it: a second name for the same file is never put over another */
+    if (link(part, name) == 0) return unlink(part);
+    if (errno != EPERM && errno != EOPNOTSUPP) return -1;
+    int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0) return -1;
+    close(fd);
+    return rename(part, name);
+}
+
 fv_status fv_gallery_add(const char *folder, const char *title, uint64_t seed,
                          const fv_picture *picture, const char *recipe, char **path)
 {
-    char slug[SLUG_BYTES + 1], *name;
+    char slug[SLUG_BYTES + 1], *name, *part;
     make_slug(slug, title);
+    FV_TRY(write_part(&part, folder, picture, recipe));
     for (int copy = 1; copy < MOST_COPIES; copy++) {
         char number[16] = "";
         if (copy > 1) snprintf(number, sizeof number, "-%d", copy);
         if (asprintf(&name, "%s/%s-%llu%s.png", folder, slug, (unsigned long long)seed, number) < 0)
-            return fv_fail(FV_ERR_MEMORY, "saving to %s: out of memory", folder);
-        int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0) {
-            close(fd);
-            fv_status s = fv_picture_write(picture, name, recipe);
-            if (s < 0) {
-                unlink(name);
-                free(name);
-                return s;
-            }
+            break;
+        if (put_new(part, name) == 0) {
+            free(part);
             *path = name;
             return FV_OK;
         }
         int error = errno;
         if (error != EEXIST) {
-            fv_fail(FV_ERR_IO, "saving %s: %s", name, strerror(error));
+            fv_status failed = fv_fail(FV_ERR_IO, "saving %s: %s", name, strerror(error));
+            unlink(part);
+            free(part);
             free(name);
-            return FV_ERR_IO;
+            return failed;
         }
         free(name);
     }
+    unlink(part);
+    free(part);
     return fv_fail(FV_ERR_IO, "saving to %s: %d pictures of the name %s exist", folder,
                    MOST_COPIES - 1, slug);
 }

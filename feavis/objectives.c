@@ -107,10 +107,10 @@ fv_status fv_objectives_upload(fv_plan *p, const fv_objective_refs *refs, const 
     return FV_OK;
 }
 
-/* Adds -weight * mean over views to the loss; *first is the first column's mean, *all that of
- * all columns. */
+/* Adds -weight * mean over views to the loss; parts: the means of the first `room` columns,
+ * *all: the mean of all. */
 static fv_status score_columns(fv_plan *p, fv_ref output, int views, const fv_weighted *columns,
-                               int count, double *loss, float *first, float *all)
+                               int count, double *loss, float *parts, int room, float *all)
 {
     size_t n = (size_t)views * (size_t)count;
     float *values = malloc(n * sizeof *values);
@@ -121,7 +121,7 @@ static fv_status score_columns(fv_plan *p, fv_ref output, int views, const fv_we
         double sum = 0;
         for (int v = 0; v < views; v++) sum += (double)values[v * count + k];
         sum /= views;
-        if (k == 0) *first = (float)sum;
+        if (k < room) parts[k] = (float)sum;
         total += sum;
         *loss -= (double)columns[k].weight * sum;
     }
@@ -135,18 +135,25 @@ fv_status fv_objectives_scores(fv_plan *p, const fv_objective_refs *refs, const 
 {
     float unused;
     double loss = 0;
-    *out = (fv_scores){NAN, NAN, NAN};
-    if (refs->cosines >= 0)
+    int n = 0; /* parts so far */
+    *out = (fv_scores){.loss = NAN, .cosine = NAN, .neuron = NAN};
+    if (refs->cosines >= 0) {
         FV_TRY(score_columns(p, refs->cosines, refs->views, g->texts, g->text_count, &loss,
-                             &out->cosine, &unused));
-    if (refs->neurons >= 0)
+                             out->parts, FV_MOST_PARTS, &unused));
+        out->cosine = out->parts[0];
+        n = g->text_count < FV_MOST_PARTS ? g->text_count : FV_MOST_PARTS;
+    }
+    if (refs->neurons >= 0) {
         FV_TRY(score_columns(p, refs->neurons, refs->views, g->channels, g->channel_count, &loss,
-                             &unused, &out->neuron));
+                             out->parts + n, FV_MOST_PARTS - n, &out->neuron));
+        n += g->channel_count < FV_MOST_PARTS - n ? g->channel_count : FV_MOST_PARTS - n;
+    }
     for (int i = 0; i < FV_PENALTIES; i++) {
         float value;
         if (refs->penalties[i] < 0) continue;
         FV_TRY(fv_plan_download(p, refs->penalties[i], &value));
         loss += (double)g->penalty_weights[i] * (double)value;
+        if (n < FV_MOST_PARTS) out->parts[n++] = value;
     }
     out->loss = (float)loss;
     *finite = isfinite(out->loss);

@@ -46,6 +46,7 @@ fv_status fv_objectives_upload(fv_plan *p, const fv_objective_refs *refs, const 
 
 typedef struct fv_scores {
     float loss, cosine, neuron; /* cosine of the first text; NAN where there is none */
+    float parts[FV_MOST_PARTS]; /* texts, channels, penalties: the first so many values */
 } fv_scores;
 
 /* After forward: reads the outputs. *finite false: a NaN or infinity among them. */

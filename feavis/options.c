@@ -28,8 +28,8 @@ static const fv_option table[] = {
      1e4, FV_OPTION_FLOAT, RECIPE | LIVE, ROW(grey)},
 
     {"seed", "Picture", "1", "number that decides all that is random", NULL, 0, 2147483647,
-     FV_OPTION_INT, RECIPE, ROW(seed)},
-    {"steps", "Picture", "200", "steps of ascent", NULL, 1, 1000000, FV_OPTION_INT, RECIPE,
+     FV_OPTION_INT, RECIPE | LIVE, ROW(seed)},
+    {"steps", "Picture", "200", "steps of ascent", NULL, 1, 1000000, FV_OPTION_INT, RECIPE | LIVE,
      ROW(steps)},
     {"stop", "Picture", "0", "stop after so many steps of the schedule (0: all)", NULL, 0, 1000000,
      FV_OPTION_INT, RECIPE, ROW(stop)},
@@ -43,6 +43,10 @@ static const fv_option table[] = {
      1000, FV_OPTION_FLOAT, RECIPE, ROW(contrast)},
     {"start-noise", "Picture", "0.01", "standard deviation of the parameters at the start", NULL, 0,
      100, FV_OPTION_FLOAT, RECIPE, ROW(start_noise)},
+    {"start", "Picture", "", "picture to start from (its central square) instead of grey", NULL, 0,
+     0, FV_OPTION_TEXT, RECIPE | FILES, ROW(start)},
+    {"start-hash", "Picture", "", "what that picture's pixels have to be; recipes carry it", NULL,
+     0, 0, FV_OPTION_TEXT, RECIPE, ROW(start_hash)},
     {"colour", "Picture", "yes", "optimise decorrelated colours instead of RGB", NULL, 0, 0,
      FV_OPTION_BOOL, RECIPE, ROW(colour)},
 

@@ -25,6 +25,7 @@ struct fv_options {
 
     int seed, steps, stop, size, parameterisation;
     double decay, contrast, start_noise;
+    char *start, *start_hash;
     bool colour;
 
     int views;

@@ -3,13 +3,14 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels/rng.h"
 
 /* Directions in which colours of natural pictures vary, as rows for R, G and B: the square root
  * of their covariance, largest column of length 1 (figures of Olah et al. 2017). */
-static const float colours[9] = {0.5628f,  0.1948f, 0.0433f,  0.5845f, 0.0000f,
-                                 -0.1082f, 0.5845f, -0.1948f, 0.0649f};
+const float fv_parameterise_colours[9] = {0.5628f,  0.1948f, 0.0433f,  0.5845f, 0.0000f,
+                                          -0.1082f, 0.5845f, -0.1948f, 0.0649f};
 
 /* At this frequency (cycles a pixel) the exponent of decay makes no difference. */
 static const double pivot = 1.0 / 16;
@@ -23,8 +24,10 @@ static fv_ref out_of_memory(fv_plan *p)
 static fv_ref finish(fv_plan *p, const fv_options *o, fv_ref x)
 {
     if (o->colour)
-        x = fv_linear(p, "rgb", x, fv_plan_weight(p, "rgb.matrix", (fv_shape){1, 1, 3, 3}, colours),
-                      FV_NONE, FV_ACT_NONE);
+        x = fv_linear(
+            p, "rgb", x,
+            fv_plan_weight(p, "rgb.matrix", (fv_shape){1, 1, 3, 3}, fv_parameterise_colours),
+            FV_NONE, FV_ACT_NONE);
     return fv_activation(p, "picture", x, FV_ACT_SIGMOID);
 }
 
@@ -46,7 +49,7 @@ static fv_ref cosine_matrix(fv_plan *p, const char *name, int n)
 }
 
 /* How far one unit of coefficient (v, u) moves the picture. */
-static double amplitude(const fv_options *o, int v, int u)
+double fv_parameterise_amplitude(const fv_options *o, int v, int u)
 {
     double n = o->size, f = sqrt((double)u * u + (double)v * v) / (2 * n);
     if (f < 1 / n) f = 1 / n;
@@ -61,7 +64,8 @@ static fv_ref spectrum_scale(fv_plan *p, const fv_options *o)
     for (int v = 0; v < n; v++)
         for (int u = 0; u < n; u++)
             for (int c = 0; c < 3; c++)
-                s[((size_t)v * (size_t)n + (size_t)u) * 3 + (size_t)c] = amplitude(o, v, u);
+                s[((size_t)v * (size_t)n + (size_t)u) * 3 + (size_t)c] =
+                    fv_parameterise_amplitude(o, v, u);
     fv_ref r = fv_plan_weight_f64(p, "spectrum.scale", (fv_shape){1, n, n, 3}, s);
     free(s);
     return r;
@@ -79,16 +83,15 @@ static fv_ref fourier(fv_plan *p, const fv_options *o)
 /* --- multires --- */
 
 /* The next size after s on the way to n: powers of two, then n. */
-static int next_size(int s, int n)
+int fv_parameterise_next_size(int s, int n)
 {
     return 2 * s < n ? 2 * s : n;
 }
 
 /* Bilinear resize from s to n pixels, centres at half integers. */
-static fv_ref resize_matrix(fv_plan *p, const char *name, int n, int s)
+void fv_parameterise_resize(double *m, int n, int s)
 {
-    double *m = calloc((size_t)n * (size_t)s, sizeof *m);
-    if (!m) return out_of_memory(p);
+    memset(m, 0, (size_t)n * (size_t)s * sizeof *m);
     for (int i = 0; i < n; i++) {
         double x = (i + 0.5) * s / n - 0.5;
         if (x < 0) x = 0;
@@ -97,21 +100,32 @@ static fv_ref resize_matrix(fv_plan *p, const char *name, int n, int s)
         m[(size_t)i * (size_t)s + (size_t)low] += 1 - (x - low);
         m[(size_t)i * (size_t)s + (size_t)high] += x - low;
     }
+}
+
+static fv_ref resize_matrix(fv_plan *p, const char *name, int n, int s)
+{
+    double *m = malloc((size_t)n * (size_t)s * sizeof *m);
+    if (!m) return out_of_memory(p);
+    fv_parameterise_resize(m, n, s);
     fv_ref r = fv_plan_weight_f64(p, name, (fv_shape){1, 1, n, s}, m);
     free(m);
     return r;
 }
 
+double fv_parameterise_level_scale(const fv_options *o, int s)
+{
+    return 0.25 * o->contrast * pow(s / (pivot * o->size), 1 - o->decay);
+}
+
 static fv_ref multires(fv_plan *p, const fv_options *o)
 {
     fv_ref sum = FV_NONE;
-    for (int s = 1;; s = next_size(s, o->size)) {
+    for (int s = 1;; s = fv_parameterise_next_size(s, o->size)) {
         char name[32];
         snprintf(name, sizeof name, "level%d", s);
         fv_plan_push(p, "%s.", name);
         float scale[3];
-        for (int c = 0; c < 3; c++)
-            scale[c] = (float)(0.25 * o->contrast * pow(s / (pivot * o->size), 1 - o->decay));
+        for (int c = 0; c < 3; c++) scale[c] = (float)fv_parameterise_level_scale(o, s);
         fv_ref x = fv_plan_param(p, "pixels", (fv_shape){1, s, s, 3});
         x = fv_affine(p, "scaled", x, fv_plan_weight(p, "scale", (fv_shape){1, 1, 1, 3}, scale),
                       FV_NONE);

@@ -21,4 +21,13 @@ void fv_parameterise_start(const fv_options *o, float *values, size_t count);
 /* What Adam clamps params to. */
 void fv_parameterise_bounds(const fv_options *o, float *low, float *high);
 
+/* What start.c turns round. */
+extern const float fv_parameterise_colours[9]; /* decorrelated -> RGB, rows R, G, B */
+/* fourier: how far one unit of coefficient (v, u) moves the picture. */
+double fv_parameterise_amplitude(const fv_options *o, int v, int u);
+/* multires: the size after s on the way to n; the scale of size s; bilinear s -> n, [n * s]. */
+int fv_parameterise_next_size(int s, int n);
+double fv_parameterise_level_scale(const fv_options *o, int s);
+void fv_parameterise_resize(double *matrix, int n, int s);
+
 #endif

@@ -19,8 +19,7 @@ const char *fv_version(void)
     return "0.1.0";
 }
 
-/* Double-quoted YAML: quotes, backslashes and control characters escaped. */
-static void print_quoted(FILE *f, const char *text)
+void fv_recipe_quote(FILE *f, const char *text)
 {
     fputc('"', f);
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
@@ -37,9 +36,19 @@ static void print_quoted(FILE *f, const char *text)
 static void print_value(FILE *f, const fv_option *row, const char *value)
 {
     if (row->kind == FV_OPTION_TEXT)
-        print_quoted(f, value);
+        fv_recipe_quote(f, value);
     else
         fputs(value, f);
+}
+
+/* How many steps the schedule has after the changes made until `step`. */
+static int all_steps(const fv_options *o, int step)
+{
+    int steps = o->steps;
+    for (int i = 0; i < o->change_count; i++)
+        if (o->changes[i].step <= step && strcmp(o->changes[i].option->name, "steps") == 0)
+            steps = atoi(o->changes[i].value);
+    return steps;
 }
 
 static void print_options(FILE *f, const fv_options *o, const fv_model *m, int step)
@@ -61,7 +70,48 @@ static void print_options(FILE *f, const fv_options *o, const fv_model *m, int s
         print_value(f, row, value);
         fputc('\n', f);
     }
-    if (step < o->steps) fprintf(f, "stop: %d\n", step);
+    if (step < all_steps(o, step)) fprintf(f, "stop: %d\n", step);
+}
+
+static void print_changes(FILE *f, const fv_options *o)
+{
+    for (int i = 0; i < o->change_count; i++) {
+        const fv_change *c = &o->changes[i];
+        fprintf(f, "%s  - {step: %d, option: %s, value: ", i ? "" : "changes:\n", c->step,
+                c->option->name);
+        fv_recipe_quote(f, c->value);
+        fputs("}\n", f);
+    }
+}
+
+static fv_status finish(FILE *f, char **text, char **out)
+{
+    bool failed = ferror(f);
+    if (fclose(f) != 0 || failed) {
+        free(*text);
+        return fv_fail(FV_ERR_MEMORY, "writing a recipe: out of memory");
+    }
+    *out = *text;
+    return FV_OK;
+}
+
+fv_status fv_recipe_write_options(char **out, const fv_options *o)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    if (!f) return fv_fail(FV_ERR_MEMORY, "writing options: out of memory");
+    int count;
+    const fv_option *table = fv_option_table(&count);
+    fprintf(f, "feavis: %s\n", fv_version());
+    for (int i = 0; i < count; i++) {
+        if (fv_options_is_default(o, table[i].name)) continue;
+        fprintf(f, "%s: ", table[i].name);
+        print_value(f, &table[i], fv_options_get(o, table[i].name));
+        fputc('\n', f);
+    }
+    print_changes(f, o);
+    return finish(f, &text, out);
 }
 
 fv_status fv_recipe_write(char **out, const fv_options *o, const fv_model *m, int step)
@@ -71,23 +121,11 @@ fv_status fv_recipe_write(char **out, const fv_options *o, const fv_model *m, in
     FILE *f = open_memstream(&text, &size);
     if (!f) return fv_fail(FV_ERR_MEMORY, "writing a recipe: out of memory");
     fprintf(f, "feavis: %s\nmodel: ", fv_version());
-    print_quoted(f, m->title);
+    fv_recipe_quote(f, m->title);
     fprintf(f, "\nfingerprint: \"%s\"\n", m->fingerprint);
     print_options(f, o, m, step);
-    for (int i = 0; i < o->change_count; i++) {
-        const fv_change *c = &o->changes[i];
-        fprintf(f, "%s  - {step: %d, option: %s, value: ", i ? "" : "changes:\n", c->step,
-                c->option->name);
-        print_quoted(f, c->value);
-        fputs("}\n", f);
-    }
-    bool failed = ferror(f);
-    if (fclose(f) != 0 || failed) {
-        free(text);
-        return fv_fail(FV_ERR_MEMORY, "writing a recipe: out of memory");
-    }
-    *out = text;
-    return FV_OK;
+    print_changes(f, o);
+    return finish(f, &text, out);
 }
 
 static fv_status read_change(fv_options *o, const fv_yaml *doc, const fv_yaml_node *map)

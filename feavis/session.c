@@ -4,65 +4,31 @@
  * Threads: fv_session_run and _step belong to one thread. cancel, set and snapshot may come from
  * any other: cancel is one atomic flag, set and snapshot take the mutex, which the loop holds
  * only to take changes and to put a new picture down. */
+#include "feavis/session.h"
+
 #include <math.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "feavis/objectives.h"
 #include "feavis/parameterise.h"
 #include "feavis/recipe.h"
-#include "feavis/views.h"
+#include "feavis/start.h"
 
 enum {
     KEEP_EVERY = 10,  /* steps between two copies of the state for the NaN guard */
     MOST_RESTORES = 8 /* in a row, before giving up */
 };
 
-struct fv_session {
-    fv_model *model;
-    fv_options *recipe; /* as opened, with all changes: what is written into PNGs */
-    fv_options *now;    /* with the changes up to this step */
-
-    fv_plan *plan;
-    fv_ref picture;
-    fv_views views;
-    fv_objectives objectives;
-    fv_objective_refs refs;
-
-    int step, replayed; /* finished steps; changes of the recipe already applied */
-    double caution;     /* factor on the step size, halved by the NaN guard */
-    int restored, restored_in_a_row;
-    float *kept[FV_BLOCKS]; /* value, unused, m, v of a good step */
-    int kept_step;
-    float *pixels; /* [size * size * 3], for downloads */
-
-    struct timespec begun;
-    int begun_step;
-    double last_seconds, step_seconds; /* smoothed */
-
-    atomic_bool cancelled;
-    pthread_mutex_t mutex;
-    uint8_t *rgb; /* newest picture, under the mutex */
-    bool has_picture;
-    fv_change *pending;
-    int pending_count;
-};
-
-static const fv_block kept_blocks[3] = {FV_BLOCK_VALUE, FV_BLOCK_M, FV_BLOCK_V};
+const fv_block fv_kept_blocks[3] = {FV_BLOCK_VALUE, FV_BLOCK_M, FV_BLOCK_V};
 
 /* --- plan --- */
 
-static fv_status stop_when_cancelled(void *user, fv_plan *p, const fv_op *op, bool backward)
+static fv_status watch(void *user, fv_plan *p, const fv_op *op, bool backward)
 {
-    (void)p;
-    (void)op;
-    (void)backward;
     fv_session *s = user;
     /* a negative status ends the run; the session turns it into FV_CANCELLED */
-    return atomic_load_explicit(&s->cancelled, memory_order_relaxed) ? FV_ERR_ARGUMENT : FV_OK;
+    if (atomic_load_explicit(&s->cancelled, memory_order_relaxed)) return FV_ERR_ARGUMENT;
+    return backward && s->gradient_wanted ? fv_session_watch_gradient(s, p, op) : FV_OK;
 }
 
 static fv_status build_plan(fv_session *s, fv_plan **out)
@@ -80,7 +46,7 @@ static fv_status build_plan(fv_session *s, fv_plan **out)
         fv_plan_free(p);
         return status;
     }
-    fv_plan_watch(p, stop_when_cancelled, s);
+    fv_plan_watch(p, watch, s);
     *out = p;
     return FV_OK;
 }
@@ -90,7 +56,7 @@ static fv_status build_plan(fv_session *s, fv_plan **out)
 static fv_status keep_state(fv_session *s)
 {
     for (int i = 0; i < 3; i++)
-        FV_TRY(fv_plan_block_download(s->plan, kept_blocks[i], s->kept[kept_blocks[i]]));
+        FV_TRY(fv_plan_block_download(s->plan, fv_kept_blocks[i], s->kept[fv_kept_blocks[i]]));
     s->kept_step = s->step;
     return FV_OK;
 }
@@ -98,7 +64,7 @@ static fv_status keep_state(fv_session *s)
 static fv_status put_state(fv_session *s)
 {
     for (int i = 0; i < 3; i++)
-        FV_TRY(fv_plan_block_upload(s->plan, kept_blocks[i], s->kept[kept_blocks[i]]));
+        FV_TRY(fv_plan_block_upload(s->plan, fv_kept_blocks[i], s->kept[fv_kept_blocks[i]]));
     return FV_OK;
 }
 
@@ -120,7 +86,7 @@ static fv_status make_room(fv_session *s)
     size_t n = fv_plan_param_count(s->plan), side = (size_t)s->now->size;
     bool ok = true;
     for (int i = 0; i < 3; i++)
-        ok = (s->kept[kept_blocks[i]] = calloc(n, sizeof(float))) != NULL && ok;
+        ok = (s->kept[fv_kept_blocks[i]] = calloc(n, sizeof(float))) != NULL && ok;
     s->pixels = malloc(side * side * 3 * sizeof *s->pixels);
     s->rgb = calloc(side * side, 3);
     return ok && s->pixels && s->rgb ? FV_OK
@@ -134,12 +100,14 @@ static fv_status open_session(fv_session *s, fv_model *m, const fv_options *o)
     s->model = m;
     s->caution = 1;
     FV_TRY(fv_options_copy(&s->recipe, o));
-    FV_TRY(fv_options_copy(&s->now, o));
+    FV_TRY(fv_start_note(s->recipe));
+    FV_TRY(fv_options_copy(&s->now, s->recipe));
     FV_TRY(fv_objectives_read(&s->objectives, m, s->now));
     FV_TRY(build_plan(s, &s->plan));
     FV_TRY(make_room(s));
     size_t n = fv_plan_param_count(s->plan);
     fv_parameterise_start(s->now, s->kept[FV_BLOCK_VALUE], n);
+    FV_TRY(fv_start_add(s->now, s->kept[FV_BLOCK_VALUE], n));
     return put_state(s);
 }
 
@@ -171,6 +139,7 @@ void fv_session_close(fv_session *s)
     free(s->pending);
     free(s->pixels);
     free(s->rgb);
+    free(s->gradient);
     pthread_mutex_destroy(&s->mutex);
     free(s);
 }
@@ -216,14 +185,10 @@ fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to)
 
 /* --- changes --- */
 
-/* Applies one option to the running picture; the plan is built again only if its ops differ. */
-static fv_status apply_change(fv_session *s, const fv_option *option, const char *value)
+fv_status fv_session_adopt(fv_session *s, fv_options *next)
 {
-    fv_options *next;
     fv_objectives objectives;
-    FV_TRY(fv_options_copy(&next, s->now));
-    fv_status status = fv_options_set(next, option->name, value);
-    if (status >= 0) status = fv_objectives_read(&objectives, s->model, next);
+    fv_status status = fv_objectives_read(&objectives, s->model, next);
     if (status < 0) {
         fv_options_free(next);
         return status;
@@ -240,6 +205,17 @@ static fv_status apply_change(fv_session *s, const fv_option *option, const char
     fv_plan_free(s->plan);
     s->plan = p;
     return put_state(s);
+}
+
+/* Applies one option to the running picture. */
+static fv_status apply_change(fv_session *s, const fv_option *option, const char *value)
+{
+    fv_options *next;
+    FV_TRY(fv_options_copy(&next, s->now));
+    fv_status status = fv_options_set(next, option->name, value);
+    if (status >= 0) return fv_session_adopt(s, next);
+    fv_options_free(next);
+    return status;
 }
 
 static fv_status replay_changes(fv_session *s)
@@ -306,7 +282,7 @@ void fv_session_cancel(fv_session *s)
 /* --- one step --- */
 
 /* After forward: the plan's picture as 8-bit RGB. */
-static fv_status take_picture(fv_session *s)
+static fv_status take_picture(fv_session *s, const fv_scores *scores)
 {
     FV_TRY(fv_plan_download(s->plan, s->picture, s->pixels));
     size_t n = (size_t)s->now->size * (size_t)s->now->size * 3;
@@ -316,6 +292,7 @@ static fv_status take_picture(fv_session *s)
         s->rgb[i] = !(x > 0) ? 0 : x >= 1 ? 255 : (uint8_t)(x * 255.0f + 0.5f);
     }
     s->has_picture = true;
+    fv_session_take_parts(s, scores);
     pthread_mutex_unlock(&s->mutex);
     return FV_OK;
 }
@@ -344,6 +321,7 @@ static fv_status adam_step(fv_session *s, bool *finite)
     fv_parameterise_bounds(o, &numbers[FV_ADAM_LOW], &numbers[FV_ADAM_HIGH]);
     FV_TRY(fv_plan_adam(s->plan, numbers, stats));
     *finite = stats[FV_ADAM_STAT_BAD] == 0;
+    s->gradient_norm = sqrtf(stats[FV_ADAM_STAT_NORM2]);
     return FV_OK;
 }
 
@@ -368,6 +346,7 @@ static void report(fv_session *s, const fv_scores *scores, fv_progress *out)
                          .loss = scores->loss,
                          .cosine = scores->cosine,
                          .neuron = scores->neuron,
+                         .gradient = s->gradient_norm,
                          .seconds = seconds,
                          .rate = s->step_seconds > 0 ? 1 / s->step_seconds : 0,
                          .restored = s->restored};
@@ -388,7 +367,7 @@ static fv_status one_step(fv_session *s, fv_scores *scores)
     FV_TRY(forward_and_score(s, s->step, scores, &finite));
     if (finite) {
         if (s->step % KEEP_EVERY == 0) FV_TRY(keep_state(s));
-        FV_TRY(take_picture(s));
+        FV_TRY(take_picture(s, scores));
         FV_TRY(fv_objectives_seed(s->plan, &s->refs, &s->objectives));
         FV_TRY(fv_plan_backward(s->plan));
         FV_TRY(adam_step(s, &finite));
@@ -407,7 +386,7 @@ static bool take_cancel(fv_session *s)
 
 fv_status fv_session_step(fv_session *s, fv_progress *out)
 {
-    fv_scores scores = {NAN, NAN, NAN};
+    fv_scores scores = {.loss = NAN, .cosine = NAN, .neuron = NAN};
     if (s->begun.tv_sec == 0 && s->begun.tv_nsec == 0) {
         clock_gettime(CLOCK_MONOTONIC, &s->begun);
         s->begun_step = s->step;
@@ -426,14 +405,16 @@ static int last_step(const fv_session *s)
 
 fv_status fv_session_run(fv_session *s, fv_progress_fn fn, void *user)
 {
-    while (s->step < last_step(s)) {
+    for (;;) {
         fv_progress progress;
         if (take_cancel(s)) return FV_CANCELLED;
+        FV_TRY(replay_changes(s)); /* one of them may be that there are more steps */
+        FV_TRY(take_pending(s));
+        if (s->step >= last_step(s)) return FV_OK;
         fv_status status = fv_session_step(s, &progress);
         if (status != FV_OK) return status;
         if (fn && !fn(user, &progress)) return FV_CANCELLED;
     }
-    return FV_OK;
 }
 
 /* --- results --- */
@@ -468,7 +449,7 @@ fv_status fv_session_picture(fv_session *s, fv_picture *out, fv_progress *scores
     atomic_store(&s->cancelled, false); /* what was cancelled is over; this pass is short */
     FV_TRY(replay_changes(s));
     FV_TRY(forward_and_score(s, -1, &final, &finite));
-    FV_TRY(take_picture(s));
+    FV_TRY(take_picture(s, &final));
     if (scores) report(s, &final, scores);
     return copy_picture(s, out);
 }
@@ -497,14 +478,14 @@ fv_status fv_session_save(fv_session *s, const char *path)
     fv_status status = blocks ? FV_OK : fv_fail(FV_ERR_MEMORY, "saving %s: out of memory", path);
     fv_save_entry entries[6];
     for (int i = 0; status >= 0 && i < 3; i++) {
-        status = fv_plan_block_download(s->plan, kept_blocks[i], blocks + (size_t)i * n);
+        status = fv_plan_block_download(s->plan, fv_kept_blocks[i], blocks + (size_t)i * n);
         entries[i] =
             (fv_save_entry){block_names[i], FV_FILE_F32, 1, {(int64_t)n}, blocks + (size_t)i * n};
     }
     static const char *const kept_names[3] = {"kept.value", "kept.adam.m", "kept.adam.v"};
     for (int i = 0; status >= 0 && i < 3; i++)
-        entries[3 + i] =
-            (fv_save_entry){kept_names[i], FV_FILE_F32, 1, {(int64_t)n}, s->kept[kept_blocks[i]]};
+        entries[3 + i] = (fv_save_entry){
+            kept_names[i], FV_FILE_F32, 1, {(int64_t)n}, s->kept[fv_kept_blocks[i]]};
     snprintf(numbers, sizeof numbers, "%d %d %a %d %d", s->step, s->kept_step, s->caution,
              s->restored, s->restored_in_a_row);
     const char *const metadata[] = {"feavis.recipe", recipe, "feavis.state", numbers, NULL};
@@ -563,7 +544,8 @@ static fv_status read_state(fv_session *s, const fv_weights *w)
     s->step = step;
     FV_TRY(replay_changes(s)); /* may build another plan; the params stay as many */
     size_t n = fv_plan_param_count(s->plan);
-    for (int i = 0; i < 3; i++) FV_TRY(read_block(w, block_names[i], n, s->kept[kept_blocks[i]]));
+    for (int i = 0; i < 3; i++)
+        FV_TRY(read_block(w, block_names[i], n, s->kept[fv_kept_blocks[i]]));
     FV_TRY(put_state(s));
     FV_TRY(read_block(w, "kept.value", n, s->kept[FV_BLOCK_VALUE]));
     FV_TRY(read_block(w, "kept.adam.m", n, s->kept[FV_BLOCK_M]));

@@ -1,0 +1,272 @@
+/* A second look at a picture, apart from the session that made it: its embedding, whether what
+ * the model sees survives a blur and views nobody trained on, and what its last map holds.
+ * See feavis.h.
+ *
+ *   pixels {1,S,S,3} -> normalised -> map {1,H,W,C} -> embedding {1,1,1,D}, forward only */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "feavis/model.h"
+#include "kernels/rng.h"
+
+enum { UNSEEN = 2, BASE_PICTURES = 4 };
+
+struct fv_critic {
+    fv_model *model;
+    fv_plan *plan;
+    fv_ref pixels, map, embedding;
+    int side, map_side, channels, dim;
+    float *input, *scratch;         /* [side * side * 3] */
+    float *maps, *vector;           /* [map_side^2 * channels], [dim] */
+    float *base_mean, *base_spread; /* [channels], of smooth noise; NULL until needed */
+};
+
+/* --- open, close --- */
+
+static fv_status build(fv_critic *c)
+{
+    const fv_brivl *b = c->model->brivl;
+    FV_TRY(fv_plan_new(&c->plan, c->model->backend));
+    fv_plan *p = c->plan;
+    c->pixels = fv_plan_input(p, "pixels", (fv_shape){1, c->side, c->side, 3}, FV_REAL);
+    c->map = fv_brivl_map(p, &b->source, &b->config, fv_brivl_normalise(p, &b->config, c->pixels));
+    c->embedding = fv_brivl_image_head(p, &b->source, &b->config, c->map);
+    fv_plan_output(p, c->map);
+    fv_plan_output(p, c->embedding);
+    FV_TRY(fv_plan_finish(p, FV_PLAN_FORWARD));
+    fv_shape map = fv_plan_shape(p, c->map);
+    c->map_side = map.h;
+    c->channels = map.c;
+    size_t n = (size_t)c->side * (size_t)c->side * 3;
+    c->input = malloc(n * sizeof *c->input);
+    c->scratch = malloc(n * sizeof *c->scratch);
+    c->maps = malloc(fv_count(map) * sizeof *c->maps);
+    c->vector = malloc((size_t)c->dim * sizeof *c->vector);
+    return c->input && c->scratch && c->maps && c->vector
+               ? FV_OK
+               : fv_fail(FV_ERR_MEMORY, "opening a critic: out of memory");
+}
+
+fv_status fv_critic_open(fv_critic **out, fv_model *m)
+{
+    fv_critic *c = calloc(1, sizeof *c);
+    if (!c) return fv_fail(FV_ERR_MEMORY, "opening a critic: out of memory");
+    c->model = m;
+    c->side = fv_model_image_size(m);
+    c->dim = fv_model_dim(m);
+    fv_status s = build(c);
+    if (s < 0) {
+        fv_critic_close(c);
+        return s;
+    }
+    *out = c;
+    return FV_OK;
+}
+
+void fv_critic_close(fv_critic *c)
+{
+    if (!c) return;
+    fv_plan_free(c->plan);
+    free(c->input);
+    free(c->scratch);
+    free(c->maps);
+    free(c->vector);
+    free(c->base_mean);
+    free(c->base_spread);
+    free(c);
+}
+
+static fv_status look(fv_critic *c, const float *pixels)
+{
+    FV_TRY(fv_plan_upload(c->plan, c->pixels, pixels));
+    return fv_plan_forward(c->plan);
+}
+
+fv_status fv_critic_embed(fv_critic *c, const fv_picture *p, float *embedding)
+{
+    fv_picture_to_tensor(p, c->side, c->input);
+    FV_TRY(look(c, c->input));
+    return fv_plan_download(c->plan, c->embedding, embedding);
+}
+
+/* --- survival --- */
+
+/* Separable Gaussian, edges repeated; `t` is as large as `x`. */
+static void blur(float *x, float *t, int side, float sigma)
+{
+    enum { MOST = 16 };
+    float kernel[MOST + 1], sum = 0;
+    int radius = (int)ceilf(3 * sigma);
+    if (radius > MOST) radius = MOST;
+    for (int i = 0; i <= radius; i++) {
+        kernel[i] = expf(-0.5f * (float)(i * i) / (sigma * sigma));
+        sum += i ? 2 * kernel[i] : kernel[i];
+    }
+    for (int pass = 0; pass < 2; pass++) {
+        const float *from = pass ? t : x;
+        float *to = pass ? x : t;
+        int step_x = pass ? 0 : 1, step_y = pass;
+        for (int v = 0; v < side; v++)
+            for (int u = 0; u < side; u++)
+                for (int ch = 0; ch < 3; ch++) {
+                    float total = 0;
+                    for (int k = -radius; k <= radius; k++) {
+                        int a = u + k * step_x, b = v + k * step_y;
+                        a = a < 0 ? 0 : a >= side ? side - 1 : a;
+                        b = b < 0 ? 0 : b >= side ? side - 1 : b;
+                        total += kernel[k < 0 ? -k : k] * from[((size_t)b * side + a) * 3 + ch];
+                    }
+                    to[((size_t)v * side + u) * 3 + ch] = total / sum;
+                }
+    }
+}
+
+static fv_status cosine(fv_critic *c, const float *pixels, const float *text, float *out)
+{
+    FV_TRY(look(c, pixels));
+    FV_TRY(fv_plan_download(c->plan, c->embedding, c->vector));
+    double sum = 0;
+    for (int i = 0; i < c->dim; i++) sum += (double)c->vector[i] * (double)text[i];
+    *out = (float)sum;
+    return FV_OK;
+}
+
+/* View v of those that no run draws: mirrored, seven tenths of the side, from a corner. */
+static void unseen_view(fv_critic *c, const fv_picture *p, int v)
+{
+    fv_picture part = {p->width * 7 / 10, p->height * 7 / 10, NULL};
+    if (part.width < 1) part.width = 1;
+    if (part.height < 1) part.height = 1;
+    int left = v % 2 ? p->width - part.width : 0, top = v % 2 ? p->height - part.height : 0;
+    part.rgb = malloc((size_t)part.width * (size_t)part.height * 3);
+    if (!part.rgb) {
+        fv_picture_to_tensor(p, c->side, c->input);
+        return;
+    }
+    for (int y = 0; y < part.height; y++)
+        for (int x = 0; x < part.width; x++)
+            memcpy(part.rgb + ((size_t)y * part.width + x) * 3,
+                   p->rgb + ((size_t)(top + y) * p->width + (left + part.width - 1 - x)) * 3, 3);
+    fv_picture_to_tensor(&part, c->side, c->input);
+    fv_picture_free(&part);
+}
+
+fv_status fv_critic_survival(fv_critic *c, const fv_picture *p, const char *text, fv_survival *out)
+{
+    fv_survival r = {0};
+    float *target = malloc((size_t)c->dim * sizeof *target);
+    if (!target) return fv_fail(FV_ERR_MEMORY, "measuring survival: out of memory");
+    fv_status s = fv_model_embed_text(c->model, text, target, NULL);
+    fv_picture_to_tensor(p, c->side, c->input);
+    if (s >= 0) s = cosine(c, c->input, target, &r.whole);
+    if (s >= 0) {
+        blur(c->input, c->scratch, c->side, FV_SURVIVAL_BLUR * (float)c->side / 224);
+        s = cosine(c, c->input, target, &r.blurred);
+    }
+    for (int v = 0; s >= 0 && v < UNSEEN; v++) {
+        float one = 0;
+        unseen_view(c, p, v);
+        s = cosine(c, c->input, target, &one);
+        r.unseen += one / UNSEEN;
+    }
+    free(target);
+    if (s >= 0) *out = r;
+    return s;
+}
+
+/* --- channels of the last map --- */
+
+int fv_critic_map_side(const fv_critic *c)
+{
+    return c->map_side;
+}
+
+fv_status fv_critic_activation(fv_critic *c, const fv_picture *p, int channel, float *out)
+{
+    if (channel < 0 || channel >= c->channels)
+        return fv_fail(FV_ERR_ARGUMENT, "channel %d: there are 0 to %d", channel, c->channels - 1);
+    fv_picture_to_tensor(p, c->side, c->input);
+    FV_TRY(look(c, c->input));
+    FV_TRY(fv_plan_download(c->plan, c->map, c->maps));
+    size_t positions = (size_t)c->map_side * (size_t)c->map_side;
+    for (size_t i = 0; i < positions; i++)
+        out[i] = c->maps[i * (size_t)c->channels + (size_t)channel];
+    return FV_OK;
+}
+
+/* Mean over positions of each channel of the map just made. */
+static fv_status channel_means(fv_critic *c, float *means)
+{
+    FV_TRY(fv_plan_download(c->plan, c->map, c->maps));
+    int positions = c->map_side * c->map_side;
+    memset(means, 0, (size_t)c->channels * sizeof *means);
+    for (int i = 0; i < positions; i++)
+        for (int k = 0; k < c->channels; k++)
+            means[k] += c->maps[(size_t)i * (size_t)c->channels + (size_t)k] / (float)positions;
+    return FV_OK;
+}
+
+/* Noise of 7 x 7 cells a colour, resized: smooth, coloured, of nothing. */
+static void noise_picture(fv_critic *c, int which)
+{
+    enum { CELLS = 7 };
+    uint8_t cells[CELLS * CELLS * 3];
+    for (uint32_t i = 0; i < sizeof cells; i++)
+        cells[i] = (uint8_t)(fv_philox(0, i, (uint32_t)which, 0, FV_STREAM_INIT).v[0] >> 24);
+    fv_picture p = {CELLS, CELLS, cells};
+    fv_picture_to_tensor(&p, c->side, c->input);
+}
+
+/* Some channels are high in every picture; what counts is how far above its usual one is. */
+static fv_status need_base(fv_critic *c)
+{
+    if (c->base_mean) return FV_OK;
+    size_t n = (size_t)c->channels;
+    float *mean = calloc(n, sizeof *mean), *spread = calloc(n, sizeof *spread);
+    float *one = malloc(n * sizeof *one);
+    fv_status s =
+        mean && spread && one ? FV_OK : fv_fail(FV_ERR_MEMORY, "ranking channels: out of memory");
+    for (int i = 0; s >= 0 && i < BASE_PICTURES; i++) {
+        noise_picture(c, i);
+        s = look(c, c->input);
+        if (s >= 0) s = channel_means(c, one);
+        for (size_t k = 0; s >= 0 && k < n; k++) {
+            mean[k] += one[k] / BASE_PICTURES;
+            spread[k] += fabsf(one[k]) / BASE_PICTURES;
+        }
+    }
+    free(one);
+    if (s < 0) {
+        free(mean);
+        free(spread);
+        return s;
+    }
+    c->base_mean = mean;
+    c->base_spread = spread;
+    return FV_OK;
+}
+
+fv_status fv_critic_channels(fv_critic *c, const fv_picture *p, fv_channel *out, int *count)
+{
+    int most = *count < c->channels ? *count : c->channels, n = 0;
+    FV_TRY(need_base(c));
+    float *means = malloc((size_t)c->channels * sizeof *means);
+    if (!means) return fv_fail(FV_ERR_MEMORY, "ranking channels: out of memory");
+    fv_picture_to_tensor(p, c->side, c->input);
+    fv_status s = look(c, c->input);
+    if (s >= 0) s = channel_means(c, means);
+    for (int k = 0; s >= 0 && k < c->channels; k++) {
+        /* the floor keeps channels that hardly ever fire from leading by a hair */
+        fv_channel one = {k, means[k], (means[k] - c->base_mean[k]) / (c->base_spread[k] + 0.05f)};
+        int at = n < most ? n++ : most;
+        while (at > 0 && out[at - 1].lead < one.lead) {
+            if (at < most) out[at] = out[at - 1];
+            at--;
+        }
+        if (at < most) out[at] = one;
+    }
+    free(means);
+    if (s >= 0) *count = n;
+    return s;
+}

@@ -1,0 +1,194 @@
+/* A queue of pictures to make, on disk: one file an item, NNNNNNNN.yml, in the order of their
+ * names. A file appears whole or not at all and goes only when its picture is saved, so whatever
+ * kills the program, nothing asked for is lost. See feavis.h. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "feavis/feavis.h"
+#include "feavis/recipe.h"
+#include "model/files.h"
+
+enum { ITEM_LIMIT = 1 << 20 };
+
+typedef struct item {
+    fv_options *options;
+    unsigned number; /* its file */
+} item;
+
+struct fv_queue {
+    char *folder;
+    item *items;
+    int count;
+    int unreadable;
+};
+
+static fv_status item_path(char out[4096], const fv_queue *q, unsigned number)
+{
+    int n = snprintf(out, 4096, "%s/%08u.yml", q->folder, number);
+    return n > 0 && n < 4096
+               ? FV_OK
+               : fv_fail(FV_ERR_ARGUMENT, "queue: the path %s is too long", q->folder);
+}
+
+static fv_status write_item(const fv_queue *q, const item *it)
+{
+    char path[4096], *text;
+    FV_TRY(item_path(path, q, it->number));
+    FV_TRY(fv_recipe_write_options(&text, it->options));
+    fv_status s = fv_file_save(path, text, strlen(text));
+    free(text);
+    return s;
+}
+
+static char *read_text(const char *path)
+{
+    struct stat st;
+    FILE *f = fopen(path, "rb");
+    if (!f) return NULL;
+    char *text = NULL;
+    if (fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode) && st.st_size < ITEM_LIMIT)
+        text = calloc(1, (size_t)st.st_size + 1);
+    if (text && fread(text, 1, (size_t)st.st_size, f) != (size_t)st.st_size) {
+        free(text);
+        text = NULL;
+    }
+    fclose(f);
+    return text;
+}
+
+static fv_status append(fv_queue *q, item it)
+{
+    item *more = realloc(q->items, ((size_t)q->count + 1) * sizeof *more);
+    if (!more) return fv_fail(FV_ERR_MEMORY, "queue: out of memory");
+    q->items = more;
+    q->items[q->count++] = it;
+    return FV_OK;
+}
+
+/* An item that cannot be read stays where it is, for a person to look at. */
+static fv_status load_item(fv_queue *q, const char *name)
+{
+    char path[4096], rest[8];
+    item it = {0};
+    if (sscanf(name, "%8u%7s", &it.number, rest) != 2 || strcmp(rest, ".yml") != 0) return FV_OK;
+    FV_TRY(item_path(path, q, it.number));
+    char *text = read_text(path);
+    fv_status s = fv_options_new(&it.options);
+    if (s >= 0 && (!text || fv_recipe_apply(it.options, text, path) < 0)) {
+        fv_options_free(it.options);
+        q->unreadable++;
+    } else if (s >= 0) {
+        s = append(q, it);
+        if (s < 0) fv_options_free(it.options);
+    }
+    free(text);
+    return s;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const item *x = a, *y = b;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+static fv_status load(fv_queue *q)
+{
+    if (mkdir(q->folder, 0777) != 0 && errno != EEXIST)
+        return fv_fail(FV_ERR_IO, "making the folder %s: %s", q->folder, strerror(errno));
+    DIR *d = opendir(q->folder);
+    if (!d) return fv_fail(FV_ERR_IO, "reading the folder %s: %s", q->folder, strerror(errno));
+    fv_status s = FV_OK;
+    for (struct dirent *e; s >= 0 && (e = readdir(d));) s = load_item(q, e->d_name);
+    closedir(d);
+    if (q->count) qsort(q->items, (size_t)q->count, sizeof *q->items, by_number);
+    return s;
+}
+
+fv_status fv_queue_open(fv_queue **out, const char *folder)
+{
+    fv_queue *q = calloc(1, sizeof *q);
+    if (q) q->folder = strdup(folder);
+    fv_status s =
+        q && q->folder ? load(q) : fv_fail(FV_ERR_MEMORY, "opening a queue: out of memory");
+    if (s < 0) {
+        fv_queue_close(q);
+        return s;
+    }
+    *out = q;
+    return FV_OK;
+}
+
+void fv_queue_close(fv_queue *q)
+{
+    if (!q) return;
+    for (int i = 0; i < q->count; i++) fv_options_free(q->items[i].options);
+    free(q->items);
+    free(q->folder);
+    free(q);
+}
+
+int fv_queue_count(const fv_queue *q)
+{
+    return q->count;
+}
+
+const fv_options *fv_queue_at(const fv_queue *q, int i)
+{
+    return q->items[i].options;
+}
+
+unsigned fv_queue_id(const fv_queue *q, int i)
+{
+    return q->items[i].number;
+}
+
+int fv_queue_find(const fv_queue *q, unsigned id)
+{
+    for (int i = 0; i < q->count; i++)
+        if (q->items[i].number == id) return i;
+    return -1;
+}
+
+fv_status fv_queue_add(fv_queue *q, const fv_options *o)
+{
+    item it = {.number = q->count ? q->items[q->count - 1].number + 1 : 1};
+    FV_TRY(fv_options_copy(&it.options, o));
+    fv_status s = write_item(q, &it);
+    if (s >= 0) s = append(q, it);
+    if (s < 0) fv_options_free(it.options);
+    return s;
+}
+
+fv_status fv_queue_remove(fv_queue *q, int i)
+{
+    char path[4096];
+    FV_TRY(item_path(path, q, q->items[i].number));
+    if (unlink(path) != 0 && errno != ENOENT)
+        return fv_fail(FV_ERR_IO, "removing %s: %s", path, strerror(errno));
+    fv_options_free(q->items[i].options);
+    memmove(&q->items[i], &q->items[i + 1], (size_t)(q->count - i - 1) * sizeof *q->items);
+    q->count--;
+    return FV_OK;
+}
+
+fv_status fv_queue_set(fv_queue *q, int i, const char *name, const char *value)
+{
+    FV_TRY(fv_options_set(q->items[i].options, name, value));
+    return write_item(q, &q->items[i]);
+}
+
+/* The files keep their names and change what is in them: being killed in between may leave an
+ * item twice, never none. */
+fv_status fv_queue_swap(fv_queue *q, int i, int j)
+{
+    fv_options *o = q->items[i].options;
+    q->items[i].options = q->items[j].options;
+    q->items[j].options = o;
+    FV_TRY(write_item(q, &q->items[i]));
+    return write_item(q, &q->items[j]);
+}

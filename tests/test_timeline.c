@@ -1,0 +1,323 @@
+/* What a window asks of a session, on a toy BriVL (tests/golden/towers/lite0): parts of the loss,
+ * the gradient of the picture, states to go back to, more steps, another seed on the way, a
+ * picture as the start, the critic. */
+#include <math.h>
+#include <unistd.h>
+
+#include "feavis/feavis.h"
+#include "tests/check.h"
+
+enum { SIDE = 80, BYTES = SIDE * SIDE * 3 };
+
+static fv_options *options;
+static fv_model *model;
+
+static void set(fv_options *o, const char *name, const char *value)
+{
+    MUST(fv_options_set(o, name, value));
+}
+
+static int open_toy(void **state)
+{
+    (void)state;
+    const char *unpacked = getenv("FEAVIS_UNPACKED");
+    char checkpoint[1024];
+    snprintf(checkpoint, sizeof checkpoint, "%s/lite0.pth", unpacked ? unpacked : ".");
+    MUST(fv_options_new(&options));
+    const char *const settings[][2] = {
+        {"config", source_file("tests/golden/towers/lite0/cfg.yml")},
+        {"checkpoint", checkpoint},
+        {"vocab", source_file("tests/golden/text_vocab.txt")},
+        {"text", "moon"},
+        {"size", "80"},
+        {"steps", "6"},
+        {"shift", "8"},
+        {"warmup", "0"},
+    };
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+        set(options, settings[i][0], settings[i][1]);
+    MUST(fv_model_open(&model, options));
+    return 0;
+}
+
+static int close_toy(void **state)
+{
+    (void)state;
+    fv_model_close(model);
+    fv_options_free(options);
+    return 0;
+}
+
+static fv_session *open_with(const char *name, const char *value)
+{
+    fv_options *o;
+    fv_session *s;
+    MUST(fv_options_copy(&o, options));
+    if (name) set(o, name, value);
+    MUST(fv_session_open(&s, model, o));
+    fv_options_free(o);
+    return s;
+}
+
+static void steps(fv_session *s, int n)
+{
+    fv_progress p;
+    for (int i = 0; i < n; i++) MUST(fv_session_step(s, &p));
+}
+
+static void picture_of(fv_session *s, uint8_t rgb[BYTES])
+{
+    fv_picture p;
+    MUST(fv_session_picture(s, &p, NULL));
+    assert_int_equal(p.width * p.height * 3, BYTES);
+    memcpy(rgb, p.rgb, BYTES);
+    fv_picture_free(&p);
+}
+
+/* The same recipe, from noise, in one go. */
+static void picture_again(fv_session *s, uint8_t rgb[BYTES])
+{
+    char *recipe;
+    fv_options *o;
+    fv_session *again;
+    MUST(fv_session_recipe(s, &recipe));
+    MUST(fv_options_new(&o));
+    MUST(fv_recipe_apply(o, recipe, "recipe"));
+    MUST(fv_session_open(&again, model, o));
+    MUST(fv_session_run(again, NULL, NULL));
+    picture_of(again, rgb);
+    fv_session_close(again);
+    fv_options_free(o);
+    free(recipe);
+}
+
+static void parts_add_up_to_the_loss(void **state)
+{
+    (void)state;
+    fv_session *s = open_with("llp", "3:0.5,7:0.25");
+    MUST(fv_session_set(s, "text", "moon:1 | snow:-0.3"));
+    fv_progress p;
+    MUST(fv_session_step(s, &p));
+    fv_part parts[FV_MOST_PARTS];
+    int n = fv_session_parts(s, parts);
+    assert_int_equal(n, 5); /* two texts, two channels, tv */
+    assert_string_equal(parts[1].name, "snow");
+    assert_string_equal(parts[3].name, "7");
+    assert_string_equal(parts[4].name, "tv");
+    double loss = 0;
+    for (int i = 0; i < n; i++)
+        loss += (parts[i].kind == FV_PART_PENALTY ? 1.0 : -1.0) * (double)parts[i].weight *
+                (double)parts[i].value;
+    /* both sums are of five floats near 1 */
+    assert_true(fabs(loss - (double)p.loss) < 1e-5);
+    assert_true(p.gradient > 0);
+    fv_session_close(s);
+}
+
+static void names_of_parts_are_cut_at_characters(void **state)
+{
+    (void)state;
+    char text[3 * 30 + 1] = "";
+    for (int i = 0; i < 30; i++) strcat(text, "月");
+    fv_session *s = open_with("text", text);
+    steps(s, 1);
+    fv_part parts[FV_MOST_PARTS];
+    fv_session_parts(s, parts);
+    assert_int_equal(strlen(parts[0].name), 63); /* 21 characters of 3 bytes */
+    fv_session_close(s);
+}
+
+/* Of plain pixels, Adam's parameters are the picture: their gradient norms have to agree. */
+static void gradient_is_that_of_the_picture(void **state)
+{
+    (void)state;
+    static float heat[SIDE * SIDE];
+    fv_session *s = open_with("param", "pixel");
+    steps(s, 1);
+    FAILS(fv_session_gradient(s, heat), FV_ERR_ARGUMENT, "no gradient");
+    fv_session_want_gradient(s, true);
+    steps(s, 1);
+    MUST(fv_session_gradient(s, heat));
+    int ones = 0, positive = 0;
+    for (int i = 0; i < SIDE * SIDE; i++) {
+        assert_true(heat[i] >= 0 && heat[i] <= 1);
+        ones += heat[i] == 1;
+        positive += heat[i] > 0;
+    }
+    assert_true(ones >= 1 && ones <= SIDE * SIDE / 100);
+    assert_true(positive > SIDE * SIDE / 2);
+    fv_session_close(s);
+}
+
+static void a_kept_state_grows_the_same_picture(void **state)
+{
+    (void)state;
+    static uint8_t first[BYTES], second[BYTES];
+    fv_session *s = open_with(NULL, NULL);
+    fv_kept *k;
+    steps(s, 2);
+    MUST(fv_session_keep(s, &k));
+    assert_int_equal(fv_kept_step(k), 2);
+    steps(s, 4);
+    picture_of(s, first);
+    MUST(fv_session_return(s, k));
+    steps(s, 4);
+    picture_of(s, second);
+    assert_memory_equal(first, second, BYTES);
+
+    MUST(fv_session_return(s, k)); /* a branch, and its recipe */
+    MUST(fv_session_set(s, "text", "snow"));
+    MUST(fv_session_set(s, "seed", "9"));
+    steps(s, 4);
+    picture_of(s, first);
+    assert_memory_not_equal(first, second, BYTES);
+    picture_again(s, second);
+    assert_memory_equal(first, second, BYTES);
+
+    MUST(fv_session_return(s, k)); /* the branch is forgotten */
+    steps(s, 4);
+    picture_again(s, second);
+    picture_of(s, first);
+    assert_memory_equal(first, second, BYTES);
+    fv_session_close(s);
+
+    s = open_with("param", "pixel");
+    FAILS(fv_session_return(s, k), FV_ERR_ARGUMENT, "another param");
+    fv_session_close(s);
+    fv_kept_free(k);
+}
+
+static void more_steps_enter_the_recipe(void **state)
+{
+    (void)state;
+    static uint8_t first[BYTES], second[BYTES];
+    fv_session *s = open_with(NULL, NULL);
+    MUST(fv_session_run(s, NULL, NULL));
+    MUST(fv_session_set(s, "steps", "10"));
+    steps(s, 3);
+    char *recipe;
+    MUST(fv_session_recipe(s, &recipe));
+    assert_non_null(strstr(recipe, "stop: 9"));
+    free(recipe);
+    picture_of(s, first);
+    picture_again(s, second);
+    assert_memory_equal(first, second, BYTES);
+    MUST(fv_session_run(s, NULL, NULL));
+    picture_of(s, first);
+    picture_again(s, second);
+    assert_memory_equal(first, second, BYTES);
+    fv_session_close(s);
+}
+
+/* A smooth picture comes back from the parameters of each kind within two levels of 255: the
+ * noise of the start is off, and no colour is near 0 or 1, where it would be cut. */
+static void starts_from_a_picture(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {"fourier", "multires", "pixel"};
+    uint8_t *rgb = malloc(BYTES);
+    for (int i = 0; i < BYTES; i++)
+        rgb[i] = (uint8_t)(40 + (i / 3 % SIDE) + (i / 3 / SIDE) * (i % 3) / 2);
+    fv_picture p = {SIDE, SIDE, rgb};
+    MUST(fv_picture_write(&p, "start.png", NULL));
+    for (int k = 0; k < 3; k++) {
+        static uint8_t got[BYTES], again[BYTES];
+        fv_options *o;
+        fv_session *s;
+        MUST(fv_options_copy(&o, options));
+        set(o, "start", "start.png");
+        set(o, "start-noise", "0");
+        set(o, "param", kinds[k]);
+        set(o, "steps", "2");
+        MUST(fv_session_open(&s, model, o));
+        picture_of(s, got);
+        for (int i = 0; i < BYTES; i++)
+            if (abs(got[i] - rgb[i]) > 2) fail_msg("%s: %d, not %d", kinds[k], got[i], rgb[i]);
+        MUST(fv_session_run(s, NULL, NULL));
+        picture_of(s, got);
+        picture_again(s, again);
+        assert_memory_equal(got, again, BYTES);
+        fv_session_close(s);
+        set(o, "start-hash", "0123456789abcdef");
+        FAILS(fv_session_open(&s, model, o), FV_ERR_FORMAT, "not the one of the recipe");
+        fv_options_free(o);
+    }
+    fv_picture_free(&p);
+    unlink("start.png");
+}
+
+static void history_thins_and_goes_back(void **state)
+{
+    (void)state;
+    fv_session *s = open_with("views", "1");
+    fv_history *h;
+    MUST(fv_history_new(&h));
+    for (int i = 1; i <= 100; i++) {
+        steps(s, 1);
+        MUST(fv_history_note(h, s, i));
+    }
+    int n = fv_history_count(h), states = 0;
+    assert_true(n > 40 && n <= 96);
+    for (int i = 0; i < n; i++) {
+        const fv_moment *m = fv_history_at(h, i);
+        if (i) assert_true(m->step > fv_history_at(h, i - 1)->step);
+        if (!m->state) continue;
+        states++;
+        assert_int_equal(fv_kept_step(m->state), m->step);
+    }
+    assert_true(states >= n / 5);
+    int at = fv_history_state_before(h, 50);
+    assert_true(at >= 0 && fv_history_at(h, at)->step <= 50);
+    MUST(fv_session_return(s, fv_history_at(h, at)->state));
+    fv_history_cut(h, fv_history_at(h, at)->step);
+    assert_int_equal(fv_history_count(h), at + 1);
+    fv_history_free(h);
+    fv_session_close(s);
+}
+
+static void critic_sees_what_the_session_sees(void **state)
+{
+    (void)state;
+    fv_session *s = open_with("llp", "5:0.1");
+    MUST(fv_session_run(s, NULL, NULL));
+    fv_picture p;
+    fv_progress whole;
+    MUST(fv_session_picture(s, &p, &whole));
+    fv_critic *c;
+    MUST(fv_critic_open(&c, model));
+    fv_survival v;
+    MUST(fv_critic_survival(c, &p, "moon", &v));
+    /* the critic's picture is rounded to 8 bits, and resized by other code */
+    assert_true(fabsf(v.whole - whole.cosine) < 0.02f);
+    assert_true(fabsf(v.blurred) <= 1 && fabsf(v.unseen) <= 1);
+    int side = fv_critic_map_side(c);
+    float *map = malloc((size_t)(side * side) * sizeof *map), mean = 0;
+    MUST(fv_critic_activation(c, &p, 5, map));
+    for (int i = 0; i < side * side; i++) mean += map[i] / (float)(side * side);
+    fv_channel best[4];
+    int count = 4;
+    MUST(fv_critic_channels(c, &p, best, &count));
+    assert_int_equal(count, 4);
+    for (int i = 1; i < 4; i++) assert_true(best[i].lead <= best[i - 1].lead);
+    assert_true(fabsf(mean - whole.neuron) < 0.05f * (1 + fabsf(mean)));
+    FAILS(fv_critic_activation(c, &p, 100000, map), FV_ERR_ARGUMENT, "channel 100000");
+    free(map);
+    fv_critic_close(c);
+    fv_picture_free(&p);
+    fv_session_close(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parts_add_up_to_the_loss),
+        cmocka_unit_test(names_of_parts_are_cut_at_characters),
+        cmocka_unit_test(gradient_is_that_of_the_picture),
+        cmocka_unit_test(a_kept_state_grows_the_same_picture),
+        cmocka_unit_test(more_steps_enter_the_recipe),
+        cmocka_unit_test(starts_from_a_picture),
+        cmocka_unit_test(history_thins_and_goes_back),
+        cmocka_unit_test(critic_sees_what_the_session_sees),
+    };
+    return cmocka_run_group_tests(tests, open_toy, close_toy);
+}
