@@ -55,6 +55,8 @@ static fv_status open_model(fv_model *m, const fv_options *o)
     FV_TRY(fv_brivl_open(&m->brivl, config, *o->checkpoint ? o->checkpoint : NULL,
                          *o->vocab ? o->vocab : NULL, false));
     FV_TRY(fv_backend_open(&m->backend, o->backend, o->threads));
+    FV_TRY(fv_store_new(&m->store, m->backend));
+    m->brivl->source.store = m->store;
     m->text_length = o->text_length ? o->text_length : fv_brivl_text_length(m->brivl);
     const char *title = m->brivl->config.title ? m->brivl->config.title : "BriVL";
     snprintf(m->title, sizeof m->title, "%s", title);
@@ -80,6 +82,7 @@ void fv_model_close(fv_model *m)
 {
     if (!m) return;
     fv_text_encoder_close(m->text);
+    fv_store_free(m->store);
     fv_backend_close(m->backend);
     fv_brivl_close(m->brivl);
     free(m);

@@ -8,6 +8,7 @@
 struct fv_model {
     fv_brivl *brivl;
     fv_backend *backend;
+    fv_store *store;               /* weights on the backend, shared by all plans of this model */
     fv_text_encoder *text;         /* NULL until a text is embedded */
     int text_length, tower_length; /* of the options; of `text` */
     char title[128], backend_name[64], fingerprint[24];

@@ -370,7 +370,7 @@ static fv_status open_parts(fv_brivl *m, const char *config, const char *checkpo
     FV_TRY(fv_weights_open(&m->weights, checkpoint));
     char *root;
     FV_TRY(find_root(m, &root));
-    m->source = (fv_source){m->weights, root};
+    m->source = (fv_source){m->weights, root, NULL};
     if (vocabulary) FV_TRY(fv_vocab_open(&m->vocabulary, vocabulary));
     return check_model(m);
 }

@@ -70,12 +70,28 @@ static double *read_doubles(fv_plan *p, const fv_source *s, const char *name, in
     return values;
 }
 
+/* Both halves of a layer from the plan's store, or neither: w is FV_NONE. */
+static fv_layer stored_layer(fv_plan *p, const fv_source *s, const char *weight, const char *bias)
+{
+    fv_layer l = {FV_NONE, fv_plan_stored(p, s->store, bias)};
+    if (l.b != FV_NONE) l.w = fv_plan_stored(p, s->store, weight);
+    return l;
+}
+
+static fv_ref keep(fv_plan *p, const fv_source *s, const char *name, fv_shape shape,
+                   const double *values)
+{
+    fv_ref stored = fv_plan_stored(p, s->store, name); /* left by a layer that failed half-way */
+    if (stored != FV_NONE) return stored;
+    return fv_plan_keep(p, s->store, fv_plan_weight_f64(p, name, shape, values));
+}
+
 static fv_ref load_vector(fv_plan *p, const fv_source *s, const char *name, int count)
 {
     int64_t dims[1] = {count};
     double *values = read_doubles(p, s, name, dims, 1);
     if (!values) return -1;
-    fv_ref r = fv_plan_weight_f64(p, name, (fv_shape){1, 1, 1, (int)dims[0]}, values);
+    fv_ref r = keep(p, s, name, (fv_shape){1, 1, 1, (int)dims[0]}, values);
     free(values);
     return r;
 }
@@ -83,11 +99,12 @@ static fv_ref load_vector(fv_plan *p, const fv_source *s, const char *name, int 
 fv_layer fv_load_linear_named(fv_plan *p, const fv_source *s, const char *weight, const char *bias,
                               int out, int in)
 {
+    fv_layer l = stored_layer(p, s, weight, bias);
+    if (l.w != FV_NONE) return l;
     int64_t dims[2] = {out, in};
     double *values = read_doubles(p, s, weight, dims, 2);
     if (!values) return failed;
-    fv_layer l;
-    l.w = fv_plan_weight_f64(p, weight, (fv_shape){1, 1, (int)dims[0], (int)dims[1]}, values);
+    l.w = keep(p, s, weight, (fv_shape){1, 1, (int)dims[0], (int)dims[1]}, values);
     free(values);
     l.b = load_vector(p, s, bias, (int)dims[0]);
     return l;
@@ -104,10 +121,15 @@ fv_layer fv_load_linear(fv_plan *p, const fv_source *s, const char *name, int ou
 fv_layer fv_load_linears(fv_plan *p, const fv_source *s, const char *const *names, int count,
                          const char *as, int out, int in)
 {
+    char weight[NAME_BYTES], bias[NAME_BYTES];
+    snprintf(weight, sizeof weight, "%s.weight", as);
+    snprintf(bias, sizeof bias, "%s.bias", as);
+    fv_layer l = stored_layer(p, s, weight, bias);
+    if (l.w != FV_NONE) return l;
     size_t rows = (size_t)out * (size_t)in;
     double *w = malloc((size_t)count * rows * sizeof *w);
     double *b = malloc((size_t)count * (size_t)out * sizeof *b);
-    fv_layer l = failed;
+    l = failed;
     if (!w || !b) fv_plan_fail(p, fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", as));
     bool ok = w && b;
     for (int i = 0; ok && i < count; i++) {
@@ -125,11 +147,8 @@ fv_layer fv_load_linears(fv_plan *p, const fv_source *s, const char *const *name
         free(part);
     }
     if (ok) {
-        char name[NAME_BYTES];
-        snprintf(name, sizeof name, "%s.weight", as);
-        l.w = fv_plan_weight_f64(p, name, (fv_shape){1, 1, count * out, in}, w);
-        snprintf(name, sizeof name, "%s.bias", as);
-        l.b = fv_plan_weight_f64(p, name, (fv_shape){1, 1, 1, count * out}, b);
+        l.w = keep(p, s, weight, (fv_shape){1, 1, count * out, in}, w);
+        l.b = keep(p, s, bias, (fv_shape){1, 1, 1, count * out}, b);
     }
     free(w);
     free(b);
@@ -138,12 +157,13 @@ fv_layer fv_load_linears(fv_plan *p, const fv_source *s, const char *const *name
 
 fv_layer fv_load_norm(fv_plan *p, const fv_source *s, const char *name, int width)
 {
-    char part[NAME_BYTES];
-    snprintf(part, sizeof part, "%s.weight", name);
-    fv_layer l;
-    l.w = load_vector(p, s, part, width);
-    snprintf(part, sizeof part, "%s.bias", name);
-    l.b = load_vector(p, s, part, width);
+    char weight[NAME_BYTES], bias[NAME_BYTES];
+    snprintf(weight, sizeof weight, "%s.weight", name);
+    snprintf(bias, sizeof bias, "%s.bias", name);
+    fv_layer l = stored_layer(p, s, weight, bias);
+    if (l.w != FV_NONE) return l;
+    l.w = load_vector(p, s, weight, width);
+    l.b = load_vector(p, s, bias, width);
     return l;
 }
 
@@ -185,23 +205,25 @@ static void repack(double *to, const double *from, const double *gain, int out, 
 fv_layer fv_load_conv_bn(fv_plan *p, const fv_source *s, const char *conv, const char *bn, int out,
                          int in, int k, bool depthwise, double eps)
 {
-    char name[NAME_BYTES];
+    char name[NAME_BYTES], bias[NAME_BYTES];
     snprintf(name, sizeof name, "%s.weight", conv);
+    snprintf(bias, sizeof bias, "%s.bias", conv);
+    fv_layer l = stored_layer(p, s, name, bias);
+    if (l.w != FV_NONE) return l;
     int64_t dims[4] = {out, in, k, k};
     double *raw = read_doubles(p, s, name, dims, 4);
     if (!raw) return failed;
     size_t count = (size_t)out * (size_t)in * (size_t)(k * k);
     double *gain = malloc((size_t)out * sizeof *gain), *shift = malloc((size_t)out * sizeof *shift);
     double *w = malloc(count * sizeof *w);
-    fv_layer l = failed;
+    l = failed;
     if (!gain || !shift || !w) {
         fv_plan_fail(p, fv_fail(FV_ERR_MEMORY, "folding %s: out of memory", name));
     } else if (read_batch_norm(p, s, bn, out, eps, gain, shift)) {
         repack(w, raw, gain, out, in, k, depthwise);
         fv_shape shape = depthwise ? (fv_shape){1, k, k, out} : (fv_shape){out, k, k, in};
-        l.w = fv_plan_weight_f64(p, name, shape, w);
-        snprintf(name, sizeof name, "%s.bias", conv);
-        l.b = fv_plan_weight_f64(p, name, (fv_shape){1, 1, 1, out}, shift);
+        l.w = keep(p, s, name, shape, w);
+        l.b = keep(p, s, bias, (fv_shape){1, 1, 1, out}, shift);
     }
     free(raw);
     free(gain);

@@ -13,6 +13,7 @@
 typedef struct fv_source {
     const fv_weights *weights;
     const char *root; /* "", "learnable.", "learnable.module.", ...: before every name */
+    fv_store *store;  /* where loaded weights are kept for the next plan; NULL: nowhere */
 } fv_source;
 
 /* A layer's weights: w and b as the op table wants them; b is FV_NONE where there is none. */

@@ -178,6 +178,28 @@ fv_ref fv_plan_weight_i32(fv_plan *p, const char *name, fv_shape shape, const in
     return new_leaf(p, name, shape, FV_I32, FV_ROLE_WEIGHT, FV_I32, values);
 }
 
+fv_ref fv_plan_stored(fv_plan *p, const fv_store *store, const char *name)
+{
+    char full[2 * NAME_BYTES];
+    snprintf(full, sizeof full, "%s%s", p->prefix, name);
+    const fv_tensor *t = store ? fv_store_find(store, full) : NULL;
+    if (!t) return FV_NONE;
+    fv_ref r = new_node(p, name, t->shape, t->type, FV_ROLE_WEIGHT);
+    if (r < 0) return r;
+    p->nodes[r]->value.data = t->data;
+    p->weight_bytes += tensor_bytes(p, t);
+    return r;
+}
+
+fv_ref fv_plan_keep(fv_plan *p, fv_store *store, fv_ref r)
+{
+    if (r < 0 || !store) return r;
+    fv_status status = fv_store_add(store, &p->nodes[r]->value);
+    if (status < 0) return fv_plan_fail(p, status);
+    p->nodes[r]->owns_data = false;
+    return r;
+}
+
 fv_ref fv_plan_input(fv_plan *p, const char *name, fv_shape shape, fv_dtype type)
 {
     return new_leaf(p, name, shape, type, FV_ROLE_INPUT, type, NULL);

@@ -20,6 +20,7 @@
 #include <stdio.h>
 
 #include "kernels/backend.h"
+#include "model/store.h"
 
 typedef struct fv_plan fv_plan;
 typedef int fv_ref; /* a tensor of the plan; -1: a builder failed */
@@ -44,6 +45,12 @@ fv_ref fv_plan_weight_f64(fv_plan *p, const char *name, fv_shape shape, const do
 fv_ref fv_plan_weight_i32(fv_plan *p, const char *name, fv_shape shape, const int32_t *values);
 fv_ref fv_plan_input(fv_plan *p, const char *name, fv_shape shape, fv_dtype type); /* zeros */
 fv_ref fv_plan_param(fv_plan *p, const char *name, fv_shape shape);                /* zeros */
+
+/* The weight scope + name of the store as a leaf, borrowed; FV_NONE if it has none of that name.
+ * The store (of the plan's backend; may be NULL: has nothing) must outlive the plan. */
+fv_ref fv_plan_stored(fv_plan *p, const fv_store *store, const char *name);
+/* Gives a weight of this plan to the store, if there is one. Returns r. */
+fv_ref fv_plan_keep(fv_plan *p, fv_store *store, fv_ref r);
 
 /* --- ops: the rows of the op table --- */
 fv_ref fv_conv2d(fv_plan *p, const char *name, fv_ref x, fv_ref w, fv_ref b, fv_conv_attr a,
@@ -122,9 +129,10 @@ fv_status fv_plan_adam(fv_plan *p, const float numbers[FV_ADAM_COLUMNS],
 /* --- looking at it --- */
 typedef struct fv_plan_info {
     int ops, tensors;
-    size_t weight_bytes, param_bytes; /* params with gradient and moments */
-    size_t arena_bytes, arena_bound;  /* planned, and the least any plan could need */
-    size_t unplanned_bytes;           /* if nothing were shared */
+    size_t weight_bytes,
+        param_bytes; /* weights with stored ones; params with gradient and moments */
+    size_t arena_bytes, arena_bound; /* planned, and the least any plan could need */
+    size_t unplanned_bytes;          /* if nothing were shared */
     size_t scratch_bytes;
     double forward_macs;
 } fv_plan_info;

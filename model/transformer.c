@@ -74,6 +74,8 @@ static fv_ref position_rows(fv_plan *p, const fv_source *s, const fv_bert *bert,
 
 static fv_ref word_table(fv_plan *p, const fv_source *s, const fv_bert *bert)
 {
+    fv_ref stored = fv_plan_stored(p, s->store, "embeddings.word_embeddings.weight");
+    if (stored != FV_NONE) return stored;
     const fv_entry *e = fv_load_entry(p, s, "embeddings.word_embeddings.weight");
     if (!e) return fv_plan_fail(p, FV_ERR_FORMAT);
     if (e->ndim != 2 || e->dims[0] != bert->vocabulary || e->dims[1] != bert->hidden)
@@ -87,7 +89,7 @@ static fv_ref word_table(fv_plan *p, const fv_source *s, const fv_bert *bert)
     fv_ref r = fv_plan_weight(p, "embeddings.word_embeddings.weight",
                               (fv_shape){1, 1, bert->vocabulary, bert->hidden}, values);
     free(values);
-    return r;
+    return fv_plan_keep(p, s->store, r);
 }
 
 static fv_ref bert_layer(fv_plan *p, const fv_source *s, const fv_bert *bert, fv_ref x)

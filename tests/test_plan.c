@@ -179,6 +179,52 @@ static void unseeded_outputs_count_as_zero(void **state)
     }
 }
 
+/* --- weights that plans share --- */
+
+static void plans_share_what_a_store_keeps(void **state)
+{
+    (void)state;
+    enum { WEIGHTS = 1500 }; /* the table grows on the way */
+    fv_backend *be = open_backend("cpu");
+    fv_store *store;
+    fv_plan *first, *second;
+    char name[32];
+    MUST(fv_store_new(&store, be));
+    MUST(fv_plan_new(&first, be));
+    fv_plan_push(first, "net.");
+    assert_int_equal(fv_plan_stored(first, store, "w0"), FV_NONE);
+    assert_int_equal(fv_plan_stored(first, NULL, "w0"), FV_NONE);
+    for (int i = 0; i < WEIGHTS; i++) {
+        float value = (float)i;
+        snprintf(name, sizeof name, "w%d", i);
+        fv_plan_keep(first, store, fv_plan_weight(first, name, (fv_shape){1, 1, 1, 1}, &value));
+    }
+    assert_int_equal(fv_store_bytes(store), WEIGHTS * sizeof(float));
+    fv_plan_free(first); /* the store keeps them */
+
+    MUST(fv_plan_new(&second, be));
+    assert_int_equal(fv_plan_stored(second, store, "w7"), FV_NONE); /* names are full */
+    fv_plan_push(second, "net.");
+    for (int i = 0; i < WEIGHTS; i += 100) {
+        float value = -1;
+        snprintf(name, sizeof name, "w%d", i);
+        fv_ref r = fv_plan_stored(second, store, name);
+        assert_true(r >= 0);
+        MUST(be->download(be, fv_plan_tensor(second, r), FV_F32, &value));
+        assert_true(value == (float)i);
+        snprintf(name, sizeof name, "net.w%d", i);
+        assert_ptr_equal(fv_plan_tensor(second, r)->data, fv_store_find(store, name)->data);
+    }
+    /* one name, one weight */
+    float again = 1;
+    fv_ref twice = fv_plan_weight(second, "w7", (fv_shape){1, 1, 1, 1}, &again);
+    assert_int_equal(fv_plan_keep(second, store, twice), -1);
+    FAILS(fv_plan_finish(second, FV_PLAN_FORWARD), FV_ERR_ARGUMENT, "net.w7");
+    fv_plan_free(second);
+    fv_store_free(store);
+    fv_backend_close(be);
+}
+
 /* --- Adam --- */
 
 static void adam_numbers(float numbers[FV_ADAM_COLUMNS], int t)
@@ -282,6 +328,7 @@ int main(void)
         cmocka_unit_test(first_failure_is_reported),
         cmocka_unit_test(gradients_of_shared_inputs_add_up),
         cmocka_unit_test(unseeded_outputs_count_as_zero),
+        cmocka_unit_test(plans_share_what_a_store_keeps),
         cmocka_unit_test(adam_follows_the_paper),
         cmocka_unit_test(adam_clamps_and_leaves_bad_gradients_alone),
     };
