@@ -29,7 +29,30 @@ static const char **own_flag(cli *c, const char *name)
     if (strcmp(name, "image") == 0) return &c->image;
     if (strcmp(name, "ids") == 0) return &c->ids;
     if (strcmp(name, "taps") == 0) return &c->taps;
+    if (strcmp(name, "images") == 0) return &c->images;
+    if (strcmp(name, "texts") == 0) return &c->texts;
+    if (strcmp(name, "pairs") == 0) return &c->pairs;
+    if (strcmp(name, "folder") == 0) return &c->folder;
+    if (strcmp(name, "labels") == 0) return &c->labels;
+    if (strcmp(name, "prompts") == 0) return &c->prompts;
+    if (strcmp(name, "index") == 0) return &c->index;
     return NULL;
+}
+
+static int *own_number(cli *c, const char *name)
+{
+    return strcmp(name, "top") == 0 ? &c->top : strcmp(name, "batch") == 0 ? &c->batch : NULL;
+}
+
+static fv_status take_number(int *to, const char *name, const char *value)
+{
+    char *end;
+    long x = strtol(value, &end, 10);
+    if (end == value || *end || x < 1 || x > 1000000)
+        return fv_fail(FV_ERR_ARGUMENT, "--%s is \"%.80s\", expected a number from 1 on", name,
+                       value);
+    *to = (int)x;
+    return FV_OK;
 }
 
 static fv_status take_flag(cli *c, const char *name, const char *value)
@@ -39,6 +62,7 @@ static fv_status take_flag(cli *c, const char *name, const char *value)
         *own = value;
         return FV_OK;
     }
+    if (own_number(c, name)) return take_number(own_number(c, name), name, value);
     if (strcmp(name, "preset") == 0) {
         fv_preset_close(c->preset);
         c->preset = NULL;
@@ -67,13 +91,16 @@ static fv_status parse(cli *c, int argc, char **argv)
             c->quiet = true;
         } else if (strcmp(arg, "print-plan") == 0) {
             c->plan = true;
+        } else if (strcmp(arg, "half") == 0) {
+            c->half = true;
         } else {
             char *value = strchr(arg, '=');
             if (value)
                 *value++ = 0;
             else if (i + 1 < argc)
                 value = argv[++i];
-            else if (own_flag(c, arg) || strcmp(arg, "preset") == 0 || fv_option_find(arg))
+            else if (own_flag(c, arg) || own_number(c, arg) || strcmp(arg, "preset") == 0 ||
+                     fv_option_find(arg))
                 return fv_fail(FV_ERR_ARGUMENT, "--%s needs a value", arg);
             FV_TRY(take_flag(c, arg, value ? value : ""));
         }
@@ -125,6 +152,11 @@ void cli_help(void)
          "  feavis info [PICTURE.png]       the model and what it needs, or a picture's recipe\n"
          "  feavis probe --image I --text T numbers as .npy: embeddings, cosine, gradient, taps\n"
          "  feavis presets                  list the presets\n"
+         "  feavis match --images DIR --texts FILE      similarity matrix, the best of each\n"
+         "  feavis classify --images DIR --labels FILE  zero-shot classes, confusion matrix\n"
+         "  feavis embed --images DIR --out INDEX.npy   embeddings of many pictures\n"
+         "  feavis search TEXT --index INDEX.npy        the pictures nearest to a text\n"
+         "  feavis info CHECKPOINT [--config CFG]       what is in it, and whether it fits\n"
          "  feavis help options             every option\n"
          "\n"
          "Examples\n"
@@ -156,6 +188,13 @@ void cli_help_options(void)
          "  --preset NAME        settings and pictures from presets/NAME.yml, or a .yml file\n"
          "  --file FILE          imagine: one text a line\n"
          "  --image, --ids, --taps   probe: the picture, the token ids, the tensors to write\n"
+         "  --images SOURCE      a folder, or a list of file names (one a line; --folder: theirs)\n"
+         "  --texts FILE         one text a line, - for standard input\n"
+         "  --pairs order|FILE   match: recall; text i belongs to image i, or to that on line i\n"
+         "  --labels, --prompts  classify: classes and templates, files or names in presets/\n"
+         "  --index FILE         search: what embed has made\n"
+         "  --top N, --batch N   how many answers to show; pictures a run of the network\n"
+         "  --half               embed, convert: 16-bit numbers (.safetensors)\n"
          "  --print-plan         info: every op of the network\n"
          "  --quiet              no progress");
 }

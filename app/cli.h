@@ -8,11 +8,14 @@ enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
 typedef struct cli {
     fv_options *options;
-    fv_preset *preset;              /* NULL without --preset */
-    char *words;                    /* the positional arguments, joined by spaces */
-    const char *file;               /* --file: one text a line */
-    const char *image, *ids, *taps; /* probe */
-    bool quiet, plan;
+    fv_preset *preset;                           /* NULL without --preset */
+    char *words;                                 /* the positional arguments, joined by spaces */
+    const char *file;                            /* --file: one text a line */
+    const char *image, *ids, *taps;              /* probe */
+    const char *images, *texts, *pairs, *folder; /* many pictures and texts: see many.h */
+    const char *labels, *prompts, *index;
+    int top, batch; /* 0: not given */
+    bool quiet, plan, half;
     /* options given as flags, applied over presets and recipes: name, value, name, value ... */
     const char **flags;
     int flag_count;
@@ -36,5 +39,9 @@ int command_resume(cli *c);
 int command_info(cli *c);
 int command_probe(cli *c);
 int command_presets(cli *c);
+int command_match(cli *c);
+int command_classify(cli *c);
+int command_embed(cli *c);
+int command_search(cli *c);
 
 #endif

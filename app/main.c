@@ -1,4 +1,5 @@
-/* feavis: the program. Commands are in imagine.c and tools.c. */
+/* feavis: the program. Each command is a function; see cli.h. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,8 @@ static const struct {
 } commands[] = {
     {"imagine", command_imagine}, {"neuron", command_neuron}, {"again", command_again},
     {"resume", command_resume},   {"info", command_info},     {"probe", command_probe},
-    {"presets", command_presets},
+    {"presets", command_presets}, {"match", command_match},   {"classify", command_classify},
+    {"embed", command_embed},     {"search", command_search},
 };
 
 static int help(int argc, char **argv)
@@ -25,6 +27,7 @@ static int help(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    signal(SIGXFSZ, SIG_IGN); /* a file over its size limit is an error like any other */
     if (argc < 2) {
         cli_help();
         return EXIT_USAGE;

@@ -5,6 +5,8 @@
  *   session   one picture that grows: parameters -> views -> image tower -> objectives, and back
  *   picture   8-bit RGB, PNG files that carry their recipe
  *   gallery   a folder of such PNG files; nothing in it is ever overwritten
+ *   lists, embed, match, classify, index, plot: many pictures and texts at once, in headers of
+ *             their own
  *
  * Whoever called _open or _new calls _close or _free; every other pointer is borrowed and lives
  * as long as its owner. Out-parameters are written only on success. Strings are UTF-8. Failures
@@ -17,6 +19,12 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "feavis/classify.h"
+#include "feavis/embed.h"
+#include "feavis/index.h"
+#include "feavis/lists.h"
+#include "feavis/match.h"
+#include "feavis/plot.h"
 #include "kernels/status.h"
 
 #ifdef __cplusplus
@@ -96,7 +104,7 @@ typedef struct fv_picture {
 } fv_picture;
 
 void fv_picture_free(fv_picture *p);
-/* PNG, JPEG, BMP, ... as 8-bit RGB (transparent pixels over white). */
+/* JPEG, PNG, WebP, BMP, GIF, ... as upright 8-bit RGB (transparent pixels over white). */
 fv_status fv_picture_read(fv_picture *out, const char *path);
 /* PNG with the recipe in an iTXt chunk "feavis"; recipe NULL: none. Written whole or not. */
 fv_status fv_picture_write(const fv_picture *p, const char *path, const char *recipe);
@@ -108,6 +116,12 @@ fv_status fv_recipe_apply(fv_options *o, const char *recipe, const char *what);
 /* Bilinear resize without antialias, as the official preprocessing: rgb -> [3] floats in [0,1],
  * out holds side * side * 3. */
 void fv_picture_to_tensor(const fv_picture *p, int side, float *out);
+
+/* --- plain files, written whole or not at all --- */
+
+fv_status fv_text_save(const char *path, const char *text, size_t size);
+/* .npy of '<f4', C order. */
+fv_status fv_array_save(const char *path, const float *values, int ndim, const int64_t *dims);
 
 /* --- gallery --- */
 

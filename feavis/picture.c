@@ -1,86 +1,22 @@
-/* 8-bit RGB pictures: reading (stb_image), PNG with a recipe (stb_image_write, and one iTXt chunk
- * "feavis" behind the header: PNG specification, third edition, 11.3.3.4), and the resize of the
- * official preprocessing. */
-#include <errno.h>
-#include <math.h>
+/* 8-bit RGB pictures: PNG with a recipe (stb_image_write, and one iTXt chunk "feavis" behind the
+ * header: PNG specification, third edition, 11.3.3.4), and the resize of the official
+ * preprocessing. Reading files is in picture_read.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <zlib.h>
 
-#include <stb/stb_image.h>
 #include <stb/stb_image_write.h>
 
 #include "feavis/feavis.h"
+#include "feavis/read_file.h"
 #include "model/files.h"
 #include "model/text.h"
+#include "model/weights.h"
 
 enum { FILE_LIMIT = 256 << 20, RECIPE_LIMIT = 1 << 20, HEADER_END = 33 /* signature + IHDR */ };
 static const unsigned char signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
 static const char keyword[] = "feavis";
-
-void fv_picture_free(fv_picture *p)
-{
-    free(p->rgb);
-    *p = (fv_picture){0};
-}
-
-/* --- files in memory --- */
-
-static fv_status read_file(const char *path, unsigned char **out, size_t *size)
-{
-    struct stat st;
-    FILE *f = fopen(path, "rb");
-    if (!f) return fv_fail(FV_ERR_IO, "opening picture %s: %s", path, strerror(errno));
-    fv_status s = FV_OK;
-    unsigned char *data = NULL;
-    if (fstat(fileno(f), &st) != 0 || !S_ISREG(st.st_mode))
-        s = fv_fail(FV_ERR_IO, "opening picture %s: not a regular file", path);
-    else if (st.st_size > FILE_LIMIT || st.st_size == 0)
-        s = fv_fail(FV_ERR_FORMAT, "picture %s has %lld bytes, expected 1 to %d", path,
-                    (long long)st.st_size, FILE_LIMIT);
-    else if (!(data = malloc((size_t)st.st_size)))
-        s = fv_fail(FV_ERR_MEMORY, "reading picture %s: out of memory", path);
-    else if (fread(data, 1, (size_t)st.st_size, f) != (size_t)st.st_size)
-        s = fv_fail(FV_ERR_IO, "reading picture %s: %s", path,
-                    ferror(f) ? strerror(errno) : "it became shorter");
-    fclose(f);
-    if (s < 0) {
-        free(data);
-        return s;
-    }
-    *out = data;
-    *size = (size_t)st.st_size;
-    return FV_OK;
-}
-
-fv_status fv_picture_read(fv_picture *out, const char *path)
-{
-    unsigned char *data;
-    size_t size;
-    FV_TRY(read_file(path, &data, &size));
-    int width, height, channels;
-    unsigned char *rgba = stbi_load_from_memory(data, (int)size, &width, &height, &channels, 4);
-    free(data);
-    if (!rgba)
-        return fv_fail(FV_ERR_FORMAT, "picture %s cannot be read: %s", path, stbi_failure_reason());
-    size_t pixels = (size_t)width * (size_t)height;
-    fv_picture p = {width, height, malloc(pixels * 3)};
-    if (!p.rgb) {
-        stbi_image_free(rgba);
-        return fv_fail(FV_ERR_MEMORY, "reading picture %s: out of memory", path);
-    }
-    for (size_t i = 0; i < pixels; i++) {
-        unsigned alpha = rgba[4 * i + 3];
-        for (size_t k = 0; k < 3; k++)
-            p.rgb[3 * i + k] =
-                (uint8_t)((rgba[4 * i + k] * alpha + 255 * (255 - alpha) + 127) / 255);
-    }
-    stbi_image_free(rgba);
-    *out = p;
-    return FV_OK;
-}
 
 /* --- PNG chunks: length (4), type (4), data, CRC of type and data (4); big-endian --- */
 
@@ -217,10 +153,22 @@ fv_status fv_recipe_read(char **out, const char *path)
 {
     unsigned char *data;
     size_t size;
-    FV_TRY(read_file(path, &data, &size));
+    FV_TRY(fv_read_file(&data, &size, path, "picture", FILE_LIMIT));
     fv_status s = find_recipe(out, data, size, path);
     free(data);
     return s;
+}
+
+/* --- files without pictures in them --- */
+
+fv_status fv_text_save(const char *path, const char *text, size_t size)
+{
+    return fv_file_save(path, text, size);
+}
+
+fv_status fv_array_save(const char *path, const float *values, int ndim, const int64_t *dims)
+{
+    return fv_npy_save_f32(path, values, ndim, dims);
 }
 
 /* --- resize --- */

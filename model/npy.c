@@ -237,8 +237,9 @@ void fv_npy_close(fv_npy *a)
 
 /* --- Writing --- */
 
-/* The text of the dictionary, padded so that the elements are aligned. Returns its length. */
-static size_t format_header(char *out, size_t size, int ndim, const int64_t *dims)
+/* The text of the dictionary, padded to `align` bytes with what stands before it. Returns its
+ * length. */
+static size_t format_header(char *out, size_t size, int ndim, const int64_t *dims, size_t align)
 {
     size_t at = (size_t)snprintf(out, size, "{'descr': '<f4', 'fortran_order': False, 'shape': (");
     for (int i = 0; i < ndim; i++)
@@ -248,7 +249,7 @@ static size_t format_header(char *out, size_t size, int ndim, const int64_t *dim
                                          : "%lld",
                                (long long)dims[i]);
     at += (size_t)snprintf(out + at, size - at, "), }");
-    while ((MAGIC_BYTES + VERSION_BYTES + 2 + at + 1) % HEADER_ALIGNMENT) out[at++] = ' ';
+    while ((MAGIC_BYTES + VERSION_BYTES + 2 + at + 1) % align) out[at++] = ' ';
     out[at++] = '\n';
     return at;
 }
@@ -263,7 +264,7 @@ fv_status fv_npy_save_f32(const char *path, const float *data, int ndim, const i
         return fv_fail(FV_ERR_ARGUMENT,
                        "writing %s: the dims are negative or too many or too large", path);
     char header[512]; /* 8 dims of at most 15 digits fit */
-    size_t length = format_header(header, sizeof header, ndim, shape.dims);
+    size_t length = format_header(header, sizeof header, ndim, shape.dims, HEADER_ALIGNMENT);
     const uint8_t start[] = {
         0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (uint8_t)length, (uint8_t)(length >> 8)};
     fv_file_writer *file;
@@ -274,4 +275,12 @@ fv_status fv_npy_save_f32(const char *path, const float *data, int ndim, const i
     if (st == FV_OK) return fv_file_commit(file);
     fv_file_abandon(file);
     return st;
+}
+
+void fv_npy_matrix_header(char out[FV_NPY_MATRIX_HEADER], int64_t rows, int64_t columns)
+{
+    enum { START = MAGIC_BYTES + VERSION_BYTES + 2 };
+    memcpy(out, "\x93NUMPY\x01\x00\x76\x00", START); /* 0x76: 128 - START */
+    format_header(out + START, FV_NPY_MATRIX_HEADER - START, 2, (int64_t[]){rows, columns},
+                  FV_NPY_MATRIX_HEADER);
 }

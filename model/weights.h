@@ -90,4 +90,9 @@ void fv_npy_close(fv_npy *a);
 /* Writes float data as '<f4', C order; temp name, sync, rename. */
 fv_status fv_npy_save_f32(const char *path, const float *data, int ndim, const int64_t *dims);
 
+/* The header of a .npy of '<f4' [rows][columns] (neither over 2^31), to put in front of rows that
+ * are written as they come. */
+enum { FV_NPY_MATRIX_HEADER = 128 };
+void fv_npy_matrix_header(char out[FV_NPY_MATRIX_HEADER], int64_t rows, int64_t columns);
+
 #endif

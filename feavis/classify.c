@@ -1,0 +1,212 @@
+/* See classify.h. */
+#include "feavis/classify.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "feavis/feavis.h"
+
+enum { TEMPLATE_BYTES = 4096 };
+
+void fv_classes_clear(fv_classes *c)
+{
+    for (int i = 0; c->words && i < c->count; i++) fv_list_clear(&c->words[i]);
+    fv_list_clear(&c->folders);
+    fv_list_clear(&c->labels);
+    free(c->words);
+    free(c->rows);
+    *c = (fv_classes){0};
+}
+
+/* --- labels --- */
+
+static fv_status split_words(fv_list *out, char *text, const char *path)
+{
+    while (text) {
+        char *bar = strchr(text, '|');
+        if (bar) *bar++ = 0;
+        text += strspn(text, " ");
+        for (size_t n = strlen(text); n && text[n - 1] == ' ';) text[--n] = 0;
+        if (!*text) return fv_fail(FV_ERR_FORMAT, "%s has a class with an empty label", path);
+        FV_TRY(fv_list_add(out, text));
+        text = bar;
+    }
+    return FV_OK;
+}
+
+static fv_status read_class(fv_classes *c, char *line, const char *path)
+{
+    char *tab = strchr(line, '\t');
+    if (tab) *tab++ = 0;
+    FV_TRY(split_words(&c->words[c->count++], tab ? tab : line, path));
+    const char *label = c->words[c->count - 1].at[0];
+    const char *folder = tab ? line : label;
+    for (int i = 0; i < c->folders.count; i++)
+        if (strcmp(c->folders.at[i], folder) == 0)
+            return fv_fail(FV_ERR_FORMAT, "%s has the class %s twice", path, folder);
+    FV_TRY(fv_list_add(&c->folders, folder));
+    return fv_list_add(&c->labels, label);
+}
+
+fv_status fv_classes_read(fv_classes *out, const char *path)
+{
+    fv_list lines;
+    fv_classes c = {.count = 0};
+    FV_TRY(fv_list_lines(&lines, path));
+    c.words = calloc((size_t)lines.count, sizeof *c.words);
+    fv_status s = c.words ? FV_OK : fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", path);
+    for (int i = 0; s >= 0 && i < lines.count; i++) s = read_class(&c, lines.at[i], path);
+    fv_list_clear(&lines);
+    if (s < 0)
+        fv_classes_clear(&c);
+    else
+        *out = c;
+    return s;
+}
+
+/* --- embedding --- */
+
+static fv_status fill_template(char out[TEMPLATE_BYTES], const char *template, const char *label)
+{
+    const char *gap = strstr(template, "{}");
+    if (!gap)
+        return fv_fail(FV_ERR_FORMAT, "the template \"%.200s\" has no {} for the label", template);
+    int n =
+        snprintf(out, TEMPLATE_BYTES, "%.*s%s%s", (int)(gap - template), template, label, gap + 2);
+    return n < TEMPLATE_BYTES
+               ? FV_OK
+               : fv_fail(FV_ERR_FORMAT, "the template \"%.200s\" is too long", template);
+}
+
+static fv_status add_text(fv_model *m, const char *text, float *one, float *sum)
+{
+    FV_TRY(fv_model_embed_text(m, text, one, NULL));
+    for (int k = 0; k < fv_model_dim(m); k++) sum[k] += one[k];
+    return FV_OK;
+}
+
+static fv_status embed_class(fv_model *m, const fv_list *words, const fv_list *templates,
+                             float *one, float *row)
+{
+    size_t dim = (size_t)fv_model_dim(m);
+    char text[TEMPLATE_BYTES];
+    memset(row, 0, dim * sizeof *row);
+    for (int w = 0; w < words->count; w++) {
+        if (!templates) FV_TRY(add_text(m, words->at[w], one, row));
+        for (int t = 0; templates && t < templates->count; t++) {
+            FV_TRY(fill_template(text, templates->at[t], words->at[w]));
+            FV_TRY(add_text(m, text, one, row));
+        }
+    }
+    double norm = 0;
+    for (size_t k = 0; k < dim; k++) norm += (double)row[k] * (double)row[k];
+    float scale = norm > 0 ? (float)(1 / sqrt(norm)) : 0;
+    for (size_t k = 0; k < dim; k++) row[k] *= scale;
+    return FV_OK;
+}
+
+fv_status fv_classes_embed(fv_classes *c, fv_model *m, const fv_list *templates)
+{
+    size_t dim = (size_t)fv_model_dim(m);
+    float *rows = malloc((size_t)c->count * dim * sizeof *rows), *one = malloc(dim * sizeof *one);
+    fv_status s = rows && one ? FV_OK : fv_fail(FV_ERR_MEMORY, "embedding classes: out of memory");
+    for (int i = 0; s >= 0 && i < c->count; i++) {
+        s = embed_class(m, &c->words[i], templates, one, rows + (size_t)i * dim);
+        if (s < 0) fv_fail_context(s, "class %s", c->labels.at[i]);
+    }
+    free(one);
+    if (s < 0) {
+        free(rows);
+        return s;
+    }
+    free(c->rows);
+    c->rows = rows;
+    return FV_OK;
+}
+
+/* --- folders --- */
+
+/* Bytes outside ASCII count as letters. */
+static bool counts(unsigned char c)
+{
+    return c >= 0x80 || isalnum(c);
+}
+
+static bool same_name(const char *a, const char *b, size_t b_length)
+{
+    const char *end = b + b_length;
+    for (;;) {
+        while (*a && !counts((unsigned char)*a)) a++;
+        while (b < end && !counts((unsigned char)*b)) b++;
+        if (!*a || b == end) return !*a && b == end;
+        if (tolower((unsigned char)*a++) != tolower((unsigned char)*b++)) return false;
+    }
+}
+
+int fv_classes_of_path(const fv_classes *c, const char *path)
+{
+    const char *end = strrchr(path, '/');
+    if (!end) return -1;
+    const char *start = end;
+    while (start > path && start[-1] != '/') start--;
+    for (int i = 0; i < c->count; i++)
+        if (same_name(c->folders.at[i], start, (size_t)(end - start))) return i;
+    return -1;
+}
+
+/* --- how well it went --- */
+
+void fv_confusion_clear(fv_confusion *c)
+{
+    free(c->cells);
+    free(c->scores);
+    *c = (fv_confusion){0};
+}
+
+static void count_picture(fv_confusion *c, const float *scores, int truth)
+{
+    int best = 0, before = 0;
+    for (int j = 0; j < c->count; j++) {
+        if (scores[j] > scores[best]) best = j;
+        before += scores[j] > scores[truth] || (scores[j] == scores[truth] && j < truth);
+    }
+    c->cells[(size_t)truth * (size_t)c->count + (size_t)best]++;
+    c->scores[truth].pictures++;
+    c->scores[truth].found += best == truth;
+    c->scores[best].guessed++;
+    c->pictures++;
+    c->right += best == truth;
+    c->among_five += before < 5;
+}
+
+fv_status fv_confusion_of(fv_confusion *out, const float *scores, int pictures, int classes,
+                          const int *truth)
+{
+    size_t n = (size_t)classes;
+    fv_confusion c = {.count = classes};
+    c.cells = calloc(n * n + 1, sizeof *c.cells);
+    c.scores = calloc(n + 1, sizeof *c.scores);
+    if (!c.cells || !c.scores) {
+        fv_confusion_clear(&c);
+        return fv_fail(FV_ERR_MEMORY, "counting classes: out of memory");
+    }
+    for (int i = 0; i < pictures; i++)
+        if (truth[i] >= 0) count_picture(&c, scores + (size_t)i * n, truth[i]);
+    int seen = 0;
+    double sum = 0;
+    for (int j = 0; j < classes; j++) {
+        if (!c.scores[j].pictures) continue;
+        sum += (double)c.scores[j].found / c.scores[j].pictures;
+        seen++;
+    }
+    if (c.pictures) {
+        c.accuracy = (double)c.right / c.pictures;
+        c.top5 = (double)c.among_five / c.pictures;
+        c.mean_class_accuracy = sum / seen;
+    }
+    *out = c;
+    return FV_OK;
+}

@@ -1,0 +1,74 @@
+/* See match.h. */
+#include "feavis/match.h"
+
+#include <stdlib.h>
+
+const int fv_recall_at[FV_RECALLS] = {1, 5, 10};
+
+int fv_top(const float *scores, int count, size_t stride, int k, fv_hit *out)
+{
+    int found = 0;
+    for (int i = 0; i < count; i++) {
+        float score = scores[(size_t)i * stride];
+        int at = found;
+        if (found == k && (k == 0 || !(score > out[k - 1].score))) continue;
+        if (found < k) found++;
+        if (at == k) at--;
+        for (; at > 0 && score > out[at - 1].score; at--) out[at] = out[at - 1];
+        out[at] = (fv_hit){i, score};
+    }
+    return found;
+}
+
+/* How many of the scores come before number `own`. */
+static int rank_of(const float *scores, int count, size_t stride, int own)
+{
+    int before = 0;
+    float score = scores[(size_t)own * stride];
+    for (int i = 0; i < count; i++) {
+        float other = scores[(size_t)i * stride];
+        before += other > score || (other == score && i < own);
+    }
+    return before;
+}
+
+static void count_rank(double recall[FV_RECALLS], int rank)
+{
+    for (int k = 0; k < FV_RECALLS; k++) recall[k] += rank < fv_recall_at[k];
+}
+
+static void average(double recall[FV_RECALLS], int count)
+{
+    for (int k = 0; k < FV_RECALLS; k++) recall[k] /= count ? count : 1;
+}
+
+fv_status fv_recall_of(const float *matrix, int images, int texts, const int *image_of,
+                       fv_recall *out)
+{
+    fv_recall r = {.texts = 0};
+    int *best = malloc(((size_t)images + 1) * sizeof *best); /* rank of an image's first text */
+    if (!best) return fv_fail(FV_ERR_MEMORY, "counting recall: out of memory");
+    for (int i = 0; i < images; i++) best[i] = -1;
+    for (int j = 0; j < texts; j++) {
+        int i = image_of[j];
+        if (i >= images) {
+            free(best);
+            return fv_fail(FV_ERR_ARGUMENT, "text %d belongs to image %d of %d", j, i, images);
+        }
+        if (i < 0) continue;
+        count_rank(r.text_to_image, rank_of(matrix + j, images, (size_t)texts, i));
+        int rank = rank_of(matrix + (size_t)i * (size_t)texts, texts, 1, j);
+        if (best[i] < 0 || rank < best[i]) best[i] = rank;
+        r.texts++;
+    }
+    for (int i = 0; i < images; i++) {
+        if (best[i] < 0) continue;
+        count_rank(r.image_to_text, best[i]);
+        r.images++;
+    }
+    free(best);
+    average(r.text_to_image, r.texts);
+    average(r.image_to_text, r.images);
+    *out = r;
+    return FV_OK;
+}

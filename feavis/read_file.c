@@ -1,0 +1,37 @@
+/* See read_file.h. */
+#include "feavis/read_file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+fv_status fv_read_file(unsigned char **out, size_t *size, const char *path, const char *what,
+                       size_t limit)
+{
+    struct stat st;
+    FILE *f = fopen(path, "rb");
+    if (!f) return fv_fail(FV_ERR_IO, "opening %s %s: %s", what, path, strerror(errno));
+    fv_status s = FV_OK;
+    unsigned char *data = NULL;
+    if (fstat(fileno(f), &st) != 0 || !S_ISREG(st.st_mode))
+        s = fv_fail(FV_ERR_IO, "opening %s %s: not a regular file", what, path);
+    else if ((size_t)st.st_size > limit || st.st_size == 0)
+        s = fv_fail(FV_ERR_FORMAT, "%s %s has %lld bytes, expected 1 to %zu", what, path,
+                    (long long)st.st_size, limit);
+    else if (!(data = malloc((size_t)st.st_size + 1)))
+        s = fv_fail(FV_ERR_MEMORY, "reading %s %s: out of memory", what, path);
+    else if (fread(data, 1, (size_t)st.st_size, f) != (size_t)st.st_size)
+        s = fv_fail(FV_ERR_IO, "reading %s %s: %s", what, path,
+                    ferror(f) ? strerror(errno) : "it became shorter");
+    fclose(f);
+    if (s < 0) {
+        free(data);
+        return s;
+    }
+    data[st.st_size] = 0;
+    *out = data;
+    *size = (size_t)st.st_size;
+    return FV_OK;
+}
