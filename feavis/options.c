@@ -2,12 +2,14 @@
  * here; flags, presets, recipes and the window follow. */
 #include "feavis/options.h"
 
-#include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "model/text.h"
 
 #define ROW(field) .offset = offsetof(fv_options, field)
 enum { LIVE = FV_OPTION_LIVE, RECIPE = FV_OPTION_RECIPE, FILES = FV_OPTION_FILE };
@@ -119,26 +121,36 @@ static void *field(const fv_options *o, const fv_option *row)
     return (char *)(uintptr_t)o + row->offset;
 }
 
+/* Levenshtein's distance: how many characters to insert, delete or replace. */
+static int edits(const char *a, const char *b)
+{
+    enum { LONGEST = 32 };
+    int row[LONGEST + 1], n = (int)strlen(b);
+    if (n > LONGEST || strlen(a) > LONGEST) return INT_MAX;
+    for (int k = 0; k <= n; k++) row[k] = k;
+    for (int i = 1; a[i - 1]; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int k = 1; k <= n; k++) {
+            int replaced = diagonal + (a[i - 1] != b[k - 1]);
+            int moved = (row[k] < row[k - 1] ? row[k] : row[k - 1]) + 1;
+            diagonal = row[k];
+            row[k] = replaced < moved ? replaced : moved;
+        }
+    }
+    return row[n];
+}
+
 /* The row whose name needs the fewest edits, for "did you mean". */
 static const char *nearest(const char *name)
 {
     const char *best = table[0].name;
-    size_t most = 0;
+    int least = INT_MAX;
     for (int i = 0; i < ROWS; i++) {
-        size_t common = 0, at = 0;
-        for (const char *c = name; *c; c++) {
-            const char *hit = strchr(table[i].name + at, *c);
-            if (!hit) continue;
-            at = (size_t)(hit - table[i].name) + 1;
-            common++;
-        }
-        size_t length = strlen(table[i].name),
-               longest = length > strlen(name) ? length : strlen(name);
-        size_t score = longest ? 100 * common / longest : 0;
-        if (score > most) {
-            most = score;
-            best = table[i].name;
-        }
+        int needed = edits(name, table[i].name);
+        if (needed >= least) continue;
+        least = needed;
+        best = table[i].name;
     }
     return best;
 }
@@ -148,11 +160,11 @@ static const char *nearest(const char *name)
 static fv_status parse_number(const fv_option *row, const char *value, double *out)
 {
     char *end;
-    errno = 0;
     double x = strtod(value, &end);
+    bool found = end != value;
     while (*end == ' ') end++;
     bool whole = row->kind != FV_OPTION_INT || x == floor(x);
-    if (end == value || *end || !whole || !(x >= row->low && x <= row->high))
+    if (!found || *end || !whole || !(x >= row->low && x <= row->high))
         return fv_fail(FV_ERR_ARGUMENT, "%s is \"%.80s\", expected %s from %g to %.10g", row->name,
                        value, row->kind == FV_OPTION_INT ? "a whole number" : "a number", row->low,
                        row->high);
@@ -208,6 +220,8 @@ static fv_status set_row(fv_options *o, const fv_option *row, const char *value)
         return FV_OK;
     }
     default: {
+        /* paths are the file system's bytes, all else is UTF-8 */
+        if (!(row->flags & FV_OPTION_FILE)) FV_TRY(fv_utf8_check(value, strlen(value), row->name));
         char *copy = strdup(value);
         if (!copy) return fv_fail(FV_ERR_MEMORY, "setting %s: out of memory", row->name);
         free(*(char **)at);
