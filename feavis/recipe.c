@@ -13,22 +13,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 const char *fv_version(void)
 {
     return "0.1.0";
 }
 
+/* Stands for itself in YAML (1.2, section 5.1) and is no line break, which would be folded. */
+static bool is_plain(utf8proc_int32_t c)
+{
+    return (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') || (c >= 0xa0 && c < 0x2028) ||
+           (c > 0x2029 && c < 0xfeff) || (c > 0xfeff && c < 0xfffe) || c >= 0x10000;
+}
+
+/* Bytes that are not UTF-8 (of a path) stay as they are. */
 void fv_recipe_quote(FILE *f, const char *text)
 {
     fputc('"', f);
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            fprintf(f, "\\%c", *c);
-        else if (*c < 0x20 || *c == 0x7f)
-            fprintf(f, "\\x%02X", *c);
+    for (const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text; *at;) {
+        utf8proc_int32_t c;
+        utf8proc_ssize_t n = utf8proc_iterate(at, -1, &c);
+        if (n <= 0 || is_plain(c))
+            fwrite(at, 1, n <= 0 ? 1 : (size_t)n, f);
         else
-            fputc(*c, f);
+            fprintf(f, "\\u%04X", (unsigned)c);
+        at += n <= 0 ? 1 : n;
     }
     fputc('"', f);
 }
@@ -142,6 +152,11 @@ static fv_status read_change(fv_options *o, const fv_yaml *doc, const fv_yaml_no
     if (step < 0 || !option || !value || !(option->flags & FV_OPTION_LIVE))
         return fv_fail(FV_ERR_FORMAT, "%s:%d: a change needs step, option and value",
                        fv_yaml_name(doc), fv_yaml_line(map));
+    fv_options *trial; /* a value out of range should not wait for its step */
+    FV_TRY(fv_options_new(&trial));
+    fv_status s = fv_options_set(trial, name, value);
+    fv_options_free(trial);
+    if (s < 0) return fv_fail_context(s, "%s:%d", fv_yaml_name(doc), fv_yaml_line(map));
     return fv_options_add_change(o, step, option, value);
 }
 
