@@ -1,0 +1,469 @@
+/* The option table, weighted lists, presets and recipes: everything that is text before a model
+ * is opened. */
+#include <math.h>
+#include <unistd.h>
+
+#include "feavis/options.h"
+#include "feavis/recipe.h"
+#include "tests/check.h"
+
+static fv_options *fresh(void)
+{
+    fv_options *o;
+    MUST(fv_options_new(&o));
+    return o;
+}
+
+static void set(fv_options *o, const char *name, const char *value)
+{
+    MUST(fv_options_set(o, name, value));
+}
+
+/* --- the table --- */
+
+static void every_default_can_be_set_and_read_back(void **state)
+{
+    (void)state;
+    int count;
+    const fv_option *table = fv_option_table(&count);
+    fv_options *o = fresh();
+    assert_true(count > 0);
+    for (int i = 0; i < count; i++) {
+        const fv_option *row = &table[i];
+        assert_ptr_equal(fv_option_find(row->name), row);
+        assert_true(strlen(row->name) < 24); /* column of --help */
+        assert_true(*row->group && *row->help && !strchr(row->help, '\n'));
+        assert_true(fv_options_is_default(o, row->name));
+        char first[64];
+        snprintf(first, sizeof first, "%s", fv_options_get(o, row->name));
+        set(o, row->name, row->value);
+        assert_string_equal(fv_options_get(o, row->name), first);
+        assert_true(fv_options_is_default(o, row->name));
+        for (int k = 0; k < i; k++) assert_string_not_equal(table[k].name, row->name);
+    }
+    assert_null(fv_option_find("nothing"));
+    assert_string_equal(fv_options_get(o, "nothing"), "");
+    assert_false(fv_options_is_default(o, "nothing"));
+    fv_options_free(o);
+}
+
+static void numbers_keep_to_their_range(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"",  "x",     "nan", "inf", "-inf",   "1x",  "1,5", "--1",
+                                        " ", "1e999", "0x",  "一",  "1e+400", "1 2", "\n"};
+    int count;
+    const fv_option *table = fv_option_table(&count);
+    fv_options *o = fresh();
+    for (int i = 0; i < count; i++) {
+        const fv_option *row = &table[i];
+        if (row->kind != FV_OPTION_INT && row->kind != FV_OPTION_FLOAT) continue;
+        char text[64];
+        const double ends[] = {row->low, row->high};
+        assert_true(row->low < row->high);
+        for (int k = 0; k < 2; k++) {
+            snprintf(text, sizeof text, "%.17g", ends[k]);
+            set(o, row->name, text);
+            assert_true(strtod(fv_options_get(o, row->name), NULL) == ends[k]);
+            double beyond = ends[k] + (k ? 1 : -1);
+            snprintf(text, sizeof text, "%.17g", beyond);
+            FAILS(fv_options_set(o, row->name, text), FV_ERR_ARGUMENT, row->name);
+            assert_true(strtod(fv_options_get(o, row->name), NULL) == ends[k]);
+        }
+        for (size_t k = 0; k < sizeof words / sizeof words[0]; k++)
+            FAILS(fv_options_set(o, row->name, words[k]), FV_ERR_ARGUMENT, "expected");
+        if (row->kind == FV_OPTION_INT)
+            FAILS(fv_options_set(o, row->name, "17.5"), FV_ERR_ARGUMENT, "a whole number");
+    }
+    /* the text of a number is the number, not six digits of it */
+    static const char *const exact[] = {"0.1", "0.30000000000000004", "1e-05", "0.123456789"};
+    for (size_t k = 0; k < 4; k++) {
+        set(o, "decay", exact[k]);
+        assert_true(strtod(fv_options_get(o, "decay"), NULL) == strtod(exact[k], NULL));
+    }
+    fv_options_free(o);
+}
+
+static void words_are_among_their_choices(void **state)
+{
+    (void)state;
+    int count;
+    const fv_option *table = fv_option_table(&count);
+    fv_options *o = fresh();
+    for (int i = 0; i < count; i++) {
+        const fv_option *row = &table[i];
+        if (row->kind == FV_OPTION_CHOICE) {
+            char choices[128], *rest = choices;
+            snprintf(choices, sizeof choices, "%s", row->choices);
+            for (char *word; (word = strtok_r(rest, " ", &rest));) {
+                set(o, row->name, word);
+                assert_string_equal(fv_options_get(o, row->name), word);
+            }
+            FAILS(fv_options_set(o, row->name, ""), FV_ERR_ARGUMENT, row->choices);
+            FAILS(fv_options_set(o, row->name, "pix"), FV_ERR_ARGUMENT, "expected one of");
+            FAILS(fv_options_set(o, row->name, row->choices), FV_ERR_ARGUMENT, "expected one of");
+        }
+        if (row->kind == FV_OPTION_BOOL) {
+            static const char *const words[] = {"no", "Yes", "false", "TRUE", "off", "on"};
+            for (int k = 0; k < 6; k++) {
+                set(o, row->name, words[k]);
+                assert_string_equal(fv_options_get(o, row->name), k % 2 ? "yes" : "no");
+            }
+            FAILS(fv_options_set(o, row->name, "maybe"), FV_ERR_ARGUMENT, "yes or no");
+        }
+    }
+    fv_options_free(o);
+}
+
+static void a_wrong_name_suggests_the_nearest(void **state)
+{
+    (void)state;
+    static const char *const slips[][2] = {
+        {"sede", "seed"},      {"stpes", "steps"},
+        {"rats", "rate"},      {"checkpiont", "checkpoint"},
+        {"color", "colour"},   {"scale_min", "scale-min"},
+        {"bvocab", "vocab"},   {"noise-ed", "noise-end"},
+        {"galery", "gallery"}, {"llp-reduction", "llp-reduce"},
+        {"thread", "threads"}, {"zsize", "size"},
+    };
+    fv_options *o = fresh();
+    for (size_t i = 0; i < sizeof slips / sizeof slips[0]; i++) {
+        char expected[64];
+        snprintf(expected, sizeof expected, "did you mean %s?", slips[i][1]);
+        FAILS(fv_options_set(o, slips[i][0], "1"), FV_ERR_ARGUMENT, expected);
+    }
+    char huge[5001];
+    memset(huge, 'r', sizeof huge - 1);
+    huge[sizeof huge - 1] = 0;
+    FAILS(fv_options_set(o, huge, "1"), FV_ERR_ARGUMENT, "there is no option");
+    FAILS(fv_options_set(o, "", "1"), FV_ERR_ARGUMENT, "there is no option");
+    fv_options_free(o);
+}
+
+static void texts_are_utf8_and_paths_are_bytes(void **state)
+{
+    (void)state;
+    fv_options *o = fresh();
+    set(o, "text", "梦 🦋");
+    FAILS(fv_options_set(o, "text", "moon \xff"), FV_ERR_ARGUMENT, "text");
+    assert_string_equal(fv_options_get(o, "text"), "梦 🦋");
+    set(o, "out", "caf\xe9.png"); /* a file of an old disk */
+    assert_string_equal(fv_options_get(o, "out"), "caf\xe9.png");
+    fv_options_free(o);
+}
+
+static void a_copy_is_whole_and_its_own(void **state)
+{
+    (void)state;
+    fv_options *o = fresh(), *copy;
+    set(o, "text", "梦:1 | 山:0.5");
+    set(o, "rate", "0.012345678901234567");
+    set(o, "param", "pixel");
+    set(o, "colour", "no");
+    set(o, "views", "7");
+    MUST(fv_options_add_change(o, 3, fv_option_find("text"), "水"));
+    MUST(fv_options_add_change(o, 9, fv_option_find("rate"), "0.5"));
+    MUST(fv_options_copy(&copy, o));
+    int count;
+    const fv_option *table = fv_option_table(&count);
+    for (int i = 0; i < count; i++)
+        assert_string_equal(fv_options_get(copy, table[i].name), fv_options_get(o, table[i].name));
+    set(o, "text", "other");
+    fv_options_free(o);
+    assert_string_equal(fv_options_get(copy, "text"), "梦:1 | 山:0.5");
+    assert_int_equal(copy->change_count, 2);
+    assert_int_equal(copy->changes[1].step, 9);
+    assert_string_equal(copy->changes[0].value, "水");
+    assert_string_equal(copy->changes[1].option->name, "rate");
+    fv_options_free(copy);
+    fv_options_free(NULL);
+}
+
+/* --- weighted lists --- */
+
+static void weighted_texts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int count;
+        const char *names[3];
+        float weights[3];
+    } cases[] = {
+        {"", 0, {0}, {0}},
+        {" \t ", 0, {0}, {0}},
+        {"梦", 1, {"梦"}, {1}},
+        {"梦:1 | 文字:-0.3", 2, {"梦", "文字"}, {1, -0.3f}},
+        {"a:+2|b : 0.5 |c:1e-2", 3, {"a", "b", "c"}, {2, 0.5f, 0.01f}},
+        {"a castle on a mountain", 1, {"a castle on a mountain"}, {1}},
+        {"either\\|or:2", 1, {"either|or"}, {2}},
+        {"a\\b", 1, {"a\\b"}, {1}},
+        /* a number behind the last colon is a weight; with a weight behind it, it is text */
+        {"12:30", 1, {"12"}, {30}},
+        {"12:30:1", 1, {"12:30"}, {1}},
+        {"at 12:30 in the moon", 1, {"at 12:30 in the moon"}, {1}},
+        {"note: dream", 1, {"note: dream"}, {1}},
+        {"梦:", 1, {"梦:"}, {1}},
+        {":5", 1, {":5"}, {1}},
+        {"a:inf", 1, {"a:inf"}, {1}},
+        {"a:nan", 1, {"a:nan"}, {1}},
+        {"a:1x", 1, {"a:1x"}, {1}},
+        {"a:-", 1, {"a:-"}, {1}},
+        {"a:1e99", 1, {"a:1e99"}, {1}},
+        {"梦：2", 1, {"梦：2"}, {1}}, /* the full-width colon is the text's own */
+        {"一：二:3", 1, {"一：二"}, {3}},
+        {"梦｜山", 1, {"梦｜山"}, {1}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fv_weighted *list;
+        int count;
+        MUST(fv_weighted_parse(&list, &count, cases[i].text, '|', "text"));
+        if (count != cases[i].count) fail_msg("\"%s\": %d parts", cases[i].text, count);
+        for (int k = 0; k < count; k++) {
+            assert_string_equal(list[k].name, cases[i].names[k]);
+            assert_true(list[k].weight == cases[i].weights[k]);
+        }
+        fv_weighted_free(list, count);
+    }
+}
+
+static void empty_parts_and_too_many_are_refused(void **state)
+{
+    (void)state;
+    static const char *const empty[] = {"|", "a|", "|a", "a||b", "a| |b", " | ", "a| "};
+    fv_weighted *list;
+    int count;
+    for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++)
+        FAILS(fv_weighted_parse(&list, &count, empty[i], '|', "text"), FV_ERR_ARGUMENT,
+              "text has an empty part");
+    FAILS(fv_weighted_parse(&list, &count, "1,,2", ',', "llp"), FV_ERR_ARGUMENT,
+          "llp has an empty part");
+    char many[512] = "1";
+    for (int i = 0; i < 64; i++) strcat(many, ",1");
+    FAILS(fv_weighted_parse(&list, &count, many, ',', "llp"), FV_ERR_ARGUMENT, "more than 64");
+    many[strlen(many) - 2] = 0;
+    MUST(fv_weighted_parse(&list, &count, many, ',', "llp"));
+    assert_int_equal(count, 64);
+    fv_weighted_free(list, count);
+}
+
+/* --- presets --- */
+
+static void every_preset_applies_and_so_do_its_pictures(void **state)
+{
+    (void)state;
+    char **names;
+    int count;
+    MUST(fv_preset_names(&names, &count));
+    assert_true(count >= 3);
+    for (int i = 0; i < count; i++) {
+        fv_preset *p;
+        fv_options *o = fresh();
+        MUST(fv_preset_open(&p, names[i]));
+        assert_true(*fv_preset_title(p));
+        if (i) assert_true(strcmp(names[i - 1], names[i]) < 0);
+        MUST(fv_preset_apply(p, o));
+        for (int k = 0; k < fv_preset_picture_count(p); k++) {
+            fv_options *picture;
+            MUST(fv_options_copy(&picture, o));
+            MUST(fv_preset_picture(p, k, picture));
+            assert_true(*fv_options_get(picture, "text") || *fv_options_get(picture, "llp"));
+            fv_options_free(picture);
+        }
+        fv_options_free(o);
+        fv_preset_close(p);
+    }
+    fv_names_free(names, count);
+    fv_preset_close(NULL);
+}
+
+static void write_text(const char *path, const char *text)
+{
+    spill(path, text, strlen(text));
+}
+
+static void a_preset_builds_on_another(void **state)
+{
+    (void)state;
+    write_text("base.yml", "title: base\nsteps: 11\nsize: 48\npictures:\n  - text: 山\n");
+    write_text("top.yml", "use: ./base.yml\nsteps: 12\n");
+    fv_preset *p;
+    fv_options *o = fresh();
+    MUST(fv_preset_open(&p, "top.yml"));
+    MUST(fv_preset_apply(p, o));
+    assert_string_equal(fv_options_get(o, "steps"), "12");
+    assert_string_equal(fv_options_get(o, "size"), "48");
+    assert_int_equal(fv_preset_picture_count(p), 1);
+    MUST(fv_preset_picture(p, 0, o));
+    assert_string_equal(fv_options_get(o, "text"), "山");
+    fv_options_free(o);
+    fv_preset_close(p);
+}
+
+static void broken_presets_are_named_by_file_and_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *words;
+    } cases[] = {
+        {"size: 64\nstpes: 3\n", "broken.yml:2"},
+        {"size: 64\nstpes: 3\n", "did you mean steps?"},
+        {"size: 5\n", "broken.yml:1: size is \"5\""},
+        {"size: [1]\n", "broken.yml:1: size should be one value"},
+        {"pictures:\n  - text: a\n  - txet: b\n", "broken.yml:3"},
+        {"pictures:\n  - 3\n", "broken.yml:2: a picture should be a map"},
+        {"pictures: 3\n", "broken.yml:1: pictures should be a list"},
+        {"title: {a: b}\n", "broken.yml:1"},
+        {"use: broken.yml\n", "presets use each other"},
+        {"use: loop.yml\n", "presets use each other"},
+        {"use: nowhere\n", "there is no preset nowhere; there are: "},
+        {"use: ./nowhere.yml\n", "nowhere.yml"},
+        {"- size: 64\n", "not a map"},
+        {"", "not a map"},
+        {"a: b: c\n", "broken.yml:1: not YAML"},
+        {"text: \"\xff\"\n", "broken.yml:1"},
+        {"size: 64\nsize: 65\n", "broken.yml:2: the key size stands there twice"},
+    };
+    fv_preset *p;
+    write_text("loop.yml", "use: broken.yml\n");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        write_text("broken.yml", cases[i].text);
+        fv_status s = fv_preset_open(&p, "broken.yml");
+        if (s >= 0) fail_msg("case %zu was accepted", i);
+        if (!strstr(fv_error(), cases[i].words) || strchr(fv_error(), '\n'))
+            fail_msg("case %zu: said \"%s\"", i, fv_error());
+    }
+    FAILS(fv_preset_open(&p, "nowhere"), FV_ERR_ARGUMENT, "draft");
+    FAILS(fv_preset_open(&p, "no/such.yml"), FV_ERR_IO, "no/such.yml");
+    FAILS(fv_preset_open(&p, "./"), FV_ERR_IO, "folder");
+    FAILS(fv_preset_open(&p, ""), FV_ERR_ARGUMENT, "there is no preset");
+}
+
+/* --- recipes --- */
+
+static fv_model *toy_model(fv_options *o)
+{
+    const char *unpacked = getenv("FEAVIS_UNPACKED");
+    char checkpoint[1024];
+    snprintf(checkpoint, sizeof checkpoint, "%s/lite0.pth", unpacked ? unpacked : ".");
+    set(o, "config", source_file("tests/golden/towers/lite0/cfg.yml"));
+    set(o, "checkpoint", checkpoint);
+    set(o, "vocab", source_file("tests/golden/text_vocab.txt"));
+    fv_model *m;
+    MUST(fv_model_open(&m, o));
+    return m;
+}
+
+static void a_recipe_brings_back_options_and_changes(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "梦",
+        "a \"quoted\" \\ text: # with - all {of} [YAML]'s & * ! | > % @ ` , ?",
+        "  spaces, a tab\t, two\nlines\r\n, bell \a, delete \x7f ",
+        "🦋 👨‍👩‍👧 é e\xcc\x81",
+        "no",
+        "null",
+        "~",
+        "12:30",
+        "next line \xc2\x85, C1 \xc2\x9b, separators \xe2\x80\xa8 \xe2\x80\xa9, BOM \xef\xbb\xbf, "
+        "no character \xef\xbf\xbe \xf0\x9f\xbf\xbf",
+    };
+    fv_options *o = fresh();
+    set(o, "text-length", "12");
+    fv_model *m = toy_model(o);
+    set(o, "rate", "0.30000000000000004");
+    set(o, "param", "multires");
+    set(o, "colour", "no");
+    set(o, "seed", "2147483647");
+    set(o, "steps", "50");
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        fv_options *mine, *back = fresh();
+        char *recipe, *again;
+        MUST(fv_options_copy(&mine, o));
+        set(mine, "text", texts[i]);
+        MUST(fv_options_add_change(mine, 3, fv_option_find("text"), texts[i]));
+        MUST(fv_options_add_change(mine, 4, fv_option_find("noise"), "0.25"));
+        MUST(fv_recipe_write(&recipe, mine, m, 20));
+        MUST(fv_recipe_apply(back, recipe, "recipe"));
+        int count;
+        const fv_option *table = fv_option_table(&count);
+        for (int k = 0; k < count; k++) {
+            const char *name = table[k].name, *value = fv_options_get(mine, name);
+            if (!(table[k].flags & FV_OPTION_RECIPE)) continue;
+            if (strcmp(name, "stop") == 0) value = "20";
+            if (strcmp(name, "backend") == 0) value = "cpu"; /* what auto was */
+            assert_string_equal(fv_options_get(back, name), value);
+        }
+        assert_int_equal(back->change_count, 2);
+        assert_int_equal(back->changes[0].step, 3);
+        assert_string_equal(back->changes[0].option->name, "text");
+        assert_string_equal(back->changes[0].value, texts[i]);
+        assert_string_equal(back->changes[1].value, "0.25");
+        /* and a recipe of those is the same text */
+        set(back, "stop", "0");
+        MUST(fv_recipe_write(&again, back, m, 20));
+        assert_string_equal(again, recipe);
+        free(recipe);
+        free(again);
+        fv_options_free(mine);
+        fv_options_free(back);
+    }
+    fv_model_close(m);
+    fv_options_free(o);
+}
+
+static void broken_recipes_give_one_line(void **state)
+{
+    (void)state;
+#define HEAD "feavis: 0.1.0\n"
+    static const struct {
+        const char *text, *words;
+    } cases[] = {
+        {"", "not a feavis recipe"},
+        {"text: a\n", "not a feavis recipe"},
+        {"just words", "not a feavis recipe"},
+        {"- a\n", "not a feavis recipe"},
+        {HEAD "txet: a\n", "r.png:2"},
+        {HEAD "size: -3\n", "r.png:2: size is \"-3\""},
+        {HEAD "size: [3]\n", "r.png:2: size should be one value"},
+        {HEAD "changes: 3\n", "changes should be a list"},
+        {HEAD "changes:\n  - 3\n", "r.png:3: a change should be a map"},
+        {HEAD "changes:\n  - {step: 1, option: text}\n", "r.png:3: a change needs"},
+        {HEAD "changes:\n  - {step: -1, option: text, value: a}\n", "r.png:3: a change needs"},
+        {HEAD "changes:\n  - {step: x, option: text, value: a}\n", "r.png:3: step is \"x\""},
+        {HEAD "changes:\n  - {step: 1, option: size, value: 64}\n", "r.png:3"}, /* not live */
+        {HEAD "changes:\n  - {step: 1, option: rate, value: fast}\n", "r.png:3"},
+        {HEAD "changes:\n  - {step: 1, option: what, value: 64}\n", "r.png:3"},
+        {HEAD "a: &x 1\nb: *x\n", "anchors"},
+        {HEAD "text: \"open\n", "not YAML"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fv_options *o = fresh();
+        fv_status s = fv_recipe_apply(o, cases[i].text, "r.png");
+        if (s >= 0) fail_msg("case %zu was accepted", i);
+        if (!strstr(fv_error(), cases[i].words) || strchr(fv_error(), '\n'))
+            fail_msg("case %zu: said \"%s\"", i, fv_error());
+        fv_options_free(o);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_default_can_be_set_and_read_back),
+        cmocka_unit_test(numbers_keep_to_their_range),
+        cmocka_unit_test(words_are_among_their_choices),
+        cmocka_unit_test(a_wrong_name_suggests_the_nearest),
+        cmocka_unit_test(texts_are_utf8_and_paths_are_bytes),
+        cmocka_unit_test(a_copy_is_whole_and_its_own),
+        cmocka_unit_test(weighted_texts),
+        cmocka_unit_test(empty_parts_and_too_many_are_refused),
+        cmocka_unit_test(every_preset_applies_and_so_do_its_pictures),
+        cmocka_unit_test(a_preset_builds_on_another),
+        cmocka_unit_test(broken_presets_are_named_by_file_and_line),
+        cmocka_unit_test(a_recipe_brings_back_options_and_changes),
+        cmocka_unit_test(broken_recipes_give_one_line),
+    };
+    return cmocka_run_group_tests_name("options", tests, NULL, NULL);
+}
