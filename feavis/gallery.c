@@ -1,6 +1,7 @@
 /* A folder of PNG files named after what was asked for. A picture is written whole under a hidden
  * name and then takes a name that is free, so two programs cannot take the same one and being
  * killed leaves no part of a picture under a name that people see. */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utf8proc.h>
 
 #include "feavis/feavis.h"
 
@@ -38,27 +40,48 @@ fv_status fv_gallery_prepare(const char *folder)
     return s;
 }
 
-/* Letters of any script stay, all else becomes one '-'; cut at whole characters. */
+/* Letters, their accents, digits and symbols such as emoji: no punctuation, space or control. */
+static bool stays(utf8proc_int32_t c)
+{
+    if (c < 0x80) return c == '_' || (c < 0x7f && isalnum(c));
+    switch (utf8proc_category(c)) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_NO:
+    case UTF8PROC_CATEGORY_SO:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* All that does not stay becomes one '-'; cut at whole characters. */
 static void make_slug(char out[SLUG_BYTES + 1], const char *title)
 {
     size_t n = 0;
     bool gap = false;
-    const unsigned char *c = (const unsigned char *)title;
-    while (*c) {
-        size_t length = *c < 0x80 ? 1 : *c < 0xe0 ? 2 : *c < 0xf0 ? 3 : 4;
-        bool wide_punctuation = (c[0] == 0xe3 && c[1] == 0x80) || (c[0] == 0xef && c[1] >= 0xbc) ||
-                                (c[0] == 0xe2 && (c[1] == 0x80 || c[1] == 0x81));
-        bool letter = length > 1 ? !wide_punctuation
-                                 : (*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') ||
-                                       (*c >= 'A' && *c <= 'Z') || *c == '_';
+    const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)title;
+    while (*at) {
+        utf8proc_int32_t c;
+        utf8proc_ssize_t got = utf8proc_iterate(at, -1, &c);
+        size_t length = got > 0 ? (size_t)got : 1;
+        bool letter = got > 0 && stays(c);
         if (letter) {
             if (n + length + (gap && n) > SLUG_BYTES) break;
             if (gap && n) out[n++] = '-';
-            memcpy(out + n, c, length);
+            memcpy(out + n, at, length);
             n += length;
         }
         gap = !letter;
-        c += length;
+        at += length;
     }
     out[n] = 0;
     if (!n) strcpy(out, "picture");
