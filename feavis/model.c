@@ -125,7 +125,7 @@ const char *fv_model_fingerprint(const fv_model *m)
 
 fv_status fv_model_text_tower(fv_model *m, int length, fv_text_encoder **out)
 {
-    if (m->tower_length != length) {
+    if (!m->text || m->tower_length != length) {
         fv_text_encoder *text;
         FV_TRY(fv_text_encoder_open(&text, m->brivl, m->backend, length));
         fv_text_encoder_close(m->text);
