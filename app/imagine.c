@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "app/cli.h"
@@ -187,8 +188,12 @@ static fv_status check_target(const fv_options *o)
     char folder[4096];
     const char *slash = strrchr(out, '/');
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - out) + 1 : 1, slash ? out : ".");
-    if (access(folder, W_OK) == 0) return FV_OK;
-    return fv_fail(FV_ERR_IO, "saving to %s: %s", out, strerror(errno));
+    if (access(folder, W_OK) != 0)
+        return fv_fail(FV_ERR_IO, "saving to %s: %s", out, strerror(errno));
+    struct stat st;
+    if (stat(out, &st) == 0 && S_ISDIR(st.st_mode))
+        return fv_fail(FV_ERR_IO, "saving to %s: it is a folder; is it for --gallery?", out);
+    return FV_OK;
 }
 
 static bool same_model(const fv_options *a, const fv_options *b)
@@ -238,27 +243,31 @@ static int finish(jobs *j, fv_status status, const char *state, const cli *c)
 
 /* --- imagine --- */
 
-/* One job a line that is not empty. */
+/* One job a line that is not empty; a byte order mark may stand before the first. */
 static fv_status add_lines(jobs *j, const char *path, fv_options *o)
 {
     bool standard = strcmp(path, "-") == 0;
+    const char *name = standard ? "standard input" : path;
     FILE *f = standard ? stdin : fopen(path, "r");
     if (!f) return fv_fail(FV_ERR_IO, "opening %s: %s", path, strerror(errno));
     char *line = NULL;
     size_t room = 0;
     fv_status s = FV_OK;
-    for (ssize_t n; s >= 0 && (n = getline(&line, &room, f)) >= 0;) {
-        if (strlen(line) != (size_t)n)
-            s = fv_fail(FV_ERR_FORMAT, "%s: a line holds a zero byte", path);
-        else if (strspn(line, " \t\r\n\xef\xbb\xbf") < (size_t)n) {
-            line[strcspn(line, "\r\n")] = 0;
-            char *text = strncmp(line, "\xef\xbb\xbf", 3) == 0 ? line + 3 : line;
+    ssize_t n;
+    for (int number = 1; s >= 0 && (n = getline(&line, &room, f)) >= 0; number++) {
+        bool marked = number == 1 && strncmp(line, "\xef\xbb\xbf", 3) == 0;
+        char *text = marked ? line + 3 : line;
+        if (strlen(line) != (size_t)n) {
+            s = fv_fail(FV_ERR_FORMAT, "%s:%d: the line holds a zero byte", name, number);
+        } else if (text[strspn(text, " \t\r\n")]) {
+            text[strcspn(text, "\r\n")] = 0;
             s = fv_options_set(o, "text", text);
+            if (s < 0) fv_fail_context(s, "%s:%d", name, number);
             if (s >= 0) s = add_job(j, o);
         }
     }
-    if (s >= 0 && ferror(f)) s = fv_fail(FV_ERR_IO, "reading %s: %s", path, strerror(errno));
-    if (s >= 0 && j->count == 0) s = fv_fail(FV_ERR_ARGUMENT, "%s holds no text", path);
+    if (s >= 0 && ferror(f)) s = fv_fail(FV_ERR_IO, "reading %s: %s", name, strerror(errno));
+    if (s >= 0 && j->count == 0) s = fv_fail(FV_ERR_ARGUMENT, "%s holds no text", name);
     free(line);
     if (!standard) fclose(f);
     return s;
