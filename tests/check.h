@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,20 @@ static inline void spill(const char *path, const void *data, size_t bytes)
     if (!f) fail_msg("cannot write %s", path);
     assert_int_equal(fwrite(data, 1, bytes, f), bytes);
     fclose(f);
+}
+
+static inline int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
+{
+    (void)st;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
+/* The folder and all in it, if it is there. */
+static inline void remove_tree(const char *folder)
+{
+    nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 #endif

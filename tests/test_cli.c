@@ -1,0 +1,492 @@
+/* The program as people run it: FEAVIS_PROGRAM in a scratch folder, with the toy BriVL of
+ * tests/golden/towers/lite0 where the shipped one is not needed. Whatever is wrong ends with one
+ * line "feavis: ..." and a status that is not 0, and loses nothing that was made before. */
+#include <dirent.h>
+#include <errno.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "feavis/feavis.h"
+#include "model/text.h"
+#include "model/weights.h"
+#include "tests/check.h"
+#include "tests/process.h"
+
+#define TOY "--quiet", "--preset", "toy.yml"
+
+static const char *toy_config, *toy_vocab;
+static char toy_checkpoint[1024];
+
+static void spill_text(const char *path, const char *text)
+{
+    spill(path, text, strlen(text));
+}
+
+/* Each test begins in an empty folder with toy.yml: the toy model, a small picture, 2 steps. */
+static int begin(void **state)
+{
+    (void)state;
+    char preset[4096];
+    const char *unpacked = getenv("FEAVIS_UNPACKED");
+    toy_config = source_file("tests/golden/towers/lite0/cfg.yml");
+    toy_vocab = source_file("tests/golden/text_vocab.txt");
+    snprintf(toy_checkpoint, sizeof toy_checkpoint, "%s/lite0.pth", unpacked ? unpacked : ".");
+    remove_tree("work");
+    if (mkdir("work", 0777) != 0 || chdir("work") != 0) return -1;
+    snprintf(preset, sizeof preset,
+             "title: toy\nconfig: %s\ncheckpoint: %s\nvocab: %s\nsteps: 2\nviews: 1\nsize: 72\n"
+             "shift: 4\n",
+             toy_config, toy_checkpoint, toy_vocab);
+    spill_text("toy.yml", preset);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    return chdir("..");
+}
+
+static bool exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+static int files_in(const char *folder)
+{
+    int count = 0;
+    DIR *d = opendir(folder);
+    if (!d) return 0;
+    for (struct dirent *e; (e = readdir(d));)
+        count += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+    closedir(d);
+    return count;
+}
+
+static void same_files(const char *a, const char *b)
+{
+    size_t n, m;
+    char *x = slurp(a, &n), *y = slurp(b, &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(x, y, n);
+    free(x);
+    free(y);
+}
+
+/* The recipe in this picture holds this line. */
+static void recipe_holds(const char *picture, const char *line)
+{
+    char *recipe;
+    MUST(fv_recipe_read(&recipe, picture));
+    if (!strstr(recipe, line)) fail_msg("%s: no \"%s\" in \"%s\"", picture, line, recipe);
+    free(recipe);
+}
+
+/* --- help, arguments --- */
+
+static void help_names_every_command_and_option(void **state)
+{
+    (void)state;
+    static const char *const commands[] = {"imagine", "neuron", "again",   "resume",
+                                           "info",    "probe",  "presets", "help"};
+    char *help = SUCCEEDS("--help"), *options = SUCCEEDS("help", "options");
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "\n  feavis %s ", commands[i]);
+        assert_non_null(strstr(help, line));
+        process p = run(commands[i], "--help");
+        assert_int_equal(p.status, 0);
+        assert_string_equal(p.err, "");
+        assert_non_null(strstr(p.out, "feavis imagine"));
+        process_free(&p);
+    }
+    int count;
+    const fv_option *table = fv_option_table(&count);
+    for (int i = 0; i < count; i++) {
+        char line[256];
+        snprintf(line, sizeof line, "\n  --%-18s %s", table[i].name, table[i].help);
+        if (!strstr(options, line)) fail_msg("help options does not name %s", table[i].name);
+    }
+    free(help);
+    free(options);
+    process p = run("--version");
+    assert_int_equal(p.status, 0);
+    assert_non_null(strstr(p.out, fv_version()));
+    process_free(&p);
+    p = process_wait(process_start((const char *const[]){NULL}, NULL, 0, 0));
+    assert_int_equal(p.status, 2);
+    assert_non_null(strstr(p.out, "feavis imagine TEXT"));
+    process_free(&p);
+}
+
+static void wrong_arguments_are_named(void **state)
+{
+    (void)state;
+    process p = run("dream", "moon");
+    assert_int_equal(p.status, 2);
+    refused(p, "no command dream", "dream");
+    REFUSED("did you mean steps?", "imagine", "moon", "--stpes", "3");
+    REFUSED("did you mean steps?", "imagine", "moon", "--stpes");
+    REFUSED("--steps needs a value", "imagine", "moon", "--steps");
+    REFUSED("--preset needs a value", "imagine", "moon", "--preset");
+    REFUSED("steps is \"many\"", "imagine", "moon", "--steps=many");
+    REFUSED("size is \"5\"", "imagine", "moon", "--size", "5");
+    REFUSED("expected one of", "imagine", "moon", "--param", "oil");
+    REFUSED("no preset nowhere", "imagine", "moon", "--preset", "nowhere");
+    REFUSED("nowhere.yml", "imagine", "moon", "--preset", "nowhere.yml");
+    REFUSED("not UTF-8", "imagine", TOY, "mo\xffon");
+    REFUSED("nothing to imagine", "imagine", TOY);
+    REFUSED("nothing to imagine", "imagine", TOY, " ");
+    REFUSED("empty part", "imagine", TOY, "moon | | lake");
+    REFUSED("which channel", "neuron", TOY);
+    REFUSED("channels 0 to 1279", "neuron", TOY, "1280");
+    REFUSED("channels 0 to 1279", "neuron", TOY, "seven");
+    REFUSED("again needs a PNG", "again");
+    REFUSED("No such file", "again", "nowhere.png");
+    REFUSED("resume needs a file", "resume");
+    REFUSED("nowhere.safetensors", "resume", "nowhere.safetensors");
+    REFUSED("needs its cfg", "imagine", "moon", "--quiet", "--checkpoint", toy_checkpoint);
+    assert_int_equal(files_in("gallery"), 0);
+}
+
+/* --- where texts come from --- */
+
+static void texts_from_arguments_files_and_standard_input(void **state)
+{
+    (void)state;
+    char *out = SUCCEEDS("imagine", TOY, "the", "moon");
+    assert_string_equal(out, "gallery/the-moon-1.png\n");
+    free(out);
+    recipe_holds("gallery/the-moon-1.png", "text: \"the moon\"\n");
+    out = SUCCEEDS("imagine", TOY, "--seed=2", "--", "--lake");
+    assert_string_equal(out, "gallery/lake-2.png\n");
+    free(out);
+    recipe_holds("gallery/lake-2.png", "text: \"--lake\"\n");
+
+    static const char poem[] = "\xef\xbb\xbf床前明月光\r\n\r\n \t\n疑是地上霜\r\n山";
+    static const char paths[] = "gallery/床前明月光-1.png\ngallery/疑是地上霜-1.png\n"
+                                "gallery/山-1.png\n";
+    spill_text("poem", poem);
+    out = SUCCEEDS("imagine", TOY, "--steps", "1", "--file", "poem");
+    assert_string_equal(out, paths);
+    free(out);
+    recipe_holds("gallery/床前明月光-1.png", "text: \"床前明月光\"\n");
+    recipe_holds("gallery/疑是地上霜-1.png", "text: \"疑是地上霜\"\n");
+    out = succeeded(run_with_input("山\n", 4, "imagine", TOY, "-"), "imagine -");
+    assert_string_equal(out, "gallery/山-1-2.png\n");
+    free(out);
+    out = succeeded(run_with_input("水", 3, "imagine", TOY, "--file", "-"), "imagine --file -");
+    assert_string_equal(out, "gallery/水-1.png\n");
+    free(out);
+}
+
+static void unreadable_texts(void **state)
+{
+    (void)state;
+    refused(run_with_input("moon\0lake\n", 10, "imagine", TOY, "-"),
+            "input:1: the line holds a zero byte", "zero");
+    refused(run_with_input("moon\nmo\xffon\n", 11, "imagine", TOY, "-"),
+            "input:2: text is not UTF-8", "UTF-8");
+    refused(run_with_input("\xef\xbb\xbf\n \r\n\n", 8, "imagine", TOY, "-"), "holds no text", "");
+    refused(run_with_input("", 0, "imagine", TOY, "-"), "holds no text", "nothing");
+    REFUSED("No such file", "imagine", TOY, "--file", "nowhere");
+    REFUSED("Is a directory", "imagine", TOY, "--file", ".");
+    spill_text("two", "moon\nlake\n");
+    REFUSED("--out takes one picture", "imagine", TOY, "--file", "two", "--out", "x.png");
+    assert_int_equal(files_in("gallery"), 0); /* all is read before the first picture */
+    /* an Arabic letter whose bytes are those of a byte order mark in another order */
+    free(succeeded(run_with_input("\xef\xbb\xbb\n", 4, "imagine", TOY, "-"), "ligature"));
+    assert_int_equal(files_in("gallery"), 1);
+}
+
+/* --- pictures --- */
+
+static void pictures_of_presets(void **state)
+{
+    (void)state;
+    spill_text("list.yml", "use: ./toy.yml\nseed: 3\npictures:\n"
+                           "  - text: moon\n  - {text: lake, seed: 4}\n  - llp: 7\n");
+    char *out = SUCCEEDS("imagine", "--quiet", "--preset", "list.yml", "--gallery", "mine");
+    assert_string_equal(out, "mine/moon-3.png\nmine/lake-4.png\nmine/llp-7-3.png\n");
+    free(out);
+    out = SUCCEEDS("imagine", "--quiet", "--preset", "list.yml", "dream", "--seed", "9");
+    assert_string_equal(out, "gallery/dream-9.png\n");
+    free(out);
+    spill_text("bad.yml", "use: ./toy.yml\npictures:\n  - text: moon\n  - txet: lake\n");
+    REFUSED("bad.yml:4", "imagine", "--quiet", "--preset", "bad.yml");
+    out = SUCCEEDS("neuron", TOY, "7,12:0.5");
+    assert_string_equal(out, "gallery/llp-7-12-0-5-1.png\n");
+    free(out);
+    recipe_holds("gallery/llp-7-12-0-5-1.png", "llp: \"7,12:0.5\"\n");
+}
+
+static void again_is_the_same_to_the_byte(void **state)
+{
+    (void)state;
+    SUCCEEDS_QUIETLY("imagine", TOY, "moon:1 | \"lake\" \\| \xe2\x80\xa8 梦:-0.5", "--param",
+                     "multires", "--out", "first.png");
+    char *out = SUCCEEDS("again", "--quiet", "first.png", "--out", "second.png");
+    assert_string_equal(out, "second.png\n");
+    free(out);
+    same_files("first.png", "second.png");
+    SUCCEEDS_QUIETLY("again", "--quiet", "first.png", "--seed", "5", "--out", "other.png");
+    recipe_holds("other.png", "seed: 5\n");
+    spill_text("page.png", "<html>");
+    REFUSED("not a PNG", "again", "page.png");
+    fv_picture p = {1, 1, (uint8_t[3]){1, 2, 3}};
+    MUST(fv_picture_write(&p, "plain.png", NULL));
+    REFUSED("holds no feavis recipe", "again", "plain.png");
+    MUST(fv_picture_write(&p, "odd.png", "feavis: 1\nsize: huge\n"));
+    REFUSED("odd.png:2: size is \"huge\"", "again", "odd.png");
+    MUST(fv_picture_write(&p, "gone.png", "feavis: 1\ntext: a\nconfig: gone.yml\n"));
+    REFUSED("gone.yml", "again", "--quiet", "gone.png");
+}
+
+/* Until the program's stderr holds these words, or it has ended. */
+static void wait_for(const char *words)
+{
+    for (int i = 0; i < 60000; i++) {
+        char *err = exists("stderr") ? slurp("stderr", NULL) : NULL;
+        bool found = err && strstr(err, words);
+        free(err);
+        if (found) return;
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
+    fail_msg("the program did not say %s within a minute", words);
+}
+
+static void a_stopped_picture_goes_on_as_if_nothing_happened(void **state)
+{
+    (void)state;
+    char steps[16], first[32];
+    process p;
+    for (int count = 16;; count *= 2) { /* longer, should the signal come after the end */
+        snprintf(steps, sizeof steps, "%d", count);
+        snprintf(first, sizeof first, "step 1/%d", count);
+        unlink("stderr");
+        pid_t child = process_start((const char *const[]){"imagine", "moon", "--preset", "toy.yml",
+                                                          "--steps", steps, "--out", "cut.png",
+                                                          "--state", "cut.safetensors", NULL},
+                                    NULL, 0, 0);
+        wait_for(first);
+        kill(child, SIGINT);
+        p = process_wait(child);
+        if (p.status == 130) break;
+        if (p.status != 0 || count > 200) fail_msg("status %d: %s", p.status, p.err);
+        process_free(&p);
+    }
+    assert_non_null(strstr(p.err, "stopped; keeping the picture so far"));
+    assert_string_equal(p.out, "cut.png\n");
+    process_free(&p);
+    recipe_holds("cut.png", "stop: ");
+    SUCCEEDS_QUIETLY("again", "--quiet", "cut.png", "--out", "cut-again.png");
+    same_files("cut.png", "cut-again.png");
+    SUCCEEDS_QUIETLY("resume", "--quiet", "cut.safetensors", "--out", "resumed.png");
+    SUCCEEDS_QUIETLY("imagine", TOY, "moon", "--steps", steps, "--out", "whole.png");
+    same_files("whole.png", "resumed.png");
+
+    REFUSED("not a saved state", "resume", "--quiet",
+            source_file("tests/golden/weights/odd.safetensors"));
+    size_t size;
+    char *saved = slurp("cut.safetensors", &size);
+    spill("half.safetensors", saved, size / 2);
+    free(saved);
+    REFUSED("half.safetensors", "resume", "--quiet", "half.safetensors");
+}
+
+/* --- places that cannot be written to --- */
+
+static void places_that_cannot_be_written_to(void **state)
+{
+    (void)state;
+    spill_text("plain", "kept");
+    mkdir("folder", 0777);
+    REFUSED("plain", "imagine", TOY, "moon", "--gallery", "plain");
+    REFUSED("plain/deeper", "imagine", TOY, "moon", "--gallery", "plain/deeper");
+    REFUSED("no/such", "imagine", TOY, "moon", "--gallery", "no/such");
+    REFUSED("no/such/x.png", "imagine", TOY, "moon", "--out", "no/such/x.png");
+    REFUSED("plain/x.png", "imagine", TOY, "moon", "--out", "plain/x.png");
+    REFUSED("/dev/full", "imagine", TOY, "moon", "--out", "/dev/full");
+    char *kept = slurp("plain", NULL);
+    assert_string_equal(kept, "kept");
+    free(kept);
+    /* a folder is seen before the model is opened, so before the work */
+    REFUSED("folder", "imagine", TOY, "moon", "--checkpoint", "gone.pth", "--out", "folder");
+    REFUSED("folder/", "imagine", TOY, "moon", "--checkpoint", "gone.pth", "--out", "folder/");
+    assert_int_equal(files_in("folder"), 0);
+    assert_int_equal(files_in("gallery"), 0);
+    /* the picture is there although its state cannot be saved */
+    REFUSED("no/such/s", "imagine", TOY, "moon", "--out", "x.png", "--state", "no/such/s");
+    recipe_holds("x.png", "text: \"moon\"\n");
+}
+
+static void a_full_disk_loses_nothing_made_before(void **state)
+{
+    (void)state;
+    SUCCEEDS_QUIETLY("imagine", TOY, "moon");
+    int before = files_in("gallery");
+    refused(process_wait(
+                process_start((const char *const[]){"imagine", TOY, "moon", NULL}, NULL, 0, 1000)),
+            "File too large", "full disk");
+    assert_int_equal(files_in("gallery"), before);
+    recipe_holds("gallery/moon-1.png", "text: \"moon\"\n");
+    /* one of a list fails: those before it stay */
+    spill_text("list.yml", "use: ./toy.yml\npictures:\n  - text: lake\n"
+                           "  - {text: dream, checkpoint: gone.pth}\n  - text: mountain\n");
+    REFUSED("gone.pth", "imagine", "--quiet", "--preset", "list.yml");
+    recipe_holds("gallery/lake-1.png", "text: \"lake\"\n");
+    assert_int_equal(files_in("gallery"), before + 1);
+}
+
+/* --- info, presets, probe --- */
+
+static void info_tells_of_model_picture_and_presets(void **state)
+{
+    (void)state;
+    char *out = SUCCEEDS("info");
+    assert_non_null(strstr(out, "BriVL-mini"));
+    free(out);
+    out = SUCCEEDS("info", "--print-plan", TOY);
+    assert_non_null(strstr(out, "tf_efficientnet_lite0 at 72 x 72"));
+    assert_non_null(strstr(out, "imgencoder.learnable.imgFC.fc2"));
+    free(out);
+    fv_picture p = {1, 1, (uint8_t[3]){1, 2, 3}};
+    static const char recipe[] = "feavis: 0.1.0\ntext: \"梦\"\n";
+    MUST(fv_picture_write(&p, "p.png", recipe));
+    out = SUCCEEDS("info", "p.png");
+    assert_string_equal(out, recipe);
+    free(out);
+    REFUSED("No such file", "info", "nowhere.png");
+    REFUSED("not a PNG", "info", "toy.yml");
+    out = SUCCEEDS("presets");
+    assert_non_null(strstr(out, "draft"));
+    assert_non_null(strstr(out, "concepts"));
+    free(out);
+}
+
+static void npy_is(const char *path, int ndim, const int64_t *dims)
+{
+    fv_npy *a;
+    MUST(fv_npy_open(&a, path));
+    const fv_entry *e = fv_npy_entry(a);
+    assert_int_equal(e->ndim, ndim);
+    for (int i = 0; i < ndim; i++) assert_int_equal(e->dims[i], dims[i]);
+    fv_npy_close(a);
+}
+#define NPY_IS(path, ndim, ...) npy_is(path, ndim, (const int64_t[]){__VA_ARGS__})
+
+/* A normalised picture and the ids of "the moon", as another implementation would give them. */
+static void write_arrays(void)
+{
+    enum { SIDE = 72, LENGTH = 16 };
+    static float pixels[3 * SIDE * SIDE];
+    for (size_t i = 0; i < 3 * SIDE * SIDE; i++) pixels[i] = (float)(i * 7919 % 1000) / 500 - 1;
+    MUST(fv_npy_save_f32("image.npy", pixels, 4, (const int64_t[]){1, 3, SIDE, SIDE}));
+    MUST(fv_npy_save_f32("flat.npy", pixels, 3, (const int64_t[]){3, SIDE, SIDE}));
+    MUST(fv_npy_save_f32("small.npy", pixels, 4, (const int64_t[]){1, 3, SIDE, SIDE - 1}));
+    MUST(fv_npy_save_f32("two.npy", pixels, 2, (const int64_t[]){3, SIDE}));
+    fv_vocab *v;
+    fv_tokens t;
+    float ids[LENGTH];
+    MUST(fv_vocab_open(&v, toy_vocab));
+    MUST(fv_tokenize(v, "the moon", LENGTH, &t));
+    for (int i = 0; i < LENGTH; i++) ids[i] = (float)t.ids[i];
+    MUST(fv_npy_save_f32("ids.npy", ids, 1, (const int64_t[]){LENGTH}));
+    ids[3] = 100000;
+    MUST(fv_npy_save_f32("large.npy", ids, 1, (const int64_t[]){LENGTH}));
+    ids[3] = -1;
+    MUST(fv_npy_save_f32("negative.npy", ids, 1, (const int64_t[]){LENGTH}));
+    MUST(fv_npy_save_f32("none.npy", ids, 1, (const int64_t[]){0}));
+    fv_tokens_free(&t);
+    fv_vocab_free(v);
+}
+
+static void probe_writes_arrays(void **state)
+{
+    (void)state;
+    write_arrays();
+    char *by_text = SUCCEEDS("probe", TOY, "--image", "image.npy", "--text", "the moon", "--out",
+                             "a", "--taps", "imgencoder.backbone.blocks.0.0.conv_pw");
+    refused((process){1, strdup(""), strdup("feavis: x\n")}, "x", "the checker itself");
+    NPY_IS("a/image_embedding.npy", 1, 1280);
+    NPY_IS("a/text_embedding.npy", 1, 1280);
+    NPY_IS("a/cosine.npy", 0, 0);
+    NPY_IS("a/gradient.npy", 4, 1, 3, 72, 72);
+    NPY_IS("a/imgencoder.backbone.blocks.0.0.conv_pw.npy", 4, 1, 16, 36, 36);
+    char *by_ids = SUCCEEDS("probe", TOY, "--image", "flat.npy", "--ids", "ids.npy", "--out", "b");
+    assert_string_equal(by_ids, by_text);
+    same_files("a/gradient.npy", "b/gradient.npy");
+    free(by_text);
+    free(by_ids);
+    spill_text("broken.npy", "\x93NUMPY");
+    REFUSED("--image", "probe", TOY, "moon");
+    REFUSED("needs a text", "probe", TOY, "--image", "image.npy");
+    REFUSED("[1,3,72,72]", "probe", TOY, "--image", "small.npy", "moon");
+    REFUSED("[1,3,72,72]", "probe", TOY, "--image", "two.npy", "moon");
+    REFUSED("broken.npy", "probe", TOY, "--image", "broken.npy", "moon");
+    REFUSED("nowhere.npy", "probe", TOY, "--image", "nowhere.npy", "moon");
+    REFUSED("100000", "probe", TOY, "--image", "image.npy", "--ids", "large.npy");
+    REFUSED("-1", "probe", TOY, "--image", "image.npy", "--ids", "negative.npy");
+    REFUSED("0 used", "probe", TOY, "--image", "image.npy", "--ids", "none.npy");
+    REFUSED("conv_pw", "probe", TOY, "--image", "image.npy", "moon", "--taps",
+            "imgencoder.backbone.blocks.0.0.conv_pv");
+    REFUSED("toy.yml", "probe", TOY, "--image", "image.npy", "moon", "--out", "toy.yml");
+}
+
+/* --- model files that are not what they should be --- */
+
+static void broken_model_files_are_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *content;
+    } files[] = {
+        {"empty", ""},
+        {"page", "<!DOCTYPE html>\n<html><head><title>404</title></head></html>\n"},
+        {"pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2\nsize 1234\n"},
+        {"words", "this is not what you are looking for\n"},
+        {"shell", "cos\nsystem\n(S'touch owned'\ntR."}, /* a pickle that runs a program */
+    };
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        const char *name = files[i].name;
+        spill_text(name, files[i].content);
+        REFUSED(name, "info", TOY, "--checkpoint", name);
+        REFUSED(name, "info", TOY, "--config", name);
+        REFUSED(name, "imagine", TOY, "moon", "--vocab", name);
+    }
+    assert_false(exists("owned"));
+    size_t size;
+    char *whole = slurp(toy_checkpoint, &size);
+    static const int parts[] = {1, 10, 500, 990, 999};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        spill("cut.pth", whole, size / 1000 * (size_t)parts[i]);
+        REFUSED("cut.pth", "imagine", TOY, "moon", "--checkpoint", "cut.pth");
+    }
+    free(whole);
+    REFUSED("gone.pth", "info", TOY, "--checkpoint", "gone.pth");
+    REFUSED("gone.yml", "info", TOY, "--config", "gone.yml");
+    REFUSED("gone.txt", "imagine", TOY, "moon", "--vocab", "gone.txt");
+    REFUSED("folder", "info", "--config", ".");
+    REFUSED("backend", "info", TOY, "--backend", "abacus");
+    assert_int_equal(files_in("gallery"), 0);
+}
+
+int main(void)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        CASE(help_names_every_command_and_option),
+        CASE(wrong_arguments_are_named),
+        CASE(texts_from_arguments_files_and_standard_input),
+        CASE(unreadable_texts),
+        CASE(pictures_of_presets),
+        CASE(again_is_the_same_to_the_byte),
+        CASE(a_stopped_picture_goes_on_as_if_nothing_happened),
+        CASE(places_that_cannot_be_written_to),
+        CASE(a_full_disk_loses_nothing_made_before),
+        CASE(info_tells_of_model_picture_and_presets),
+        CASE(probe_writes_arrays),
+        CASE(broken_model_files_are_named),
+    };
+    return cmocka_run_group_tests_name("command line", tests, NULL, NULL);
+}
