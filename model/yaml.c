@@ -324,7 +324,7 @@ const char *fv_yaml_key(const fv_yaml_node *map, int i)
 
 const fv_yaml_node *fv_yaml_at(const fv_yaml_node *n, int i)
 {
-    return n->items[i];
+    return i >= 0 && i < n->count ? n->items[i] : NULL;
 }
 
 const fv_yaml_node *fv_yaml_find(const fv_yaml_node *map, const char *key)

@@ -26,7 +26,7 @@ int fv_yaml_line(const fv_yaml_node *n); /* from 1 */
 
 int fv_yaml_count(const fv_yaml_node *n); /* entries of a map or list, 0 for a scalar */
 const char *fv_yaml_key(const fv_yaml_node *map, int i);
-const fv_yaml_node *fv_yaml_at(const fv_yaml_node *n, int i); /* i-th value of a map or list */
+const fv_yaml_node *fv_yaml_at(const fv_yaml_node *n, int i); /* i-th value; NULL past the last */
 const fv_yaml_node *fv_yaml_find(const fv_yaml_node *map, const char *key); /* NULL if absent */
 
 /* The scalar's text (UTF-8, quotes resolved); NULL if not a scalar. */
