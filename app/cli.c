@@ -156,6 +156,7 @@ void cli_help(void)
          "  feavis classify --images DIR --labels FILE  zero-shot classes, confusion matrix\n"
          "  feavis embed --images DIR --out INDEX.npy   embeddings of many pictures\n"
          "  feavis search TEXT --index INDEX.npy        the pictures nearest to a text\n"
+         "  feavis convert CHECKPOINT.pth --out FILE.safetensors   only the towers in use\n"
          "  feavis info CHECKPOINT [--config CFG]       what is in it, and whether it fits\n"
          "  feavis help options             every option\n"
          "\n"

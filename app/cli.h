@@ -43,5 +43,9 @@ int command_match(cli *c);
 int command_classify(cli *c);
 int command_embed(cli *c);
 int command_search(cli *c);
+int command_convert(cli *c);
+
+/* info on a file that is no picture */
+int info_of_checkpoint(const cli *c, const char *path);
 
 #endif

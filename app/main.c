@@ -13,7 +13,7 @@ static const struct {
     {"imagine", command_imagine}, {"neuron", command_neuron}, {"again", command_again},
     {"resume", command_resume},   {"info", command_info},     {"probe", command_probe},
     {"presets", command_presets}, {"match", command_match},   {"classify", command_classify},
-    {"embed", command_embed},     {"search", command_search},
+    {"embed", command_embed},     {"search", command_search}, {"convert", command_convert},
 };
 
 static int help(int argc, char **argv)

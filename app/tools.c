@@ -5,6 +5,15 @@
 
 #include "app/cli.h"
 
+static bool is_png(const char *path)
+{
+    char start[4] = "";
+    FILE *f = fopen(path, "rb");
+    size_t n = f ? fread(start, 1, sizeof start, f) : 0;
+    if (f) fclose(f);
+    return n == sizeof start && memcmp(start, "\x89PNG", sizeof start) == 0;
+}
+
 static int info_of_picture(const char *path)
 {
     char *recipe;
@@ -16,7 +25,8 @@ static int info_of_picture(const char *path)
 
 int command_info(cli *c)
 {
-    if (c->words) return info_of_picture(c->words);
+    if (c->words)
+        return is_png(c->words) ? info_of_picture(c->words) : info_of_checkpoint(c, c->words);
     fv_model *m;
     if (fv_model_open(&m, c->options) < 0) return cli_fail();
     fv_status s = fv_model_print(m, c->options, c->plan, stdout);

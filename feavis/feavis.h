@@ -191,6 +191,17 @@ const char *fv_model_fingerprint(const fv_model *m);
 /* What the model is, and what a picture with these options needs; `plan`: every op as well. */
 fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to);
 
+/* --- checkpoints, without opening a model --- */
+
+/* Format, size, towers and what else is in the file; with a cfg (NULL: without) the tensors that
+ * are missing, of the wrong shape or unexpected. *fits: there are none of those. */
+fv_status fv_checkpoint_print(const char *checkpoint, const char *config, FILE *to, bool *fits);
+/* Writes the towers in use (the online ones, or the momentum towers under their names) to a
+ * safetensors file, as F32 or F16, reads it again and compares. *worst: the largest relative
+ * difference, 0 for F32. */
+fv_status fv_checkpoint_convert(const char *checkpoint, const char *config, const char *path,
+                                bool momentum, bool half, int *tensors, double *worst);
+
 /* What became of a text on its way to tokens. */
 typedef struct fv_text_report {
     int used, dropped, unknown; /* tokens; dropped > 0: the text is longer than the model reads */

@@ -18,6 +18,7 @@ static void take_fingerprint(fv_model *m)
     enum { SAMPLE = 64 };
     uint64_t h = 14695981039346656037u;
     const fv_weights *w = m->brivl->weights;
+    if (m->brivl->source.momentum) h = mix(h, "momentum", 8);
     for (size_t i = 0; i < fv_weights_count(w); i++) {
         const fv_entry *e = fv_weights_at(w, i);
         h = mix(h, e->name, strlen(e->name));
@@ -54,6 +55,7 @@ static fv_status open_model(fv_model *m, const fv_options *o)
     }
     FV_TRY(fv_brivl_open(&m->brivl, config, *o->checkpoint ? o->checkpoint : NULL,
                          *o->vocab ? o->vocab : NULL, false));
+    if (o->tower) FV_TRY(fv_brivl_use_momentum(m->brivl));
     FV_TRY(fv_backend_open(&m->backend, o->backend, o->threads));
     FV_TRY(fv_store_new(&m->store, m->backend));
     m->brivl->source.store = m->store;

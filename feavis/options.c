@@ -87,6 +87,8 @@ static const fv_option table[] = {
     {"checkpoint", "Model", "", "its weights, .pth or .safetensors", NULL, 0, 0, FV_OPTION_TEXT,
      RECIPE | FILES, ROW(checkpoint)},
     {"vocab", "Model", "", "its vocab.txt", NULL, 0, 0, FV_OPTION_TEXT, RECIPE | FILES, ROW(vocab)},
+    {"tower", "Model", "online", "which weights: those trained, or their moving average",
+     "online momentum", 0, 0, FV_OPTION_CHOICE, RECIPE, ROW(tower)},
     {"text-length", "Model", "0", "tokens a text is padded to (0: 32, or less if the cfg says so)",
      NULL, 0, 4096, FV_OPTION_INT, RECIPE, ROW(text_length)},
     {"backend", "Model", "auto", "what computes: auto, cpu, ref or ref64", NULL, 0, 0,

@@ -35,6 +35,7 @@ struct fv_options {
     int warmup;
 
     char *config, *checkpoint, *vocab, *backend;
+    int tower; /* 0 online, 1 momentum */
     int text_length, threads;
     char *gallery, *out, *state;
 

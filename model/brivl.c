@@ -127,8 +127,8 @@ fv_ref fv_brivl_image_head(fv_plan *p, const fv_source *s, const fv_brivl_config
 
 static const fv_entry *bert_entry(const fv_source *s, const char *name)
 {
-    char full[256];
-    snprintf(full, sizeof full, "%stextencoder.backbone.bert.%s", s->root, name);
+    char full[FV_SOURCE_NAME];
+    fv_source_name(full, s, "textencoder.backbone.bert.", name);
     const fv_entry *e = fv_weights_find(s->weights, full);
     if (!e)
         fv_fail(FV_ERR_FORMAT, "checkpoint %s: tensor %s is missing (is it for another cfg?)",
@@ -156,8 +156,8 @@ static fv_status bert_sizes(fv_bert *out, const fv_source *s, const fv_brivl_con
     char name[64];
     for (bool more = true; more; out->layers += more) {
         snprintf(name, sizeof name, "encoder.layer.%d.output.dense.weight", out->layers);
-        char full[320];
-        snprintf(full, sizeof full, "%stextencoder.backbone.bert.%s", s->root, name);
+        char full[FV_SOURCE_NAME];
+        fv_source_name(full, s, "textencoder.backbone.bert.", name);
         more = fv_weights_find(s->weights, full) != NULL;
     }
     return FV_OK;
@@ -277,13 +277,13 @@ fv_status fv_text_encode(fv_text_encoder *e, const char *utf8, float *embedding,
 /* --- opening --- */
 
 /* The shortest text before "imgencoder.backbone.conv_stem.weight" in the tensors' names. */
-static fv_status find_root(fv_brivl *m, char **out)
+fv_status fv_brivl_root(const fv_weights *w, char **out)
 {
     static const char stem[] = "imgencoder.backbone.conv_stem.weight";
     const char *best = NULL;
     size_t best_length = 0;
-    for (size_t i = 0; i < fv_weights_count(m->weights); i++) {
-        const char *name = fv_weights_at(m->weights, i)->name;
+    for (size_t i = 0; i < fv_weights_count(w); i++) {
+        const char *name = fv_weights_at(w, i)->name;
         size_t n = strlen(name);
         if (n < sizeof stem - 1 || strcmp(name + n - (sizeof stem - 1), stem) != 0) continue;
         n -= sizeof stem - 1;
@@ -296,8 +296,7 @@ static fv_status find_root(fv_brivl *m, char **out)
     if (!best)
         return fv_fail(FV_ERR_FORMAT,
                        "checkpoint %s (%s, %zu tensors): no tensor %s, so it is not a BriVL",
-                       fv_weights_path(m->weights), fv_weights_format(m->weights),
-                       fv_weights_count(m->weights), stem);
+                       fv_weights_path(w), fv_weights_format(w), fv_weights_count(w), stem);
     *out = strndup(best, best_length);
     return *out ? FV_OK : fv_fail(FV_ERR_MEMORY, "opening a checkpoint: out of memory");
 }
@@ -305,8 +304,8 @@ static fv_status find_root(fv_brivl *m, char **out)
 /* Rows of a two-dimensional tensor, 0 if it is missing. */
 static int64_t rows_of(const fv_source *s, const char *name)
 {
-    char full[512];
-    snprintf(full, sizeof full, "%s%s", s->root, name);
+    char full[FV_SOURCE_NAME];
+    fv_source_name(full, s, "", name);
     const fv_entry *e = fv_weights_find(s->weights, full);
     return e && e->ndim >= 1 ? e->dims[0] : 0;
 }
@@ -369,8 +368,8 @@ static fv_status open_parts(fv_brivl *m, const char *config, const char *checkpo
                        "cfg %s names no vocabulary: give its vocab.txt with --vocab FILE", config);
     FV_TRY(fv_weights_open(&m->weights, checkpoint));
     char *root;
-    FV_TRY(find_root(m, &root));
-    m->source = (fv_source){m->weights, root, NULL};
+    FV_TRY(fv_brivl_root(m->weights, &root));
+    m->source = (fv_source){.weights = m->weights, .root = root};
     if (vocabulary) FV_TRY(fv_vocab_open(&m->vocabulary, vocabulary));
     return check_model(m);
 }
@@ -387,6 +386,15 @@ fv_status fv_brivl_open(fv_brivl **out, const char *config, const char *checkpoi
     }
     *out = m;
     return FV_OK;
+}
+
+fv_status fv_brivl_use_momentum(fv_brivl *m)
+{
+    m->source.momentum = true;
+    if (!rows_of(&m->source, "imgencoder.backbone.conv_stem.weight"))
+        return fv_fail(FV_ERR_FORMAT, "checkpoint %s has no momentum towers (imgencoder_mom)",
+                       fv_weights_path(m->weights));
+    return check_model(m);
 }
 
 void fv_brivl_close(fv_brivl *m)

@@ -26,6 +26,7 @@ typedef struct fv_brivl_config {
     int image_heads, image_layers; /* IMG_TRANSFORMER_HEAD, IMG_TRANSFORMER_LAYER */
     int text_heads, text_layers;   /* TEXT_TRANSFORMER_HEAD, TEXT_TRANSFORMER_LAYER */
     int text_limit;                /* MAX_TEXT_LEN: tokens */
+    int image_dim, text_dim;       /* IMG_FEATURE_DIM, TEXT_FEATURE_DIM; 0: not said */
     int box_grid, grid_size;       /* BOX_GRID (6): boxes a side; GRID_SIZE (4): samples a side */
     float temperature;             /* TEMPERATURE (0.07), for softmax over texts or images */
     float mean[3], std[3];         /* IMG_MEAN, IMG_STD; ImageNet's by default */
@@ -50,6 +51,10 @@ typedef struct fv_brivl {
 fv_status fv_brivl_open(fv_brivl **out, const char *config, const char *checkpoint,
                         const char *vocabulary, bool need_vocabulary);
 void fv_brivl_close(fv_brivl *m);
+/* From now on the momentum towers (imgencoder_mom, textencoder_mom) are meant. */
+fv_status fv_brivl_use_momentum(fv_brivl *m);
+/* What stands before "imgencoder." in the names of a checkpoint; caller frees. */
+fv_status fv_brivl_root(const fv_weights *w, char **out);
 
 /* --- image tower: builders, under the plan's root scope --- */
 

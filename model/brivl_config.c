@@ -101,6 +101,8 @@ static fv_status read_numbers(fv_brivl_config *c, const fv_yaml *doc, const fv_y
     FV_TRY(read_int(doc, map, "TEXT_TRANSFORMER_HEAD", 1, 1024, true, &c->text_heads));
     FV_TRY(read_int(doc, map, "TEXT_TRANSFORMER_LAYER", 0, 1024, true, &c->text_layers));
     FV_TRY(read_int(doc, map, "MAX_TEXT_LEN", 2, 4096, true, &c->text_limit));
+    FV_TRY(read_int(doc, map, "IMG_FEATURE_DIM", 1, 1 << 16, false, &c->image_dim));
+    FV_TRY(read_int(doc, map, "TEXT_FEATURE_DIM", 1, 1 << 16, false, &c->text_dim));
     FV_TRY(read_int(doc, map, "BOX_GRID", 1, 64, false, &c->box_grid));
     FV_TRY(read_int(doc, map, "GRID_SIZE", 1, 64, false, &c->grid_size));
     int boxes = c->box_grid * c->box_grid + 1, limit = boxes;

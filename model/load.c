@@ -5,13 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_BYTES = 512 };
+enum { NAME_BYTES = FV_SOURCE_NAME };
 
 static const fv_layer failed = {-1, -1};
 
+void fv_source_name(char out[FV_SOURCE_NAME], const fv_source *s, const char *scope,
+                    const char *name)
+{
+    const char *first = *scope ? scope : name;
+    size_t tower = s->momentum ? strcspn(first, ".") : 0;
+    snprintf(out, FV_SOURCE_NAME, "%s%.*s%s%s%s", s->root, (int)tower, first,
+             s->momentum ? "_mom" : "", *scope ? scope + tower : "", *scope ? name : name + tower);
+}
+
 static void full_name(char out[NAME_BYTES], const fv_plan *p, const fv_source *s, const char *name)
 {
-    snprintf(out, NAME_BYTES, "%s%s%s", s->root, fv_plan_scope(p), name);
+    fv_source_name(out, s, fv_plan_scope(p), name);
 }
 
 const fv_entry *fv_load_entry(const fv_plan *p, const fv_source *s, const char *name)

@@ -13,6 +13,7 @@
 typedef struct fv_source {
     const fv_weights *weights;
     const char *root; /* "", "learnable.", "learnable.module.", ...: before every name */
+    bool momentum;    /* the momentum towers: "imgencoder_mom." where a name has "imgencoder." */
     fv_store *store;  /* where loaded weights are kept for the next plan; NULL: nowhere */
 } fv_source;
 
@@ -20,6 +21,11 @@ typedef struct fv_source {
 typedef struct fv_layer {
     fv_ref w, b;
 } fv_layer;
+
+enum { FV_SOURCE_NAME = 512 };
+/* The tensor's name in the checkpoint: root, scope and name, of the tower that is meant. */
+void fv_source_name(char out[FV_SOURCE_NAME], const fv_source *s, const char *scope,
+                    const char *name);
 
 /* The entry `scope + name`; NULL (with the message stored) if it is missing. */
 const fv_entry *fv_load_entry(const fv_plan *p, const fv_source *s, const char *name);

@@ -354,7 +354,7 @@ static void image_head(void **state)
     MUST(fv_weights_open(&golden, source_path("%s.safetensors", "head")));
     MUST(fv_backend_open(&be, "ref64", 1));
     MUST(fv_plan_new(&p, be));
-    fv_source s = {weights, "learnable.", NULL};
+    fv_source s = {.weights = weights, .root = "learnable."};
     fv_shape shape = {2, 15, 15, 64};
     fv_ref map = fv_plan_param(p, "map", shape);
     fv_ref y = fv_brivl_image_head(p, &s, &c, map);
@@ -411,7 +411,7 @@ static void text_tower(void **state)
     MUST(fv_weights_open(&golden, source_path("%s.safetensors", "text")));
     MUST(fv_backend_open(&be, "ref64", 1));
     MUST(fv_plan_new(&p, be));
-    fv_source s = {weights, "learnable.", NULL};
+    fv_source s = {.weights = weights, .root = "learnable."};
     fv_ref y = fv_brivl_text(p, &s, &c, LENGTH, &inputs);
     fv_plan_output(p, y);
     MUST(fv_plan_finish(p, FV_PLAN_FORWARD | FV_PLAN_POISON));
