@@ -71,7 +71,7 @@ def build():
             side = map_.shape[-1]
             thetas = torch.tensor([[[(x2 - x1) / (side - 1), 0, (x1 + x2 - side + 1) / (side - 1)],
                                     [0, (y2 - y1) / (side - 1), (y1 + y2 - side + 1) / (side - 1)]]
-                                   for x1, y1, x2, y2 in self.boxes(size, side)])
+                                   for x1, y1, x2, y2 in self.boxes(size, side)], dtype=x.dtype)
             tokens = []
             for theta in thetas:
                 grid = F.affine_grid(theta[None].expand(len(x), 2, 3), (len(x), 1, 4, 4),
@@ -117,22 +117,23 @@ def preprocess(path, size):
 
 
 def enliven(image, text, paths):
-    """Random weights as they come make every picture alike: batch norms take the statistics of
-    some pictures, and everything gets a little noise of its own."""
+    """Random weights as they come make every picture alike, and a network that blows rounding
+    errors up: everything gets a little noise of its own, then the batch norms take the statistics
+    of some pictures, layer after layer, so that all values stay near one."""
     import torch
     norms = [m for m in image.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    for m in norms:
-        m.momentum = 1.0
-        m.train()
     with torch.no_grad():
-        image.backbone.forward_features(torch.cat([preprocess(p, 224) for p in paths]))
+        for p in list(image.learnable.parameters()) + list(text.parameters()):
+            p.add_((0.02 if p.ndim > 1 else 0.01) * torch.randn_like(p))
+        for m in norms:
+            m.weight.add_(0.1 * torch.randn_like(m.weight))
+            m.bias.add_(0.1 * torch.randn_like(m.bias))
+            m.momentum = 1.0
+            m.train()
+        image.backbone.forward_features(torch.cat([preprocess(p, 456) for p in paths]))
         for m in norms:
             m.momentum = 0.1
             m.eval()
-            m.weight.add_(0.2 * torch.randn_like(m.weight))
-            m.bias.add_(0.2 * torch.randn_like(m.bias))
-        for p in list(image.learnable.parameters()) + list(text.parameters()):
-            p.add_(0.02 * torch.randn_like(p) if p.ndim > 1 else 0.1 * torch.randn_like(p))
 
 
 def make_vocab(path):
@@ -291,7 +292,7 @@ if __name__ == "__main__":
     m = sub.add_parser("make")
     m.add_argument("folder")
     m.add_argument("--images", required=True)
-    m.add_argument("--count", type=int, default=8)
+    m.add_argument("--count", type=int, default=4)
     m.add_argument("--vocab")
     c = sub.add_parser("check")
     c.add_argument("folder")
