@@ -123,31 +123,49 @@ static void warn_of_texts(const fv_session *s, const fv_model *m)
     }
 }
 
+/* To --out, or to the gallery; *path, which the caller frees, says where. What cannot go to --out
+ * goes to the gallery: work is not lost, and the failure is still reported. */
+static fv_status put_picture(const fv_picture *picture, const char *recipe, const fv_options *o,
+                             char **path)
+{
+    const char *out = fv_options_get(o, "out"), *gallery = fv_options_get(o, "gallery");
+    char title[512], message[1024] = "";
+    fv_status status = FV_OK;
+    if (*out) {
+        status = fv_picture_write(picture, out, recipe);
+        if (status >= 0)
+            return (*path = strdup(out)) ? FV_OK : fv_fail(FV_ERR_MEMORY, "out of memory");
+        snprintf(message, sizeof message, "%s", fv_error());
+        if (fv_gallery_prepare(gallery) < 0) return fv_fail(status, "%s", message);
+    }
+    fv_status kept =
+        fv_gallery_add(gallery, title_of(o, title, sizeof title),
+                       (uint64_t)atoll(fv_options_get(o, "seed")), picture, recipe, path);
+    if (status >= 0) return kept;
+    if (kept < 0) return fv_fail(status, "%s", message);
+    status = fv_fail(status, "%s; the picture is in %s", message, *path);
+    free(*path);
+    return status;
+}
+
 static fv_status save_picture(fv_session *s, const fv_options *o, const display *d)
 {
     fv_picture picture;
     fv_progress scores;
-    char *recipe = NULL, *path = NULL, title[512];
+    char *recipe = NULL, *path;
     FV_TRY(fv_session_picture(s, &picture, &scores));
-    const char *out = fv_options_get(o, "out");
     fv_status status = fv_session_recipe(s, &recipe);
-    if (status >= 0 && *out) {
-        status = fv_picture_write(&picture, out, recipe);
-    } else if (status >= 0) {
-        status =
-            fv_gallery_add(fv_options_get(o, "gallery"), title_of(o, title, sizeof title),
-                           (uint64_t)atoll(fv_options_get(o, "seed")), &picture, recipe, &path);
-    }
+    if (status >= 0) status = put_picture(&picture, recipe, o, &path);
     if (status >= 0) {
-        printf("%s\n", *out ? out : path);
+        printf("%s\n", path);
         fflush(stdout);
+        free(path);
         if (!d->quiet && !isnan(scores.cosine))
             fprintf(stderr, "cosine of the whole picture %.3f, %.1f s\n", (double)scores.cosine,
                     scores.seconds);
     }
     fv_picture_free(&picture);
     free(recipe);
-    free(path);
     return status;
 }
 

@@ -123,33 +123,13 @@ static void *field(const fv_options *o, const fv_option *row)
     return (char *)(uintptr_t)o + row->offset;
 }
 
-/* Levenshtein's distance: how many characters to insert, delete or replace. */
-static int edits(const char *a, const char *b)
-{
-    enum { LONGEST = 32 };
-    int row[LONGEST + 1], n = (int)strlen(b);
-    if (n > LONGEST || strlen(a) > LONGEST) return INT_MAX;
-    for (int k = 0; k <= n; k++) row[k] = k;
-    for (int i = 1; a[i - 1]; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int k = 1; k <= n; k++) {
-            int replaced = diagonal + (a[i - 1] != b[k - 1]);
-            int moved = (row[k] < row[k - 1] ? row[k] : row[k - 1]) + 1;
-            diagonal = row[k];
-            row[k] = replaced < moved ? replaced : moved;
-        }
-    }
-    return row[n];
-}
-
 /* The row whose name needs the fewest edits, for "did you mean". */
 static const char *nearest(const char *name)
 {
     const char *best = table[0].name;
     int least = INT_MAX;
     for (int i = 0; i < ROWS; i++) {
-        int needed = edits(name, table[i].name);
+        int needed = fv_edits(name, table[i].name);
         if (needed >= least) continue;
         least = needed;
         best = table[i].name;
@@ -366,10 +346,14 @@ fv_status fv_options_from_yaml(fv_options *o, const fv_yaml *doc, const fv_yaml_
 
 /* --- weighted lists --- */
 
-/* Cuts a trailing ":number" off `name` and gives the number. */
+/* Cuts a trailing ":number" off `name` and gives the number. "12\:30" is the text 12:30. */
 static float take_weight(char *name)
 {
     char *colon = strrchr(name, ':'), *end;
+    if (colon && colon > name && colon[-1] == '\\') {
+        memmove(colon - 1, colon, strlen(colon) + 1);
+        return 1;
+    }
     if (!colon || colon == name || !colon[1]) return 1;
     if (strspn(colon + 1, "+-.0123456789eE ") != strlen(colon + 1)) return 1;
     float weight = strtof(colon + 1, &end);

@@ -50,7 +50,7 @@ typedef struct fv_weighted {
 } fv_weighted;
 
 /* Splits at `separator` ("\|" is a literal one), takes a trailing ":number" as the weight (1
- * without). Caller frees with fv_weighted_free. Empty text: count 0. */
+ * without; "\:" is a literal colon there). Caller frees with fv_weighted_free. Empty text: count 0. */
 fv_status fv_weighted_parse(fv_weighted **out, int *count, const char *text, char separator,
                             const char *what);
 void fv_weighted_free(fv_weighted *list, int count);

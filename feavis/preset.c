@@ -64,7 +64,8 @@ const char *fv_home(void)
 
 /* --- one preset --- */
 
-static fv_status preset_path(char **out, const char *name)
+/* `beside`: the file whose `use:` it is, or NULL; a relative path starts in its folder. */
+static fv_status preset_path(char **out, const char *name, const char *beside)
 {
     const char *home = fv_home();
     size_t n = strlen(name);
@@ -72,8 +73,10 @@ static fv_status preset_path(char **out, const char *name)
     if (!is_path && !home)
         return fv_fail(FV_ERR_IO, "preset %s: the presets folder was not found (set FEAVIS_HOME)",
                        name);
-    int written =
-        is_path ? asprintf(out, "%s", name) : asprintf(out, "%s/presets/%s.yml", home, name);
+    const char *slash = beside && *name != '/' ? strrchr(beside, '/') : NULL;
+    int lead = slash ? (int)(slash - beside) + 1 : 0;
+    int written = is_path ? asprintf(out, "%.*s%s", lead, lead ? beside : "", name)
+                          : asprintf(out, "%s/presets/%s.yml", home, name);
     if (written < 0) return fv_fail(FV_ERR_MEMORY, "preset %s: out of memory", name);
     if (is_path || access(*out, R_OK) == 0) return FV_OK;
     free(*out);
@@ -92,7 +95,7 @@ static fv_status preset_path(char **out, const char *name)
 
 static const char *const not_options[] = {"title", "use", "pictures", NULL};
 
-static fv_status open_layer(fv_preset **out, const char *name, int layer);
+static fv_status open_layer(fv_preset **out, const char *name, const char *beside, int layer);
 
 /* Everything is checked when a preset is opened: a list of pictures with a bad one at its end
  * should not fail after an hour. */
@@ -119,17 +122,17 @@ static fv_status read_layer(fv_preset *p, const char *path, int layer)
     if (p->pictures && !fv_yaml_is_list(p->pictures))
         return fv_fail(FV_ERR_FORMAT, "%s:%d: pictures should be a list", path,
                        fv_yaml_line(p->pictures));
-    if (use) FV_TRY(open_layer(&p->base, use, layer + 1));
+    if (use) FV_TRY(open_layer(&p->base, use, path, layer + 1));
     return check_preset(p);
 }
 
-static fv_status open_layer(fv_preset **out, const char *name, int layer)
+static fv_status open_layer(fv_preset **out, const char *name, const char *beside, int layer)
 {
     char *path;
     if (layer >= MOST_LAYERS)
         return fv_fail(FV_ERR_FORMAT, "preset %s: presets use each other more than %d deep", name,
                        MOST_LAYERS);
-    FV_TRY(preset_path(&path, name));
+    FV_TRY(preset_path(&path, name, beside));
     fv_preset *p = calloc(1, sizeof *p);
     fv_status s =
         p ? read_layer(p, path, layer) : fv_fail(FV_ERR_MEMORY, "preset %s: out of memory", name);
@@ -144,7 +147,7 @@ static fv_status open_layer(fv_preset **out, const char *name, int layer)
 
 fv_status fv_preset_open(fv_preset **out, const char *name)
 {
-    return open_layer(out, name, 0);
+    return open_layer(out, name, NULL, 0);
 }
 
 void fv_preset_close(fv_preset *p)

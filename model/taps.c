@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/text.h"
+
 typedef struct tap {
     const fv_tensor *tensor;
     bool gradient, taken;
@@ -17,33 +19,13 @@ struct fv_taps {
     tap taps[];
 };
 
-/* How many edits turn a into b (Levenshtein), for suggestions. */
-static int distance(const char *a, const char *b)
-{
-    enum { LONGEST = 127 };
-    int row[LONGEST + 1], n = (int)strnlen(b, LONGEST);
-    for (int j = 0; j <= n; j++) row[j] = j;
-    for (int i = 1; *a && i <= LONGEST; a++, i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= n; j++) {
-            int best = diagonal + (*a != b[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[n];
-}
-
 static const char *nearest(const fv_plan *p, const char *name)
 {
     const char *best = "";
     int least = 1 << 20;
     for (int i = 0; i < fv_plan_op_count(p); i++) {
         const char *candidate = fv_plan_op(p, i)->y->name;
-        int d = distance(name, candidate);
+        int d = fv_edits(name, candidate);
         if (d < least) {
             least = d;
             best = candidate;

@@ -22,6 +22,24 @@ struct fv_vocab {
     int32_t unknown, begin, end; /* [UNK], [CLS], [SEP] */
 };
 
+int fv_edits(const char *a, const char *b)
+{
+    enum { LONGEST = 127 };
+    int row[LONGEST + 1], n = (int)strnlen(b, LONGEST);
+    for (int k = 0; k <= n; k++) row[k] = k;
+    for (int i = 1; *a && i <= LONGEST; a++, i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int k = 1; k <= n; k++) {
+            int replaced = diagonal + (*a != b[k - 1]);
+            int moved = (row[k] < row[k - 1] ? row[k] : row[k - 1]) + 1;
+            diagonal = row[k];
+            row[k] = replaced < moved ? replaced : moved;
+        }
+    }
+    return row[n];
+}
+
 /* --- UTF-8 --- */
 
 fv_status fv_utf8_check(const char *text, size_t bytes, const char *what)

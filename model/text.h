@@ -42,4 +42,8 @@ void fv_tokens_free(fv_tokens *t);
  * and code points over U+10FFFF are bad. `what` names the text in the message. */
 fv_status fv_utf8_check(const char *text, size_t bytes, const char *what);
 
+/* How many bytes to insert, delete or replace to make b of a (Levenshtein), for "did you mean".
+ * Only the first 127 of each count. */
+int fv_edits(const char *a, const char *b);
+
 #endif

@@ -201,6 +201,7 @@ static void weighted_texts(void **state)
         /* a number behind the last colon is a weight; with a weight behind it, it is text */
         {"12:30", 1, {"12"}, {30}},
         {"12:30:1", 1, {"12:30"}, {1}},
+        {"12\\:30", 1, {"12:30"}, {1}},
         {"at 12:30 in the moon", 1, {"at 12:30 in the moon"}, {1}},
         {"note: dream", 1, {"note: dream"}, {1}},
         {"梦:", 1, {"梦:"}, {1}},
