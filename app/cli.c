@@ -36,6 +36,9 @@ static const char **own_flag(cli *c, const char *name)
     if (strcmp(name, "labels") == 0) return &c->labels;
     if (strcmp(name, "prompts") == 0) return &c->prompts;
     if (strcmp(name, "index") == 0) return &c->index;
+    if (strcmp(name, "judge") == 0) return &c->judge;
+    if (strcmp(name, "csv") == 0) return &c->csv;
+    if (strcmp(name, "sheet") == 0) return &c->sheet;
     return NULL;
 }
 
@@ -151,6 +154,7 @@ void cli_help(void)
          "  feavis resume STATE             go on from a state saved with --state\n"
          "  feavis info [PICTURE.png]       the model and what it needs, or a picture's recipe\n"
          "  feavis probe --image I --text T numbers as .npy: embeddings, cosine, gradient, taps\n"
+         "  feavis judge FOLDER             what an independent classifier sees in its pictures\n"
          "  feavis presets                  list the presets\n"
          "  feavis match --images DIR --texts FILE      similarity matrix, the best of each\n"
          "  feavis classify --images DIR --labels FILE  zero-shot classes, confusion matrix\n"
@@ -196,6 +200,7 @@ void cli_help_options(void)
          "  --index FILE         search: what embed has made\n"
          "  --top N, --batch N   how many answers to show; pictures a run of the network\n"
          "  --half               embed, convert: 16-bit numbers (.safetensors)\n"
+         "  --csv, --sheet, --judge  judge: a table and a contact sheet as files, another judge\n"
          "  --print-plan         info: every op of the network\n"
          "  --quiet              no progress");
 }

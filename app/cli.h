@@ -14,7 +14,8 @@ typedef struct cli {
     const char *image, *ids, *taps;              /* probe */
     const char *images, *texts, *pairs, *folder; /* many pictures and texts: see many.h */
     const char *labels, *prompts, *index;
-    int top, batch; /* 0: not given */
+    const char *judge, *csv, *sheet; /* judge: its file, and where results go */
+    int top, batch;                  /* 0: not given */
     bool quiet, plan, half;
     /* options given as flags, applied over presets and recipes: name, value, name, value ... */
     const char **flags;
@@ -44,6 +45,7 @@ int command_classify(cli *c);
 int command_embed(cli *c);
 int command_search(cli *c);
 int command_convert(cli *c);
+int command_judge(cli *c);
 
 /* info on a file that is no picture */
 int info_of_checkpoint(const cli *c, const char *path);

@@ -14,6 +14,7 @@ static const struct {
     {"resume", command_resume},   {"info", command_info},     {"probe", command_probe},
     {"presets", command_presets}, {"match", command_match},   {"classify", command_classify},
     {"embed", command_embed},     {"search", command_search}, {"convert", command_convert},
+    {"judge", command_judge},
 };
 
 static int help(int argc, char **argv)

@@ -165,3 +165,10 @@ fv_ref fv_efficientnet_build(fv_plan *p, const fv_source *s, const fv_efficientn
     }
     return conv(&b, "conv_head", "bn2", x, net->head, 1, 1, b.act);
 }
+
+fv_ref fv_efficientnet_classify(fv_plan *p, const fv_source *s, fv_ref map)
+{
+    fv_ref mean = fv_mean_hw(p, "global_pool", map);
+    fv_layer l = fv_load_linear(p, s, "classifier", 0, fv_plan_shape(p, mean).c);
+    return fv_linear(p, "classifier", mean, l.w, l.b, FV_ACT_NONE);
+}

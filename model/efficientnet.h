@@ -1,4 +1,4 @@
-/* EfficientNet (Tan & Le 2019) and EfficientNet-Lite as timm's tf_* models, without classifier.
+/* EfficientNet (Tan & Le 2019) and EfficientNet-Lite as timm's tf_* models.
  *
  * stem 3x3/2 -> 7 stages of (depthwise separable | inverted residual) blocks -> conv_head 1x1.
  * TensorFlow SAME padding, batch norm eps 1e-3 folded, SiLU and squeeze-excite (lite: ReLU6 and
@@ -27,5 +27,8 @@ fv_status fv_efficientnet_named(fv_efficientnet *out, const char *name);
 /* x {n, S, S, 3} normalised -> {n, ceil(S/32), ceil(S/32), head}. Reads weights under the plan's
  * current scope ("imgencoder.backbone."). */
 fv_ref fv_efficientnet_build(fv_plan *p, const fv_source *s, const fv_efficientnet *net, fv_ref x);
+
+/* The map of fv_efficientnet_build -> logits {n,1,1,classes}, "classifier". */
+fv_ref fv_efficientnet_classify(fv_plan *p, const fv_source *s, fv_ref map);
 
 #endif
