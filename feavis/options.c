@@ -70,6 +70,11 @@ static const fv_option table[] = {
      FV_OPTION_FLOAT, RECIPE | LIVE, ROW(colour_shift)},
     {"colour-shift-end", "Views", "0", "colour shift at the end", NULL, 0, 2, FV_OPTION_FLOAT,
      RECIPE | LIVE, ROW(colour_shift_end)},
+    {"blur", "Views", "0",
+     "most that a step's views are blurred at the start, standard deviation in their pixels", NULL,
+     0, 32, FV_OPTION_FLOAT, RECIPE, ROW(blur)},
+    {"blur-end", "Views", "0", "blur at the end", NULL, 0, 32, FV_OPTION_FLOAT, RECIPE,
+     ROW(blur_end)},
 
     {"rate", "Optimiser", "0.05", "Adam's step size", NULL, 0, 100, FV_OPTION_FLOAT, RECIPE | LIVE,
      ROW(rate)},

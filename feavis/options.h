@@ -29,7 +29,8 @@ struct fv_options {
     bool colour;
 
     int views;
-    double scale_min, scale_max, shift, rotate, noise, noise_end, colour_shift, colour_shift_end;
+    double scale_min, scale_max, shift, rotate, noise, noise_end, colour_shift, colour_shift_end,
+        blur, blur_end;
 
     double rate, rate_end, beta1, beta2;
     int warmup;

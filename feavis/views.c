@@ -13,13 +13,22 @@ fv_ref fv_views_build(fv_plan *p, fv_views *v, const fv_options *o, int side, fv
     v->warp_values = calloc(n * 6, sizeof(float));
     v->numbers_values = calloc(n * FV_PERTURB_COLUMNS, sizeof(float));
     v->key_values = calloc(n * FV_PERTURB_KEYS, sizeof(int32_t));
-    if (!v->warp_values || !v->numbers_values || !v->key_values)
+    v->canvas = o->size;
+    v->blur = -1;
+    bool blurred = o->blur > 0 || o->blur_end > 0;
+    if (blurred) v->blur_values = malloc((size_t)o->size * (size_t)o->size * sizeof(float));
+    if (!v->warp_values || !v->numbers_values || !v->key_values || (blurred && !v->blur_values))
         return fv_plan_fail(p, fv_fail(FV_ERR_MEMORY, "views: out of memory"));
     v->warp = fv_plan_input(p, "views.warp", (fv_shape){o->views, 1, 1, 6}, FV_REAL);
     v->numbers =
         fv_plan_input(p, "views.numbers", (fv_shape){o->views, 1, 1, FV_PERTURB_COLUMNS}, FV_REAL);
     v->keys = fv_plan_input(p, "views.keys", (fv_shape){o->views, 1, 1, FV_PERTURB_KEYS}, FV_I32);
-    fv_ref x = fv_warp(p, "views.cut", picture, v->warp, side);
+    fv_ref x = picture;
+    if (blurred) {
+        v->blur = fv_plan_input(p, "views.blur", (fv_shape){1, 1, o->size, o->size}, FV_REAL);
+        x = fv_separable(p, "views.blurred", x, v->blur, v->blur);
+    }
+    x = fv_warp(p, "views.cut", x, v->warp, side);
     return fv_perturb(p, "views", x, v->numbers, v->keys);
 }
 
@@ -28,6 +37,7 @@ void fv_views_clear(fv_views *v)
     free(v->warp_values);
     free(v->numbers_values);
     free(v->key_values);
+    free(v->blur_values);
     *v = (fv_views){0};
 }
 
@@ -89,9 +99,40 @@ static void draw_view(fv_views *v, const fv_options *o, int view, int step)
     numbers[FV_PERTURB_SIGMA] = (float)between(o->noise, o->noise_end, done);
 }
 
+/* Row i: what pixel i of the blurred picture takes from each pixel; sums to 1, also at borders. */
+static void gaussian_matrix(float *m, int n, double sigma)
+{
+    for (int i = 0; i < n; i++) {
+        float *row = m + (size_t)i * (size_t)n;
+        double sum = 0;
+        int reach = (int)ceil(4 * sigma);
+        for (int k = 0; k < n; k++) {
+            double d = k - i;
+            bool far = k < i - reach || k > i + reach;
+            double w = far ? 0 : k == i ? 1 : exp(-0.5 * d * d / (sigma * sigma));
+            row[k] = (float)w;
+            sum += w;
+        }
+        for (int k = 0; k < n; k++) row[k] = (float)(row[k] / sum);
+    }
+}
+
+static fv_status draw_blur(fv_plan *p, fv_views *v, const fv_options *o, int step)
+{
+    double sigma = 0;
+    if (step >= 0) {
+        double done = o->steps > 1 ? fmin((double)step / (o->steps - 1), 1) : 1;
+        fv_random4 r = fv_philox((uint64_t)o->seed, 2, (uint32_t)step, 0, FV_STREAM_VIEW);
+        sigma = between(o->blur, o->blur_end, done) * (double)fv_uniform(r.v[0]);
+    }
+    gaussian_matrix(v->blur_values, v->canvas, sigma * v->canvas / v->side);
+    return fv_plan_upload(p, v->blur, v->blur_values);
+}
+
 fv_status fv_views_draw(fv_plan *p, fv_views *v, const fv_options *o, int step)
 {
     for (int i = 0; i < v->count; i++) draw_view(v, o, i, step);
+    if (v->blur_values) FV_TRY(draw_blur(p, v, o, step));
     FV_TRY(fv_plan_upload(p, v->warp, v->warp_values));
     FV_TRY(fv_plan_upload(p, v->numbers, v->numbers_values));
     return fv_plan_upload_i32(p, v->keys, v->key_values);

@@ -11,7 +11,10 @@
 
 typedef struct fv_views {
     int count, side; /* views a step, S */
+    int canvas;      /* C */
     fv_ref warp, numbers, keys;
+    fv_ref blur;                         /* the Gaussian as a matrix {1,1,C,C}; -1 without blur */
+    float *blur_values;                  /* [C * C], NULL without */
     float *warp_values, *numbers_values; /* [count * 6], [count * FV_PERTURB_COLUMNS] */
     int32_t *key_values;                 /* [count * FV_PERTURB_KEYS] */
 } fv_views;

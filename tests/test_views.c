@@ -1,0 +1,131 @@
+/* Views with blur: what is drawn, and that its gradient is the one of finite differences. */
+#include <math.h>
+
+#include "feavis/views.h"
+#include "tests/check.h"
+
+enum { CANVAS = 20, SIDE = 12, PIXELS = CANVAS * CANVAS * 3, SEEN = 2 * SIDE * SIDE * 3 };
+
+typedef struct bench {
+    fv_backend *backend;
+    fv_plan *plan;
+    fv_options *options;
+    fv_views views;
+    fv_ref picture, seen;
+} bench;
+
+static bench open_bench(const char *blur, const char *noise)
+{
+    bench b = {0};
+    const char *const settings[][2] = {{"size", "20"},   {"views", "2"},    {"shift", "2"},
+                                       {"rotate", "20"}, {"noise", noise},  {"noise-end", noise},
+                                       {"blur", blur},   {"blur-end", "0"}, {"steps", "9"}};
+    MUST(fv_options_new(&b.options));
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+        MUST(fv_options_set(b.options, settings[i][0], settings[i][1]));
+    MUST(fv_backend_open(&b.backend, "ref64", 1));
+    MUST(fv_plan_new(&b.plan, b.backend));
+    b.picture = fv_plan_param(b.plan, "picture", (fv_shape){1, CANVAS, CANVAS, 3});
+    b.seen = fv_views_build(b.plan, &b.views, b.options, SIDE, b.picture);
+    fv_plan_output(b.plan, b.seen);
+    MUST(fv_plan_finish(b.plan, FV_PLAN_BACKWARD));
+    return b;
+}
+
+static void close_bench(bench *b)
+{
+    fv_views_clear(&b->views);
+    fv_plan_free(b->plan);
+    fv_backend_close(b->backend);
+    fv_options_free(b->options);
+}
+
+static void look(bench *b, const float *picture, int step, float *seen)
+{
+    MUST(fv_plan_upload(b->plan, b->picture, picture));
+    MUST(fv_views_draw(b->plan, &b->views, b->options, step));
+    MUST(fv_plan_forward(b->plan));
+    MUST(fv_plan_download(b->plan, b->seen, seen));
+}
+
+/* Any numbers in 0..1 that repeat late. */
+static void fill(float *x, int n, int salt)
+{
+    for (int i = 0; i < n; i++) x[i] = (float)((i * 7919 + salt * 104729) % 1009) / 1009;
+}
+
+static double spread(const float *x)
+{
+    double sum = 0, square = 0;
+    for (int i = 0; i < SEEN; i++) sum += (double)x[i], square += (double)x[i] * (double)x[i];
+    return square / SEEN - sum / SEEN * (sum / SEEN);
+}
+
+static void blur_keeps_flat_and_smooths_the_rest(void **state)
+{
+    (void)state;
+    bench b = open_bench("6", "0");
+    float picture[PIXELS], seen[SEEN], whole[SEEN];
+    for (int i = 0; i < PIXELS; i++) picture[i] = 0.25f;
+    MUST(fv_options_set(b.options, "colour-shift", "0"));
+    for (int step = 0; step < 4; step++) {
+        look(&b, picture, step, seen);
+        for (int i = 0; i < SEEN; i++) assert_float_equal(seen[i], 0.25, 1e-6);
+    }
+    fill(picture, PIXELS, 1);
+    bench sharp = open_bench("0", "0");
+    MUST(fv_options_set(sharp.options, "colour-shift", "0"));
+    double with = 0, without = 0;
+    for (int step = 0; step < 4; step++) {
+        look(&b, picture, step, seen);
+        with += spread(seen);
+        look(&sharp, picture, step, seen);
+        without += spread(seen);
+    }
+    /* white noise under a Gaussian of a pixel and more keeps less than a tenth of its variance;
+     * some of the four steps draw less than that */
+    assert_true(with < 0.5 * without);
+    /* the whole picture, and the last step, are never blurred */
+    look(&b, picture, -1, whole);
+    look(&sharp, picture, -1, seen);
+    for (int i = 0; i < SEEN; i++) assert_float_equal(seen[i], whole[i], 1e-6);
+    look(&b, picture, 8, whole);
+    look(&sharp, picture, 8, seen);
+    for (int i = 0; i < SEEN; i++) assert_float_equal(seen[i], whole[i], 1e-6);
+    close_bench(&sharp);
+    close_bench(&b);
+}
+
+static void gradient_is_that_of_finite_differences(void **state)
+{
+    (void)state;
+    bench b = open_bench("4", "0.1");
+    float x[PIXELS], moved[PIXELS], seed[SEEN], before[SEEN], after[SEEN], gradient[PIXELS];
+    fill(x, PIXELS, 2);
+    fill(seed, SEEN, 3);
+    look(&b, x, 2, before);
+    MUST(fv_plan_seed(b.plan, b.seen, seed));
+    MUST(fv_plan_backward(b.plan));
+    MUST(fv_plan_download_gradient(b.plan, b.picture, gradient));
+    for (int salt = 4; salt < 8; salt++) {
+        float direction[PIXELS];
+        fill(direction, PIXELS, salt);
+        for (int i = 0; i < PIXELS; i++) moved[i] = x[i] + direction[i];
+        look(&b, moved, 2, after);
+        double truth = 0, told = 0;
+        for (int i = 0; i < SEEN; i++) truth += (double)seed[i] * (double)(after[i] - before[i]);
+        for (int i = 0; i < PIXELS; i++) told += (double)gradient[i] * (double)direction[i];
+        /* views are linear in the picture: only the float of up- and downloads is lost */
+        assert_float_equal(told / truth, 1, 1e-5);
+    }
+    close_bench(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(blur_keeps_flat_and_smooths_the_rest),
+        cmocka_unit_test(gradient_is_that_of_finite_differences),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
