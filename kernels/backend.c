@@ -73,7 +73,7 @@ static fv_status host_sync(fv_backend *be)
 
 const char *fv_backend_names(void)
 {
-    return "auto, cpu, ref, ref64";
+    return "auto, cpu, cpu-v2, cpu-v3, cpu-v4, ref, ref64";
 }
 
 static fv_status open_ref(fv_backend *be)
@@ -96,14 +96,10 @@ static fv_status open_ref64(fv_backend *be)
     return FV_OK;
 }
 
-static fv_status open_cpu(fv_backend *be, int threads)
+static fv_status open_cpu(fv_backend *be, const char *name, int threads)
 {
     open_ref(be);
-    be->name = "cpu";
-    be->adam = fv_cpu_adam;
-    be->close = fv_cpu_pool_close;
-    fv_cpu_table(be->kernels);
-    return fv_cpu_pool_open(be, threads);
+    return fv_cpu_open(be, strcmp(name, "auto") == 0 ? "cpu" : name, threads);
 }
 
 fv_status fv_backend_open(fv_backend **out, const char *name, int threads)
@@ -117,8 +113,8 @@ fv_status fv_backend_open(fv_backend **out, const char *name, int threads)
                        .download = host_download,
                        .sync = host_sync};
     fv_status s;
-    if (strcmp(name, "cpu") == 0 || strcmp(name, "auto") == 0)
-        s = open_cpu(be, threads);
+    if (strncmp(name, "cpu", 3) == 0 || strcmp(name, "auto") == 0)
+        s = open_cpu(be, name, threads);
     else if (strcmp(name, "ref") == 0)
         s = open_ref(be);
     else if (strcmp(name, "ref64") == 0)

@@ -2,7 +2,8 @@
  *
  * "ref"    plain C loops in float: the specification, single thread
  * "ref64"  the same loops compiled in double: what gradients are checked with
- * "cpu"    BLAS and threads; a copy of the ref table with the hot rows replaced
+ * "cpu"    threads and vectors: the ref table with the hot rows replaced by the best of "cpu-v2",
+ *          "cpu-v3" and "cpu-v4" (levels of x86-64) that this processor has
  *
  * Kernels enqueue work; errors surface in sync. On the CPU backends "enqueue" is "do it now". */
 #ifndef FV_BACKEND_H
@@ -65,7 +66,7 @@ struct fv_backend {
     void *impl;
 };
 
-/* name: "ref", "ref64", "cpu", or "auto" (the fastest there is). threads 0: all of the
+/* name: one of fv_backend_names; "auto" is the fastest there is. threads 0: all of the
  * machine's processors (as the scheduler allows this process). Caller closes. */
 fv_status fv_backend_open(fv_backend **out, const char *name, int threads);
 void fv_backend_close(fv_backend *be);

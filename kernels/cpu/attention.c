@@ -1,7 +1,7 @@
 /* attention: a task is one head of one picture. Formulas: kernels/op.h, kernels/ref/attention.c. */
 #include <math.h>
 
-#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/level.h"
 
 static inline float dot(const float *a, const float *b, int n)
 {
@@ -29,7 +29,7 @@ static void softmax(float *p, int n)
     for (int j = 0; j < n; j++) p[j] = (float)((double)p[j] / total);
 }
 
-FV_VECTOR static void head_forward(const fv_op *op, int n, int head)
+static void head_forward(const fv_op *op, int n, int head)
 {
     int tokens = op->x->shape.w, d = op->y->shape.c, width = d / op->attr.heads;
     size_t row = 3 * (size_t)d;
@@ -51,7 +51,7 @@ FV_VECTOR static void head_forward(const fv_op *op, int n, int head)
     }
 }
 
-FV_VECTOR static void head_backward(const fv_op *op, int n, int head)
+static void head_backward(const fv_op *op, int n, int head)
 {
     int tokens = op->x->shape.w, d = op->y->shape.c, width = d / op->attr.heads;
     size_t row = 3 * (size_t)d, at = (size_t)n * (size_t)tokens * row + (size_t)(head * width);
@@ -95,7 +95,7 @@ static void backward_task(void *context, int i)
     head_backward(op, i / op->attr.heads, i % op->attr.heads);
 }
 
-fv_status fv_cpu_attention_prepare(fv_backend *be, fv_op *op)
+fv_status ISA(attention_prepare)(fv_backend *be, fv_op *op)
 {
     (void)be;
     op->scratch_bytes =
@@ -103,12 +103,12 @@ fv_status fv_cpu_attention_prepare(fv_backend *be, fv_op *op)
     return FV_OK;
 }
 
-void fv_cpu_attention_forward(fv_backend *be, const fv_op *op)
+void ISA(attention_forward)(fv_backend *be, const fv_op *op)
 {
     fv_parallel(be, op->x->shape.n * op->attr.heads, forward_task, (void *)(uintptr_t)op);
 }
 
-void fv_cpu_attention_backward(fv_backend *be, const fv_op *op)
+void ISA(attention_backward)(fv_backend *be, const fv_op *op)
 {
     if (!op->dx) return;
     fv_parallel(be, op->x->shape.n * op->attr.heads, backward_task, (void *)(uintptr_t)op);

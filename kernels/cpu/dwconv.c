@@ -1,104 +1,387 @@
-/* dwconv2d: a task is one row of positions; channels are the vectors. Backward is written as a
- * gather, so that tasks never write the same number. */
-#include <string.h>
+/* dwconv2d: y[r,j] = sum over u,v of x[r s + u, j s + v] w[u,v], channel by channel.
+ *
+ * One vector of channels at a time walks down a strip of rows. The rows of x under the kernel
+ * lie in a ring of padded rows of just these channels, which fits the first cache: each number
+ * is fetched once, zeros around the picture need no care, and the sums of eight neighbouring
+ * outputs stay in registers.
+ *
+ * The gradient is the same walk over dy with w turned round. With stride s, the rows and columns
+ * of dx that leave the same rest modulo s meet the same taps of w: s * s "phases", each a small
+ * convolution of stride 1. The activation's slope is applied on the way into the ring. */
+#include <stdlib.h>
 
-#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/activation.h"
+#include "kernels/cpu/level.h"
 
-enum { CHANNELS = 32 }; /* of one block of sums, kept in registers */
+enum { STRIP = 32, TASKS = 16, ACROSS = 8, MOST_PHASES = 16, MOST_KERNEL = 32 };
 
-/* One tap of a position: which row of numbers, and which weights. */
-typedef struct tap {
-    const float *from, *w;
-} tap;
+/* One family of outputs: out[first + step * i] from in[i * s + offset + 0 .. count-1]. */
+typedef struct axis {
+    int first, count, offset, taps; /* outputs; taps of the kernel that they meet */
+} axis;
 
-/* to[c] = (add ? to[c] : 0) + sum over taps of from[c] * w[c] */
-FV_VECTOR static void sum_taps(float *to, const tap *taps, int count, size_t channels, bool add)
+typedef struct phase {
+    axis row, column;
+    const float *w; /* [vectors][row.taps][column.taps][LANES] */
+} phase;
+
+typedef struct walk {
+    int phases, stride, step; /* of the input, of the output */
+    int top, height;          /* the ring's rows: i * stride + top + 0 .. height-1 */
+    int left, width;          /* zeros before a row; row length with zeros */
+    int rows, strips;         /* row indices i of all phases; strips they are cut into */
+    int vectors, groups;      /* of channels */
+    size_t ring;              /* floats */
+    phase phase[MOST_PHASES];
+    float *weights;
+} walk;
+
+typedef struct walks {
+    walk forward, backward;
+} walks;
+
+/* --- preparing --- */
+
+static int most(int a, int b)
 {
-    size_t c = 0;
-    for (; c + CHANNELS <= channels; c += CHANNELS) {
-        float sum[CHANNELS];
-        for (int k = 0; k < CHANNELS; k++) sum[k] = add ? to[c + (size_t)k] : 0;
-        for (int t = 0; t < count; t++) {
-            const float *from = taps[t].from + c, *w = taps[t].w + c;
-            for (int k = 0; k < CHANNELS; k++) sum[k] += from[k] * w[k];
-        }
-        for (int k = 0; k < CHANNELS; k++) to[c + (size_t)k] = sum[k];
-    }
-    for (; c < channels; c++) {
-        float sum = add ? to[c] : 0;
-        for (int t = 0; t < count; t++) sum += taps[t].from[c] * taps[t].w[c];
-        to[c] = sum;
-    }
+    return a > b ? a : b;
 }
 
-enum { MOST_TAPS = 15 * 15 };
-
-static void forward_task(void *context, int i)
+static int least(int a, int b)
 {
-    const fv_op *op = context;
-    const fv_conv_attr *a = &op->attr.conv;
-    fv_shape xs = op->x->shape, ys = op->y->shape;
-    size_t c = (size_t)xs.c, line = (size_t)ys.w * c;
-    int n = i / ys.h, row = i % ys.h;
-    const float *x = (const float *)op->x->data + (size_t)n * (size_t)xs.h * (size_t)xs.w * c;
-    const float *w = op->w->data;
-    float *y = (float *)op->y->data + (size_t)i * line;
-    for (int j = 0; j < ys.w; j++) {
-        tap taps[MOST_TAPS];
-        int count = 0;
-        for (int u = 0; u < a->k; u++) {
-            int r = row * a->stride + u - a->pad_top;
-            if (r < 0 || r >= xs.h) continue;
-            for (int v = 0; v < a->k; v++) {
-                int q = j * a->stride + v - a->pad_left;
-                if (q < 0 || q >= xs.w) continue;
-                taps[count++] = (tap){x + ((size_t)r * (size_t)xs.w + (size_t)q) * c,
-                                      w + (size_t)(u * a->k + v) * c};
+    return a < b ? a : b;
+}
+
+static int ceil_divide(int a, int b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Of dx: outputs first, first + s, ... meet taps u = rest, rest + s, ... of k. */
+static axis back_axis(int first, int size, int k, int s, int pad)
+{
+    int rest = (first + pad) % s, taps = rest < k ? ceil_divide(k - rest, s) : 0;
+    int count = first < size ? ceil_divide(size - first, s) : 0;
+    return (axis){first, count, (first + pad - rest) / s - (taps - 1), taps};
+}
+
+static fv_status pack_weights(fv_backend *be, const fv_op *op, walk *w, bool back)
+{
+    int k = op->attr.conv.k, c = op->x->shape.c, s = op->attr.conv.stride;
+    size_t count = 0;
+    for (int i = 0; i < w->phases; i++)
+        count += (size_t)(w->phase[i].row.taps * w->phase[i].column.taps);
+    count *= (size_t)w->vectors * LANES;
+    FV_TRY(be->alloc(be, (count + LANES) * sizeof(float), (void **)&w->weights));
+    const float *from = op->w->data;
+    float *to = w->weights;
+    for (int i = 0; i < w->phases; i++) {
+        phase *p = &w->phase[i];
+        int kh = p->row.taps, kw = p->column.taps;
+        int rest_u = back ? (p->row.first + op->attr.conv.pad_top) % s : 0;
+        int rest_v = back ? (p->column.first + op->attr.conv.pad_left) % s : 0;
+        p->w = to;
+        for (int b = 0; b < w->vectors; b++)
+            for (int t = 0; t < kh * kw; t++, to += LANES) {
+                int u = back ? rest_u + s * (kh - 1 - t / kw) : t / kw;
+                int v = back ? rest_v + s * (kw - 1 - t % kw) : t % kw;
+                for (int n = 0; n < LANES && b * LANES + n < c; n++)
+                    to[n] = from[(u * k + v) * c + b * LANES + n];
             }
-        }
-        sum_taps(y + (size_t)j * c, taps, count, c, false);
     }
-    fv_cpu_activate(op->act, y, op->aux ? (float *)op->aux->data + (size_t)i * line : NULL,
-                    op->b ? op->b->data : NULL, c, line);
+    return FV_OK;
 }
 
-/* dx[r,q] = sum over taps (u, v) of dy[(r + top - u) / s, (q + left - v) / s] * w[u,v], where the
- * divisions leave nothing over */
-static void backward_task(void *context, int i)
+/* The ring and the tasks, when the phases are known; `in` is walked over. */
+static void measure(walk *w, fv_shape in)
 {
-    const fv_op *op = context;
+    int bottom = -MOST_KERNEL, right = 0;
+    w->top = MOST_KERNEL;
+    w->left = w->rows = 0;
+    for (int i = 0; i < w->phases; i++) {
+        const axis *r = &w->phase[i].row, *c = &w->phase[i].column;
+        w->top = least(w->top, r->offset);
+        bottom = most(bottom, r->offset + r->taps);
+        w->left = most(w->left, -c->offset);
+        right = most(right, (c->count - 1) * w->stride + c->offset + c->taps - in.w);
+        w->rows = most(w->rows, r->count);
+    }
+    w->height = most(bottom - w->top, 1);
+    w->width = w->left + in.w + right;
+    w->ring = (size_t)w->height * (size_t)w->width * LANES;
+    w->strips = ceil_divide(w->rows, STRIP);
+    w->vectors = ceil_divide(in.c, LANES);
+    w->groups = least(w->vectors, ceil_divide(TASKS, in.n * w->strips));
+}
+
+void ISA(dwconv2d_release)(fv_backend *be, fv_op *op)
+{
+    walks *w = op->state;
+    if (!w) return;
+    be->free(be, w->forward.weights);
+    be->free(be, w->backward.weights);
+    free(w);
+    op->state = NULL;
+}
+
+fv_status ISA(dwconv2d_prepare)(fv_backend *be, fv_op *op)
+{
     const fv_conv_attr *a = &op->attr.conv;
-    fv_shape xs = op->x->shape, ys = op->y->shape;
-    size_t c = (size_t)xs.c;
-    int n = i / xs.h, r = i % xs.h;
-    const float *dy = (const float *)op->dy->data + (size_t)n * (size_t)ys.h * (size_t)ys.w * c;
-    const float *w = op->w->data;
-    float *dx = (float *)op->dx->data + (size_t)i * (size_t)xs.w * c;
-    for (int q = 0; q < xs.w; q++) {
-        tap taps[MOST_TAPS];
-        int count = 0;
-        for (int u = 0; u < a->k; u++) {
-            int row = r + a->pad_top - u;
-            if (row < 0 || row % a->stride || row / a->stride >= ys.h) continue;
-            for (int v = 0; v < a->k; v++) {
-                int column = q + a->pad_left - v;
-                if (column < 0 || column % a->stride || column / a->stride >= ys.w) continue;
-                size_t at = (size_t)(row / a->stride) * (size_t)ys.w + (size_t)(column / a->stride);
-                taps[count++] = (tap){dy + at * c, w + (size_t)(u * a->k + v) * c};
-            }
+    fv_shape x = op->x->shape, y = op->y->shape;
+    if (a->stride * a->stride > MOST_PHASES || a->k > MOST_KERNEL)
+        return fv_fail(FV_ERR_UNSUPPORTED, "%s: depthwise kernel %d with stride %d is too large",
+                       op->name, a->k, a->stride);
+    walks *w = op->state = calloc(1, sizeof *w);
+    if (!w) return fv_fail(FV_ERR_MEMORY, "%s: out of memory", op->name);
+    w->forward = (walk){.phases = 1, .stride = a->stride, .step = 1};
+    w->forward.phase[0] = (phase){{0, y.h, -a->pad_top, a->k}, {0, y.w, -a->pad_left, a->k}, NULL};
+    measure(&w->forward, x);
+    FV_TRY(pack_weights(be, op, &w->forward, false));
+    size_t ring = w->forward.ring;
+    if (op->dx) {
+        w->backward = (walk){.stride = 1, .step = a->stride};
+        for (int r = 0; r < a->stride; r++)
+            for (int c = 0; c < a->stride; c++)
+                w->backward.phase[w->backward.phases++] =
+                    (phase){back_axis(r, x.h, a->k, a->stride, a->pad_top),
+                            back_axis(c, x.w, a->k, a->stride, a->pad_left), NULL};
+        measure(&w->backward, y);
+        FV_TRY(pack_weights(be, op, &w->backward, true));
+        if (w->backward.ring > ring) ring = w->backward.ring;
+    }
+    op->scratch_bytes = (size_t)be->threads * ring * sizeof(float);
+    return FV_OK;
+}
+
+/* --- walking --- */
+
+typedef struct job {
+    const walk *w;
+    fv_shape in, out;
+    const float *x, *kept; /* walked over; what undoes its activation, or NULL */
+    float *y, *aux;
+    const float *bias;
+    fv_act act, undo;
+    bool add;
+    float *rings;
+} job;
+
+/* One row of `lanes` channels into the ring, its activation undone. */
+INLINE void fill_row(const fv_act undo, float *to, const float *x, const float *kept, int count,
+                     size_t channels, size_t lanes)
+{
+    if (lanes == LANES) {
+        for (int j = 0; j < count; j++, to += LANES) {
+            vf v = v_load(x + (size_t)j * channels);
+            if (undo != FV_ACT_NONE) v *= v_slope(undo, v_load(kept + (size_t)j * channels));
+            v_store(to, v);
         }
-        sum_taps(dx + (size_t)q * c, taps, count, c, op->add_dx);
+        return;
+    }
+    for (int j = 0; j < count; j++, to += LANES) {
+        vf v = v_load_part(x + (size_t)j * channels, lanes);
+        if (undo != FV_ACT_NONE)
+            v *= v_slope(undo, v_load_part(kept + (size_t)j * channels, lanes));
+        v_store(to, v);
     }
 }
 
-void fv_cpu_dwconv2d_forward(fv_backend *be, const fv_op *op)
+/* Sums of `across` neighbouring outputs; rows: where the first one's taps begin. */
+INLINE void sum_taps(const int kw, const int stride, const int across, const float *const *rows,
+                     size_t at, int kh, const float *w, vf *sum)
 {
-    fv_parallel(be, op->y->shape.n * op->y->shape.h, forward_task, (void *)(uintptr_t)op);
+#pragma GCC unroll 8
+    for (int j = 0; j < across; j++) sum[j] = (vf){0};
+    for (int u = 0; u < kh; u++, w += kw * LANES) {
+        const float *x = rows[u] + at;
+        vf taps[5];
+#pragma GCC unroll 5
+        for (int v = 0; v < kw; v++) taps[v] = v_load(w + v * LANES);
+#pragma GCC unroll 32
+        for (int q = 0; q < (across - 1) * stride + kw; q++) {
+            vf value = v_load(x + q * LANES);
+#pragma GCC unroll 5
+            for (int v = 0; v < kw; v++)
+                if (q >= v && (q - v) % stride == 0 && (q - v) / stride < across)
+                    sum[(q - v) / stride] += value * taps[v];
+        }
+    }
 }
 
-void fv_cpu_dwconv2d_backward(fv_backend *be, const fv_op *op)
+static void sum_any(int kw, const float *const *rows, size_t at, int kh, const float *w, vf *sum)
+{
+    vf total = {0};
+    for (int u = 0; u < kh; u++)
+        for (int v = 0; v < kw; v++, w += LANES)
+            total += v_load(rows[u] + at + (size_t)v * LANES) * v_load(w);
+    *sum = total;
+}
+
+/* `count` finished sums go to y, `step` channels apart. */
+INLINE void put_sums(const fv_act act, const job *k, const vf *sum, int count, size_t at,
+                     size_t step, size_t channel, size_t lanes)
+{
+    for (int j = 0; j < count; j++, at += step) {
+        vf v = sum[j];
+        float *y = k->y + at;
+        if (lanes == LANES) {
+            if (k->add) v += v_load(y);
+            if (k->bias) v += v_load(k->bias + channel);
+            if (k->aux) v_store(k->aux + at, v);
+            v_store(y, v_activate(act, v));
+        } else {
+            if (k->add) v += v_load_part(y, lanes);
+            if (k->bias) v += v_load_part(k->bias + channel, lanes);
+            if (k->aux) v_store_part(k->aux + at, v, lanes);
+            v_store_part(y, v_activate(act, v), lanes);
+        }
+    }
+}
+
+static void put(const job *k, const vf *sum, int count, size_t at, size_t step, size_t channel,
+                size_t lanes){
+    FV_WITH_ACT(k->act, put_sums, k, sum, count, at, step, channel, lanes)}
+
+#define CASE(kw, s, n)                                                                             \
+    case n:                                                                                        \
+        sum_taps(kw, s, n, rows, at, p->row.taps, w, sum);                                         \
+        break;
+
+#define ROW_FUNCTION(kw, s)                                                                        \
+    static void row_##kw##_##s(const job *k, const phase *p, const float *const *rows,             \
+                               const float *w, size_t out, size_t channel, size_t lanes)           \
+    {                                                                                              \
+        int count = p->column.count, parts = ceil_divide(count, ACROSS);                           \
+        size_t step = (size_t)k->w->step * (size_t)k->out.c;                                       \
+        for (int i = 0; i < parts; i++) {                                                          \
+            int begin = i * count / parts, n = (i + 1) * count / parts - begin;                    \
+            size_t at = (size_t)(begin * s) * LANES;                                               \
+            vf sum[ACROSS];                                                                        \
+            switch (n) {                                                                           \
+                CASE(kw, s, 1)                                                                     \
+                CASE(kw, s, 2)                                                                     \
+                CASE(kw, s, 3)                                                                     \
+                CASE(kw, s, 4)                                                                     \
+                CASE(kw, s, 5)                                                                     \
+                CASE(kw, s, 6)                                                                     \
+                CASE(kw, s, 7)                                                                     \
+                CASE(kw, s, 8)                                                                     \
+            }                                                                                      \
+            put(k, sum, n, out + (size_t)begin * step, step, channel, lanes);                      \
+        }                                                                                          \
+    }
+ROW_FUNCTION(1, 1) ROW_FUNCTION(2, 1) ROW_FUNCTION(3, 1) ROW_FUNCTION(5, 1) ROW_FUNCTION(3, 2)
+    ROW_FUNCTION(5, 2)
+
+        static void row_any(const job *k, const phase *p, const float *const *rows, const float *w,
+                            size_t out, size_t channel, size_t lanes)
+{
+    size_t step = (size_t)k->w->step * (size_t)k->out.c;
+    for (int j = 0; j < p->column.count; j++, out += step) {
+        vf sum;
+        sum_any(p->column.taps, rows, (size_t)(j * k->w->stride) * LANES, p->row.taps, w, &sum);
+        put(k, &sum, 1, out, step, channel, lanes);
+    }
+}
+
+typedef void (*row_function)(const job *k, const phase *p, const float *const *rows, const float *w,
+                             size_t out, size_t channel, size_t lanes);
+
+static row_function choose_row(int kw, int stride)
+{
+    static const row_function one[6] = {NULL, row_1_1, row_2_1, row_3_1, NULL, row_5_1};
+    static const row_function two[6] = {NULL, NULL, NULL, row_3_2, NULL, row_5_2};
+    row_function f = kw > 5 || stride > 2 ? NULL : stride == 1 ? one[kw] : two[kw];
+    return f ? f : row_any;
+}
+
+/* Row `r` of the input into its place in the ring. */
+static void load_row(const job *k, float *ring, int n, int r, size_t channel, size_t lanes)
+{
+    const walk *w = k->w;
+    int place = ((r - w->top) % w->height + w->height) % w->height;
+    float *to = ring + (size_t)place * (size_t)w->width * LANES;
+    if (r < 0 || r >= k->in.h) {
+        memset(to, 0, (size_t)w->width * LANES * sizeof *to);
+        return;
+    }
+    size_t channels = (size_t)k->in.c;
+    size_t at = ((size_t)n * (size_t)k->in.h + (size_t)r) * (size_t)k->in.w * channels + channel;
+    memset(to, 0, (size_t)w->left * LANES * sizeof *to);
+    to += (size_t)w->left * LANES;
+    FV_WITH_ACT(k->undo, fill_row, to, k->x + at, k->kept ? k->kept + at : NULL, k->in.w, channels,
+                lanes)
+    int right = w->width - w->left - k->in.w;
+    memset(to + (size_t)k->in.w * LANES, 0, (size_t)right * LANES * sizeof *to);
+}
+
+static void walk_strip(const job *k, float *ring, int n, int begin, int end, int vector)
+{
+    const walk *w = k->w;
+    size_t channel = (size_t)vector * LANES, line = (size_t)w->width * LANES;
+    size_t lanes = (size_t)k->in.c - channel < LANES ? (size_t)k->in.c - channel : LANES;
+    int loaded = begin * w->stride + w->top; /* the next row to fetch */
+    for (int i = begin; i < end; i++) {
+        int first = i * w->stride + w->top;
+        for (loaded = most(loaded, first); loaded < first + w->height; loaded++)
+            load_row(k, ring, n, loaded, channel, lanes);
+        for (int q = 0; q < w->phases; q++) {
+            const phase *p = &w->phase[q];
+            if (i >= p->row.count) continue;
+            const float *rows[MOST_KERNEL];
+            for (int u = 0; u < p->row.taps; u++) {
+                int place = (i * w->stride + p->row.offset - w->top + u) % w->height;
+                rows[u] =
+                    ring + (size_t)place * line + (size_t)(w->left + p->column.offset) * LANES;
+            }
+            size_t r = (size_t)(p->row.first + w->step * i);
+            size_t at =
+                ((size_t)n * (size_t)k->out.h + r) * (size_t)k->out.w + (size_t)p->column.first;
+            size_t taps = (size_t)(p->row.taps * p->column.taps);
+            choose_row(p->column.taps, w->stride)(k, p, rows, p->w + (size_t)vector * taps * LANES,
+                                                  at * (size_t)k->out.c + channel, channel, lanes);
+        }
+    }
+}
+
+static void walk_task(void *context, int i)
+{
+    const job *k = context;
+    const walk *w = k->w;
+    int group = i % w->groups, strip = i / w->groups % w->strips, n = i / w->groups / w->strips;
+    float *ring = k->rings + (size_t)fv_thread() * w->ring;
+    for (int v = group * w->vectors / w->groups; v < (group + 1) * w->vectors / w->groups; v++)
+        walk_strip(k, ring, n, strip * w->rows / w->strips, (strip + 1) * w->rows / w->strips, v);
+}
+
+void ISA(dwconv2d_forward)(fv_backend *be, const fv_op *op)
+{
+    const walks *w = op->state;
+    job k = {.w = &w->forward,
+             .in = op->x->shape,
+             .out = op->y->shape,
+             .x = op->x->data,
+             .y = op->y->data,
+             .aux = op->aux ? op->aux->data : NULL,
+             .bias = op->b ? op->b->data : NULL,
+             .act = op->act,
+             .rings = op->scratch};
+    fv_parallel(be, op->x->shape.n * w->forward.strips * w->forward.groups, walk_task, &k);
+}
+
+void ISA(dwconv2d_backward)(fv_backend *be, const fv_op *op)
 {
     if (!op->dx) return;
-    fv_cpu_undo_activation(be, op);
-    fv_parallel(be, op->x->shape.n * op->x->shape.h, backward_task, (void *)(uintptr_t)op);
+    const walks *w = op->state;
+    bool from_aux = fv_ops[op->kind].keeps(op) & FV_KEEP_AUX;
+    job k = {.w = &w->backward,
+             .in = op->y->shape,
+             .out = op->x->shape,
+             .x = op->dy->data,
+             .kept = from_aux ? op->aux->data : op->y->data,
+             .y = op->dx->data,
+             .undo = op->act,
+             .add = op->add_dx,
+             .rings = op->scratch};
+    fv_parallel(be, op->x->shape.n * w->backward.strips * w->backward.groups, walk_task, &k);
 }

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/level.h"
 
 enum { PIECE = 16384 };
 
@@ -29,17 +29,16 @@ static void act_task(void *context, int i)
 {
     const fv_op *op = context;
     size_t at = (size_t)i * PIECE, n = piece_size(fv_count(op->y->shape), i);
-    float *y = (float *)op->y->data + at;
-    memcpy(y, (const float *)op->x->data + at, n * sizeof *y);
-    fv_cpu_activate(op->act, y, NULL, NULL, n, n);
+    ISA(activate)
+    (op->act, (float *)op->y->data + at, (const float *)op->x->data + at, NULL, NULL, n, n);
 }
 
-void fv_cpu_act_forward(fv_backend *be, const fv_op *op)
+void ISA(act_forward)(fv_backend *be, const fv_op *op)
 {
     fv_parallel(be, pieces(fv_count(op->y->shape)), act_task, op_context(op));
 }
 
-FV_VECTOR static void add_to(float *to, const float *from, size_t n)
+static void add_to(float *to, const float *from, size_t n)
 {
     for (size_t i = 0; i < n; i++) to[i] += from[i];
 }
@@ -60,18 +59,18 @@ static void act_back_task(void *context, int i)
     bool from_y = fv_ops[FV_OP_ACT].keeps(op) == FV_KEEP_Y;
     float *dy = (float *)op->dy->data + at;
     if (op->act != FV_ACT_NONE)
-        fv_cpu_slope(op->act, dy, (const float *)(from_y ? op->y->data : op->x->data) + at, n);
+        ISA(slope)(op->act, dy, dy, (const float *)(from_y ? op->y->data : op->x->data) + at, n);
     put_piece((float *)op->dx->data + at, dy, n, op->add_dx);
 }
 
-void fv_cpu_act_backward(fv_backend *be, const fv_op *op)
+void ISA(act_backward)(fv_backend *be, const fv_op *op)
 {
     if (op->dx) fv_parallel(be, pieces(fv_count(op->y->shape)), act_back_task, op_context(op));
 }
 
 /* --- add --- */
 
-FV_VECTOR static void sum_two(float *y, const float *a, const float *b, size_t n)
+static void sum_two(float *y, const float *a, const float *b, size_t n)
 {
     for (size_t i = 0; i < n; i++) y[i] = a[i] + b[i];
 }
@@ -84,7 +83,7 @@ static void add_task(void *context, int i)
             (const float *)op->x2->data + at, piece_size(fv_count(op->y->shape), i));
 }
 
-void fv_cpu_add_forward(fv_backend *be, const fv_op *op)
+void ISA(add_forward)(fv_backend *be, const fv_op *op)
 {
     fv_parallel(be, pieces(fv_count(op->y->shape)), add_task, op_context(op));
 }
@@ -98,7 +97,7 @@ static void add_back_task(void *context, int i)
     if (op->dx2) put_piece((float *)op->dx2->data + at, dy, n, op->add_dx2);
 }
 
-void fv_cpu_add_backward(fv_backend *be, const fv_op *op)
+void ISA(add_backward)(fv_backend *be, const fv_op *op)
 {
     if (op->dx || op->dx2)
         fv_parallel(be, pieces(fv_count(op->y->shape)), add_back_task, op_context(op));
@@ -106,8 +105,7 @@ void fv_cpu_add_backward(fv_backend *be, const fv_op *op)
 
 /* --- affine: a task is one row, or with a number an element one picture's line --- */
 
-FV_VECTOR static void scale_shift(float *y, const float *x, const float *w, const float *b,
-                                  size_t n)
+static void scale_shift(float *y, const float *x, const float *w, const float *b, size_t n)
 {
     if (b)
         for (size_t i = 0; i < n; i++) y[i] = x[i] * w[i] + b[i];
@@ -115,7 +113,7 @@ FV_VECTOR static void scale_shift(float *y, const float *x, const float *w, cons
         for (size_t i = 0; i < n; i++) y[i] = x[i] * w[i];
 }
 
-FV_VECTOR static void scale_back(float *dx, const float *dy, const float *w, size_t n, bool add)
+static void scale_back(float *dx, const float *dy, const float *w, size_t n, bool add)
 {
     for (size_t i = 0; i < n; i++) dx[i] = dy[i] * w[i] + (add ? dx[i] : 0);
 }
@@ -154,12 +152,12 @@ static void affine_back_task(void *context, int i)
     for (size_t at = 0; at < n; at += period) scale_back(dx + at, dy + at, w, period, op->add_dx);
 }
 
-void fv_cpu_affine_forward(fv_backend *be, const fv_op *op)
+void ISA(affine_forward)(fv_backend *be, const fv_op *op)
 {
     fv_parallel(be, op->x->shape.n * op->x->shape.h, affine_task, op_context(op));
 }
 
-void fv_cpu_affine_backward(fv_backend *be, const fv_op *op)
+void ISA(affine_backward)(fv_backend *be, const fv_op *op)
 {
     if (op->dx) fv_parallel(be, op->x->shape.n * op->x->shape.h, affine_back_task, op_context(op));
 }
@@ -174,8 +172,8 @@ static int blocks(int channels)
 }
 
 /* sum[k] = sum over positions of a[p,k] (* b[p,k] if b) */
-FV_VECTOR static void sum_positions(float *sum, const float *a, const float *b, size_t positions,
-                                    size_t stride, size_t n)
+static void sum_positions(float *sum, const float *a, const float *b, size_t positions,
+                          size_t stride, size_t n)
 {
     for (size_t k = 0; k < n; k++) sum[k] = 0;
     for (size_t p = 0; p < positions; p++) {
@@ -212,8 +210,7 @@ static void mean_task(void *context, int i)
     for (size_t k = 0; k < b.n; k++) y[k] /= (float)b.positions;
 }
 
-FV_VECTOR static void spread(float *dx, const float *row, size_t positions, size_t stride, size_t n,
-                             bool add)
+static void spread(float *dx, const float *row, size_t positions, size_t stride, size_t n, bool add)
 {
     for (size_t p = 0; p < positions; p++, dx += stride)
         for (size_t k = 0; k < n; k++) dx[k] = row[k] + (add ? dx[k] : 0);
@@ -230,20 +227,20 @@ static void mean_back_task(void *context, int i)
            b.positions, b.channels, b.n, op->add_dx);
 }
 
-void fv_cpu_mean_hw_forward(fv_backend *be, const fv_op *op)
+void ISA(mean_hw_forward)(fv_backend *be, const fv_op *op)
 {
     fv_parallel(be, op->x->shape.n * blocks(op->x->shape.c), mean_task, op_context(op));
 }
 
-void fv_cpu_mean_hw_backward(fv_backend *be, const fv_op *op)
+void ISA(mean_hw_backward)(fv_backend *be, const fv_op *op)
 {
     if (op->dx)
         fv_parallel(be, op->x->shape.n * blocks(op->x->shape.c), mean_back_task, op_context(op));
 }
 
 /* y[p,k] = x[p,k] * gate[k] (+ y) */
-FV_VECTOR static void gate_positions(float *y, const float *x, const float *gate, size_t positions,
-                                     size_t stride, size_t n, bool add)
+static void gate_positions(float *y, const float *x, const float *gate, size_t positions,
+                           size_t stride, size_t n, bool add)
 {
     for (size_t p = 0; p < positions; p++, x += stride, y += stride)
         for (size_t k = 0; k < n; k++) y[k] = x[k] * gate[k] + (add ? y[k] : 0);
@@ -276,12 +273,12 @@ static void gate_back_task(void *context, int i)
                        b.positions, b.channels, b.n, op->add_dx);
 }
 
-void fv_cpu_mul_channel_forward(fv_backend *be, const fv_op *op)
+void ISA(mul_channel_forward)(fv_backend *be, const fv_op *op)
 {
     fv_parallel(be, op->x->shape.n * blocks(op->x->shape.c), gate_task, op_context(op));
 }
 
-void fv_cpu_mul_channel_backward(fv_backend *be, const fv_op *op)
+void ISA(mul_channel_backward)(fv_backend *be, const fv_op *op)
 {
     if (op->dx || op->dx2)
         fv_parallel(be, op->x->shape.n * blocks(op->x->shape.c), gate_back_task, op_context(op));
@@ -289,8 +286,8 @@ void fv_cpu_mul_channel_backward(fv_backend *be, const fv_op *op)
 
 /* --- layernorm: a task is one row --- */
 
-FV_VECTOR static void normalise_row(float *y, const float *x, const float *w, const float *b,
-                                    float *aux, size_t d, double eps)
+static void normalise_row(float *y, const float *x, const float *w, const float *b, float *aux,
+                          size_t d, double eps)
 {
     double mean = 0, variance = 0;
     for (size_t i = 0; i < d; i++) mean += (double)x[i];
@@ -304,8 +301,8 @@ FV_VECTOR static void normalise_row(float *y, const float *x, const float *w, co
     for (size_t i = 0; i < d; i++) y[i] = (x[i] - aux[0]) * aux[1] * w[i] + b[i];
 }
 
-FV_VECTOR static void normalise_back(float *dx, const float *x, const float *dy, const float *w,
-                                     const float *aux, size_t d, bool add)
+static void normalise_back(float *dx, const float *x, const float *dy, const float *w,
+                           const float *aux, size_t d, bool add)
 {
     float mean = aux[0], k = aux[1], g = 0, gh = 0;
     for (size_t i = 0; i < d; i++) {
@@ -337,12 +334,12 @@ static void layernorm_back_task(void *context, int i)
                    (const float *)op->aux->data + 2 * (size_t)i, d, op->add_dx);
 }
 
-void fv_cpu_layernorm_forward(fv_backend *be, const fv_op *op)
+void ISA(layernorm_forward)(fv_backend *be, const fv_op *op)
 {
     fv_parallel(be, (int)fv_rows(op->x->shape), layernorm_task, op_context(op));
 }
 
-void fv_cpu_layernorm_backward(fv_backend *be, const fv_op *op)
+void ISA(layernorm_backward)(fv_backend *be, const fv_op *op)
 {
     if (op->dx) fv_parallel(be, (int)fv_rows(op->x->shape), layernorm_back_task, op_context(op));
 }
@@ -355,7 +352,7 @@ typedef struct adam {
     size_t count;
 } adam;
 
-FV_VECTOR static void adam_run(const adam *a, size_t begin, size_t end)
+static void adam_run(const adam *a, size_t begin, size_t end)
 {
     const float *k = a->k;
     float b1 = k[FV_ADAM_BETA1], b2 = k[FV_ADAM_BETA2];
@@ -377,8 +374,8 @@ static void adam_task(void *context, int i)
     adam_run(a, at, at + piece_size(a->count, i));
 }
 
-void fv_cpu_adam(fv_backend *be, fv_tensor *p, const fv_tensor *g, fv_tensor *m, fv_tensor *v,
-                 const fv_tensor *numbers, fv_tensor *stats)
+void ISA(adam)(fv_backend *be, fv_tensor *p, const fv_tensor *g, fv_tensor *m, fv_tensor *v,
+               const fv_tensor *numbers, fv_tensor *stats)
 {
     adam a = {p->data, m->data, v->data, g->data, numbers->data, fv_count(p->shape)};
     double norm2 = 0; /* not finite if any element is not: NaN and infinity spread in sums */

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/level.h"
 #include "kernels/rng.h"
 
 /* Position mirrored into 0 .. size-1 about the centres of the edge pixels. */
@@ -60,12 +60,12 @@ static void warp_task(void *context, int task)
     }
 }
 
-void fv_cpu_warp_forward(fv_backend *be, const fv_op *op)
+void ISA(warp_forward)(fv_backend *be, const fv_op *op)
 {
     fv_parallel(be, op->y->shape.n * op->y->shape.h, warp_task, op_context(op));
 }
 
-fv_status fv_cpu_warp_prepare(fv_backend *be, fv_op *op)
+fv_status ISA(warp_prepare)(fv_backend *be, fv_op *op)
 {
     (void)be;
     fv_shape x = op->x->shape;
@@ -106,7 +106,7 @@ static void gather_task(void *context, int task)
         for (size_t i = 0; i < line; i++) dx[i] += views[i];
 }
 
-void fv_cpu_warp_backward(fv_backend *be, const fv_op *op)
+void ISA(warp_backward)(fv_backend *be, const fv_op *op)
 {
     if (!op->dx) return;
     fv_parallel(be, op->y->shape.n, warp_back_task, op_context(op));
@@ -152,7 +152,7 @@ static void perturb_task(void *context, int task)
     }
 }
 
-void fv_cpu_perturb_forward(fv_backend *be, const fv_op *op)
+void ISA(perturb_forward)(fv_backend *be, const fv_op *op)
 {
     fv_parallel(be, op->x->shape.n * tasks_a_view(op), perturb_task, op_context(op));
 }
@@ -170,7 +170,7 @@ static void perturb_back_task(void *context, int task)
         dx[e] = dy[e] * w[FV_PERTURB_GAIN + e % 3] + (op->add_dx ? dx[e] : 0);
 }
 
-void fv_cpu_perturb_backward(fv_backend *be, const fv_op *op)
+void ISA(perturb_backward)(fv_backend *be, const fv_op *op)
 {
     if (op->dx)
         fv_parallel(be, op->x->shape.n * tasks_a_view(op), perturb_back_task, op_context(op));

@@ -1,21 +1,25 @@
-/* Products with constant matrices through BLAS: linear, mix_rows, separable, conv2d. One
- * single-threaded sgemm a tile; tiles are cut by the shape alone. */
-#include <cblas.h>
-#include <string.h>
+/* C [m,n] = A [m,k] . B, the heart of the backend: nine tenths of a network's arithmetic.
+ *
+ * B comes packed: panels of WIDE vectors of columns (the last may be narrower), each panel k rows
+ * one after the other, so that the inner loop reads it straight on; missing columns are zeros. A
+ * register tile of rows x vectors of C stays in registers over k: each step loads a row of the
+ * panel, and multiplies it by one number of each row of A (Goto & van de Geijn, Anatomy of
+ * high-performance matrix multiplication, 2008). A is read in place. Finished tiles pass through
+ * a buffer in the first cache, where bias and activation are applied.
+ *
+ * A task is a block of rows times a group of panels, both cut by the shapes alone. */
+#include "kernels/cpu/product.h"
 
-#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/activation.h"
 
-/* --- C = A . B in tiles --- */
-
-enum { TILES = 16, LEAST_ROWS = 48, LEAST_COLUMNS = 64 };
-
-typedef struct product {
-    bool transpose_a, transpose_b, add;
-    size_t m, n, k, rows, columns, column_tiles; /* rows, columns: of a tile */
-    const float *a, *b;
-    float *c;
-    fv_epilogue epilogue;
-} product;
+enum {
+    MOST_ROWS = 14,
+    CHUNK = 768,             /* of k: a panel's chunk fits the second cache beside A's block */
+    BLOCK_BYTES = 320 << 10, /* of A */
+    TASKS = 16,              /* to aim at */
+    LEAST_ROWS = 24
+};
+static const int tile_rows[] = FV_TILE_ROWS;
 
 static size_t least(size_t a, size_t b)
 {
@@ -27,247 +31,209 @@ static size_t ceil_divide(size_t a, size_t b)
     return (a + b - 1) / b;
 }
 
-/* Bias and activation on a tile that is still in the cache. */
-static void finish_tile(const product *p, size_t row, size_t rows, size_t column, size_t columns)
+/* --- panels --- */
+
+typedef struct panel {
+    size_t vector, vectors; /* its first vector of columns, and how many */
+} panel;
+
+static size_t panel_count(size_t n)
 {
-    const fv_epilogue *e = &p->epilogue;
-    for (size_t r = row; r < row + rows; r++) {
-        size_t at = r * p->n + column;
-        fv_cpu_activate(e->act, p->c + at, e->aux ? e->aux + at : NULL,
-                        e->bias ? e->bias + column : NULL, columns, columns);
+    return ceil_divide(ceil_divide(n, LANES), WIDE);
+}
+
+/* Panels are WIDE, but the last two share a rest of WIDE + 1 evenly: 3 3 2 2 and not 3 3 3 1. */
+static panel panel_at(size_t n, size_t i)
+{
+    size_t vectors = ceil_divide(n, LANES), count = panel_count(n);
+    bool even = WIDE == 3 && vectors % 3 == 1 && vectors > 1;
+    size_t begin = even && i == count - 1 ? vectors - 2 : i * WIDE;
+    size_t end = even && i == count - 2 ? vectors - 2 : least(vectors, (i + 1) * WIDE);
+    return (panel){begin, end - begin};
+}
+
+size_t ISA(packed_count)(size_t n, size_t k)
+{
+    return ceil_divide(n, LANES) * LANES * k;
+}
+
+typedef struct packing {
+    float *to;
+    const float *b;
+    size_t row_step, column_step, n, k;
+} packing;
+
+static void pack_task(void *context, int i)
+{
+    const packing *job = context;
+    panel p = panel_at(job->n, (size_t)i);
+    size_t first = p.vector * LANES, width = p.vectors * LANES;
+    size_t columns = least(width, job->n - first);
+    float *to = job->to + first * job->k;
+    for (size_t row = 0; row < job->k; row++, to += width) {
+        const float *from = job->b + row * job->row_step + first * job->column_step;
+        if (job->column_step == 1)
+            memcpy(to, from, columns * sizeof *to);
+        else
+            for (size_t c = 0; c < columns; c++) to[c] = from[c * job->column_step];
+        for (size_t c = columns; c < width; c++) to[c] = 0;
+    }
+}
+
+void ISA(pack)(fv_backend *be, float *to, const float *b, size_t row_step, size_t column_step,
+               size_t n, size_t k)
+{
+    packing job = {to, b, row_step, column_step, n, k};
+    fv_parallel(be, (int)panel_count(n), pack_task, &job);
+}
+
+/* --- the register tile --- */
+
+/* out [rows][vectors * LANES] = A's rows . a panel */
+typedef void (*tile_function)(const float *a, size_t lda, const float *b, size_t k, float *out);
+
+INLINE void tile(const int rows, const int vectors, const float *a, size_t lda, const float *b,
+                 size_t k, float *out)
+{
+    vf sum[MOST_ROWS][WIDE];
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) sum[r][v] = (vf){0};
+    for (size_t p = 0; p < k; p++, b += vectors * LANES) {
+        vf row[WIDE];
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) row[v] = v_load(b + v * LANES);
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++) {
+            vf x = v_all(a[(size_t)r * lda + p]);
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) sum[r][v] += x * row[v];
+        }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) v_store(out + (r * vectors + v) * LANES, sum[r][v]);
+}
+
+#define TILE(rows, vectors)                                                                        \
+    static void tile_##rows##_##vectors(const float *a, size_t lda, const float *b, size_t k,      \
+                                        float *out)                                                \
+    {                                                                                              \
+        tile(rows, vectors, a, lda, b, k, out);                                                    \
+    }
+#define TILES_TO_5(v)  TILE(1, v) TILE(2, v) TILE(3, v) TILE(4, v) TILE(5, v)
+#define NAMES_TO_5(v)  tile_1_##v, tile_2_##v, tile_3_##v, tile_4_##v, tile_5_##v
+#define TILES_TO_8(v)  TILES_TO_5(v) TILE(6, v) TILE(7, v) TILE(8, v)
+#define NAMES_TO_8(v)  NAMES_TO_5(v), tile_6_##v, tile_7_##v, tile_8_##v
+#define TILES_TO_12(v) TILES_TO_8(v) TILE(9, v) TILE(10, v) TILE(11, v) TILE(12, v)
+#define NAMES_TO_12(v) NAMES_TO_8(v), tile_9_##v, tile_10_##v, tile_11_##v, tile_12_##v
+
+#if defined(__AVX512F__)
+TILES_TO_12(1)
+TILE(13, 1) TILE(14, 1) TILES_TO_12(2)
+    TILES_TO_8(3) static const tile_function tiles[WIDE][MOST_ROWS] = {
+        {NAMES_TO_12(1), tile_13_1, tile_14_1}, {NAMES_TO_12(2)}, {NAMES_TO_8(3)}};
+#elif defined(__AVX2__)
+TILES_TO_8(1)
+TILE(9, 1) TILE(10, 1) TILES_TO_5(2)
+    TILE(6, 2) static const tile_function tiles[WIDE][MOST_ROWS] = {
+        {NAMES_TO_8(1), tile_9_1, tile_10_1}, {NAMES_TO_5(2), tile_6_2}};
+#else
+TILES_TO_8(1)
+TILES_TO_5(2) static const tile_function tiles[WIDE][MOST_ROWS] = {{NAMES_TO_8(1)},
+                                                                   {NAMES_TO_5(2)}};
+#endif
+
+/* --- finishing a tile --- */
+
+/* rows x columns numbers of `from` (rows of `width`) into C at c. */
+INLINE void finish(const fv_act act, const fv_product *p, const float *from, size_t width,
+                   size_t row, size_t rows, size_t column, bool add)
+{
+    size_t columns = least(width, p->n - column);
+    for (size_t r = 0; r < rows; r++, from += width) {
+        float *c = p->c + (row + r) * p->n + column;
+        float *aux = p->aux ? p->aux + (row + r) * p->n + column : NULL;
+        const float *bias = p->bias ? p->bias + column : NULL;
+        size_t i = 0;
+        for (; i + LANES <= columns; i += LANES) {
+            vf x = v_load(from + i);
+            if (add) x += v_load(c + i);
+            if (bias) x += v_load(bias + i);
+            if (aux) v_store(aux + i, x);
+            v_store(c + i, v_activate(act, x));
+        }
+        if (i == columns) continue;
+        size_t rest = columns - i;
+        vf x = v_load(from + i);
+        if (add) x += v_load_part(c + i, rest);
+        if (bias) x += v_load_part(bias + i, rest);
+        if (aux) v_store_part(aux + i, x, rest);
+        v_store_part(c + i, v_activate(act, x), rest);
+    }
+}
+
+/* Of all but the last chunk of k: the sum so far waits in C. */
+static void keep_sum(const fv_product *p, const float *from, size_t width, size_t row, size_t rows,
+                     size_t column, bool add)
+{
+    fv_product plain = {.n = p->n, .c = p->c};
+    finish(FV_ACT_NONE, &plain, from, width, row, rows, column, add);
+}
+
+static void finish_tile(const fv_product *p, const float *from, size_t width, size_t row,
+                        size_t rows, size_t column, bool add)
+{
+    FV_WITH_ACT(p->act, finish, p, from, width, row, rows, column, add)
+}
+
+/* --- tasks --- */
+
+typedef struct cut {
+    const fv_product *p;
+    size_t rows, groups, group; /* rows of a block; groups of panels, panels in one */
+} cut;
+
+static void block(const fv_product *p, size_t row, size_t rows, size_t first, size_t last)
+{
+    size_t chunks = ceil_divide(p->k, CHUNK), chunk = ceil_divide(p->k, chunks);
+    float out[MOST_ROWS * WIDE * LANES] __attribute__((aligned(64)));
+    for (size_t at = 0; at < p->k; at += chunk) {
+        size_t depth = least(chunk, p->k - at);
+        bool add = p->add || at > 0, whole = at + depth == p->k;
+        for (size_t i = first; i < last; i++) {
+            panel n = panel_at(p->n, i);
+            size_t width = n.vectors * LANES, column = n.vector * LANES;
+            const float *b = p->b + column * p->k + at * width;
+            size_t count = ceil_divide(rows, (size_t)tile_rows[n.vectors - 1]);
+            for (size_t t = 0; t < count; t++) {
+                size_t begin = row + t * rows / count,
+                       height = row + (t + 1) * rows / count - begin;
+                tiles[n.vectors - 1][height - 1](p->a + begin * p->lda + at, p->lda, b, depth, out);
+                (whole ? finish_tile : keep_sum)(p, out, width, begin, height, column, add);
+            }
+        }
     }
 }
 
 static void product_task(void *context, int i)
 {
-    const product *p = context;
-    size_t row = (size_t)i / p->column_tiles * p->rows;
-    size_t column = (size_t)i % p->column_tiles * p->columns;
-    size_t rows = least(p->rows, p->m - row), columns = least(p->columns, p->n - column);
-    size_t lda = p->transpose_a ? p->m : p->k, ldb = p->transpose_b ? p->k : p->n;
-    const float *a = p->a + (p->transpose_a ? row : row * p->k);
-    const float *b = p->b + (p->transpose_b ? column * p->k : column);
-    cblas_sgemm(CblasRowMajor, p->transpose_a ? CblasTrans : CblasNoTrans,
-                p->transpose_b ? CblasTrans : CblasNoTrans, (blasint)rows, (blasint)columns,
-                (blasint)p->k, 1.0f, a, (blasint)lda, b, (blasint)ldb, p->add ? 1.0f : 0.0f,
-                p->c + row * p->n + column, (blasint)p->n);
-    if (p->epilogue.any) finish_tile(p, row, rows, column, columns);
+    const cut *c = context;
+    const fv_product *p = c->p;
+    size_t row = (size_t)i / c->groups * c->rows, first = (size_t)i % c->groups * c->group;
+    block(p, row, least(c->rows, p->m - row), first, least(first + c->group, panel_count(p->n)));
 }
 
-void fv_cpu_product(fv_backend *be, bool transpose_a, bool transpose_b, size_t m, size_t n,
-                    size_t k, const float *a, const float *b, bool add, float *c,
-                    const fv_epilogue *epilogue)
+void ISA(product)(fv_backend *be, const fv_product *p)
 {
-    product p = {.transpose_a = transpose_a,
-                 .transpose_b = transpose_b,
-                 .add = add,
-                 .m = m,
-                 .n = n,
-                 .k = k,
-                 .a = a,
-                 .b = b,
-                 .c = c};
-    if (epilogue) p.epilogue = *epilogue;
-    size_t row_tiles = least(TILES, ceil_divide(m, LEAST_ROWS));
-    p.rows = ceil_divide(m, row_tiles);
-    row_tiles = ceil_divide(m, p.rows);
-    size_t column_tiles = least(ceil_divide(TILES, row_tiles), ceil_divide(n, LEAST_COLUMNS));
-    p.columns = ceil_divide(ceil_divide(n, column_tiles), 16) * 16; /* whole vectors */
-    p.column_tiles = ceil_divide(n, p.columns);
-    fv_parallel(be, (int)(row_tiles * p.column_tiles), product_task, &p);
-}
-
-static fv_epilogue epilogue_of(const fv_op *op)
-{
-    return (fv_epilogue){.act = op->act,
-                         .bias = op->b ? op->b->data : NULL,
-                         .aux = op->aux ? op->aux->data : NULL,
-                         .any = op->b || op->act != FV_ACT_NONE};
-}
-
-/* --- linear --- */
-
-void fv_cpu_linear_forward(fv_backend *be, const fv_op *op)
-{
-    fv_epilogue e = epilogue_of(op);
-    fv_cpu_product(be, false, true, fv_rows(op->x->shape), (size_t)op->y->shape.c,
-                   (size_t)op->x->shape.c, op->x->data, op->w->data, false, op->y->data, &e);
-}
-
-void fv_cpu_linear_backward(fv_backend *be, const fv_op *op)
-{
-    if (!op->dx) return;
-    fv_cpu_undo_activation(be, op);
-    fv_cpu_product(be, false, false, fv_rows(op->x->shape), (size_t)op->x->shape.c,
-                   (size_t)op->y->shape.c, op->dy->data, op->w->data, op->add_dx, op->dx->data,
-                   NULL);
-}
-
-/* --- mix_rows: for each picture a product from the left --- */
-
-void fv_cpu_mix_rows_forward(fv_backend *be, const fv_op *op)
-{
-    size_t from = (size_t)op->w->shape.c, to = (size_t)op->w->shape.w, c = (size_t)op->x->shape.c;
-    const float *x = op->x->data;
-    float *y = op->y->data;
-    for (int n = 0; n < op->x->shape.n; n++, x += from * c, y += to * c)
-        fv_cpu_product(be, false, false, to, c, from, op->w->data, x, false, y, NULL);
-}
-
-void fv_cpu_mix_rows_backward(fv_backend *be, const fv_op *op)
-{
-    if (!op->dx) return;
-    size_t from = (size_t)op->w->shape.c, to = (size_t)op->w->shape.w, c = (size_t)op->x->shape.c;
-    const float *dy = op->dy->data;
-    float *dx = op->dx->data;
-    for (int n = 0; n < op->x->shape.n; n++, dx += from * c, dy += to * c)
-        fv_cpu_product(be, true, false, from, c, to, op->w->data, dy, op->add_dx, dx, NULL);
-}
-
-/* --- separable: columns first, on a copy with the width outermost, then rows --- */
-
-/* [a][b][c] -> [b][a][c]; add: onto what is there. */
-FV_VECTOR static void swap_axes(float *out, const float *in, size_t a, size_t b, size_t c, bool add)
-{
-    for (size_t i = 0; i < a; i++)
-        for (size_t j = 0; j < b; j++) {
-            float *to = out + (j * a + i) * c;
-            const float *from = in + (i * b + j) * c;
-            for (size_t k = 0; k < c; k++) to[k] = from[k] + (add ? to[k] : 0);
-        }
-}
-
-fv_status fv_cpu_separable_prepare(fv_backend *be, fv_op *op)
-{
-    (void)be;
-    fv_shape x = op->x->shape, y = op->y->shape;
-    size_t wide = (size_t)(x.w > y.w ? x.w : y.w);
-    op->scratch_bytes = 2 * wide * (size_t)x.h * (size_t)x.c * sizeof(float);
-    return FV_OK;
-}
-
-void fv_cpu_separable_forward(fv_backend *be, const fv_op *op)
-{
-    fv_shape xs = op->x->shape, ys = op->y->shape;
-    size_t h = (size_t)xs.h, w = (size_t)xs.w, c = (size_t)xs.c;
-    size_t high = (size_t)ys.h, wide = (size_t)ys.w;
-    const float *x = op->x->data;
-    float *y = op->y->data, *first = op->scratch, *second = first + (w > wide ? w : wide) * h * c;
-    for (int n = 0; n < xs.n; n++, x += h * w * c, y += high * wide * c) {
-        swap_axes(first, x, h, w, c, false);
-        fv_cpu_product(be, false, false, wide, h * c, w, op->b->data, first, false, second, NULL);
-        swap_axes(first, second, wide, h, c, false);
-        fv_cpu_product(be, false, false, high, wide * c, h, op->w->data, first, false, y, NULL);
-    }
-}
-
-void fv_cpu_separable_backward(fv_backend *be, const fv_op *op)
-{
-    if (!op->dx) return;
-    fv_shape xs = op->x->shape, ys = op->y->shape;
-    size_t h = (size_t)xs.h, w = (size_t)xs.w, c = (size_t)xs.c;
-    size_t high = (size_t)ys.h, wide = (size_t)ys.w;
-    const float *dy = op->dy->data;
-    float *dx = op->dx->data, *first = op->scratch;
-    float *second = first + (w > wide ? w : wide) * h * c;
-    for (int n = 0; n < xs.n; n++, dx += h * w * c, dy += high * wide * c) {
-        fv_cpu_product(be, true, false, h, wide * c, high, op->w->data, dy, false, first, NULL);
-        swap_axes(second, first, h, wide, c, false);
-        fv_cpu_product(be, true, false, w, h * c, wide, op->b->data, second, false, first, NULL);
-        swap_axes(dx, first, w, h, c, op->add_dx);
-    }
-}
-
-/* --- conv2d: 1x1 is linear; the rest by patches --- */
-
-static bool is_pointwise(const fv_op *op)
-{
-    const fv_conv_attr *a = &op->attr.conv;
-    return a->k == 1 && a->stride == 1 &&
-           fv_same_shape(op->x->shape, (fv_shape){op->y->shape.n, op->y->shape.h, op->y->shape.w,
-                                                  op->x->shape.c});
-}
-
-static size_t patch_size(const fv_op *op)
-{
-    return (size_t)op->attr.conv.k * (size_t)op->attr.conv.k * (size_t)op->x->shape.c;
-}
-
-fv_status fv_cpu_conv2d_prepare(fv_backend *be, fv_op *op)
-{
-    (void)be;
-    op->scratch_bytes =
-        is_pointwise(op) ? 0 : fv_rows(op->y->shape) * patch_size(op) * sizeof(float);
-    return FV_OK;
-}
-
-/* One row of output positions: their patches, k*k*c numbers each, zero outside the picture. */
-static void gather_task(void *context, int i)
-{
-    const fv_op *op = context;
-    const fv_conv_attr *a = &op->attr.conv;
-    fv_shape xs = op->x->shape, ys = op->y->shape;
-    size_t c = (size_t)xs.c, patch = patch_size(op);
-    int n = i / ys.h, row = i % ys.h;
-    const float *x = (const float *)op->x->data + (size_t)n * (size_t)xs.h * (size_t)xs.w * c;
-    float *out = (float *)op->scratch + (size_t)i * (size_t)ys.w * patch;
-    for (int j = 0; j < ys.w; j++)
-        for (int u = 0; u < a->k; u++)
-            for (int v = 0; v < a->k; v++, out += c) {
-                int r = row * a->stride + u - a->pad_top, q = j * a->stride + v - a->pad_left;
-                bool inside = r >= 0 && q >= 0 && r < xs.h && q < xs.w;
-                const float *from = inside ? x + ((size_t)r * (size_t)xs.w + (size_t)q) * c : NULL;
-                for (size_t k = 0; k < c; k++) out[k] = inside ? from[k] : 0;
-            }
-}
-
-/* One row of dx: every patch that has seen it gives back its share. */
-static void scatter_task(void *context, int i)
-{
-    const fv_op *op = context;
-    const fv_conv_attr *a = &op->attr.conv;
-    fv_shape xs = op->x->shape, ys = op->y->shape;
-    size_t c = (size_t)xs.c, patch = patch_size(op);
-    int n = i / xs.h, r = i % xs.h;
-    const float *patches =
-        (const float *)op->scratch + (size_t)n * (size_t)ys.h * (size_t)ys.w * patch;
-    float *dx = (float *)op->dx->data + (size_t)i * (size_t)xs.w * c;
-    if (!op->add_dx) memset(dx, 0, (size_t)xs.w * c * sizeof *dx);
-    for (int u = 0; u < a->k; u++) {
-        int at = r + a->pad_top - u;
-        if (at < 0 || at % a->stride || at / a->stride >= ys.h) continue;
-        const float *line = patches + (size_t)(at / a->stride) * (size_t)ys.w * patch;
-        for (int j = 0; j < ys.w; j++)
-            for (int v = 0; v < a->k; v++) {
-                int q = j * a->stride + v - a->pad_left;
-                if (q < 0 || q >= xs.w) continue;
-                const float *from = line + (size_t)j * patch + (size_t)(u * a->k + v) * c;
-                for (size_t k = 0; k < c; k++) dx[(size_t)q * c + k] += from[k];
-            }
-    }
-}
-
-void fv_cpu_conv2d_forward(fv_backend *be, const fv_op *op)
-{
-    if (is_pointwise(op)) {
-        fv_cpu_linear_forward(be, op);
-        return;
-    }
-    fv_epilogue e = epilogue_of(op);
-    fv_parallel(be, op->y->shape.n * op->y->shape.h, gather_task, (void *)(uintptr_t)op);
-    fv_cpu_product(be, false, true, fv_rows(op->y->shape), (size_t)op->y->shape.c, patch_size(op),
-                   op->scratch, op->w->data, false, op->y->data, &e);
-}
-
-void fv_cpu_conv2d_backward(fv_backend *be, const fv_op *op)
-{
-    if (!op->dx) return;
-    if (is_pointwise(op)) {
-        fv_cpu_linear_backward(be, op);
-        return;
-    }
-    fv_cpu_undo_activation(be, op);
-    fv_cpu_product(be, false, false, fv_rows(op->y->shape), patch_size(op), (size_t)op->y->shape.c,
-                   op->dy->data, op->w->data, false, op->scratch, NULL);
-    fv_parallel(be, op->x->shape.n * op->x->shape.h, scatter_task, (void *)(uintptr_t)op);
+    size_t panels = panel_count(p->n), depth = least(p->k, CHUNK);
+    size_t rows = BLOCK_BYTES / sizeof(float) / depth;
+    rows = least(rows, p->m < TASKS * LEAST_ROWS ? p->m : ceil_divide(p->m, TASKS));
+    size_t blocks = ceil_divide(p->m, rows);
+    cut c = {.p = p, .rows = ceil_divide(p->m, blocks)};
+    c.group = ceil_divide(panels, least(panels, ceil_divide(TASKS, blocks)));
+    c.groups = ceil_divide(panels, c.group);
+    fv_parallel(be, (int)(ceil_divide(p->m, c.rows) * c.groups), product_task, &c);
 }

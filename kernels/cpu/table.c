@@ -1,29 +1,30 @@
 /* The rows of the cpu table that differ from the reference. */
-#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/level.h"
 
-#define ROW(kind, prepare)                                                                         \
+#define ROW(kind, prepare, release)                                                                \
     {                                                                                              \
-        prepare, fv_cpu_##kind##_forward, fv_cpu_##kind##_backward, NULL                           \
+        prepare, ISA(kind##_forward), ISA(kind##_backward), release                                \
     }
 
-void fv_cpu_table(fv_kernel rows[FV_OP_COUNT])
+void ISA(open)(fv_backend *be)
 {
     static const fv_kernel faster[FV_OP_COUNT] = {
-        [FV_OP_CONV2D] = ROW(conv2d, fv_cpu_conv2d_prepare),
-        [FV_OP_DWCONV2D] = ROW(dwconv2d, NULL),
-        [FV_OP_LINEAR] = ROW(linear, NULL),
-        [FV_OP_ACT] = ROW(act, NULL),
-        [FV_OP_MUL_CHANNEL] = ROW(mul_channel, NULL),
-        [FV_OP_ADD] = ROW(add, NULL),
-        [FV_OP_AFFINE] = ROW(affine, NULL),
-        [FV_OP_MEAN_HW] = ROW(mean_hw, NULL),
-        [FV_OP_MIX_ROWS] = ROW(mix_rows, NULL),
-        [FV_OP_LAYERNORM] = ROW(layernorm, NULL),
-        [FV_OP_ATTENTION] = ROW(attention, fv_cpu_attention_prepare),
-        [FV_OP_SEPARABLE] = ROW(separable, fv_cpu_separable_prepare),
-        [FV_OP_WARP] = ROW(warp, fv_cpu_warp_prepare),
-        [FV_OP_PERTURB] = ROW(perturb, NULL),
+        [FV_OP_CONV2D] = ROW(conv2d, ISA(conv2d_prepare), ISA(packed_release)),
+        [FV_OP_DWCONV2D] = ROW(dwconv2d, ISA(dwconv2d_prepare), ISA(dwconv2d_release)),
+        [FV_OP_LINEAR] = ROW(linear, ISA(linear_prepare), ISA(packed_release)),
+        [FV_OP_ACT] = ROW(act, NULL, NULL),
+        [FV_OP_MUL_CHANNEL] = ROW(mul_channel, NULL, NULL),
+        [FV_OP_ADD] = ROW(add, NULL, NULL),
+        [FV_OP_AFFINE] = ROW(affine, NULL, NULL),
+        [FV_OP_MEAN_HW] = ROW(mean_hw, NULL, NULL),
+        [FV_OP_MIX_ROWS] = ROW(mix_rows, ISA(mix_rows_prepare), NULL),
+        [FV_OP_LAYERNORM] = ROW(layernorm, NULL, NULL),
+        [FV_OP_ATTENTION] = ROW(attention, ISA(attention_prepare), NULL),
+        [FV_OP_SEPARABLE] = ROW(separable, ISA(separable_prepare), NULL),
+        [FV_OP_WARP] = ROW(warp, ISA(warp_prepare), NULL),
+        [FV_OP_PERTURB] = ROW(perturb, NULL, NULL),
     };
     for (int i = 0; i < FV_OP_COUNT; i++)
-        if (faster[i].forward) rows[i] = faster[i];
+        if (faster[i].forward) be->kernels[i] = faster[i];
+    be->adam = ISA(adam);
 }

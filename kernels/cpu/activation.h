@@ -1,0 +1,94 @@
+/* Activations and their slopes on vectors. `act` is a constant wherever these are called from a
+ * switch, so that each call becomes one straight loop. Formulas: kernels/op.h. */
+#ifndef FV_CPU_ACTIVATION_H
+#define FV_CPU_ACTIVATION_H
+
+#include "kernels/cpu/isa.h"
+#include "kernels/op.h"
+
+/* Phi(x), the normal distribution, to 2e-7: erf by Abramowitz and Stegun 7.1.26. */
+INLINE vf v_normal(vf x)
+{
+    vf positive = v_max(x, -x), z = positive * 0.70710678f;
+    vf t = v_reciprocal(1.0f + 0.3275911f * z);
+    vf p = v_all(1.061405429f);
+    p = p * t - 1.453152027f;
+    p = p * t + 1.421413741f;
+    p = p * t - 0.284496736f;
+    p = p * t + 0.254829592f;
+    vf tail = 0.5f * p * t * v_exp(-z * z);
+    return v_choose(x < 0, tail, 1.0f - tail);
+}
+
+INLINE vf v_activate(const fv_act act, vf x)
+{
+    const vf zero = {0};
+    switch (act) {
+    case FV_ACT_RELU:
+        return v_max(zero, x);
+    case FV_ACT_RELU6:
+        return v_min(v_all(6), v_max(zero, x));
+    case FV_ACT_SILU:
+        return x * v_logistic(x);
+    case FV_ACT_SIGMOID:
+        return v_logistic(x);
+    case FV_ACT_GELU:
+        return x * v_normal(x);
+    case FV_ACT_TANH:
+        return 2.0f * v_logistic(2.0f * x) - 1.0f;
+    default:
+        return x;
+    }
+}
+
+/* act' from what fv_ops[].keeps keeps: y for relu, relu6, sigmoid and tanh, else x. */
+INLINE vf v_slope(const fv_act act, vf kept)
+{
+    const vf zero = {0}, one = v_all(1);
+    switch (act) {
+    case FV_ACT_RELU:
+        return v_choose(kept > 0, one, zero);
+    case FV_ACT_RELU6:
+        return v_choose((kept > 0) & (kept < 6), one, zero);
+    case FV_ACT_SILU: {
+        vf s = v_logistic(kept);
+        return s + kept * s * (1.0f - s);
+    }
+    case FV_ACT_SIGMOID:
+        return kept * (1.0f - kept);
+    case FV_ACT_GELU:
+        return v_normal(kept) + kept * 0.39894228f * v_exp(-0.5f * kept * kept);
+    case FV_ACT_TANH:
+        return 1.0f - kept * kept;
+    default:
+        return one;
+    }
+}
+
+/* Calls f(act, ...) with act as a constant. */
+#define FV_WITH_ACT(act, f, ...)                                                                   \
+    switch (act) {                                                                                 \
+    case FV_ACT_RELU:                                                                              \
+        f(FV_ACT_RELU, __VA_ARGS__);                                                               \
+        break;                                                                                     \
+    case FV_ACT_RELU6:                                                                             \
+        f(FV_ACT_RELU6, __VA_ARGS__);                                                              \
+        break;                                                                                     \
+    case FV_ACT_SILU:                                                                              \
+        f(FV_ACT_SILU, __VA_ARGS__);                                                               \
+        break;                                                                                     \
+    case FV_ACT_SIGMOID:                                                                           \
+        f(FV_ACT_SIGMOID, __VA_ARGS__);                                                            \
+        break;                                                                                     \
+    case FV_ACT_GELU:                                                                              \
+        f(FV_ACT_GELU, __VA_ARGS__);                                                               \
+        break;                                                                                     \
+    case FV_ACT_TANH:                                                                              \
+        f(FV_ACT_TANH, __VA_ARGS__);                                                               \
+        break;                                                                                     \
+    default:                                                                                       \
+        f(FV_ACT_NONE, __VA_ARGS__);                                                               \
+        break;                                                                                     \
+    }
+
+#endif

@@ -1,0 +1,182 @@
+/* Vectors of floats for the instruction set that this file is being compiled for.
+ *
+ * Every file of kernels/cpu but threads.c and dispatch.c is compiled once for each level of x86-64
+ * (v2: SSE4, v3: AVX2 and FMA, v4: AVX-512; elsewhere one "base" with the compiler's own vectors).
+ * FV_ISA is the level's name, and ISA(x) puts it into the names of functions that other files
+ * call. A number comes out the same on any number of threads, but may differ in its last bits
+ * between levels: fused multiply-adds round once, and sums have as many lanes as vectors. */
+#ifndef FV_ISA_H
+#define FV_ISA_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#define FV_JOIN_(a, b, c) a##_##b##_##c
+#define FV_JOIN(a, b, c)  FV_JOIN_(a, b, c)
+#define ISA(name)         FV_JOIN(fv_cpu, FV_ISA, name)
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* LANES floats; ROWS[v]: rows of a register tile that is v + 1 vectors wide; WIDE: the widest. */
+#if defined(__AVX512F__)
+enum { LANES = 16, WIDE = 3 };
+#define FV_TILE_ROWS                                                                               \
+    {                                                                                              \
+        14, 12, 8                                                                                  \
+    }
+#elif defined(__AVX2__)
+enum { LANES = 8, WIDE = 2 };
+#define FV_TILE_ROWS                                                                               \
+    {                                                                                              \
+        10, 6                                                                                      \
+    }
+#else
+enum { LANES = 4, WIDE = 2 };
+#define FV_TILE_ROWS                                                                               \
+    {                                                                                              \
+        8, 5                                                                                       \
+    }
+#endif
+
+typedef float vf __attribute__((vector_size(4 * LANES)));
+typedef int32_t vi __attribute__((vector_size(4 * LANES)));
+typedef float vf_unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+INLINE vf v_load(const float *p)
+{
+    return *(const vf_unaligned *)(const void *)p;
+}
+
+INLINE void v_store(float *p, vf v)
+{
+    *(vf_unaligned *)(void *)p = v;
+}
+
+INLINE vf v_all(float x)
+{
+    return x - (vf){0};
+}
+
+/* The first n < LANES numbers, zeros behind. */
+INLINE vf v_load_part(const float *p, size_t n)
+{
+#if defined(__AVX512F__)
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+    float lanes[LANES] = {0};
+    for (size_t i = 0; i < n; i++) lanes[i] = p[i];
+    return v_load(lanes);
+#endif
+}
+
+INLINE void v_store_part(float *p, vf v, size_t n)
+{
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
+#else
+    float lanes[LANES];
+    v_store(lanes, v);
+    for (size_t i = 0; i < n; i++) p[i] = lanes[i];
+#endif
+}
+
+/* mask ? a : b, lane by lane; mask is what a comparison of vectors gives. */
+INLINE vf v_choose(vi mask, vf a, vf b)
+{
+    return (vf)((mask & (vi)a) | (~mask & (vi)b));
+}
+
+INLINE vf v_max(vf a, vf b) /* b where a is not a number */
+{
+#if defined(__AVX512F__)
+    return _mm512_max_ps(a, b);
+#elif defined(__AVX__)
+    return _mm256_max_ps(a, b);
+#elif defined(__SSE2__)
+    return _mm_max_ps(a, b);
+#else
+    return v_choose(a > b, a, b);
+#endif
+}
+
+INLINE vf v_min(vf a, vf b) /* b where a is not a number */
+{
+#if defined(__AVX512F__)
+    return _mm512_min_ps(a, b);
+#elif defined(__AVX__)
+    return _mm256_min_ps(a, b);
+#elif defined(__SSE2__)
+    return _mm_min_ps(a, b);
+#else
+    return v_choose(a < b, a, b);
+#endif
+}
+
+/* Sum of the lanes, halves first. */
+INLINE float v_sum(vf v)
+{
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps(v);
+#else
+    float lanes[LANES];
+    v_store(lanes, v);
+    for (int half = LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    return lanes[0];
+#endif
+}
+
+INLINE vf v_round(vf x) /* to the nearest whole number, |x| < 2^22 */
+{
+#if defined(__AVX512F__)
+    return _mm512_roundscale_ps(x, 8);
+#elif defined(__AVX__)
+    return _mm256_round_ps(x, 8);
+#else
+    const vf shift = v_all(12582912.0f); /* 1.5 * 2^23: whole numbers apart */
+    vf high = x + shift;
+    __asm__("" : "+x"(high)); /* (x + s) - s is not x here */
+    return high - shift;
+#endif
+}
+
+/* e^x, relative error below 2.5e-7; 0 below about -87, never infinite. x = (n + f) ln 2 with
+ * |f| <= 1/2, and 2^f is a polynomial whose coefficients make the largest error small. */
+INLINE vf v_exp(vf x)
+{
+    x = v_min(v_all(88.0f), v_max(v_all(-87.3f), x)); /* second operand: not-a-number stays */
+    vf t = x * 1.44269504f, n = v_round(t);
+    vf f = x * 1.44269504f - n;
+    f = f + x * 1.92596299e-8f; /* the rest of 1 / ln 2 */
+    vf p = v_all(1.5403530e-4f);
+    p = p * f + 1.3333558e-3f;
+    p = p * f + 9.6181291e-3f;
+    p = p * f + 5.5504109e-2f;
+    p = p * f + 2.4022651e-1f;
+    p = p * f + 6.9314718e-1f;
+    p = p * f + 1.0f;
+    vi power = (__builtin_convertvector(n, vi) + 127) << 23;
+    return p * (vf)power;
+}
+
+/* 1 / x for finite x >= 1, relative error below 1.2e-7. */
+INLINE vf v_reciprocal(vf x)
+{
+#if defined(__AVX512F__)
+    vf r = _mm512_rcp14_ps(x);
+    return r * (2.0f - x * r);
+#else
+    return 1.0f / x;
+#endif
+}
+
+INLINE vf v_logistic(vf x)
+{
+    return v_reciprocal(1.0f + v_exp(-x));
+}
+
+#endif

@@ -1,0 +1,168 @@
+/* linear and conv2d: products with weights that are packed once, when a plan is prepared, for
+ * both directions. A 1x1 convolution is linear over positions; others go by patches. */
+#include <stdlib.h>
+
+#include "kernels/cpu/product.h"
+
+/* Weights [out, in], in: k*k*channels for a convolution. */
+typedef struct packed {
+    float *forward, *backward; /* B = w^T [in,out]; B = w [out,in], NULL without gradients */
+} packed;
+
+static size_t outputs(const fv_op *op)
+{
+    return (size_t)op->y->shape.c;
+}
+
+static size_t inputs(const fv_op *op)
+{
+    return fv_count(op->w->shape) / outputs(op);
+}
+
+void ISA(packed_release)(fv_backend *be, fv_op *op)
+{
+    packed *p = op->state;
+    if (!p) return;
+    be->free(be, p->forward);
+    be->free(be, p->backward);
+    free(p);
+    op->state = NULL;
+}
+
+fv_status ISA(linear_prepare)(fv_backend *be, fv_op *op)
+{
+    size_t out = outputs(op), in = inputs(op);
+    packed *p = op->state = calloc(1, sizeof *p);
+    if (!p) return fv_fail(FV_ERR_MEMORY, "%s: out of memory", op->name);
+    FV_TRY(be->alloc(be, ISA(packed_count)(out, in) * sizeof(float), (void **)&p->forward));
+    ISA(pack)(be, p->forward, op->w->data, 1, in, out, in);
+    if (!op->dx) return FV_OK;
+    FV_TRY(be->alloc(be, ISA(packed_count)(in, out) * sizeof(float), (void **)&p->backward));
+    ISA(pack)(be, p->backward, op->w->data, in, 1, in, out);
+    return FV_OK;
+}
+
+/* y = act(a . w^T + b), a [rows of y, in] */
+static void apply(fv_backend *be, const fv_op *op, const float *a)
+{
+    const packed *w = op->state;
+    fv_product p = {.m = fv_rows(op->y->shape),
+                    .n = outputs(op),
+                    .k = inputs(op),
+                    .a = a,
+                    .lda = inputs(op),
+                    .b = w->forward,
+                    .c = op->y->data,
+                    .act = op->act,
+                    .bias = op->b ? op->b->data : NULL,
+                    .aux = op->aux ? op->aux->data : NULL};
+    ISA(product)(be, &p);
+}
+
+/* da = dy . w, the activation undone first */
+static void apply_back(fv_backend *be, const fv_op *op, float *da, bool add)
+{
+    const packed *w = op->state;
+    ISA(undo_activation)(be, op);
+    fv_product p = {.m = fv_rows(op->y->shape),
+                    .n = inputs(op),
+                    .k = outputs(op),
+                    .a = op->dy->data,
+                    .lda = outputs(op),
+                    .b = w->backward,
+                    .c = da,
+                    .add = add};
+    ISA(product)(be, &p);
+}
+
+void ISA(linear_forward)(fv_backend *be, const fv_op *op)
+{
+    apply(be, op, op->x->data);
+}
+
+void ISA(linear_backward)(fv_backend *be, const fv_op *op)
+{
+    if (op->dx) apply_back(be, op, op->dx->data, op->add_dx);
+}
+
+/* --- conv2d --- */
+
+static bool is_pointwise(const fv_op *op)
+{
+    return op->attr.conv.k == 1 && fv_rows(op->x->shape) == fv_rows(op->y->shape);
+}
+
+fv_status ISA(conv2d_prepare)(fv_backend *be, fv_op *op)
+{
+    if (!is_pointwise(op)) op->scratch_bytes = fv_rows(op->y->shape) * inputs(op) * sizeof(float);
+    return ISA(linear_prepare)(be, op);
+}
+
+/* One row of output positions: their patches, k*k*c numbers each, zero outside the picture. */
+static void gather_task(void *context, int i)
+{
+    const fv_op *op = context;
+    const fv_conv_attr *a = &op->attr.conv;
+    fv_shape xs = op->x->shape, ys = op->y->shape;
+    size_t c = (size_t)xs.c, patch = inputs(op);
+    int n = i / ys.h, row = i % ys.h;
+    const float *x = (const float *)op->x->data + (size_t)n * (size_t)xs.h * (size_t)xs.w * c;
+    float *out = (float *)op->scratch + (size_t)i * (size_t)ys.w * patch;
+    for (int j = 0; j < ys.w; j++)
+        for (int u = 0; u < a->k; u++) {
+            int r = row * a->stride + u - a->pad_top, q = j * a->stride - a->pad_left;
+            bool inside = r >= 0 && r < xs.h;
+            for (int v = 0; v < a->k; v++, out += c) {
+                bool there = inside && q + v >= 0 && q + v < xs.w;
+                const float *from = x + ((size_t)r * (size_t)xs.w + (size_t)(q + v)) * c;
+                for (size_t k = 0; k < c; k++) out[k] = there ? from[k] : 0;
+            }
+        }
+}
+
+/* One row of dx: every patch that has seen it gives back its share. */
+static void scatter_task(void *context, int i)
+{
+    const fv_op *op = context;
+    const fv_conv_attr *a = &op->attr.conv;
+    fv_shape xs = op->x->shape, ys = op->y->shape;
+    size_t c = (size_t)xs.c, patch = inputs(op);
+    int n = i / xs.h, r = i % xs.h;
+    const float *patches =
+        (const float *)op->scratch + (size_t)n * (size_t)ys.h * (size_t)ys.w * patch;
+    float *dx = (float *)op->dx->data + (size_t)i * (size_t)xs.w * c;
+    if (!op->add_dx) memset(dx, 0, (size_t)xs.w * c * sizeof *dx);
+    for (int u = 0; u < a->k; u++) {
+        int at = r + a->pad_top - u;
+        if (at < 0 || at % a->stride || at / a->stride >= ys.h) continue;
+        const float *line = patches + (size_t)(at / a->stride) * (size_t)ys.w * patch;
+        for (int j = 0; j < ys.w; j++)
+            for (int v = 0; v < a->k; v++) {
+                int q = j * a->stride + v - a->pad_left;
+                if (q < 0 || q >= xs.w) continue;
+                const float *from = line + (size_t)j * patch + (size_t)(u * a->k + v) * c;
+                for (size_t k = 0; k < c; k++) dx[(size_t)q * c + k] += from[k];
+            }
+    }
+}
+
+void ISA(conv2d_forward)(fv_backend *be, const fv_op *op)
+{
+    if (is_pointwise(op)) {
+        apply(be, op, op->x->data);
+        return;
+    }
+    fv_parallel(be, op->y->shape.n * op->y->shape.h, gather_task, (void *)(uintptr_t)op);
+    apply(be, op, op->scratch);
+}
+
+void ISA(conv2d_backward)(fv_backend *be, const fv_op *op)
+{
+    if (!op->dx) return;
+    if (is_pointwise(op)) {
+        apply_back(be, op, op->dx->data, op->add_dx);
+        return;
+    }
+    apply_back(be, op, op->scratch, false);
+    fv_parallel(be, op->x->shape.n * op->x->shape.h, scatter_task, (void *)(uintptr_t)op);
+}

@@ -1,0 +1,28 @@
+/* Products with packed matrices. See product.c. */
+#ifndef FV_CPU_PRODUCT_H
+#define FV_CPU_PRODUCT_H
+
+#include "kernels/cpu/level.h"
+
+/* C [m,n] = act(A [m,k] . B + bias), row-major; the rows of A lie lda numbers apart. */
+typedef struct fv_product {
+    size_t m, n, k;
+    const float *a;
+    size_t lda;
+    const float *b; /* packed */
+    bool add;       /* onto what C holds */
+    float *c;
+    fv_act act;
+    const float *bias; /* [n] or NULL */
+    float *aux;        /* like C: what goes into the activation, or NULL */
+} fv_product;
+
+void ISA(product)(fv_backend *be, const fv_product *p);
+
+/* Floats of a packed B [k,n], and the packing: element (row, column) of B lies at
+ * b[row * row_step + column * column_step]. */
+size_t ISA(packed_count)(size_t n, size_t k);
+void ISA(pack)(fv_backend *be, float *to, const float *b, size_t row_step, size_t column_step,
+               size_t n, size_t k);
+
+#endif

@@ -1,0 +1,304 @@
+/* Measures one tower of a model: times of a run, of its ops, and of a plain matrix product.
+ *
+ *   bench CFG [checkpoint=F] [tower=image|text] [batch=N] [size=PIXELS] [gradient=0|1]
+ *             [backend=B] [threads=N] [runs=N] [ops=1] [serve=1] [peak=1]
+ *
+ * runs=N  runs N times after one to warm up, and prints best and median.
+ * ops=1   also prints what each kind of op took in the best of all runs, op by op.
+ * serve=1 prints one line of facts, then runs once and prints the milliseconds for every line
+ *         read: so that another program can take turns with a peer's measurements.
+ * peak=1  prints the GFLOP/s of a product of 1536 x 1536 matrices instead. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "model/brivl.h"
+
+typedef struct settings {
+    const char *config, *checkpoint, *tower, *backend;
+    int batch, size, threads, runs;
+    bool gradient, ops, serve, peak;
+} settings;
+
+typedef struct bench {
+    settings s;
+    fv_backend *be;
+    fv_brivl *model;
+    fv_plan *plan;
+    fv_ref pixels, embedding;
+    fv_text_inputs text;
+    float *seed;
+    double *best; /* [2 * ops]: seconds of each op forward, then backward */
+    double mark, load_seconds;
+    const fv_op *running; /* backward: the op that the watch has announced */
+} bench;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool read_settings(settings *s, int argc, char **argv)
+{
+    *s = (settings){.config = argv[1],
+                    .tower = "image",
+                    .backend = "cpu",
+                    .batch = 1,
+                    .runs = 5,
+                    .gradient = 1};
+    for (int i = 2; i < argc; i++) {
+        char *value = strchr(argv[i], '=');
+        if (!value) return false;
+        size_t n = (size_t)(value++ - argv[i]);
+        const struct {
+            const char *name, **text;
+            int *number;
+            bool *flag;
+        } all[] = {{"checkpoint", &s->checkpoint, NULL, NULL},
+                   {"tower", &s->tower, NULL, NULL},
+                   {"backend", &s->backend, NULL, NULL},
+                   {"batch", NULL, &s->batch, NULL},
+                   {"size", NULL, &s->size, NULL},
+                   {"threads", NULL, &s->threads, NULL},
+                   {"runs", NULL, &s->runs, NULL},
+                   {"gradient", NULL, NULL, &s->gradient},
+                   {"ops", NULL, NULL, &s->ops},
+                   {"serve", NULL, NULL, &s->serve},
+                   {"peak", NULL, NULL, &s->peak}};
+        size_t k = 0, count = sizeof all / sizeof *all;
+        while (k < count && (strlen(all[k].name) != n || strncmp(all[k].name, argv[i], n) != 0))
+            k++;
+        if (k == count) return false;
+        if (all[k].text) *all[k].text = value;
+        if (all[k].number) *all[k].number = atoi(value);
+        if (all[k].flag) *all[k].flag = atoi(value) != 0;
+    }
+    return s->batch > 0 && s->runs > 0;
+}
+
+/* --- the plan --- */
+
+static fv_status build_image(bench *b)
+{
+    fv_brivl_config *c = &b->model->config;
+    if (b->s.size) c->image_size = b->s.size;
+    fv_plan *p = b->plan;
+    fv_shape shape = {b->s.batch, c->image_size, c->image_size, 3};
+    b->pixels = fv_plan_param(p, "pixels", shape);
+    fv_plan_push(p, "%s", "");
+    fv_ref map = fv_brivl_map(p, &b->model->source, c, fv_brivl_normalise(p, c, b->pixels));
+    b->embedding = fv_brivl_image_head(p, &b->model->source, c, map);
+    fv_plan_pop(p);
+    return FV_OK;
+}
+
+static fv_status fill(bench *b)
+{
+    size_t count = fv_plan_param_count(b->plan);
+    float *values = malloc((count ? count : 1) * sizeof *values);
+    b->seed = malloc(fv_count(fv_plan_shape(b->plan, b->embedding)) * sizeof *b->seed);
+    if (!values || !b->seed) return fv_fail(FV_ERR_MEMORY, "bench: out of memory");
+    for (size_t i = 0; i < count; i++) values[i] = (float)(i * 7919 % 1021) / 1021;
+    for (size_t i = 0; i < fv_count(fv_plan_shape(b->plan, b->embedding)); i++) b->seed[i] = 1;
+    fv_status s = count ? fv_plan_upload(b->plan, b->pixels, values) : FV_OK;
+    free(values);
+    return s;
+}
+
+static fv_status open_bench(bench *b)
+{
+    double start = now();
+    FV_TRY(fv_backend_open(&b->be, b->s.backend, b->s.threads));
+    FV_TRY(fv_brivl_open(&b->model, b->s.config, b->s.checkpoint, NULL, false));
+    FV_TRY(fv_plan_new(&b->plan, b->be));
+    bool text = strcmp(b->s.tower, "text") == 0;
+    if (text) {
+        b->s.gradient = false;
+        b->embedding = fv_brivl_text(b->plan, &b->model->source, &b->model->config,
+                                     fv_brivl_text_length(b->model), &b->text);
+    } else {
+        FV_TRY(build_image(b));
+    }
+    fv_plan_output(b->plan, b->embedding);
+    FV_TRY(fv_plan_finish(b->plan, b->s.gradient ? FV_PLAN_BACKWARD : FV_PLAN_FORWARD));
+    b->load_seconds = now() - start;
+    return fill(b);
+}
+
+static fv_status run_once(bench *b)
+{
+    FV_TRY(fv_plan_forward(b->plan));
+    if (!b->s.gradient) return FV_OK;
+    FV_TRY(fv_plan_seed(b->plan, b->embedding, b->seed));
+    return fv_plan_backward(b->plan);
+}
+
+/* --- op by op --- */
+
+static void note(bench *b, const fv_op *op, bool backward, double seconds)
+{
+    size_t count = (size_t)fv_plan_op_count(b->plan);
+    size_t at = (size_t)(op - fv_plan_op(b->plan, 0)) + (backward ? count : 0);
+    if (b->best[at] == 0 || seconds < b->best[at]) b->best[at] = seconds;
+}
+
+static fv_status watch(void *user, fv_plan *p, const fv_op *op, bool backward)
+{
+    (void)p;
+    bench *b = user;
+    double t = now();
+    if (!backward)
+        note(b, op, false, t - b->mark);
+    else if (b->running)
+        note(b, b->running, true, t - b->mark);
+    b->running = backward ? op : NULL;
+    b->mark = now();
+    return FV_OK;
+}
+
+static fv_status measure_ops(bench *b)
+{
+    int count = fv_plan_op_count(b->plan);
+    b->best = calloc(2 * (size_t)count, sizeof *b->best);
+    if (!b->best) return fv_fail(FV_ERR_MEMORY, "bench: out of memory");
+    fv_plan_watch(b->plan, watch, b);
+    for (int i = 0; i < b->s.runs; i++) {
+        b->running = NULL;
+        b->mark = now();
+        FV_TRY(run_once(b));
+        if (b->running) note(b, b->running, true, now() - b->mark);
+    }
+    fv_plan_watch(b->plan, NULL, NULL);
+    double total[FV_OP_COUNT][2] = {{0}}, macs[FV_OP_COUNT] = {0};
+    printf("%-11s %9s %9s %8s %8s  %s\n", "op", "forward", "backward", "GFLOP/s", "GFLOP/s", "y");
+    for (int i = 0; i < count; i++) {
+        const fv_op *op = fv_plan_op(b->plan, i);
+        double f = b->best[i], g = b->best[count + i], work = 2e-9 * fv_op_macs(op);
+        fv_shape y = op->y->shape;
+        printf("%-11s %8.3fms %8.3fms %8.1f %8.1f  {%d,%d,%d,%d} of %d, k %d/%d %s\n",
+               fv_ops[op->kind].name, 1e3 * f, 1e3 * g, work / f, g > 0 ? work / g : 0, y.n, y.h,
+               y.w, y.c, op->x->shape.c, op->kind <= FV_OP_DWCONV2D ? op->attr.conv.k : 1,
+               op->kind <= FV_OP_DWCONV2D ? op->attr.conv.stride : 1, op->name);
+        total[op->kind][0] += f;
+        total[op->kind][1] += g;
+        macs[op->kind] += work;
+    }
+    for (int k = 0; k < FV_OP_COUNT; k++)
+        if (total[k][0] > 0)
+            printf("%-11s %8.2fms %8.2fms %8.1f %8.1f  all\n", fv_ops[k].name, 1e3 * total[k][0],
+                   1e3 * total[k][1], macs[k] / total[k][0],
+                   total[k][1] > 0 ? macs[k] / total[k][1] : 0);
+    return FV_OK;
+}
+
+/* --- whole runs --- */
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static fv_status measure(bench *b)
+{
+    double *times = malloc((size_t)b->s.runs * sizeof *times);
+    if (!times) return fv_fail(FV_ERR_MEMORY, "bench: out of memory");
+    fv_status s = run_once(b);
+    for (int i = 0; s >= 0 && i < b->s.runs; i++) {
+        double start = now();
+        s = run_once(b);
+        times[i] = 1e3 * (now() - start);
+    }
+    if (s >= 0) {
+        qsort(times, (size_t)b->s.runs, sizeof *times, by_size);
+        double work = 2e-6 * fv_plan_describe(b->plan).forward_macs * (b->s.gradient ? 2 : 1);
+        printf("best %.2f ms, median %.2f ms, %.1f GFLOP/s\n", times[0], times[b->s.runs / 2],
+               work / times[0]);
+    }
+    free(times);
+    return s;
+}
+
+static void facts(bench *b)
+{
+    fv_plan_info info = fv_plan_describe(b->plan);
+    struct rusage use;
+    getrusage(RUSAGE_SELF, &use);
+    printf("backend %s threads %d gmac %.4f load_s %.3f arena_mb %.1f scratch_mb %.1f weight_mb "
+           "%.1f rss_mb %.1f\n",
+           b->be->name, b->be->threads, info.forward_macs * 1e-9, b->load_seconds,
+           (double)info.arena_bytes * 1e-6, (double)info.scratch_bytes * 1e-6,
+           (double)info.weight_bytes * 1e-6, (double)use.ru_maxrss * 1024e-6);
+    fflush(stdout);
+}
+
+static fv_status serve(bench *b)
+{
+    FV_TRY(run_once(b));
+    facts(b);
+    for (char line[64]; fgets(line, sizeof line, stdin);) {
+        double start = now();
+        FV_TRY(run_once(b));
+        printf("%.4f\n", 1e3 * (now() - start));
+        fflush(stdout);
+    }
+    return FV_OK;
+}
+
+static fv_status peak(const settings *s)
+{
+    enum { SIDE = 1536 };
+    fv_backend *be;
+    fv_plan *p;
+    FV_TRY(fv_backend_open(&be, s->backend, s->threads));
+    FV_TRY(fv_plan_new(&p, be));
+    float *values = calloc((size_t)SIDE * SIDE, sizeof *values);
+    if (!values) return fv_fail(FV_ERR_MEMORY, "bench: out of memory");
+    fv_ref x = fv_plan_param(p, "x", (fv_shape){1, 1, SIDE, SIDE});
+    fv_ref w = fv_plan_weight(p, "w", (fv_shape){1, 1, SIDE, SIDE}, values);
+    fv_plan_output(p, fv_linear(p, "y", x, w, FV_NONE, FV_ACT_NONE));
+    free(values);
+    FV_TRY(fv_plan_finish(p, FV_PLAN_FORWARD));
+    double best = 1e9;
+    for (int i = 0; i < s->runs + 1; i++) {
+        double start = now();
+        FV_TRY(fv_plan_forward(p));
+        double t = now() - start;
+        best = t < best ? t : best;
+    }
+    printf("%.1f\n", 2e-9 * SIDE * SIDE * SIDE / best);
+    fv_plan_free(p);
+    fv_backend_close(be);
+    return FV_OK;
+}
+
+static fv_status run(bench *b)
+{
+    if (b->s.peak) return peak(&b->s);
+    FV_TRY(open_bench(b));
+    if (b->s.serve) return serve(b);
+    FV_TRY(measure(b));
+    facts(b);
+    return b->s.ops ? measure_ops(b) : FV_OK;
+}
+
+int main(int argc, char **argv)
+{
+    bench b = {0};
+    if (argc < 2 || !read_settings(&b.s, argc, argv)) {
+        fprintf(stderr, "usage: bench CFG [name=value ...]; see the head of tests/bench/bench.c\n");
+        return 2;
+    }
+    fv_status s = run(&b);
+    if (s < 0) fprintf(stderr, "bench: %s\n", fv_error());
+    fv_plan_free(b.plan);
+    fv_brivl_close(b.model);
+    fv_backend_close(b.be);
+    free(b.seed);
+    free(b.best);
+    return s < 0;
+}
