@@ -44,6 +44,7 @@ enum { LANES = 4, WIDE = 2 };
 
 typedef float vf __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * LANES)));
+typedef uint32_t vu __attribute__((vector_size(4 * LANES)));
 typedef float vf_unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 INLINE vf v_load(const float *p)
@@ -159,7 +160,7 @@ INLINE vf v_exp(vf x)
     p = p * f + 2.4022651e-1f;
     p = p * f + 6.9314718e-1f;
     p = p * f + 1.0f;
-    vi power = (__builtin_convertvector(n, vi) + 127) << 23;
+    vu power = ((vu) __builtin_convertvector(n, vi) + 127) << 23; /* unsigned: shifts cannot fail */
     return p * (vf)power;
 }
 
