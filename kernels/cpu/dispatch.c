@@ -45,7 +45,8 @@ fv_status fv_cpu_open(fv_backend *be, const char *name, int threads)
         return fv_fail(FV_ERR_UNSUPPORTED, "backend '%s' needs a newer processor; this one has %s",
                        name, levels[best].name);
     levels[chosen].open(be);
-    be->name = levels[chosen].name;
+    /* "cpu" stays "cpu": a recipe has to run on the next machine too */
+    be->name = strcmp(name, "cpu") == 0 ? "cpu" : levels[chosen].name;
     be->close = fv_cpu_pool_close;
     return fv_cpu_pool_open(be, threads);
 }
