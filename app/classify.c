@@ -212,5 +212,5 @@ int command_classify(cli *c)
     free(q.truth);
     free(q.folder);
     fv_model_close(q.m);
-    return s < 0 ? cli_fail() : EXIT_SUCCESS;
+    return many_exit(s);
 }

@@ -65,6 +65,13 @@ bool many_show(void *user, int done, int count, const char *failure)
     return !interrupted;
 }
 
+int many_exit(fv_status s)
+{
+    if (s >= 0) return EXIT_SUCCESS;
+    int status = cli_fail();
+    return interrupted ? EXIT_INTERRUPTED : status;
+}
+
 /* --- embeddings --- */
 
 void many_clear(many *x)

@@ -15,6 +15,9 @@ typedef struct many_progress {
 many_progress many_progress_of(const cli *c, const char *what);
 bool many_show(void *user, int done, int count, const char *failure); /* an fv_embed_fn */
 
+/* The exit status of a command that ended with s: says what failed; 130 after Ctrl-C. */
+int many_exit(fv_status s);
+
 /* A list and its embeddings; what could not be read has been dropped from both. */
 typedef struct many {
     fv_list list;

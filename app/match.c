@@ -289,5 +289,5 @@ int command_match(cli *c)
     free(q.matrix);
     free(q.folder);
     fv_model_close(q.m);
-    return s < 0 ? cli_fail() : EXIT_SUCCESS;
+    return many_exit(s);
 }

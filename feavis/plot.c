@@ -198,13 +198,21 @@ static fv_status lay_out(plot *q)
 
 /* --- parts --- */
 
+/* "%.*f", without the sign of a zero. */
+static void print_value(char *out, size_t size, int decimals, float value)
+{
+    snprintf(out, size, "%.*f", decimals, (double)value);
+    if (out[0] == '-' && strspn(out + 1, "0.") == strlen(out + 1))
+        memmove(out, out + 1, strlen(out));
+}
+
 static fv_status draw_number(plot *q, float value, int x, int y, colour behind)
 {
     char text[32];
     int size = (q->cell_w < q->cell_h ? q->cell_w : q->cell_h) / 3;
     if (size > 15) size = 15;
     if (size < LEAST_LETTERS || q->h->decimals < 0) return FV_OK;
-    snprintf(text, sizeof text, "%.*f", q->h->decimals, (double)value);
+    print_value(text, sizeof text, q->h->decimals, value);
     bool dark = 2 * behind.r + 5 * behind.g + behind.b < 8 * 120;
     return write_line(q, text, size, x + q->cell_w / 2, y + q->cell_h / 2, MIDDLE,
                       dark ? paper : ink);
@@ -269,7 +277,7 @@ static fv_status draw_scale(plot *q)
     for (int i = 0; i < 3; i++) {
         char text[32];
         float value = q->high + (q->low - q->high) * (float)i / 2;
-        snprintf(text, sizeof text, "%.*f", q->h->decimals > 0 ? q->h->decimals : 2, (double)value);
+        print_value(text, sizeof text, q->h->decimals >= 0 ? q->h->decimals : 2, value);
         FV_TRY(
             write_line(q, text, LETTERS, x + SCALE_WIDTH + 6, y + i * (HEIGHT - 1) / 2, LEFT, ink));
     }
