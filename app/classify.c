@@ -139,7 +139,7 @@ static fv_status save_confusion(const classify *q)
     for (size_t j = 0; j < n; j++)
         for (size_t k = 0; k < n; k++)
             shares[j * n + k] = (float)(100 * share(x->cells[j * n + k], x->scores[j].pictures));
-    char title[256], *path = NULL;
+    char title[256];
     snprintf(title, sizeof title, "%s: %.1f %% of %d pictures", fv_model_title(q->m),
              100 * x->accuracy, x->pictures);
     fv_heat h = {.title = title,
@@ -151,18 +151,8 @@ static fv_status save_confusion(const classify *q)
                  .row_axis = "true class",
                  .column_axis = "class found, % of the row",
                  .high = 100};
-    fv_picture picture;
-    fv_status s = fv_heat_map(&picture, &h, NULL);
+    fv_status s = many_heat_map(&h, q->folder, "confusion.png");
     free(shares);
-    if (s == FV_ERR_UNSUPPORTED) {
-        fprintf(stderr, "feavis: %s\n", fv_error());
-        return FV_OK;
-    }
-    if (s < 0) return s;
-    s = many_path(&path, q->folder, "confusion.png");
-    if (s >= 0) s = fv_picture_write(&picture, path, NULL);
-    free(path);
-    fv_picture_free(&picture);
     return s;
 }
 

@@ -35,6 +35,8 @@ void many_warn(const fv_text_report *reports, char *const *texts, int count, con
 /* The folder for results: --out, or the first of NAME, NAME-2, ... that is not there. Makes it.
  * Caller frees. */
 fv_status many_folder(char **out, const cli *c, const char *name);
+/* Draws a heat map into folder/name. One too large to draw is said on stderr, no failure. */
+fv_status many_heat_map(const fv_heat *h, const char *folder, const char *name);
 /* "folder/name"; caller frees. */
 fv_status many_path(char **out, const char *folder, const char *name);
 

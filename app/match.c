@@ -109,7 +109,6 @@ static fv_status draw(const match *q, const float *values, const fv_picture *thu
                       char *const *names)
 {
     char title[256];
-    int missing;
     snprintf(title, sizeof title, "%s: cosine of images and texts", fv_model_title(q->m));
     fv_heat h = {.title = title,
                  .rows = q->texts.list.count,
@@ -119,19 +118,7 @@ static fv_status draw(const match *q, const float *values, const fv_picture *thu
                  .column_labels = names,
                  .column_pictures = thumbnails,
                  .decimals = 2};
-    fv_picture picture;
-    FV_TRY(fv_heat_map(&picture, &h, &missing));
-    if (missing)
-        fprintf(stderr,
-                "feavis: no font has %d characters of the labels; fonts-noto-cjk has "
-                "those of Chinese\n",
-                missing);
-    char *path = NULL;
-    fv_status s = many_path(&path, q->folder, "matrix.png");
-    if (s >= 0) s = fv_picture_write(&picture, path, NULL);
-    free(path);
-    fv_picture_free(&picture);
-    return s;
+    return many_heat_map(&h, q->folder, "matrix.png");
 }
 
 static fv_status save_heat_map(const match *q)
@@ -153,10 +140,6 @@ static fv_status save_heat_map(const match *q)
     free(thumbnails);
     free(turned);
     fv_list_clear(&names);
-    if (s == FV_ERR_UNSUPPORTED) { /* the numbers are there all the same */
-        fprintf(stderr, "feavis: %s\n", fv_error());
-        return FV_OK;
-    }
     return s;
 }
 

@@ -110,7 +110,8 @@ static fv_status write_line(plot *q, const char *text, int size, int x, int y, e
                             colour c)
 {
     fv_mask m;
-    FV_TRY(fv_fonts_line(q->fonts, text, size, LONGEST_LABEL, &m));
+    int limit = anchor == LEFT ? q->p.width - x : LONGEST_LABEL;
+    FV_TRY(fv_fonts_line(q->fonts, text, size, limit, &m));
     x -= anchor == RIGHT ? m.width : anchor == MIDDLE ? m.width / 2 : 0;
     ink_mask(q, &m, x, y - m.baseline + (size * 2 + 3) / 5, FLAT, c);
     free(m.alpha);
@@ -304,12 +305,13 @@ fv_status fv_heat_map(fv_picture *out, const fv_heat *h, int *missing)
     plot q = {.h = h};
     FV_TRY(fv_fonts_open(&q.fonts));
     fv_status s = lay_out(&q);
+    int measured = fv_fonts_missing(q.fonts); /* counted again when they are drawn */
     if (s >= 0) s = draw_cells(&q);
     if (s >= 0) s = draw_rows(&q);
     if (s >= 0) s = draw_columns(&q);
     if (s >= 0) s = draw_scale(&q);
     if (s >= 0) s = draw_titles(&q);
-    if (missing) *missing = fv_fonts_missing(q.fonts);
+    if (missing) *missing = fv_fonts_missing(q.fonts) - measured;
     fv_fonts_close(q.fonts);
     if (s < 0)
         fv_picture_free(&q.p);
