@@ -39,6 +39,7 @@ static const char **own_flag(cli *c, const char *name)
     if (strcmp(name, "judge") == 0) return &c->judge;
     if (strcmp(name, "csv") == 0) return &c->csv;
     if (strcmp(name, "sheet") == 0) return &c->sheet;
+    if (strcmp(name, "script") == 0) return &c->script;
     return NULL;
 }
 
@@ -146,6 +147,7 @@ void cli_help(void)
 {
     puts("feavis: what an image-text model imagines\n"
          "\n"
+         "  feavis                          the window: type, watch, steer, keep\n"
          "  feavis imagine TEXT             let the picture of TEXT grow, save it to the gallery\n"
          "  feavis imagine --file POEM      one picture a line (- or --file -: standard input)\n"
          "  feavis imagine --preset NAME    the pictures of a preset, or its settings for TEXT\n"
@@ -201,6 +203,7 @@ void cli_help_options(void)
          "  --top N, --batch N   how many answers to show; pictures a run of the network\n"
          "  --half               embed, convert: 16-bit numbers (.safetensors)\n"
          "  --csv, --sheet, --judge  judge: a table and a contact sheet as files, another judge\n"
+         "  --script FILE        window: clicks and keys from a file (tests/ui)\n"
          "  --print-plan         info: every op of the network\n"
          "  --quiet              no progress");
 }

@@ -14,6 +14,7 @@ typedef struct cli {
     const char *image, *ids, *taps;              /* probe */
     const char *images, *texts, *pairs, *folder; /* many pictures and texts: see many.h */
     const char *labels, *prompts, *index;
+    const char *script;              /* window: what works it instead of a person */
     const char *judge, *csv, *sheet; /* judge: its file, and where results go */
     int top, batch;                  /* 0: not given */
     bool quiet, plan, half;
@@ -33,6 +34,7 @@ int cli_fail(void);
 void cli_help(void);
 void cli_help_options(void);
 
+int command_window(cli *c);
 int command_imagine(cli *c);
 int command_neuron(cli *c);
 int command_again(cli *c);

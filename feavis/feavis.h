@@ -305,6 +305,8 @@ int fv_history_state_before(const fv_history *h, int step);
 /* Forgets what is after `step`. */
 void fv_history_cut(fv_history *h, int step);
 
+/* The i-th text, without its weight; NULL past the last. Not while a step runs. */
+const char *fv_session_text(const fv_session *s, int i);
 /* What the texts became, in order; NULL past the last. */
 const fv_text_report *fv_session_text_report(const fv_session *s, int i);
 

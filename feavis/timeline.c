@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "feavis/session.h"
-#include "model/text.h"
 
 /* --- parts of the loss --- */
 
@@ -48,6 +47,11 @@ int fv_session_parts(fv_session *s, fv_part out[FV_MOST_PARTS])
     memcpy(out, s->parts, (size_t)n * sizeof *out);
     pthread_mutex_unlock(&s->mutex);
     return n;
+}
+
+const char *fv_session_text(const fv_session *s, int i)
+{
+    return i >= 0 && i < s->objectives.text_count ? s->objectives.texts[i].name : NULL;
 }
 
 /* --- gradient of the picture --- */

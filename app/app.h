@@ -1,0 +1,122 @@
+/* The window's state, shared by its pages. The window's thread only. */
+#ifndef APP_APP_H
+#define APP_APP_H
+
+#include "app/display.h"
+#include "app/ui.h"
+#include "app/words.h"
+#include "app/worker.h"
+
+typedef enum app_page { PAGE_IMAGINE, PAGE_GALLERY, PAGE_SEEDS, PAGE_MATCH, PAGES } app_page;
+typedef enum app_map { MAP_GRADIENT, MAP_ACTIVATION } app_map;
+
+enum { APP_NEURONS = 6, APP_TEXT = 8192, APP_THUMBS = 160, APP_CURVE = 512 };
+
+typedef struct app_neuron {
+    int number;
+    float weight;
+} app_neuron;
+
+/* A picture of the gallery with its texture, loaded when it is first seen. */
+typedef struct app_thumb {
+    void *texture;
+    char path[1024];
+    long used; /* frame it was last seen in */
+} app_thumb;
+
+typedef struct app {
+    SDL_Window *window;
+    display *screen;
+    worker *worker;
+    worker_view view; /* as of this frame */
+    fv_settings *settings;
+    fv_options *options; /* what a new picture starts from */
+    bool chinese, quit;
+    app_page page;
+    long frame;
+    Uint32 news_event;
+
+    /* what is asked for */
+    char text[APP_TEXT], avoid[512];
+    float avoid_weight;
+    app_neuron neurons[APP_NEURONS];
+    int neuron_count;
+    int seed;
+    char quality[32]; /* a preset's name; "" none of them */
+    char start[1024]; /* a picture to start from, or "" */
+
+    /* the canvas */
+    display_view look;
+    app_map map;
+    int shown_serial, shown_moment /* -1: the newest */, map_serial, start_serial;
+    bool pinned; /* `other` is A of A/B, not the start */
+    int scrub;
+    bool side_tab_measures, side_tab_neurons; /* narrow windows: what the one side shows */
+
+    void *panel_textures[WORKER_PANELS], *board_textures[WORKER_BOARD];
+    int panel_serials[WORKER_PANELS], board_serials[WORKER_BOARD];
+
+    /* gallery */
+    fv_saved *saved;
+    int saved_count, saved_serial, chosen;
+    char search[256];
+    char *undo;
+    app_thumb thumbs[APP_THUMBS];
+    char neuron_number[16];
+
+    /* similarity */
+    char match_texts[2048], match_pictures[WORKER_MATCH * 1024];
+
+    char toast[600];
+    double toast_until;
+    bool toast_bad;
+    int message_serial, toast_saved_serial;
+} app;
+
+static inline const char *tr(const app *a, word w)
+{
+    return say_word(w, a->chinese);
+}
+
+void app_toast(app *a, const char *text, bool bad);
+/* fv_error() as a toast. */
+void app_fail(app *a);
+
+/* --- what can be done (app.c) --- */
+/* Text for one picture: the line, and what to avoid. Caller frees. */
+char *app_compose(const app *a, const char *line);
+void app_imagine(app *a);     /* one picture a line into the queue, and go */
+void app_change_text(app *a); /* the first line for the picture that grows */
+void app_set_neurons(app *a);
+void app_space(app *a);  /* pause or go on */
+void app_escape(app *a); /* stop and keep */
+void app_use_preset(app *a, const char *name);
+void app_use_recipe(app *a, const char *path, bool again);
+void app_dropped(app *a, const char *path);
+void app_random_seed(app *a);
+bool app_busy(const app *a); /* a picture is growing or paused */
+void app_export_growth(app *a);
+void app_export_scroll(app *a);
+void app_export_sheet(app *a);
+
+/* --- the pages --- */
+void page_top(app *a, ui_rect r);
+void page_text(app *a);     /* inside an area */
+void page_measures(app *a); /* inside an area */
+void page_neurons(app *a);  /* inside an area */
+void page_canvas(app *a, ui_rect r);
+void page_controls(app *a, ui_rect r);
+void page_gallery(app *a, ui_rect r);
+void page_seeds(app *a, ui_rect r);
+void page_match(app *a, ui_rect r);
+void app_refresh_gallery(app *a);
+/* The place of the picture, for display_draw. */
+ui_rect canvas_of(const app *a, ui_rect r);
+
+/* --- what is remembered (state.c) --- */
+/* $FEAVIS_STATE, or $XDG_STATE_HOME/feavis, or ~/.local/state/feavis; made if need be. */
+fv_status state_folder(char out[1024]);
+void state_load(app *a);
+void state_save(app *a);
+
+#endif

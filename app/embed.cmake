@@ -1,0 +1,15 @@
+# cmake -D OUT=shaders.h -D FILES=a.vert;b.frag -P embed.cmake: files as C strings.
+set(text "/* made from shaders/ by embed.cmake */\n")
+foreach(file ${FILES})
+    get_filename_component(name ${file} NAME)
+    string(REPLACE "." "_" name ${name})
+    file(READ ${file} content)
+    # comments may hold what CMake takes for lists, and the version has to come first
+    string(REGEX REPLACE "//[^\n]*" "" content "${content}")
+    string(REGEX REPLACE "^\n+" "" content "${content}")
+    string(REPLACE ";" "@semicolon@" content "${content}")
+    string(REPLACE "\n" "\\n\"\n\"" content "${content}")
+    string(REPLACE "@semicolon@" ";" content "${content}")
+    string(APPEND text "static const char shader_${name}[] =\n\"${content}\";\n")
+endforeach()
+file(WRITE ${OUT} "${text}")

@@ -1,0 +1,51 @@
+/* What the window says, in Chinese and in English. */
+#ifndef APP_WORDS_H
+#define APP_WORDS_H
+
+#include <stdbool.h>
+
+/* clang-format off */
+#define WORDS(X)                                                                                   \
+    X(W_IMAGINE, "想象", "Imagine") X(W_GALLERY, "画廊", "Gallery") X(W_SEEDS, "种子", "Seeds")       \
+    X(W_MATCH, "相似", "Similarity")                                                               \
+    X(W_TEXT, "文字", "Text") X(W_TEXT_HINT, "写下词语、句子或诗；一行一幅", "A word, a sentence, a poem; one picture a line") \
+    X(W_GO, "开始想象", "Imagine") X(W_ADD, "加入队列", "Add to queue") X(W_CHANGE, "改用这句继续", "Go on with this text") \
+    X(W_AVOID, "避开", "Avoid") X(W_AVOID_HINT, "不要出现的东西", "what should not be there") X(W_WEIGHT, "权重", "weight") \
+    X(W_QUALITY, "精细", "Quality") X(W_DRAFT, "草稿", "Draft") X(W_NORMAL, "一般", "Normal") X(W_BEST, "最好", "Best") \
+    X(W_PAPER, "论文", "Paper") X(W_SEED, "种子", "Seed") X(W_STEPS, "步", "steps") X(W_SIZE, "像素", "px") X(W_VIEWS, "视角", "views") \
+    X(W_RANDOM, "随机种子", "Another seed") X(W_EXAMPLES, "论文中的文字", "From the paper") X(W_QUEUE, "队列", "Queue") \
+    X(W_START, "起点图片", "Starts from") X(W_NO_START, "取消", "Remove") \
+    X(W_RUN, "继续", "Go on") X(W_PAUSE, "暂停", "Pause") X(W_STEP, "一步", "Step") X(W_MORE, "再来 200 步", "+200 steps") \
+    X(W_KEEP, "停止并保存", "Stop and keep") X(W_DISCARD, "丢弃", "Discard") X(W_SAVE, "保存", "Save") \
+    X(W_BRANCH, "从这里分支", "Branch from here") X(W_LIVE, "回到当前", "Back to now") \
+    X(W_MEASURES, "测量", "Measures") X(W_BELIEF, "模型自己的判断（余弦）", "The model's belief (cosine)") X(W_BLURRED, "模糊之后", "After a blur") \
+    X(W_UNSEEN, "没见过的视角", "In unseen views") X(W_CHEATING, "判断升高而模糊之后不升：它只是在骗自己。", "Belief is far above what survives: it is fooling itself.") \
+    X(W_HOLDS, "模糊和换角度之后仍能认出。", "It holds after a blur and from other sides.") X(W_NOT_YET, "还没有测量", "Not measured yet") \
+    X(W_BY_STEP, "余弦随步数", "Cosine by step") X(W_GRADIENT_NORM, "梯度长度", "Gradient norm") X(W_PARTS, "损失的组成", "Parts of the loss") X(W_LEFT, "剩余", "left") \
+    X(W_NEURONS, "神经元", "Neurons") X(W_CHANNEL, "池化前最后一层的通道", "Channels before pooling (LLP)") X(W_ADD_NEURON, "添加", "Add") \
+    X(W_MOST_ACTIVE, "这幅画里最活跃的", "Most active in this picture") X(W_RANK, "找出来", "Find them") X(W_SHOW_MAP, "看位置", "Show where") \
+    X(W_NEURON_HINT, "编号，如 108", "number, e.g. 108") X(W_APPLY, "用到这幅画上", "Apply to this picture") \
+    X(W_PICTURE, "画面", "Picture") X(W_DIFFERENCE, "与开始之差", "Change since start") X(W_HEAT, "梯度", "Gradient") X(W_ACTIVATION, "激活", "Activation") \
+    X(W_COMPARE, "对比", "A/B") X(W_CRISP, "像素", "Pixels") X(W_FIT, "适合窗口", "Fit") X(W_EXPOSURE, "曝光", "Exposure") X(W_PIN, "记为 A", "Keep as A") \
+    X(W_EMPTY, "写下一句诗，看它慢慢出现", "Write a line and watch it appear") X(W_EMPTY_KEYS, "Ctrl+Enter 开始 · 空格 暂停 · Esc 停止", "Ctrl+Enter starts · Space pauses · Esc stops") \
+    X(W_LOADING, "正在打开模型…", "Opening the model…") X(W_SEARCH, "搜索", "Search") X(W_AGAIN, "重做", "Again") X(W_VARY, "变化", "Vary") \
+    X(W_DELETE, "删除", "Delete") X(W_UNDO, "恢复删除", "Undo delete") X(W_FOLDER, "打开文件夹", "Open folder") X(W_SHEET, "联系表", "Contact sheet") \
+    X(W_GROWTH, "生长动画", "Growth film") X(W_SCROLL, "长卷", "Scroll") X(W_NO_PICTURES, "这里还没有画", "No pictures here yet") \
+    X(W_USE_START, "作为起点", "Start from it") X(W_RECIPE, "配方", "Recipe") X(W_SEEDS_ABOUT, "同一句话的九个种子，各走几步；点一个继续。", "Nine seeds of the same text, a few steps each; click one to go on.") \
+    X(W_FILL, "试九个种子", "Try nine seeds") X(W_MATCH_ABOUT, "把图片拖到窗口上，每行写一段文字。点一格：从那张图片想象那段文字。", "Drop pictures on the window, write texts, one a line. A click on a cell imagines that text from that picture.") \
+    X(W_COMPUTE, "计算", "Compute") X(W_MATCH_HINT, "每行一段文字", "one text a line") X(W_CLEAR, "清空", "Clear") \
+    X(W_SAVED, "已保存", "Saved") X(W_RESTORED, "已取回配方", "Recipe restored") X(W_DROPPED_TOKENS, "文字太长，末尾未被读入", "The text is too long: its end is not read") \
+    X(W_UNKNOWN, "有模型不认识的字", "Some characters are unknown to the model") X(W_CONTINUES, "队列里有上次未完成的，按“继续”。", "The queue holds unfinished work: press Go on.") \
+    X(W_THEME, "深色或浅色", "Dark or light") X(W_LANGUAGE, "English", "中文") X(W_DROPPED_START, "已设为起点", "Set as the start")
+/* clang-format on */
+
+typedef enum word {
+#define ENTRY(id, zh, en) id,
+    WORDS(ENTRY)
+#undef ENTRY
+        WORD_COUNT
+} word;
+
+const char *say_word(word w, bool chinese);
+
+#endif

@@ -1,0 +1,135 @@
+/* The worker: one thread that owns the model, the session, the queue and what grows out of them.
+ *
+ * The window posts commands and asks for copies; it never waits for a step. Commands are looked
+ * at between two steps, so everything is answered within one step. All functions may be called
+ * from the window's thread. */
+#ifndef APP_WORKER_H
+#define APP_WORKER_H
+
+#include "feavis/feavis.h"
+
+typedef enum worker_phase {
+    WORKER_LOADING, /* the model is being opened */
+    WORKER_IDLE,    /* nothing on the easel */
+    WORKER_RUNNING,
+    WORKER_PAUSED,
+    WORKER_DONE,  /* the picture is finished and saved */
+    WORKER_SEEDS, /* the seed board is being filled */
+    WORKER_FAILED /* there is no model; see message */
+} worker_phase;
+
+typedef enum worker_order {
+    ORDER_ADD,      /* options: one more for the queue */
+    ORDER_RUN,      /* goes on: the picture if it is paused, else the queue */
+    ORDER_PAUSE,    /* after this step */
+    ORDER_STEP,     /* one step, then pause */
+    ORDER_MORE,     /* number: so many steps more than the schedule had */
+    ORDER_KEEP,     /* stops and saves */
+    ORDER_DISCARD,  /* stops and forgets */
+    ORDER_SAVE,     /* saves what there is and goes on */
+    ORDER_SET,      /* name, text: a live option */
+    ORDER_BRANCH,   /* number: back to about that step; options "text" and "seed" if any */
+    ORDER_GRADIENT, /* number: 0 or 1, whether steps copy the gradient of the picture */
+    ORDER_CHANNEL,  /* number: whose activation to follow; -1 none */
+    ORDER_CHANNELS, /* ranks the channels of the picture */
+    ORDER_SEEDS,    /* options: nine seeds from theirs on; number: steps each */
+    ORDER_CONTINUE, /* number: which of the nine grows on */
+    ORDER_DROP,     /* number: id of a queue item */
+    ORDER_RAISE,    /* number: id; one place up */
+    ORDER_EDIT,     /* number: id; name, text: one of its options */
+    ORDER_MATCH     /* texts and pictures, one a line: similarity */
+} worker_order;
+
+typedef struct worker_item {
+    unsigned id;
+    char text[192]; /* cut at a character */
+    char seed[16];
+    bool running;
+} worker_item;
+
+enum { WORKER_ITEMS = 64, WORKER_BEST = 12, WORKER_BOARD = 9, WORKER_MATCH = 12 };
+
+typedef struct worker_seed {
+    int seed, step;
+    float cosine;
+    int serial; /* changes with the picture; 0: none yet */
+} worker_seed;
+
+/* One line of a poem, or the one text: what was asked for together is shown together. */
+typedef struct worker_panel {
+    unsigned id; /* of the queue */
+    char text[192];
+    char path[1024]; /* once saved */
+    int serial;      /* changes with the picture; 0: none yet */
+    bool done;
+} worker_panel;
+enum { WORKER_PANELS = 24 };
+
+typedef struct worker_view {
+    worker_phase phase;
+    char model[128], backend[64];
+    int channels, text_length;
+    fv_progress progress;               /* rate and seconds without pauses */
+    double step_seconds;                /* smoothed */
+    char text[512], llp[256], seed[16]; /* of the picture on the easel, with its changes */
+    char steps[16], param[16];
+    int picture_serial, side; /* the newest picture; 0: none */
+    fv_part parts[FV_MOST_PARTS];
+    int part_count;
+    bool survived; /* survival holds numbers of this picture */
+    fv_survival survival;
+    int survival_step;
+    fv_channel best[WORKER_BEST];
+    int best_count;
+    int channel; /* followed, -1: none */
+    int activation_serial, activation_side, gradient_serial;
+    int moment_count, moment_steps[97];
+    bool moment_states[97];
+    worker_item items[WORKER_ITEMS];
+    int item_count; /* may be more than WORKER_ITEMS */
+    worker_panel panels[WORKER_PANELS];
+    int panel_count;
+    worker_seed board[WORKER_BOARD];
+    int match_serial, match_texts, match_pictures;
+    char saved[1024]; /* the path of the newest saved picture */
+    int saved_serial;
+    char message[512]; /* what went wrong, or what a text lost on its way to tokens */
+    int message_serial;
+    int dropped, unknown; /* tokens of the first text */
+} worker_view;
+
+typedef struct worker worker;
+
+/* Opens the model in the background. Options are copied; queue: folder. */
+fv_status worker_start(worker **out, const fv_options *o, const char *queue);
+/* Ends the step within one op; what was running stays in the queue. */
+void worker_stop(worker *w);
+
+void worker_post(worker *w, worker_order order, long number, const char *name, const char *text);
+void worker_post_options(worker *w, worker_order order, long number, const fv_options *o);
+/* Starts a new group of panels with the items that are added next. */
+void worker_new_group(worker *w);
+
+void worker_look(worker *w, worker_view *out);
+/* Copies; the caller frees. False: there is none. */
+bool worker_picture(worker *w, fv_picture *out);
+bool worker_moment(worker *w, int i, fv_picture *out);
+bool worker_panel_picture(worker *w, int i, fv_picture *out);
+bool worker_board_picture(worker *w, int i, fv_picture *out);
+bool worker_start_picture(worker *w, fv_picture *out); /* the first of the history */
+/* [side * side] in [0, 1]. */
+bool worker_gradient(worker *w, float **out, int *side);
+bool worker_activation(worker *w, float **out, int *side);
+bool worker_match(worker *w, float out[WORKER_MATCH * WORKER_MATCH]);
+
+/* Points of the curves, newest last; at most `room` are copied, evenly thinned. */
+typedef struct worker_point {
+    int step;
+    float cosine, survival /* NAN: not measured here */, gradient, rate;
+} worker_point;
+int worker_curve(worker *w, worker_point *out, int room);
+
+/* Called from the worker's thread whenever there is something new to look at. */
+void worker_on_news(worker *w, void (*fn)(void *), void *user);
+
+#endif
