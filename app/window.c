@@ -467,17 +467,24 @@ static bool loop(app *a, script *s)
 
 /* --- the command --- */
 
-static bool needed_without_display(void)
+/* SDL falls back to drivers that show nothing; they count only when somebody names them. */
+static const char *missing_display(void)
 {
-    return SDL_Init(SDL_INIT_VIDEO) != 0;
+    static const char *const blind[] = {"offscreen", "dummy", "evdev", "KMSDRM"};
+    if (SDL_Init(SDL_INIT_VIDEO) != 0) return SDL_GetError();
+    const char *driver = SDL_GetCurrentVideoDriver();
+    for (size_t i = 0; driver && i < sizeof blind / sizeof blind[0]; i++)
+        if (!getenv("SDL_VIDEODRIVER") && strcmp(driver, blind[i]) == 0)
+            return "neither X11 nor Wayland";
+    return NULL;
 }
 
-static int without_display(cli *c)
+static int without_display(cli *c, const char *why)
 {
-    fprintf(stderr,
-            "feavis: there is no display (%s); without a window it imagines \"%s\" into %s/\n",
-            SDL_GetError(), "月光下的山", fv_options_get(c->options, "gallery"));
-    if (!c->words) c->words = strdup("月光下的山");
+    static const char example[] = "月光下的山";
+    if (!c->words) c->words = strdup(example);
+    fprintf(stderr, "feavis: there is no display (%s); imagining \"%s\" without a window\n", why,
+            c->words ? c->words : "");
     return command_imagine(c);
 }
 
@@ -525,7 +532,8 @@ int command_window(cli *c)
     SDL_SetHint(SDL_HINT_IME_SHOW_UI, "1");
     SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
     SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "0");
-    if (needed_without_display()) return without_display(c);
+    const char *missing = missing_display();
+    if (missing) return without_display(c, missing);
     fv_status status = c->script ? script_open(&s, c->script) : FV_OK;
     if (status >= 0) status = run_window(&a, c, s, &done);
     int result = status < 0 ? cli_fail() : EXIT_SUCCESS;
