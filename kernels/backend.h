@@ -50,6 +50,9 @@ struct fv_backend {
     const char *name;
     size_t real_bytes; /* sizeof one FV_REAL on this backend: 4 or 8 */
     int threads;
+    /* mul_channel can read act(kept_x) in backward, so that a plan need not keep both what goes
+     * into an activation and what comes out of it: a third of an EfficientNet's memory. */
+    bool recomputes;
     fv_kernel kernels[FV_OP_COUNT];
 
     /* Zeroed memory, aligned to 64 bytes at least. Rare: a handful a plan. */

@@ -113,7 +113,9 @@ typedef struct fv_op {
     const fv_tensor *x, *x2; /* inputs; x2 NULL where the row above has none */
     const fv_tensor *w, *b;  /* constants */
     fv_tensor *y;
-    fv_tensor *aux; /* what forward keeps for backward beyond x, x2, y; NULL: not kept */
+    fv_tensor *aux;          /* what forward keeps for backward beyond x, x2, y; NULL: not kept */
+    const fv_tensor *kept_x; /* backward of mul_channel: if not NULL, x is gone, and was */
+    fv_act kept_act;         /* kept_act(kept_x) (see fv_backend.recomputes) */
 
     fv_tensor *dy;        /* NULL in a forward-only plan */
     fv_tensor *dx, *dx2;  /* NULL: nobody needs it */

@@ -500,6 +500,20 @@ static bool aux_in_forward(fv_op_kind kind)
     return kind != FV_OP_CONV2D && kind != FV_OP_DWCONV2D && kind != FV_OP_LINEAR;
 }
 
+/* Whether backward of `op` can do with what the maker of x keeps anyway: the activation's input.
+ * It outlives op's backward, because the maker's backward comes later. */
+static bool recompute_x(const fv_plan *p, fv_op *op)
+{
+    const node *x = node_of(op->x);
+    if (!p->be->recomputes || op->kind != FV_OP_MUL_CHANNEL || x->op < 0) return false;
+    const fv_op *maker = &p->ops[x->op];
+    bool kept = maker->dy && maker->aux && maker->act != FV_ACT_NONE;
+    if (!kept) return false;
+    op->kept_x = maker->aux;
+    op->kept_act = maker->act;
+    return true;
+}
+
 static fv_status op_lifetimes(fv_plan *p, int i)
 {
     fv_op *op = &p->ops[i];
@@ -520,7 +534,7 @@ static fv_status op_lifetimes(fv_plan *p, int i)
         FV_TRY(live_at(p, &y->aux_span, &y->aux, i));
     }
     if (!op->dy) return FV_OK;
-    if (keeps & FV_KEEP_X) FV_TRY(value_live_at(p, op->x, back));
+    if (keeps & FV_KEEP_X && !recompute_x(p, op)) FV_TRY(value_live_at(p, op->x, back));
     if (keeps & FV_KEEP_X2) FV_TRY(value_live_at(p, op->x2, back));
     if (keeps & FV_KEEP_Y) FV_TRY(value_live_at(p, op->y, back));
     if (keeps & FV_KEEP_AUX) FV_TRY(live_at(p, &y->aux_span, &y->aux, back));

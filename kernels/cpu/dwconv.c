@@ -1,9 +1,9 @@
 /* dwconv2d: y[r,j] = sum over u,v of x[r s + u, j s + v] w[u,v], channel by channel.
  *
- * One vector of channels at a time walks down a strip of rows. The rows of x under the kernel
- * lie in a ring of padded rows of just these channels, which fits the first cache: each number
- * is fetched once, zeros around the picture need no care, and the sums of eight neighbouring
- * outputs stay in registers.
+ * A few vectors of channels at a time walk down a strip of rows. The rows of x under the kernel
+ * lie in a ring of padded rows of just these channels, in the nearest caches: each number is
+ * fetched once and in whole runs of lines, zeros around the picture need no care, and the sums of
+ * eight neighbouring outputs stay in registers.
  *
  * The gradient is the same walk over dy with w turned round. With stride s, the rows and columns
  * of dx that leave the same rest modulo s meet the same taps of w: s * s "phases", each a small
@@ -14,6 +14,7 @@
 #include "kernels/cpu/level.h"
 
 enum { STRIP = 32, TASKS = 16, ACROSS = 8, MOST_PHASES = 16, MOST_KERNEL = 32 };
+enum { TOGETHER = 64 / LANES, AHEAD = 6 }; /* vectors; pixels to fetch ahead */
 
 /* One family of outputs: out[first + step * i] from in[i * s + offset + 0 .. count-1]. */
 typedef struct axis {
@@ -30,8 +31,8 @@ typedef struct walk {
     int top, height;          /* the ring's rows: i * stride + top + 0 .. height-1 */
     int left, width;          /* zeros before a row; row length with zeros */
     int rows, strips;         /* row indices i of all phases; strips they are cut into */
-    int vectors, groups;      /* of channels */
-    size_t ring;              /* floats */
+    int vectors, groups;      /* of channels; groups are walked by one task each */
+    size_t plane, ring;       /* floats of one vector's rows, and of all together */
     phase phase[MOST_PHASES];
     float *weights;
 } walk;
@@ -112,10 +113,11 @@ static void measure(walk *w, fv_shape in)
     }
     w->height = most(bottom - w->top, 1);
     w->width = w->left + in.w + right;
-    w->ring = (size_t)w->height * (size_t)w->width * LANES;
+    w->plane = (size_t)w->height * (size_t)w->width * LANES;
+    w->ring = w->plane * TOGETHER;
     w->strips = ceil_divide(w->rows, STRIP);
     w->vectors = ceil_divide(in.c, LANES);
-    w->groups = least(w->vectors, ceil_divide(TASKS, in.n * w->strips));
+    w->groups = least(ceil_divide(w->vectors, TOGETHER), ceil_divide(TASKS, in.n * w->strips));
 }
 
 void ISA(dwconv2d_release)(fv_backend *be, fv_op *op)
@@ -172,23 +174,44 @@ typedef struct job {
     float *rings;
 } job;
 
-/* One row of `lanes` channels into the ring, its activation undone. */
-INLINE void fill_row(const fv_act undo, float *to, const float *x, const float *kept, int count,
-                     size_t channels, size_t lanes)
+/* Channels channel .. channel + count - 1 of one tensor's pixels. */
+typedef struct span {
+    size_t channel, count;
+} span;
+
+static size_t lanes_of(span s, size_t vector)
 {
-    if (lanes == LANES) {
-        for (int j = 0; j < count; j++, to += LANES) {
-            vf v = v_load(x + (size_t)j * channels);
-            if (undo != FV_ACT_NONE) v *= v_slope(undo, v_load(kept + (size_t)j * channels));
-            v_store(to, v);
+    size_t rest = s.count - vector * LANES;
+    return rest < LANES ? rest : LANES;
+}
+
+static size_t vectors_of(span s)
+{
+    return (s.count + LANES - 1) / LANES;
+}
+
+/* One row into the ring, its activation undone. */
+INLINE void fill_row(const fv_act undo, float *to, size_t plane, const float *x, const float *kept,
+                     int count, size_t channels, span s)
+{
+    size_t vectors = vectors_of(s), whole = s.count / LANES;
+    for (int j = 0; j < count; j++, to += LANES, x += channels) {
+        for (size_t v = 0; v < vectors; v++) {
+            __builtin_prefetch(x + AHEAD * channels + v * LANES);
+            if (undo != FV_ACT_NONE) __builtin_prefetch(kept + AHEAD * channels + v * LANES);
         }
-        return;
-    }
-    for (int j = 0; j < count; j++, to += LANES) {
-        vf v = v_load_part(x + (size_t)j * channels, lanes);
-        if (undo != FV_ACT_NONE)
-            v *= v_slope(undo, v_load_part(kept + (size_t)j * channels, lanes));
-        v_store(to, v);
+        for (size_t v = 0; v < whole; v++) {
+            vf value = v_load(x + v * LANES);
+            if (undo != FV_ACT_NONE) value *= v_slope(undo, v_load(kept + v * LANES));
+            v_store(to + v * plane, value);
+        }
+        if (whole < vectors) {
+            size_t at = whole * LANES, lanes = lanes_of(s, whole);
+            vf value = v_load_part(x + at, lanes);
+            if (undo != FV_ACT_NONE) value *= v_slope(undo, v_load_part(kept + at, lanes));
+            v_store(to + whole * plane, value);
+        }
+        if (undo != FV_ACT_NONE) kept += channels;
     }
 }
 
@@ -248,6 +271,22 @@ static void put(const job *k, const vf *sum, int count, size_t at, size_t step, 
                 size_t lanes){
     FV_WITH_ACT(k->act, put_sums, k, sum, count, at, step, channel, lanes)}
 
+/* Asks for the lines that the outputs of the next part will be written to. */
+INLINE void prefetch_outputs(const job *k, size_t at, size_t step, int count, size_t channels)
+{
+    for (int j = 0; j < count; j++, at += step)
+        for (size_t c = 0; c < channels; c += 16) {
+            __builtin_prefetch(k->y + at + c, 1);
+            if (k->aux) __builtin_prefetch(k->aux + at + c, 1);
+        }
+}
+
+/* Where the outputs of one row begin, and whose channels they are. */
+typedef struct target {
+    size_t at; /* floats into y */
+    span part;
+} target;
+
 #define CASE(kw, s, n)                                                                             \
     case n:                                                                                        \
         sum_taps(kw, s, n, rows, at, p->row.taps, w, sum);                                         \
@@ -255,43 +294,55 @@ static void put(const job *k, const vf *sum, int count, size_t at, size_t step, 
 
 #define ROW_FUNCTION(kw, s)                                                                        \
     static void row_##kw##_##s(const job *k, const phase *p, const float *const *rows,             \
-                               const float *w, size_t out, size_t channel, size_t lanes)           \
+                               const float *weights, target t)                                     \
     {                                                                                              \
         int count = p->column.count, parts = ceil_divide(count, ACROSS);                           \
         size_t step = (size_t)k->w->step * (size_t)k->out.c;                                       \
+        size_t taps = (size_t)(p->row.taps * p->column.taps) * LANES;                              \
         for (int i = 0; i < parts; i++) {                                                          \
             int begin = i * count / parts, n = (i + 1) * count / parts - begin;                    \
-            size_t at = (size_t)(begin * s) * LANES;                                               \
-            vf sum[ACROSS];                                                                        \
-            switch (n) {                                                                           \
-                CASE(kw, s, 1)                                                                     \
-                CASE(kw, s, 2)                                                                     \
-                CASE(kw, s, 3)                                                                     \
-                CASE(kw, s, 4)                                                                     \
-                CASE(kw, s, 5)                                                                     \
-                CASE(kw, s, 6)                                                                     \
-                CASE(kw, s, 7)                                                                     \
-                CASE(kw, s, 8)                                                                     \
+            prefetch_outputs(k, t.at + (size_t)(begin + n) * step, step, ACROSS, t.part.count);    \
+            for (size_t v = 0; v < vectors_of(t.part); v++) {                                      \
+                size_t at = v * k->w->plane + (size_t)(begin * s) * LANES;                         \
+                const float *w = weights + v * taps;                                               \
+                vf sum[ACROSS];                                                                    \
+                switch (n) {                                                                       \
+                    CASE(kw, s, 1)                                                                 \
+                    CASE(kw, s, 2)                                                                 \
+                    CASE(kw, s, 3)                                                                 \
+                    CASE(kw, s, 4)                                                                 \
+                    CASE(kw, s, 5)                                                                 \
+                    CASE(kw, s, 6)                                                                 \
+                    CASE(kw, s, 7)                                                                 \
+                    CASE(kw, s, 8)                                                                 \
+                }                                                                                  \
+                put(k, sum, n, t.at + (size_t)begin * step + v * LANES, step,                      \
+                    t.part.channel + v * LANES, lanes_of(t.part, v));                              \
             }                                                                                      \
-            put(k, sum, n, out + (size_t)begin * step, step, channel, lanes);                      \
         }                                                                                          \
     }
-ROW_FUNCTION(1, 1) ROW_FUNCTION(2, 1) ROW_FUNCTION(3, 1) ROW_FUNCTION(5, 1) ROW_FUNCTION(3, 2)
-    ROW_FUNCTION(5, 2)
+ROW_FUNCTION(1, 1)
+ROW_FUNCTION(2, 1)
+ROW_FUNCTION(3, 1)
+ROW_FUNCTION(5, 1) ROW_FUNCTION(3, 2) ROW_FUNCTION(5, 2)
 
-        static void row_any(const job *k, const phase *p, const float *const *rows, const float *w,
-                            size_t out, size_t channel, size_t lanes)
+    static void row_any(const job *k, const phase *p, const float *const *rows,
+                        const float *weights, target t)
 {
     size_t step = (size_t)k->w->step * (size_t)k->out.c;
-    for (int j = 0; j < p->column.count; j++, out += step) {
-        vf sum;
-        sum_any(p->column.taps, rows, (size_t)(j * k->w->stride) * LANES, p->row.taps, w, &sum);
-        put(k, &sum, 1, out, step, channel, lanes);
-    }
+    size_t taps = (size_t)(p->row.taps * p->column.taps) * LANES;
+    for (int j = 0; j < p->column.count; j++, t.at += step)
+        for (size_t v = 0; v < vectors_of(t.part); v++) {
+            vf sum;
+            sum_any(p->column.taps, rows, v * k->w->plane + (size_t)(j * k->w->stride) * LANES,
+                    p->row.taps, weights + v * taps, &sum);
+            put(k, &sum, 1, t.at + v * LANES, step, t.part.channel + v * LANES,
+                lanes_of(t.part, v));
+        }
 }
 
-typedef void (*row_function)(const job *k, const phase *p, const float *const *rows, const float *w,
-                             size_t out, size_t channel, size_t lanes);
+typedef void (*row_function)(const job *k, const phase *p, const float *const *rows,
+                             const float *weights, target t);
 
 static row_function choose_row(int kw, int stride)
 {
@@ -302,51 +353,57 @@ static row_function choose_row(int kw, int stride)
 }
 
 /* Row `r` of the input into its place in the ring. */
-static void load_row(const job *k, float *ring, int n, int r, size_t channel, size_t lanes)
+static void load_row(const job *k, float *ring, int n, int r, span s)
 {
     const walk *w = k->w;
     int place = ((r - w->top) % w->height + w->height) % w->height;
     float *to = ring + (size_t)place * (size_t)w->width * LANES;
-    if (r < 0 || r >= k->in.h) {
-        memset(to, 0, (size_t)w->width * LANES * sizeof *to);
-        return;
+    bool inside = r >= 0 && r < k->in.h;
+    size_t left = (size_t)w->left * LANES, middle = (size_t)k->in.w * LANES;
+    size_t right = (size_t)w->width * LANES - left - middle;
+    for (size_t v = 0; v < vectors_of(s); v++) {
+        float *row = to + v * w->plane;
+        memset(row, 0, (left + (inside ? 0 : middle)) * sizeof *row);
+        memset(row + left + middle, 0, right * sizeof *row);
     }
+    if (!inside) return;
     size_t channels = (size_t)k->in.c;
-    size_t at = ((size_t)n * (size_t)k->in.h + (size_t)r) * (size_t)k->in.w * channels + channel;
-    memset(to, 0, (size_t)w->left * LANES * sizeof *to);
-    to += (size_t)w->left * LANES;
-    FV_WITH_ACT(k->undo, fill_row, to, k->x + at, k->kept ? k->kept + at : NULL, k->in.w, channels,
-                lanes)
-    int right = w->width - w->left - k->in.w;
-    memset(to + (size_t)k->in.w * LANES, 0, (size_t)right * LANES * sizeof *to);
+    size_t at = ((size_t)n * (size_t)k->in.h + (size_t)r) * (size_t)k->in.w * channels + s.channel;
+    FV_WITH_ACT(k->undo, fill_row, to + left, w->plane, k->x + at, k->kept ? k->kept + at : NULL,
+                k->in.w, channels, s)
 }
 
-static void walk_strip(const job *k, float *ring, int n, int begin, int end, int vector)
+/* Output rows of step i: each phase's. */
+static void compute_rows(const job *k, const float *ring, int n, int i, span s)
 {
     const walk *w = k->w;
-    size_t channel = (size_t)vector * LANES, line = (size_t)w->width * LANES;
-    size_t lanes = (size_t)k->in.c - channel < LANES ? (size_t)k->in.c - channel : LANES;
+    for (int q = 0; q < w->phases; q++) {
+        const phase *p = &w->phase[q];
+        if (i >= p->row.count) continue;
+        const float *rows[MOST_KERNEL];
+        for (int u = 0; u < p->row.taps; u++) {
+            int place = (i * w->stride + p->row.offset - w->top + u) % w->height;
+            rows[u] =
+                ring +
+                ((size_t)place * (size_t)w->width + (size_t)(w->left + p->column.offset)) * LANES;
+        }
+        size_t r = (size_t)(p->row.first + w->step * i), taps = (size_t)p->row.taps;
+        size_t at = ((size_t)n * (size_t)k->out.h + r) * (size_t)k->out.w;
+        target t = {(at + (size_t)p->column.first) * (size_t)k->out.c + s.channel, s};
+        choose_row(p->column.taps, w->stride)(k, p, rows,
+                                              p->w + s.channel * taps * (size_t)p->column.taps, t);
+    }
+}
+
+static void walk_strip(const job *k, float *ring, int n, int begin, int end, span s)
+{
+    const walk *w = k->w;
     int loaded = begin * w->stride + w->top; /* the next row to fetch */
     for (int i = begin; i < end; i++) {
         int first = i * w->stride + w->top;
         for (loaded = most(loaded, first); loaded < first + w->height; loaded++)
-            load_row(k, ring, n, loaded, channel, lanes);
-        for (int q = 0; q < w->phases; q++) {
-            const phase *p = &w->phase[q];
-            if (i >= p->row.count) continue;
-            const float *rows[MOST_KERNEL];
-            for (int u = 0; u < p->row.taps; u++) {
-                int place = (i * w->stride + p->row.offset - w->top + u) % w->height;
-                rows[u] =
-                    ring + (size_t)place * line + (size_t)(w->left + p->column.offset) * LANES;
-            }
-            size_t r = (size_t)(p->row.first + w->step * i);
-            size_t at =
-                ((size_t)n * (size_t)k->out.h + r) * (size_t)k->out.w + (size_t)p->column.first;
-            size_t taps = (size_t)(p->row.taps * p->column.taps);
-            choose_row(p->column.taps, w->stride)(k, p, rows, p->w + (size_t)vector * taps * LANES,
-                                                  at * (size_t)k->out.c + channel, channel, lanes);
-        }
+            load_row(k, ring, n, loaded, s);
+        compute_rows(k, ring, n, i, s);
     }
 }
 
@@ -356,8 +413,12 @@ static void walk_task(void *context, int i)
     const walk *w = k->w;
     int group = i % w->groups, strip = i / w->groups % w->strips, n = i / w->groups / w->strips;
     float *ring = k->rings + (size_t)fv_thread() * w->ring;
-    for (int v = group * w->vectors / w->groups; v < (group + 1) * w->vectors / w->groups; v++)
-        walk_strip(k, ring, n, strip * w->rows / w->strips, (strip + 1) * w->rows / w->strips, v);
+    int parts = ceil_divide(w->vectors, TOGETHER);
+    for (int v = group * parts / w->groups; v < (group + 1) * parts / w->groups; v++) {
+        size_t channel = (size_t)v * TOGETHER * LANES, rest = (size_t)k->in.c - channel;
+        span s = {channel, rest < TOGETHER * LANES ? rest : TOGETHER * LANES};
+        walk_strip(k, ring, n, strip * w->rows / w->strips, (strip + 1) * w->rows / w->strips, s);
+    }
 }
 
 void ISA(dwconv2d_forward)(fv_backend *be, const fv_op *op)

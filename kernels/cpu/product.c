@@ -134,12 +134,14 @@ INLINE void tile(const int rows, const int vectors, const float *a, size_t lda, 
 #if defined(__AVX512F__)
 TILES_TO_12(1)
 TILE(13, 1)
-TILE(14, 1) TILES_TO_12(2) TILES_TO_8(3) static const tile_function tiles[WIDE][MOST_ROWS] = {
+TILE(14, 1)
+TILES_TO_12(2) TILES_TO_8(3) static const tile_function tiles[WIDE][MOST_ROWS] = {
     {NAMES_TO_12(1), tile_13_1, tile_14_1}, {NAMES_TO_12(2)}, {NAMES_TO_8(3)}};
 #elif defined(__AVX2__)
 TILES_TO_8(1)
 TILE(9, 1)
-TILE(10, 1) TILES_TO_5(2) TILE(6, 2) static const tile_function tiles[WIDE][MOST_ROWS] = {
+TILE(10, 1)
+TILES_TO_5(2) TILE(6, 2) static const tile_function tiles[WIDE][MOST_ROWS] = {
     {NAMES_TO_8(1), tile_9_1, tile_10_1}, {NAMES_TO_5(2), tile_6_2}};
 #else
 TILES_TO_8(1)

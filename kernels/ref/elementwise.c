@@ -36,7 +36,7 @@ void REF(mul_channel_forward)(fv_backend *be, const fv_op *op)
             for (int c = 0; c < s.c; c++) *y++ = *x++ * gate[c];
 }
 
-/* dx = dy * x2;   dx2[n,c] = sum over p of dy * x */
+/* dx = dy * x2;   dx2[n,c] = sum over p of dy * x, where x may have to be computed again */
 void REF(mul_channel_backward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
@@ -44,13 +44,16 @@ void REF(mul_channel_backward)(fv_backend *be, const fv_op *op)
     size_t positions = (size_t)s.h * s.w, channels = (size_t)s.c;
     for (int n = 0; n < s.n; n++) {
         size_t at = (size_t)n * positions * channels;
-        const real *x = (const real *)op->x->data + at, *dy = (const real *)op->dy->data + at;
+        const real *kept = (const real *)(op->kept_x ? op->kept_x : op->x)->data + at;
+        const real *dy = (const real *)op->dy->data + at;
         const real *gate = (const real *)op->x2->data + (size_t)n * channels;
         real *dx2 = op->dx2 ? (real *)op->dx2->data + (size_t)n * channels : NULL;
         for (size_t c = 0; dx2 && c < channels; c++) {
             double sum = 0;
-            for (size_t p = 0; p < positions; p++)
-                sum += (double)dy[p * channels + c] * x[p * channels + c];
+            for (size_t p = 0; p < positions; p++) {
+                real x = kept[p * channels + c];
+                sum += (double)dy[p * channels + c] * (op->kept_x ? activate(op->kept_act, x) : x);
+            }
             put(&dx2[c], op->add_dx2, sum);
         }
         real *dx = op->dx ? (real *)op->dx->data + at : NULL;
