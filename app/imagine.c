@@ -120,6 +120,8 @@ static void warn_of_texts(const fv_session *s, const fv_model *m)
         if (r->unknown)
             fprintf(stderr, "feavis: %d of the %d tokens of text %d are unknown to the model\n",
                     r->unknown, r->used - 2, i + 1);
+        if (*r->little)
+            fprintf(stderr, "feavis: %s knows little about: %s\n", fv_model_title(m), r->little);
     }
 }
 

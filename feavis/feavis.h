@@ -205,6 +205,7 @@ fv_status fv_checkpoint_convert(const char *checkpoint, const char *config, cons
 /* What became of a text on its way to tokens. */
 typedef struct fv_text_report {
     int used, dropped, unknown; /* tokens; dropped > 0: the text is longer than the model reads */
+    char little[160]; /* "a, b": words that the model knows little about; "" if it cannot tell */
 } fv_text_report;
 /* Unit embedding, fv_model_dim floats. */
 fv_status fv_model_embed_text(fv_model *m, const char *text, float *embedding,

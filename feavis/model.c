@@ -85,6 +85,7 @@ void fv_model_close(fv_model *m)
     if (!m) return;
     fv_text_encoder_close(m->text);
     fv_store_free(m->store);
+    fv_words_free(m->words);
     fv_backend_close(m->backend);
     fv_brivl_close(m->brivl);
     free(m);
@@ -146,9 +147,14 @@ fv_status fv_model_embed_text(fv_model *m, const char *text, float *embedding,
                        "%s has no vocabulary: give its vocab.txt with --vocab FILE", m->title);
     fv_text_encoder *tower;
     FV_TRY(fv_model_text_tower(m, m->text_length, &tower));
+    if (!m->words && m->brivl->config.words)
+        FV_TRY(fv_words_open(&m->words, m->brivl->config.words));
     fv_tokens t;
     FV_TRY(fv_text_encode(tower, text, embedding, &t));
-    if (report) *report = (fv_text_report){t.used, t.dropped, t.unknown};
+    if (report) {
+        *report = (fv_text_report){.used = t.used, .dropped = t.dropped, .unknown = t.unknown};
+        if (m->words) fv_words_unknown(m->words, text, report->little, sizeof report->little);
+    }
     fv_tokens_free(&t);
     return FV_OK;
 }

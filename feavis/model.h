@@ -4,12 +4,14 @@
 
 #include "feavis/options.h"
 #include "model/brivl.h"
+#include "model/words.h"
 
 struct fv_model {
     fv_brivl *brivl;
     fv_backend *backend;
     fv_store *store;               /* weights on the backend, shared by all plans of this model */
     fv_text_encoder *text;         /* NULL until a text is embedded */
+    fv_words *words;               /* NULL until then, and without a list of words */
     int text_length, tower_length; /* of the options; of `text` */
     char title[128], backend_name[64], fingerprint[24];
 };

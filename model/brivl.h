@@ -21,6 +21,7 @@ typedef struct fv_brivl_config {
     char *path;                    /* of the cfg */
     char *title, *license;         /* TITLE, LICENSE; may be NULL */
     char *checkpoint, *vocabulary; /* CHECKPOINT, VOCAB, resolved against the cfg; or NULL */
+    char *words;                   /* WORDS: those it knows well; likewise */
     char *cnn;                     /* CNN: timm's name */
     int image_size;                /* IMG_SIZE: S, pixels */
     int image_heads, image_layers; /* IMG_TRANSFORMER_HEAD, IMG_TRANSFORMER_LAYER */

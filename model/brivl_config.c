@@ -76,13 +76,15 @@ static fv_status read_encoder(fv_brivl_config *c, const char *encoder)
 
 static fv_status read_texts(fv_brivl_config *c, const fv_yaml *doc, const fv_yaml_node *map)
 {
-    const char *cnn = NULL, *title = NULL, *license = NULL, *checkpoint = NULL, *vocabulary = NULL;
+    const char *cnn = NULL, *title = NULL, *license = NULL, *checkpoint = NULL, *vocabulary = NULL,
+               *words = NULL;
     const char *encoder = NULL;
     FV_TRY(fv_yaml_string(doc, map, "CNN", &cnn));
     FV_TRY(fv_yaml_string(doc, map, "TITLE", &title));
     FV_TRY(fv_yaml_string(doc, map, "LICENSE", &license));
     FV_TRY(fv_yaml_string(doc, map, "CHECKPOINT", &checkpoint));
     FV_TRY(fv_yaml_string(doc, map, "VOCAB", &vocabulary));
+    FV_TRY(fv_yaml_string(doc, map, "WORDS", &words));
     FV_TRY(fv_yaml_string(doc, map, "ENCODER", &encoder));
     if (!cnn) return fv_fail(FV_ERR_FORMAT, "cfg %s: MODEL has no CNN", c->path);
     FV_TRY(copy_text(&c->cnn, cnn));
@@ -90,6 +92,7 @@ static fv_status read_texts(fv_brivl_config *c, const fv_yaml *doc, const fv_yam
     if (license) FV_TRY(copy_text(&c->license, license));
     if (checkpoint) FV_TRY(beside(&c->checkpoint, c->path, checkpoint));
     if (vocabulary) FV_TRY(beside(&c->vocabulary, c->path, vocabulary));
+    if (words) FV_TRY(beside(&c->words, c->path, words));
     return encoder ? read_encoder(c, encoder) : FV_OK;
 }
 
@@ -157,6 +160,7 @@ void fv_brivl_config_clear(fv_brivl_config *c)
     free(c->license);
     free(c->checkpoint);
     free(c->vocabulary);
+    free(c->words);
     free(c->cnn);
     *c = (fv_brivl_config){0};
 }
