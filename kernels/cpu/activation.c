@@ -1,4 +1,4 @@
-/* Activations and their slopes over runs of numbers and whole tensors. */
+/* Activations and their slopes over runs of numbers. */
 #include "kernels/cpu/activation.h"
 
 #include "kernels/cpu/level.h"
@@ -39,31 +39,4 @@ INLINE void run_slope(const fv_act act, float *to, const float *dy, const float 
 void ISA(slope)(fv_act act, float *to, const float *dy, const float *kept, size_t count)
 {
     FV_WITH_ACT(act, run_slope, to, dy, kept, count)
-}
-
-/* --- over whole tensors --- */
-
-enum { PIECE = 16384 };
-
-typedef struct slopes {
-    fv_act act;
-    float *dy;
-    const float *kept;
-    size_t count;
-} slopes;
-
-static void slope_task(void *context, int i)
-{
-    const slopes *s = context;
-    size_t at = (size_t)i * PIECE, n = s->count - at < PIECE ? s->count - at : PIECE;
-    ISA(slope)(s->act, s->dy + at, s->dy + at, s->kept + at, n);
-}
-
-void ISA(undo_activation)(fv_backend *be, const fv_op *op)
-{
-    if (op->act == FV_ACT_NONE) return;
-    bool from_aux = fv_ops[op->kind].keeps(op) & FV_KEEP_AUX;
-    size_t count = fv_count(op->y->shape);
-    slopes s = {op->act, op->dy->data, from_aux ? op->aux->data : op->y->data, count};
-    fv_parallel(be, (int)((count + PIECE - 1) / PIECE), slope_task, &s);
 }

@@ -324,7 +324,8 @@ typedef struct target {
 ROW_FUNCTION(1, 1)
 ROW_FUNCTION(2, 1)
 ROW_FUNCTION(3, 1)
-ROW_FUNCTION(5, 1) ROW_FUNCTION(3, 2) ROW_FUNCTION(5, 2)
+ROW_FUNCTION(5, 1)
+ROW_FUNCTION(3, 2) ROW_FUNCTION(5, 2)
 
     static void row_any(const job *k, const phase *p, const float *const *rows,
                         const float *weights, target t)

@@ -123,33 +123,59 @@ static size_t affine_line(const fv_op *op)
     return (size_t)op->x->shape.w * (size_t)op->x->shape.c;
 }
 
-/* Where the weights of line i begin, and after how many numbers they repeat inside it. */
-static size_t affine_offset(const fv_op *op, int i, size_t *period)
+enum { PATTERN = 192 };
+
+/* Weights of a line: where they begin, and after how many numbers they repeat. Those of a few
+ * channels are repeated here already, to make vectors of them. */
+typedef struct pattern {
+    const float *w, *b;
+    size_t period;
+    float room[2][PATTERN];
+} pattern;
+
+static void repeat(float *to, const float *from, size_t period, size_t count)
+{
+    for (size_t i = 0; i < count; i++) to[i] = i < period ? from[i] : to[i - period];
+}
+
+static void pattern_of(pattern *p, const fv_op *op, int i)
 {
     bool each = fv_rows(op->w->shape) > 1;
-    *period = each ? affine_line(op) : (size_t)op->x->shape.c;
-    return each ? (size_t)(i % op->x->shape.h) * affine_line(op) : 0;
+    size_t from = each ? (size_t)(i % op->x->shape.h) * affine_line(op) : 0;
+    p->period = each ? affine_line(op) : (size_t)op->x->shape.c;
+    p->w = (const float *)op->w->data + from;
+    p->b = op->b ? (const float *)op->b->data + from : NULL;
+    if (2 * p->period > PATTERN) return;
+    size_t count = PATTERN / p->period * p->period;
+    repeat(p->room[0], p->w, p->period, count);
+    if (p->b) repeat(p->room[1], p->b, p->period, count);
+    p->w = p->room[0];
+    if (p->b) p->b = p->room[1];
+    p->period = count;
 }
 
 static void affine_task(void *context, int i)
 {
     const fv_op *op = context;
-    size_t n = affine_line(op), period, from = affine_offset(op, i, &period);
+    pattern p;
+    pattern_of(&p, op, i);
+    size_t n = affine_line(op);
     const float *x = (const float *)op->x->data + (size_t)i * n;
-    const float *w = (const float *)op->w->data + from;
-    const float *b = op->b ? (const float *)op->b->data + from : NULL;
     float *y = (float *)op->y->data + (size_t)i * n;
-    for (size_t at = 0; at < n; at += period) scale_shift(y + at, x + at, w, b, period);
+    for (size_t at = 0; at < n; at += p.period)
+        scale_shift(y + at, x + at, p.w, p.b, n - at < p.period ? n - at : p.period);
 }
 
 static void affine_back_task(void *context, int i)
 {
     const fv_op *op = context;
-    size_t n = affine_line(op), period, from = affine_offset(op, i, &period);
+    pattern p;
+    pattern_of(&p, op, i);
+    size_t n = affine_line(op);
     const float *dy = (const float *)op->dy->data + (size_t)i * n;
-    const float *w = (const float *)op->w->data + from;
     float *dx = (float *)op->dx->data + (size_t)i * n;
-    for (size_t at = 0; at < n; at += period) scale_back(dx + at, dy + at, w, period, op->add_dx);
+    for (size_t at = 0; at < n; at += p.period)
+        scale_back(dx + at, dy + at, p.w, n - at < p.period ? n - at : p.period, op->add_dx);
 }
 
 void ISA(affine_forward)(fv_backend *be, const fv_op *op)

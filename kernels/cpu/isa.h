@@ -62,7 +62,7 @@ INLINE vf v_all(float x)
     return x - (vf){0};
 }
 
-/* The first n < LANES numbers, zeros behind. */
+/* The first n <= LANES numbers, zeros behind. */
 INLINE vf v_load_part(const float *p, size_t n)
 {
 #if defined(__AVX512F__)

@@ -16,8 +16,6 @@ void ISA(activate)(fv_act act, float *y, const float *x, float *aux, const float
                    size_t period, size_t count);
 /* to = dy * act'(kept), kept as fv_ops[].keeps says; `to` may be dy. */
 void ISA(slope)(fv_act act, float *to, const float *dy, const float *kept, size_t count);
-/* The same over the whole of op->dy, in place, on all threads. */
-void ISA(undo_activation)(fv_backend *be, const fv_op *op);
 
 #define FV_CPU_ROW(kind)                                                                           \
     void ISA(kind##_forward)(fv_backend * be, const fv_op *op);                                    \

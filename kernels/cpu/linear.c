@@ -82,7 +82,7 @@ static void apply(fv_backend *be, const fv_op *op, const float *a)
 static void apply_back(fv_backend *be, const fv_op *op, float *da, bool add, float *rooms)
 {
     const packed *w = op->state;
-    ISA(undo_activation)(be, op);
+    bool from_aux = fv_ops[op->kind].keeps(op) & FV_KEEP_AUX;
     fv_product p = {.m = fv_rows(op->y->shape),
                     .n = inputs(op),
                     .k = outputs(op),
@@ -91,6 +91,9 @@ static void apply_back(fv_backend *be, const fv_op *op, float *da, bool add, flo
                     .b = w ? w->backward : op->w->data,
                     .ldb = w ? 0 : inputs(op),
                     .rooms = rooms,
+                    .undo = op->act == FV_ACT_NONE ? NULL : op->dy->data,
+                    .kept = from_aux ? op->aux->data : op->y->data,
+                    .undo_act = op->act,
                     .c = da,
                     .add = add};
     ISA(product)(be, &p);
@@ -129,15 +132,23 @@ static void gather_task(void *context, int i)
     int n = i / ys.h, row = i % ys.h;
     const float *x = (const float *)op->x->data + (size_t)n * (size_t)xs.h * (size_t)xs.w * c;
     float *out = (float *)op->scratch + (size_t)i * (size_t)ys.w * patch;
+    size_t run = (size_t)a->k * c;
     for (int j = 0; j < ys.w; j++)
-        for (int u = 0; u < a->k; u++) {
+        for (int u = 0; u < a->k; u++, out += run) {
             int r = row * a->stride + u - a->pad_top, q = j * a->stride - a->pad_left;
             bool inside = r >= 0 && r < xs.h;
-            for (int v = 0; v < a->k; v++, out += c) {
-                bool there = inside && q + v >= 0 && q + v < xs.w;
-                const float *from = x + ((size_t)r * (size_t)xs.w + (size_t)(q + v)) * c;
-                for (size_t k = 0; k < c; k++) out[k] = there ? from[k] : 0;
+            const float *from = x + ((ptrdiff_t)r * xs.w + q) * (ptrdiff_t)c;
+            if (inside && q >= 0 && q + a->k <= xs.w) {
+                for (size_t k = 0; k < run; k += LANES) {
+                    size_t some = run - k < LANES ? run - k : LANES;
+                    v_store_part(out + k, v_load_part(from + k, some), some);
+                }
+                continue;
             }
+            for (int v = 0; v < a->k; v++)
+                for (size_t k = 0; k < c; k++)
+                    out[(size_t)v * c + k] =
+                        inside && q + v >= 0 && q + v < xs.w ? from[(size_t)v * c + k] : 0;
         }
 }
 
@@ -157,13 +168,22 @@ static void scatter_task(void *context, int i)
         int at = r + a->pad_top - u;
         if (at < 0 || at % a->stride || at / a->stride >= ys.h) continue;
         const float *line = patches + (size_t)(at / a->stride) * (size_t)ys.w * patch;
-        for (int j = 0; j < ys.w; j++)
-            for (int v = 0; v < a->k; v++) {
-                int q = j * a->stride + v - a->pad_left;
-                if (q < 0 || q >= xs.w) continue;
-                const float *from = line + (size_t)j * patch + (size_t)(u * a->k + v) * c;
-                for (size_t k = 0; k < c; k++) dx[(size_t)q * c + k] += from[k];
+        for (int j = 0; j < ys.w; j++) {
+            int q = j * a->stride - a->pad_left;
+            const float *from = line + (size_t)j * patch + (size_t)(u * a->k) * c;
+            if (q >= 0 && q + a->k <= xs.w) {
+                float *to = dx + (size_t)q * c;
+                for (size_t k = 0, run = (size_t)a->k * c; k < run; k += LANES) {
+                    size_t some = run - k < LANES ? run - k : LANES;
+                    v_store_part(to + k, v_load_part(to + k, some) + v_load_part(from + k, some),
+                                 some);
+                }
+                continue;
             }
+            for (int v = 0; v < a->k; v++, from += c)
+                for (size_t k = 0; q + v >= 0 && q + v < xs.w && k < c; k++)
+                    dx[(size_t)(q + v) * c + k] += from[k];
+        }
     }
 }
 

@@ -135,13 +135,15 @@ INLINE void tile(const int rows, const int vectors, const float *a, size_t lda, 
 TILES_TO_12(1)
 TILE(13, 1)
 TILE(14, 1)
-TILES_TO_12(2) TILES_TO_8(3) static const tile_function tiles[WIDE][MOST_ROWS] = {
+TILES_TO_12(2)
+TILES_TO_8(3) static const tile_function tiles[WIDE][MOST_ROWS] = {
     {NAMES_TO_12(1), tile_13_1, tile_14_1}, {NAMES_TO_12(2)}, {NAMES_TO_8(3)}};
 #elif defined(__AVX2__)
 TILES_TO_8(1)
 TILE(9, 1)
 TILE(10, 1)
-TILES_TO_5(2) TILE(6, 2) static const tile_function tiles[WIDE][MOST_ROWS] = {
+TILES_TO_5(2)
+TILE(6, 2) static const tile_function tiles[WIDE][MOST_ROWS] = {
     {NAMES_TO_8(1), tile_9_1, tile_10_1}, {NAMES_TO_5(2), tile_6_2}};
 #else
 TILES_TO_8(1)
@@ -238,12 +240,28 @@ static void block(const fv_product *p, size_t row, size_t rows, size_t first, si
     }
 }
 
+/* The activation's slope goes into A in place: rows of a task that nobody else reads, or pieces. */
+static void undo(const fv_product *p, size_t row, size_t rows)
+{
+    ISA(slope)
+    (p->undo_act, p->undo + row * p->k, p->a + row * p->k, p->kept + row * p->k, rows * p->k);
+}
+
+static void undo_task(void *context, int i)
+{
+    const fv_product *p = context;
+    size_t row = (size_t)i * p->m / TASKS;
+    undo(p, row, ((size_t)i + 1) * p->m / TASKS - row);
+}
+
 static void product_task(void *context, int i)
 {
     const cut *c = context;
     const fv_product *p = c->p;
     size_t row = (size_t)i / c->groups * c->rows, first = (size_t)i % c->groups * c->group;
-    block(p, row, least(c->rows, p->m - row), first, least(first + c->group, panel_count(p->n)));
+    size_t rows = least(c->rows, p->m - row);
+    if (p->undo && c->groups == 1) undo(p, row, rows);
+    block(p, row, rows, first, least(first + c->group, panel_count(p->n)));
 }
 
 void ISA(product)(fv_backend *be, const fv_product *p)
@@ -257,5 +275,6 @@ void ISA(product)(fv_backend *be, const fv_product *p)
     size_t work = c.rows * p->k * WIDE * LANES; /* of a panel */
     c.group = least(panels, c.group < FV_LEAST_WORK / work ? FV_LEAST_WORK / work : c.group);
     c.groups = ceil_divide(panels, c.group);
+    if (p->undo && c.groups > 1) fv_parallel(be, TASKS, undo_task, (void *)(uintptr_t)p);
     fv_parallel(be, (int)(ceil_divide(p->m, c.rows) * c.groups), product_task, &c);
 }

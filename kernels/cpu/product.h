@@ -15,6 +15,9 @@ typedef struct fv_product {
     bool add;       /* onto what C holds */
     float *c;
     fv_act act;
+    float *undo; /* not NULL: a itself (lda = k), to be multiplied by undo_act'(kept) before */
+    const float *kept;
+    fv_act undo_act;
     const float *bias; /* [n] or NULL */
     float *aux;        /* like C: what goes into the activation, or NULL */
 } fv_product;
