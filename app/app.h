@@ -95,9 +95,6 @@ void app_use_recipe(app *a, const char *path, bool again);
 void app_dropped(app *a, const char *path);
 void app_random_seed(app *a);
 bool app_busy(const app *a); /* a picture is growing or paused */
-void app_export_growth(app *a);
-void app_export_scroll(app *a);
-void app_export_sheet(app *a);
 
 /* --- the pages --- */
 void page_top(app *a, ui_rect r);

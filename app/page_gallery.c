@@ -99,6 +99,19 @@ static void gallery_restore(app *a)
     app_refresh_gallery(a);
 }
 
+/* Of what the search leaves. */
+static void gallery_sheet(app *a)
+{
+    size_t size = 0;
+    char *paths = NULL;
+    FILE *f = open_memstream(&paths, &size);
+    if (!f) return;
+    for (int i = 0; i < a->saved_count; i++)
+        if (matches(a, &a->saved[i])) fprintf(f, "%s\n", a->saved[i].path);
+    if (fclose(f) == 0) worker_post(a->worker, ORDER_SHEET, 0, NULL, paths);
+    free(paths);
+}
+
 static void gallery_bar(app *a)
 {
     bool chosen = a->chosen >= 0 && a->chosen < a->saved_count;
@@ -125,9 +138,10 @@ static void gallery_bar(app *a)
         if (ui_button("undo", tr(a, W_UNDO), UI_NO_ICON, UI_PLAIN, 0, true)) gallery_restore(a);
     }
     ui_beside();
-    if (ui_room() > 300 || true) {
-        if (ui_button("folder", tr(a, W_FOLDER), UI_NO_ICON, UI_PLAIN, 0, true)) open_folder(a);
-    }
+    if (ui_button("sheet", tr(a, W_SHEET), UI_NO_ICON, UI_PLAIN, 0, a->saved_count > 0))
+        gallery_sheet(a);
+    ui_beside();
+    if (ui_button("folder", tr(a, W_FOLDER), UI_NO_ICON, UI_PLAIN, 0, true)) open_folder(a);
 }
 
 static void chosen_line(app *a)

@@ -142,6 +142,26 @@ void page_text(app *a)
     example_row(a);
 }
 
+/* --- what else can be saved --- */
+
+static void page_exports(app *a)
+{
+    const worker_view *v = &a->view;
+    ui_heading(tr(a, W_EXPORT));
+    if (ui_chip("save", tr(a, W_SAVE), false)) worker_post(a->worker, ORDER_SAVE, 0, NULL, NULL);
+    ui_hint("Ctrl+S");
+    if (v->moment_count > 1) {
+        ui_beside();
+        if (ui_chip("film", tr(a, W_GROWTH), false))
+            worker_post(a->worker, ORDER_FILM, 0, NULL, NULL);
+    }
+    if (v->panel_count > 1) {
+        ui_beside();
+        if (ui_chip("scroll", tr(a, W_SCROLL), false))
+            worker_post(a->worker, ORDER_SCROLL, 0, NULL, NULL);
+    }
+}
+
 /* --- measures --- */
 
 static void verdict(app *a)
@@ -190,6 +210,7 @@ void page_measures(app *a)
     ui_meter("unseen", tr(a, W_UNSEEN), v->survived ? v->survival.unseen : NAN, 0, 1, UI_SURVIVAL);
     verdict(a);
     curves(a);
+    if (has) page_exports(a);
     if (!v->part_count) return;
     ui_heading(tr(a, W_PARTS));
     for (int i = 0; i < v->part_count; i++) {

@@ -368,6 +368,7 @@ static bool condition(script *s, app *a, const char *command, const char *rest)
     int so = holds(a, rest, found, sizeof found);
     if (so < 0) return fail(s, "no such field or operator");
     bool waits = strcmp(command, "wait") == 0;
+    if (waits && a->view.phase == WORKER_FAILED && !so) return fail(s, a->view.message);
     double now = (double)SDL_GetTicks64() / 1000;
     if (!s->again) s->since = now;
     s->again = waits && !so;

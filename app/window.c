@@ -153,8 +153,8 @@ static void draw_toast(app *a, float w, float h)
     ui_rect r = {(w - width) / 2, h - ui_px(64 + 48), width, ui_px(36)};
     ui_area_begin("toast", r, UI_CANVAS, false);
     ui_fill(r, UI_FIELD, 0.97f, 8);
-    ui_line(r.x, r.y + ui_px(8), r.x, r.y + r.h - ui_px(8), a->toast_bad ? UI_WARNING : UI_SURVIVAL,
-            3);
+    ui_line(r.x + ui_px(2), r.y + ui_px(8), r.x + ui_px(2), r.y + r.h - ui_px(8),
+            a->toast_bad ? UI_WARNING : UI_SURVIVAL, 3);
     ui_rect inside = {r.x + ui_px(14), r.y, r.w - ui_px(24), r.h};
     ui_write(inside.x, r.y + ui_px(11), a->toast, UI_SMALL, UI_TEXT);
     ui_area_end();

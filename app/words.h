@@ -29,12 +29,12 @@
     X(W_COMPARE, "对比", "A/B") X(W_CRISP, "像素", "Pixels") X(W_FIT, "适合窗口", "Fit") X(W_EXPOSURE, "曝光", "Exposure") X(W_PIN, "记为 A", "Keep as A") \
     X(W_EMPTY, "写下一句诗，看它慢慢出现", "Write a line and watch it appear") X(W_EMPTY_KEYS, "Ctrl+Enter 开始 · 空格 暂停 · Esc 停止", "Ctrl+Enter starts · Space pauses · Esc stops") \
     X(W_LOADING, "正在打开模型…", "Opening the model…") X(W_SEARCH, "搜索", "Search") X(W_AGAIN, "重做", "Again") X(W_VARY, "变化", "Vary") \
-    X(W_DELETE, "删除", "Delete") X(W_UNDO, "恢复删除", "Undo delete") X(W_FOLDER, "打开文件夹", "Open folder") X(W_SHEET, "联系表", "Contact sheet") \
+    X(W_DELETE, "删除", "Delete") X(W_UNDO, "恢复删除", "Undo delete") X(W_FOLDER, "打开文件夹", "Open folder") X(W_SHEET, "小样总览", "Contact sheet") \
     X(W_GROWTH, "生长动画", "Growth film") X(W_SCROLL, "长卷", "Scroll") X(W_NO_PICTURES, "这里还没有画", "No pictures here yet") \
     X(W_USE_START, "作为起点", "Start from it") X(W_RECIPE, "配方", "Recipe") X(W_SEEDS_ABOUT, "同一句话的九个种子，各走几步；点一个继续。", "Nine seeds of the same text, a few steps each; click one to go on.") \
     X(W_FILL, "试九个种子", "Try nine seeds") X(W_MATCH_ABOUT, "把图片拖到窗口上，每行写一段文字。点一格：从那张图片想象那段文字。", "Drop pictures on the window, write texts, one a line. A click on a cell imagines that text from that picture.") \
     X(W_COMPUTE, "计算", "Compute") X(W_MATCH_HINT, "每行一段文字", "one text a line") X(W_CLEAR, "清空", "Clear") \
-    X(W_SAVED, "已保存", "Saved") X(W_RESTORED, "已取回配方", "Recipe restored") X(W_DROPPED_TOKENS, "文字太长，末尾未被读入", "The text is too long: its end is not read") \
+    X(W_EXPORT, "保存与导出", "Save and export") X(W_SAVED, "已保存", "Saved") X(W_RESTORED, "已取回配方", "Recipe restored") X(W_DROPPED_TOKENS, "文字太长，末尾未被读入", "The text is too long: its end is not read") \
     X(W_UNKNOWN, "有模型不认识的字", "Some characters are unknown to the model") X(W_CONTINUES, "队列里有上次未完成的，按“继续”。", "The queue holds unfinished work: press Go on.") \
     X(W_THEME, "深色或浅色", "Dark or light") X(W_LANGUAGE, "English", "中文") X(W_DROPPED_START, "已设为起点", "Set as the start")
 /* clang-format on */

@@ -37,7 +37,10 @@ typedef enum worker_order {
     ORDER_DROP,     /* number: id of a queue item */
     ORDER_RAISE,    /* number: id; one place up */
     ORDER_EDIT,     /* number: id; name, text: one of its options */
-    ORDER_MATCH     /* texts and pictures, one a line: similarity */
+    ORDER_FILM,     /* saves how the picture grew */
+    ORDER_SCROLL,   /* saves the panels as one scroll */
+    ORDER_SHEET,    /* text: paths, one a line; saves a contact sheet */
+    ORDER_MATCH     /* name: one a line; text: pictures; similarity */
 } worker_order;
 
 typedef struct worker_item {

@@ -74,6 +74,9 @@ void rank_channels(worker *w);
 void fill_board(worker *w, const fv_options *o, int steps);
 void continue_board(worker *w, int i);
 void match_all(worker *w, const char *texts, const char *pictures);
+void save_film(worker *w);
+void save_scroll(worker *w);
+void save_sheet(worker *w, const char *paths);
 /* True: an order or the end is waiting. */
 bool has_orders(worker *w);
 bool take_step(worker *w, fv_progress *p);

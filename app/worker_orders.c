@@ -364,6 +364,15 @@ void obey(worker *w, const order *o)
     case ORDER_EDIT:
         edit_queue(w, o);
         break;
+    case ORDER_FILM:
+        save_film(w);
+        break;
+    case ORDER_SCROLL:
+        save_scroll(w);
+        break;
+    case ORDER_SHEET:
+        save_sheet(w, o->text);
+        break;
     case ORDER_MATCH:
         match_all(w, o->name, o->text);
         break;

@@ -132,6 +132,21 @@ fv_status fv_gallery_prepare(const char *folder);
 fv_status fv_gallery_add(const char *folder, const char *title, uint64_t seed,
                          const fv_picture *picture, const char *recipe, char **path);
 
+/* Animated PNG: the last frame for two seconds, then all of them, for ever. All of one size. */
+fv_status fv_film_write(const fv_picture *frames, int count, int milliseconds, const char *recipe,
+                        const char *path);
+fv_status fv_gallery_add_film(const char *folder, const char *title, uint64_t seed,
+                              const fv_picture *frames, int count, int milliseconds,
+                              const char *recipe, char **path);
+
+/* A poem as one hand scroll, read from the right: panels with their lines, Chinese ones from top
+ * to bottom beside them, others below. The first panel's size is that of all. */
+fv_status fv_scroll_make(fv_picture *out, const fv_picture *panels, const char *const *lines,
+                         int count);
+/* Pictures in rows, each in a square of `cell` pixels over its caption. */
+fv_status fv_sheet_make(fv_picture *out, const fv_picture *pictures, const char *const *captions,
+                        int count, int columns, int cell);
+
 typedef struct fv_saved {
     char *path;
     const char *name; /* within path */

@@ -87,16 +87,13 @@ static void make_slug(char out[SLUG_BYTES + 1], const char *title)
     if (!n) strcpy(out, "picture");
 }
 
-/* The picture, whole, under a name that nobody lists. */
-static fv_status write_part(char **part, const char *folder, const fv_picture *picture,
-                            const char *recipe)
+/* A name that nobody lists, for what is being written. */
+static fv_status part_name(char **part, const char *folder)
 {
     static atomic_uint turn;
     if (asprintf(part, "%s/.part-%ld-%u", folder, (long)getpid(), turn++) < 0)
         return fv_fail(FV_ERR_MEMORY, "saving to %s: out of memory", folder);
-    fv_status s = fv_picture_write(picture, *part, recipe);
-    if (s < 0) free(*part);
-    return s;
+    return FV_OK;
 }
 
 /* Gives `part` the name `name` unless that is taken; 0, or -1 and errno. */
@@ -113,13 +110,14 @@ static int put_new(const char *part, const char *name)
     return rename(part, name);
 }
 
-fv_status fv_gallery_add(const char *folder, const char *title, uint64_t seed,
-                         const fv_picture *picture, const char *recipe, char **path)
+/* Gives `part` the first free name; removes it if there is none. Frees it in any case. */
+static fv_status take_name(const char *folder, const char *title, uint64_t seed, char *part,
+                           char **path)
 {
-    char slug[SLUG_BYTES + 1], *name, *part;
+    char slug[SLUG_BYTES + 1], *name;
+    fv_status s = FV_OK;
     make_slug(slug, title);
-    FV_TRY(write_part(&part, folder, picture, recipe));
-    for (int copy = 1; copy < MOST_COPIES; copy++) {
+    for (int copy = 1; s >= 0 && copy < MOST_COPIES; copy++) {
         char number[16] = "";
         if (copy > 1) snprintf(number, sizeof number, "-%d", copy);
         if (asprintf(&name, "%s/%s-%llu%s.png", folder, slug, (unsigned long long)seed, number) < 0)
@@ -129,18 +127,35 @@ fv_status fv_gallery_add(const char *folder, const char *title, uint64_t seed,
             *path = name;
             return FV_OK;
         }
-        int error = errno;
-        if (error != EEXIST) {
-            fv_status failed = fv_fail(FV_ERR_IO, "saving %s: %s", name, strerror(error));
-            unlink(part);
-            free(part);
-            free(name);
-            return failed;
-        }
+        if (errno != EEXIST) s = fv_fail(FV_ERR_IO, "saving %s: %s", name, strerror(errno));
         free(name);
     }
     unlink(part);
     free(part);
-    return fv_fail(FV_ERR_IO, "saving to %s: %d pictures of the name %s exist", folder,
-                   MOST_COPIES - 1, slug);
+    return s < 0 ? s
+                 : fv_fail(FV_ERR_IO, "saving to %s: %d pictures of the name %s exist", folder,
+                           MOST_COPIES - 1, slug);
+}
+
+fv_status fv_gallery_add(const char *folder, const char *title, uint64_t seed,
+                         const fv_picture *picture, const char *recipe, char **path)
+{
+    char *part;
+    FV_TRY(part_name(&part, folder));
+    fv_status s = fv_picture_write(picture, part, recipe);
+    if (s >= 0) return take_name(folder, title, seed, part, path);
+    free(part);
+    return s;
+}
+
+fv_status fv_gallery_add_film(const char *folder, const char *title, uint64_t seed,
+                              const fv_picture *frames, int count, int milliseconds,
+                              const char *recipe, char **path)
+{
+    char *part;
+    FV_TRY(part_name(&part, folder));
+    fv_status s = fv_film_write(frames, count, milliseconds, recipe, part);
+    if (s >= 0) return take_name(folder, title, seed, part, path);
+    free(part);
+    return s;
 }
