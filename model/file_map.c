@@ -59,3 +59,12 @@ void fv_file_map_prefetch(const fv_file_map *map, uint64_t offset, size_t size)
     size_t page = (size_t)sysconf(_SC_PAGESIZE), start = (size_t)offset / page * page;
     madvise((void *)(uintptr_t)(map->data + start), (size_t)offset - start + size, MADV_WILLNEED);
 }
+
+void fv_file_map_forget(const fv_file_map *map, const void *begin, size_t size)
+{
+    size_t offset = (size_t)((uintptr_t)begin - (uintptr_t)map->data);
+    if (offset >= map->size || size > map->size - offset) return;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), first = (offset + page - 1) / page * page;
+    size_t last = (offset + size) / page * page; /* neighbours keep the pages at the edges */
+    if (first < last) madvise((void *)(uintptr_t)(map->data + first), last - first, MADV_DONTNEED);
+}

@@ -76,6 +76,7 @@ static double *read_doubles(fv_plan *p, const fv_source *s, const char *name, in
         fv_plan_fail(p, fv_fail(FV_ERR_MEMORY, "reading tensor %s: out of memory", e->name));
     else
         fv_entry_read_f64(e, values);
+    fv_weights_forget(s->weights, e);
     return values;
 }
 
@@ -105,16 +106,39 @@ static fv_ref load_vector(fv_plan *p, const fv_source *s, const char *name, int 
     return r;
 }
 
+/* A large matrix that the file holds as it is wanted, without a copy on the way; FV_NONE: it has
+ * to go through read_doubles, which also reports what is wrong. */
+static fv_ref straight_from_file(fv_plan *p, const fv_source *s, const char *name,
+                                 const int64_t want[2])
+{
+    char full[NAME_BYTES];
+    full_name(full, p, s, name);
+    const fv_entry *e = fv_weights_find(s->weights, full);
+    if (!e || e->ndim != 2 || (want[0] && e->dims[0] != want[0]) ||
+        (want[1] && e->dims[1] != want[1]) || e->dims[0] < 1 || e->dims[0] > 1 << 24 ||
+        e->dims[1] < 1 || e->dims[1] > 1 << 24)
+        return FV_NONE;
+    const float *values = fv_entry_floats(e);
+    fv_ref r = fv_plan_stored(p, s->store, name);
+    if (!values || r != FV_NONE) return r;
+    r = fv_plan_weight(p, name, (fv_shape){1, 1, (int)e->dims[0], (int)e->dims[1]}, values);
+    fv_weights_forget(s->weights, e);
+    return fv_plan_keep(p, s->store, r);
+}
+
 fv_layer fv_load_linear_named(fv_plan *p, const fv_source *s, const char *weight, const char *bias,
                               int out, int in)
 {
     fv_layer l = stored_layer(p, s, weight, bias);
     if (l.w != FV_NONE) return l;
     int64_t dims[2] = {out, in};
-    double *values = read_doubles(p, s, weight, dims, 2);
-    if (!values) return failed;
-    l.w = keep(p, s, weight, (fv_shape){1, 1, (int)dims[0], (int)dims[1]}, values);
-    free(values);
+    l.w = straight_from_file(p, s, weight, dims);
+    if (l.w == FV_NONE) {
+        double *values = read_doubles(p, s, weight, dims, 2);
+        if (!values) return failed;
+        l.w = keep(p, s, weight, (fv_shape){1, 1, (int)dims[0], (int)dims[1]}, values);
+        free(values);
+    }
     l.b = load_vector(p, s, bias, (int)dims[0]);
     return l;
 }

@@ -585,3 +585,23 @@ void fv_entry_read_f64(const fv_entry *e, double *out)
 {
     read_elements(e, NULL, out);
 }
+
+static bool in_row_major_order(const fv_entry *e)
+{
+    int64_t step = 1;
+    for (int i = e->ndim - 1; i >= 0; step *= e->dims[i--])
+        if (e->dims[i] != 1 && e->strides[i] != step) return false;
+    return true;
+}
+
+const float *fv_entry_floats(const fv_entry *e)
+{
+    bool plain = e->dtype == FV_FILE_F32 && in_row_major_order(e);
+    return plain && (uintptr_t)e->data % _Alignof(float) == 0 ? e->data : NULL;
+}
+
+void fv_weights_forget(const fv_weights *w, const fv_entry *e)
+{
+    if (in_row_major_order(e)) /* otherwise its bytes may be anywhere in the storage */
+        fv_file_map_forget(&w->map, e->data, fv_entry_count(e) * fv_file_dtype_size(e->dtype));
+}

@@ -66,6 +66,10 @@ const char *fv_file_dtype_name(fv_file_dtype t); /* "F32", "BF16", ... as safete
  * out holds fv_entry_count(e) floats. */
 void fv_entry_read_f32(const fv_entry *e, float *out);
 void fv_entry_read_f64(const fv_entry *e, double *out);
+/* The elements themselves, if the file holds them as aligned floats in this order; else NULL. */
+const float *fv_entry_floats(const fv_entry *e);
+/* Lets go of the memory that holds the tensor's part of the file, until it is read again. */
+void fv_weights_forget(const fv_weights *w, const fv_entry *e);
 
 /* A tensor to be written. */
 typedef struct fv_save_entry {
