@@ -1,17 +1,11 @@
 /* linear and conv2d. A 1x1 convolution is linear over positions; others go by patches.
  *
- * Convolutions have their weights packed once for both directions, when a plan is prepared. A
- * linear op over few rows, or with a matrix that its owner may change between steps, uses w as it
- * is: its weights are read once and not worth a second and third copy (BriVL's four layers over
- * 37 tokens hold 450 MB). */
-#include <stdlib.h>
-
+ * Forward turns w [out, in] round: convolutions have that done once, when a plan is prepared
+ * (op->state: the packed copy). A linear op over few rows, or with a matrix that its owner may
+ * change between steps, uses w as it is: it is read once and not worth a second copy (BriVL's four
+ * layers over 37 tokens hold 450 MB). Backward packs panels of w on the way: for some fifty rows
+ * and more that costs nothing that can be measured, and a copy would be another 113 MB. */
 #include "kernels/cpu/product.h"
-
-/* Weights [out, in], in: k*k*channels for a convolution. */
-typedef struct packed {
-    float *forward, *backward; /* B = w^T [in,out]; B = w [out,in], NULL without gradients */
-} packed;
 
 static size_t outputs(const fv_op *op)
 {
@@ -25,11 +19,7 @@ static size_t inputs(const fv_op *op)
 
 void ISA(packed_release)(fv_backend *be, fv_op *op)
 {
-    packed *p = op->state;
-    if (!p) return;
-    be->free(be, p->forward);
-    be->free(be, p->backward);
-    free(p);
+    be->free(be, op->state);
     op->state = NULL;
 }
 
@@ -43,36 +33,28 @@ static bool in_place(const fv_op *op)
 
 fv_status ISA(linear_prepare)(fv_backend *be, fv_op *op)
 {
-    if (in_place(op)) {
-        op->scratch_bytes += (size_t)be->threads * FV_ROOM * sizeof(float);
-        return FV_OK;
-    }
+    op->scratch_bytes += (size_t)be->threads * FV_ROOM * sizeof(float);
+    if (in_place(op)) return FV_OK;
     size_t out = outputs(op), in = inputs(op);
-    packed *p = op->state = calloc(1, sizeof *p);
-    if (!p) return fv_fail(FV_ERR_MEMORY, "%s: out of memory", op->name);
-    FV_TRY(be->alloc(be, ISA(packed_count)(out, in) * sizeof(float), (void **)&p->forward));
-    ISA(pack)(be, p->forward, op->w->data, 1, in, out, in);
-    if (!op->dx) return FV_OK;
-    FV_TRY(be->alloc(be, ISA(packed_count)(in, out) * sizeof(float), (void **)&p->backward));
-    ISA(pack)(be, p->backward, op->w->data, in, 1, in, out);
+    FV_TRY(be->alloc(be, ISA(packed_count)(out, in) * sizeof(float), &op->state));
+    ISA(pack)(be, op->state, op->w->data, 1, in, out, in);
     return FV_OK;
 }
 
 /* y = act(a . w^T + b), a [rows of y, in] */
 static void apply(fv_backend *be, const fv_op *op, const float *a)
 {
-    const packed *w = op->state;
     fv_product p = {.m = fv_rows(op->y->shape),
                     .n = outputs(op),
                     .k = inputs(op),
                     .a = a,
                     .lda = inputs(op),
-                    .b = w ? w->forward : op->w->data,
+                    .b = op->state ? op->state : op->w->data,
                     .c = op->y->data,
                     .act = op->act,
                     .bias = op->b ? op->b->data : NULL,
                     .aux = op->aux ? op->aux->data : NULL};
-    if (w)
+    if (op->state)
         ISA(product)(be, &p);
     else
         ISA(dot_product)(be, &p);
@@ -81,15 +63,14 @@ static void apply(fv_backend *be, const fv_op *op, const float *a)
 /* da = dy . w, the activation undone first */
 static void apply_back(fv_backend *be, const fv_op *op, float *da, bool add, float *rooms)
 {
-    const packed *w = op->state;
     bool from_aux = fv_ops[op->kind].keeps(op) & FV_KEEP_AUX;
     fv_product p = {.m = fv_rows(op->y->shape),
                     .n = inputs(op),
                     .k = outputs(op),
                     .a = op->dy->data,
                     .lda = outputs(op),
-                    .b = w ? w->backward : op->w->data,
-                    .ldb = w ? 0 : inputs(op),
+                    .b = op->w->data,
+                    .ldb = inputs(op),
                     .rooms = rooms,
                     .undo = op->act == FV_ACT_NONE ? NULL : op->dy->data,
                     .kept = from_aux ? op->aux->data : op->y->data,
