@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/cuda/cuda.h"
 #include "kernels/ref/ref.h"
 
 /* Large blocks begin on a huge page and ask for more of them: a step walks through hundreds of
@@ -78,7 +79,7 @@ static fv_status host_sync(fv_backend *be)
 
 const char *fv_backend_names(void)
 {
-    return "auto, cpu, cpu-v2, cpu-v3, cpu-v4, ref, ref64";
+    return "auto, cpu, cuda, cuda:N, cpu-v2, cpu-v3, cpu-v4, ref, ref64";
 }
 
 static fv_status open_ref(fv_backend *be)
@@ -105,7 +106,16 @@ static fv_status open_ref64(fv_backend *be)
 static fv_status open_cpu(fv_backend *be, const char *name, int threads)
 {
     open_ref(be);
-    return fv_cpu_open(be, strcmp(name, "auto") == 0 ? "cpu" : name, threads);
+    return fv_cpu_open(be, name, threads);
+}
+
+/* No GPU is no failure here: whoever asked for "auto" gets the cpu. */
+static fv_status open_auto(fv_backend *be, int threads)
+{
+    fv_backend host = *be;
+    if (fv_cuda_open(be, "cuda") >= 0) return FV_OK;
+    *be = host;
+    return open_cpu(be, "cpu", threads);
 }
 
 fv_status fv_backend_open(fv_backend **out, const char *name, int threads)
@@ -119,8 +129,12 @@ fv_status fv_backend_open(fv_backend **out, const char *name, int threads)
                        .download = host_download,
                        .sync = host_sync};
     fv_status s;
-    if (strncmp(name, "cpu", 3) == 0 || strcmp(name, "auto") == 0)
+    if (strcmp(name, "auto") == 0)
+        s = open_auto(be, threads);
+    else if (strncmp(name, "cpu", 3) == 0)
         s = open_cpu(be, name, threads);
+    else if (strncmp(name, "cuda", 4) == 0 && (name[4] == 0 || name[4] == ':'))
+        s = fv_cuda_open(be, name);
     else if (strcmp(name, "ref") == 0)
         s = open_ref(be);
     else if (strcmp(name, "ref64") == 0)

@@ -4,6 +4,7 @@
  * "ref64"  the same loops compiled in double: what gradients are checked with
  * "cpu"    threads and vectors: the ref table with the hot rows replaced by the best of "cpu-v2",
  *          "cpu-v3" and "cpu-v4" (levels of x86-64) that this processor has
+ * "cuda"   one NVIDIA GPU; see kernels/cuda/cuda.h for devices and precisions
  *
  * Kernels enqueue work; errors surface in sync. On the CPU backends "enqueue" is "do it now". */
 #ifndef FV_BACKEND_H
@@ -65,11 +66,45 @@ struct fv_backend {
     void (*adam)(fv_backend *be, fv_tensor *p, const fv_tensor *g, fv_tensor *m, fv_tensor *v,
                  const fv_tensor *numbers, fv_tensor *stats);
     fv_status (*sync)(fv_backend *be);
-    void (*close)(fv_backend *be);
+    void (*close)(fv_backend *be); /* optional */
+
+    /* --- optional: NULL where a backend has no use for it --- */
+
+    /* How op->y (an output of the plan or not), its gradient and a kept pre-activation are
+     * stored. Asked in the order of the plan, before memory is planned. */
+    fv_format (*format)(fv_backend *be, const fv_op *op, bool output);
+    /* A weight of the network that plans are going to share: stores it as kernels want it. */
+    fv_status (*freeze)(fv_backend *be, fv_tensor *t);
+    /* Fails, saying what to lower, if so many bytes more cannot be had. */
+    fv_status (*room_for)(fv_backend *be, size_t bytes);
+    /* Recording: between begin and end, kernels, copy and adam are noted instead of run; replay
+     * enqueues them all at once, with the addresses and shapes of then. Between begin and end
+     * nothing may be allocated, moved or waited for. */
+    fv_status (*record_begin)(fv_backend *be);
+    fv_status (*record_end)(fv_backend *be, void **recording);
+    fv_status (*replay)(fv_backend *be, void *recording);
+    void (*forget)(fv_backend *be, void *recording);
+    /* Enqueues a copy between tensors of one shape and format. There if recording is. */
+    void (*copy)(fv_backend *be, fv_tensor *to, const fv_tensor *from);
+    /* Time stamps in the order of the work; milliseconds after sync. */
+    void (*mark)(fv_backend *be, int event);
+    double (*milliseconds)(fv_backend *be, int from, int to);
+
     void *impl;
 };
 
-/* name: one of fv_backend_names; "auto" is the fastest there is. threads 0: all of the
+/* Bytes of a tensor's numbers on this backend. */
+static inline size_t fv_tensor_bytes(const fv_backend *be, const fv_tensor *t)
+{
+    bool half = t->format == FV_FORMAT_F16 || t->format == FV_FORMAT_BF16;
+    return fv_count(t->shape) * (t->type == FV_I32             ? sizeof(int32_t)
+                                 : t->format == FV_FORMAT_REAL ? be->real_bytes
+                                 : half                        ? 2
+                                                               : sizeof(float));
+}
+
+/* name: one of fv_backend_names, or "cuda[:DEVICE][:PRECISION]"; "auto" is a GPU if there is one
+ * that this build can use, else the cpu. threads 0: all of the
  * machine's processors (as the scheduler allows this process). Caller closes. */
 fv_status fv_backend_open(fv_backend **out, const char *name, int threads);
 void fv_backend_close(fv_backend *be);

@@ -21,6 +21,15 @@ typedef enum fv_dtype {
     FV_F64  /* host side of upload and download only */
 } fv_dtype;
 
+/* How a backend stores the numbers of an FV_REAL tensor. Hosts never see it: upload and download
+ * convert. */
+typedef enum fv_format {
+    FV_FORMAT_REAL, /* as the backend's real_bytes say */
+    FV_FORMAT_F32,
+    FV_FORMAT_F16,
+    FV_FORMAT_BF16
+} fv_format;
+
 typedef struct fv_shape {
     int n, h, w, c;
 } fv_shape;
@@ -40,6 +49,7 @@ typedef struct fv_tensor {
     fv_dtype type;
     fv_role role;
     void *data; /* device memory of the backend, NULL until the plan is finished */
+    fv_format format;
 } fv_tensor;
 
 static inline size_t fv_rows(fv_shape s)

@@ -3,7 +3,7 @@
  * Time runs 0 .. 2N: forward of op i is step i, seeds arrive at N, backward of op i is
  * 2N - i. A value lives from its op to its last reader; with the mask of fv_ops[].keeps a reader
  * may be a backward step. A gradient lives from its first writer to its producer's backward. */
-#include "model/plan.h"
+#include "model/plan_internal.h"
 
 #include <limits.h>
 #include <math.h>
@@ -11,52 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/memory.h"
+typedef fv_node node;
+typedef fv_alias alias;
 
-enum { MAX_SCOPES = 32, NAME_BYTES = 256, MESSAGE_BYTES = 1024 };
-
-typedef struct node {
-    fv_tensor value, gradient, aux;
-    char *name;
-    int op; /* the op that makes it; -1: a leaf */
-    bool needs_gradient, wanted, output, has_aux;
-    bool written; /* a gradient writer has been met */
-    float *seed;  /* outputs of plans with gradients; zeros until set */
-    bool owns_data;
-    int value_span, gradient_span, aux_span; /* -1: not in the arena */
-} node;
-
-typedef struct alias {
-    char *name;
-    fv_ref target;
-} alias;
-
-struct fv_plan {
-    fv_backend *be;
-    node **nodes;
-    int node_count, node_room;
-    fv_op *ops;
-    int op_count, op_room;
-    alias *aliases;
-    int alias_count, alias_room;
-    size_t scopes[MAX_SCOPES]; /* length of `prefix` at each push */
-    int scope_count;
-    char prefix[NAME_BYTES];
-    fv_status status; /* first failure while building */
-    char message[MESSAGE_BYTES];
-    unsigned flags;
-    bool finished;
-
-    fv_span *spans;
-    int span_count, span_room;
-    void *arena, *scratch;
-    size_t arena_bytes, scratch_bytes, weight_bytes;
-    void *blocks[FV_BLOCKS];
-    size_t param_count;
-    fv_tensor adam_numbers, adam_stats;
-    fv_watch watch;
-    void *watch_user;
-};
+enum { MAX_SCOPES = FV_MAX_SCOPES, NAME_BYTES = FV_NAME_BYTES };
 
 /* --- building --- */
 
@@ -134,16 +92,11 @@ static fv_ref new_node(fv_plan *p, const char *name, fv_shape shape, fv_dtype ty
         return out_of_memory(p);
     }
     snprintf(n->name, bytes, "%s%s", p->prefix, name);
-    n->value = (fv_tensor){n->name, shape, type, role, NULL};
-    n->gradient = (fv_tensor){n->name, shape, FV_REAL, FV_ROLE_GRADIENT, NULL};
+    n->value = (fv_tensor){n->name, shape, type, role, NULL, FV_FORMAT_REAL};
+    n->gradient = (fv_tensor){n->name, shape, FV_REAL, FV_ROLE_GRADIENT, NULL, FV_FORMAT_REAL};
     n->op = n->value_span = n->gradient_span = n->aux_span = -1;
     p->nodes[p->node_count] = n;
     return p->node_count++;
-}
-
-static size_t tensor_bytes(const fv_plan *p, const fv_tensor *t)
-{
-    return fv_count(t->shape) * (t->type == FV_I32 ? sizeof(int32_t) : p->be->real_bytes);
 }
 
 /* A leaf with memory of its own, filled at once if there are values. */
@@ -153,7 +106,7 @@ static fv_ref new_leaf(fv_plan *p, const char *name, fv_shape shape, fv_dtype ty
     fv_ref r = new_node(p, name, shape, type, role);
     if (r < 0) return r;
     node *n = p->nodes[r];
-    size_t bytes = tensor_bytes(p, &n->value);
+    size_t bytes = fv_tensor_bytes(p->be, &n->value);
     fv_status status = p->be->alloc(p->be, bytes, &n->value.data);
     if (status >= 0) {
         n->owns_data = true;
@@ -187,14 +140,17 @@ fv_ref fv_plan_stored(fv_plan *p, const fv_store *store, const char *name)
     fv_ref r = new_node(p, name, t->shape, t->type, FV_ROLE_WEIGHT);
     if (r < 0) return r;
     p->nodes[r]->value.data = t->data;
-    p->weight_bytes += tensor_bytes(p, t);
+    p->nodes[r]->value.format = t->format;
+    p->weight_bytes += fv_tensor_bytes(p->be, t);
     return r;
 }
 
 fv_ref fv_plan_keep(fv_plan *p, fv_store *store, fv_ref r)
 {
     if (r < 0 || !store) return r;
-    fv_status status = fv_store_add(store, &p->nodes[r]->value);
+    fv_tensor *t = &p->nodes[r]->value;
+    fv_status status = p->be->freeze ? p->be->freeze(p->be, t) : FV_OK;
+    if (status >= 0) status = fv_store_add(store, t);
     if (status < 0) return fv_plan_fail(p, status);
     p->nodes[r]->owns_data = false;
     return r;
@@ -471,7 +427,7 @@ static fv_status live_at(fv_plan *p, int *span, const fv_tensor *t, int at)
     if (*span < 0) {
         if (!grow((void **)&p->spans, &p->span_room, p->span_count, sizeof *p->spans))
             return fv_fail(FV_ERR_MEMORY, "planning memory: out of memory");
-        p->spans[p->span_count] = (fv_span){tensor_bytes(p, t), at, at, 0};
+        p->spans[p->span_count] = (fv_span){fv_tensor_bytes(p->be, t), at, at, 0};
         *span = p->span_count++;
     }
     fv_span *s = &p->spans[*span];
@@ -514,6 +470,21 @@ static bool recompute_x(const fv_plan *p, fv_op *op)
     return true;
 }
 
+/* A kept pre-activation is stored as y is; all else is few numbers, in full. */
+static fv_format aux_format(const fv_op *op)
+{
+    return aux_in_forward(op->kind) ? FV_FORMAT_REAL : op->y->format;
+}
+
+/* The backend's choice for every value and its gradient. */
+static void choose_formats(fv_plan *p)
+{
+    for (int i = 0; p->be->format && i < p->op_count; i++) {
+        node *y = node_of(p->ops[i].y);
+        y->value.format = y->gradient.format = p->be->format(p->be, &p->ops[i], y->output);
+    }
+}
+
 static fv_status op_lifetimes(fv_plan *p, int i)
 {
     fv_op *op = &p->ops[i];
@@ -529,7 +500,8 @@ static fv_status op_lifetimes(fv_plan *p, int i)
     if (y->output) FV_TRY(value_live_at(p, op->y, 2 * p->op_count + 1));
     if (keeps & FV_KEEP_AUX && (op->dy || aux_in_forward(op->kind))) {
         y->has_aux = true;
-        y->aux = (fv_tensor){y->name, info->aux(op, y->value.shape), FV_REAL, FV_ROLE_VALUE, NULL};
+        y->aux = (fv_tensor){
+            y->name, info->aux(op, y->value.shape), FV_REAL, FV_ROLE_VALUE, NULL, aux_format(op)};
         op->aux = &y->aux;
         FV_TRY(live_at(p, &y->aux_span, &y->aux, i));
     }
@@ -552,8 +524,10 @@ static void *in_arena(const fv_plan *p, int span)
 
 static fv_status place_arena(fv_plan *p)
 {
+    choose_formats(p);
     for (int i = 0; i < p->op_count; i++) FV_TRY(op_lifetimes(p, i));
     FV_TRY(fv_memory_plan(p->spans, (size_t)p->span_count, &p->arena_bytes));
+    if (p->be->room_for) FV_TRY(p->be->room_for(p->be, p->arena_bytes));
     FV_TRY(p->be->alloc(p->be, p->arena_bytes ? p->arena_bytes : FV_ALIGNMENT, &p->arena));
     for (int i = 0; i < p->node_count; i++) {
         node *n = p->nodes[i];
@@ -580,10 +554,10 @@ static fv_status place_params(fv_plan *p)
         if (blocks > 1) n->gradient.data = (char *)p->blocks[FV_BLOCK_GRADIENT] + at;
         at += fv_count(n->value.shape) * p->be->real_bytes;
     }
-    p->adam_numbers =
-        (fv_tensor){"adam.numbers", {1, 1, 1, FV_ADAM_COLUMNS}, FV_REAL, FV_ROLE_INPUT, NULL};
-    p->adam_stats =
-        (fv_tensor){"adam.stats", {1, 1, 1, FV_ADAM_STATS}, FV_REAL, FV_ROLE_INPUT, NULL};
+    p->adam_numbers = (fv_tensor){
+        "adam.numbers", {1, 1, 1, FV_ADAM_COLUMNS}, FV_REAL, FV_ROLE_INPUT, NULL, FV_FORMAT_REAL};
+    p->adam_stats = (fv_tensor){
+        "adam.stats", {1, 1, 1, FV_ADAM_STATS}, FV_REAL, FV_ROLE_INPUT, NULL, FV_FORMAT_REAL};
     FV_TRY(p->be->alloc(p->be, FV_ADAM_COLUMNS * sizeof(double), &p->adam_numbers.data));
     return p->be->alloc(p->be, FV_ADAM_STATS * sizeof(double), &p->adam_stats.data);
 }
@@ -612,6 +586,9 @@ static fv_status make_seeds(fv_plan *p)
         if (!n->output || !has_gradient(n)) continue;
         n->seed = calloc(fv_count(n->value.shape), sizeof *n->seed);
         if (!n->seed) return fv_fail(FV_ERR_MEMORY, "%s: out of memory for a seed", n->name);
+        if (!p->be->copy) continue;
+        n->seed_copy = n->gradient;
+        FV_TRY(p->be->alloc(p->be, fv_tensor_bytes(p->be, &n->gradient), &n->seed_copy.data));
     }
     return FV_OK;
 }
@@ -634,6 +611,8 @@ fv_status fv_plan_finish(fv_plan *p, unsigned flags)
 void fv_plan_free(fv_plan *p)
 {
     if (!p) return;
+    for (int i = 0; i < FV_PARTS; i++)
+        if (p->recordings[i]) p->be->forget(p->be, p->recordings[i]);
     for (int i = 0; i < p->op_count; i++) {
         const fv_kernel *k = &p->be->kernels[p->ops[i].kind];
         if (k->release) k->release(p->be, &p->ops[i]);
@@ -641,6 +620,7 @@ void fv_plan_free(fv_plan *p)
     for (int i = 0; i < p->node_count; i++) {
         node *n = p->nodes[i];
         if (n->owns_data) p->be->free(p->be, n->value.data);
+        if (n->seed_copy.data) p->be->free(p->be, n->seed_copy.data);
         free(n->seed);
         free(n->name);
         free(n);
@@ -658,93 +638,18 @@ void fv_plan_free(fv_plan *p)
     free(p);
 }
 
-/* --- running --- */
+/* --- moving numbers --- */
 
-static fv_status runnable(const fv_plan *p, const char *what)
+fv_status fv_plan_runnable(const fv_plan *p, const char *what)
 {
     if (p->status != FV_OK) return fv_fail(p->status, "%s", p->message);
     if (!p->finished) return fv_fail(FV_ERR_ARGUMENT, "%s: the plan is not finished", what);
     return FV_OK;
 }
 
-void fv_plan_watch(fv_plan *p, fv_watch watch, void *user)
-{
-    p->watch = watch;
-    p->watch_user = user;
-}
-
-static fv_status poison(fv_plan *p)
-{
-    enum { CHUNK = 1 << 16 };
-    double *nan = malloc(CHUNK * sizeof *nan);
-    if (!nan) return fv_fail(FV_ERR_MEMORY, "poisoning the arena: out of memory");
-    for (int i = 0; i < CHUNK; i++) nan[i] = NAN;
-    size_t total = p->arena_bytes / p->be->real_bytes;
-    fv_status status = FV_OK;
-    for (size_t at = 0; at < total && status >= 0; at += CHUNK) {
-        int n = (int)(total - at < CHUNK ? total - at : CHUNK);
-        fv_tensor part = {"arena",
-                          {1, 1, 1, n},
-                          FV_REAL,
-                          FV_ROLE_VALUE,
-                          (char *)p->arena + at * p->be->real_bytes};
-        status = p->be->upload(p->be, &part, FV_F64, nan);
-    }
-    free(nan);
-    return status;
-}
-
-fv_status fv_plan_forward(fv_plan *p)
-{
-    FV_TRY(runnable(p, "running a plan forward"));
-    if (p->flags & FV_PLAN_POISON) FV_TRY(poison(p));
-    for (int i = 0; i < p->op_count; i++) {
-        p->be->kernels[p->ops[i].kind].forward(p->be, &p->ops[i]);
-        if (p->watch) FV_TRY(p->watch(p->watch_user, p, &p->ops[i], false));
-    }
-    return p->be->sync(p->be);
-}
-
-fv_status fv_plan_seed(fv_plan *p, fv_ref output, const float *seed)
-{
-    FV_TRY(runnable(p, "seeding a gradient"));
-    if (output < 0 || output >= p->node_count || !p->nodes[output]->output)
-        return fv_fail(FV_ERR_ARGUMENT, "seeding %s: it is no output", fv_plan_name(p, output));
-    node *n = p->nodes[output];
-    if (n->seed) memcpy(n->seed, seed, fv_count(n->value.shape) * sizeof *seed);
-    return FV_OK; /* no path to a param: the seed has no effect */
-}
-
-static fv_status upload_seeds(fv_plan *p)
-{
-    for (int i = 0; i < p->node_count; i++) {
-        node *n = p->nodes[i];
-        if (!n->seed) continue;
-        FV_TRY(p->be->upload(p->be, &n->gradient, FV_F32, n->seed));
-        memset(n->seed, 0, fv_count(n->value.shape) * sizeof *n->seed);
-    }
-    return FV_OK;
-}
-
-fv_status fv_plan_backward(fv_plan *p)
-{
-    FV_TRY(runnable(p, "running a plan backward"));
-    if (!(p->flags & FV_PLAN_BACKWARD))
-        return fv_fail(FV_ERR_ARGUMENT, "running a plan backward: it was built forward only");
-    FV_TRY(upload_seeds(p));
-    for (int i = p->op_count - 1; i >= 0; i--) {
-        if (!p->ops[i].dy) continue;
-        if (p->watch) FV_TRY(p->watch(p->watch_user, p, &p->ops[i], true));
-        p->be->kernels[p->ops[i].kind].backward(p->be, &p->ops[i]);
-    }
-    return p->be->sync(p->be);
-}
-
-/* --- moving numbers --- */
-
 static fv_status leaf_or_output(const fv_plan *p, fv_ref r, const char *what, bool write)
 {
-    FV_TRY(runnable(p, what));
+    FV_TRY(fv_plan_runnable(p, what));
     if (r < 0 || r >= p->node_count) return fv_fail(FV_ERR_ARGUMENT, "%s: no such tensor", what);
     const node *n = p->nodes[r];
     bool allowed = n->op < 0 ? !(write && n->value.role == FV_ROLE_WEIGHT) : n->output && !write;
@@ -786,43 +691,34 @@ size_t fv_plan_param_count(const fv_plan *p)
 }
 
 /* A block as one flat tensor. Its count fits an int: new_op and new_leaf bound every shape. */
-static fv_tensor block_tensor(const fv_plan *p, fv_block block)
+fv_tensor fv_plan_block_tensor(const fv_plan *p, fv_block block)
 {
     static const char *const names[FV_BLOCKS] = {"param", "gradient", "adam.m", "adam.v"};
     return (fv_tensor){
-        names[block], {1, 1, 1, (int)p->param_count}, FV_REAL, FV_ROLE_PARAM, p->blocks[block]};
+        names[block],     {1, 1, 1, (int)p->param_count},
+        FV_REAL,          block == FV_BLOCK_GRADIENT ? FV_ROLE_GRADIENT : FV_ROLE_PARAM,
+        p->blocks[block], FV_FORMAT_REAL};
 }
 
-static fv_status block_exists(const fv_plan *p, fv_block block)
+fv_status fv_plan_block_exists(const fv_plan *p, fv_block block)
 {
-    FV_TRY(runnable(p, "moving params"));
+    FV_TRY(fv_plan_runnable(p, "moving params"));
     if (p->blocks[block]) return FV_OK;
     return fv_fail(FV_ERR_ARGUMENT, "moving params: the plan has no such block");
 }
 
 fv_status fv_plan_block_download(fv_plan *p, fv_block block, float *values)
 {
-    FV_TRY(block_exists(p, block));
-    fv_tensor t = block_tensor(p, block);
+    FV_TRY(fv_plan_block_exists(p, block));
+    fv_tensor t = fv_plan_block_tensor(p, block);
     return p->be->download(p->be, &t, FV_F32, values);
 }
 
 fv_status fv_plan_block_upload(fv_plan *p, fv_block block, const float *values)
 {
-    FV_TRY(block_exists(p, block));
-    fv_tensor t = block_tensor(p, block);
+    FV_TRY(fv_plan_block_exists(p, block));
+    fv_tensor t = fv_plan_block_tensor(p, block);
     return p->be->upload(p->be, &t, FV_F32, values);
-}
-
-fv_status fv_plan_adam(fv_plan *p, const float numbers[FV_ADAM_COLUMNS], float stats[FV_ADAM_STATS])
-{
-    FV_TRY(block_exists(p, FV_BLOCK_M));
-    fv_tensor value = block_tensor(p, FV_BLOCK_VALUE), g = block_tensor(p, FV_BLOCK_GRADIENT);
-    fv_tensor m = block_tensor(p, FV_BLOCK_M), v = block_tensor(p, FV_BLOCK_V);
-    FV_TRY(p->be->upload(p->be, &p->adam_numbers, FV_F32, numbers));
-    p->be->adam(p->be, &value, &g, &m, &v, &p->adam_numbers, &p->adam_stats);
-    FV_TRY(p->be->sync(p->be));
-    return p->be->download(p->be, &p->adam_stats, FV_F32, stats);
 }
 
 /* --- looking at it --- */

@@ -99,7 +99,8 @@ fv_status fv_plan_finish(fv_plan *p, unsigned flags);
 /* --- running --- */
 
 /* Called after each op of forward (op->y is whole) or before each op of backward (op->dy is
- * whole). A negative status stops the run and is returned. */
+ * whole). A negative status stops the run and is returned. A watched plan runs op by op, also on
+ * a backend that records: NULL ends the watch. */
 typedef fv_status (*fv_watch)(void *user, fv_plan *p, const fv_op *op, bool backward);
 void fv_plan_watch(fv_plan *p, fv_watch watch, void *user);
 
@@ -125,6 +126,13 @@ fv_status fv_plan_block_upload(fv_plan *p, fv_block block, const float *values);
 /* One Adam step on all params; see backend.h for numbers and stats. */
 fv_status fv_plan_adam(fv_plan *p, const float numbers[FV_ADAM_COLUMNS],
                        float stats[FV_ADAM_STATS]);
+/* Forward, backward with the seeds set before, and Adam, with one wait at the end. The same as
+ * the three calls, except that backward and Adam run whatever forward gave. Where
+ * fv_plan_records, all of it is one recording that is replayed. */
+fv_status fv_plan_step(fv_plan *p, const float numbers[FV_ADAM_COLUMNS],
+                       float stats[FV_ADAM_STATS]);
+/* Whether the backend replays recordings of this plan: not while it is watched. */
+bool fv_plan_records(const fv_plan *p);
 
 /* --- looking at it --- */
 typedef struct fv_plan_info {
@@ -139,6 +147,9 @@ typedef struct fv_plan_info {
 fv_plan_info fv_plan_describe(const fv_plan *p);
 int fv_plan_op_count(const fv_plan *p);
 const fv_op *fv_plan_op(const fv_plan *p, int i);
+/* Runs forward and backward once and times each op (arrays of fv_plan_op_count; ops without a
+ * gradient take 0). Seeds count as in fv_plan_backward. */
+fv_status fv_plan_profile(fv_plan *p, double *forward_ms, double *backward_ms);
 /* One line an op: name, kind, shape, activation, multiply-adds. */
 void fv_plan_print(const fv_plan *p, FILE *to);
 

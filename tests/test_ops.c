@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "kernels/backend.h"
+#include "kernels/cuda/cuda.h"
 #include "kernels/rng.h"
 
 typedef struct test_case {
@@ -99,6 +100,12 @@ static const test_case large_cases[] = {
      .conv = {3, 2, 0, 1, 1, 0}},
     {FV_OP_DWCONV2D, S(1, 29, 29, 100), S(0, 0, 0, 0), S(1, 5, 5, 100), S(1, 1, 1, 100),
      FV_ACT_RELU6, .conv = {5, 1, 2, 2, 2, 2}},
+    {FV_OP_DWCONV2D, S(2, 17, 15, 24), S(0, 0, 0, 0), S(1, 3, 3, 24), S(1, 1, 1, 24), FV_ACT_SILU,
+     .conv = {3, 1, 1, 1, 1, 1}},
+    {FV_OP_DWCONV2D, S(2, 13, 18, 16), S(0, 0, 0, 0), S(1, 5, 5, 16), S(1, 1, 1, 16), FV_ACT_SILU,
+     .conv = {5, 1, 2, 2, 2, 2}},
+    {FV_OP_DWCONV2D, S(1, 16, 15, 8), S(0, 0, 0, 0), S(1, 5, 5, 8), S(1, 1, 1, 8), FV_ACT_NONE,
+     .conv = {5, 2, 2, 1, 2, 2}},
     {FV_OP_LINEAR, S(1, 1, 37, 640), S(0, 0, 0, 0), S(1, 1, 512, 640), S(1, 1, 1, 512), FV_ACT_RELU,
      .spread = 1},
     {FV_OP_ATTENTION, S(2, 1, 37, 1536), .heads = 8, .spread = 0.3f},
@@ -115,6 +122,7 @@ typedef struct run {
     fv_backend *be;
     const test_case *c;
     fv_op op;
+    fv_format x_format; /* of x and its gradient, where a backend has several */
     fv_tensor x, x2, w, b, y, aux, dy, dx, dx2;
     double *hx, *hx2, *hw, *hdy; /* host copies */
     int32_t *hb_int;
@@ -134,11 +142,43 @@ static void must(fv_status s)
     if (s < 0) fail_msg("%s", fv_error());
 }
 
+/* How a backend stores what the network computes inside. */
+static fv_format working_format(fv_backend *be)
+{
+    fv_op op = {.kind = FV_OP_ATTENTION};
+    return be->format ? be->format(be, &op, false) : FV_FORMAT_REAL;
+}
+
 static void make(run *r, fv_tensor *t, const char *name, fv_shape shape, fv_dtype type)
 {
-    *t = (fv_tensor){name, shape, type, FV_ROLE_VALUE, NULL};
-    size_t bytes = fv_count(shape) * (type == FV_I32 ? 4 : r->be->real_bytes);
-    must(r->be->alloc(r->be, bytes, &t->data));
+    *t = (fv_tensor){name, shape, type, FV_ROLE_VALUE, NULL, FV_FORMAT_REAL};
+    if (strchr(name, 'x')) t->format = r->x_format; /* x, x2, dx, dx2 */
+    if (r->c && strchr("wb", *name) && r->c->kind != FV_OP_WARP && r->c->kind != FV_OP_PERTURB &&
+        r->c->kind != FV_OP_ATTENTION)
+        t->role = FV_ROLE_WEIGHT;
+    must(r->be->alloc(r->be, fv_tensor_bytes(r->be, t), &t->data));
+}
+
+static void make_as(run *r, fv_tensor *t, const char *name, fv_shape shape, fv_format format)
+{
+    *t = (fv_tensor){name, shape, FV_REAL, FV_ROLE_VALUE, NULL, format};
+    must(r->be->alloc(r->be, fv_tensor_bytes(r->be, t), &t->data));
+}
+
+/* y, dy and aux are stored as the backend chooses. */
+static void make_results(run *r, fv_shape ys)
+{
+    fv_op *op = &r->op;
+    fv_format format = r->be->format ? r->be->format(r->be, op, false) : FV_FORMAT_REAL;
+    make_as(r, &r->y, "y", ys, format);
+    make_as(r, &r->dy, "dy", ys, format);
+    make(r, &r->dx, "dx", r->c->x, FV_REAL);
+    if (r->c->x2.n) make(r, &r->dx2, "dx2", r->c->x2, FV_REAL);
+    op->y = &r->y;
+    if (!(fv_ops[op->kind].keeps(op) & FV_KEEP_AUX)) return;
+    bool as_y = op->kind == FV_OP_CONV2D || op->kind == FV_OP_DWCONV2D || op->kind == FV_OP_LINEAR;
+    make_as(r, &r->aux, "aux", fv_ops[op->kind].aux(op, ys), as_y ? format : FV_FORMAT_REAL);
+    op->aux = &r->aux;
 }
 
 static void put(run *r, fv_tensor *t, const double *values)
@@ -211,34 +251,39 @@ static void make_operands(run *r)
     special_operands(r);
 }
 
-/* frozen: w is a weight; otherwise an input, which has other numbers while the op is prepared. */
-static void open_run(run *r, fv_backend *be, const test_case *c, bool frozen)
+/* The gradients that backward will write, and how: prepare may ask. */
+static void want(run *r, bool x, bool x2, bool add)
 {
-    *r = (run){.be = be, .c = c, .frozen = frozen};
+    r->op.dy = &r->dy;
+    r->op.dx = x ? &r->dx : NULL;
+    r->op.dx2 = x2 && r->dx2.data ? &r->dx2 : NULL;
+    r->op.add_dx = r->op.add_dx2 = add;
+}
+
+/* frozen: w is a weight; otherwise an input, which has other numbers while the op is prepared. */
+static void open_run_for(run *r, fv_backend *be, const test_case *c, bool frozen,
+                         fv_format x_format, bool add)
+{
+    *r = (run){.be = be, .c = c, .frozen = frozen, .x_format = x_format};
     make_operands(r);
     fv_shape ys;
     must(fv_op_shape(&r->op, &ys));
-    make(r, &r->y, "y", ys, FV_REAL);
-    make(r, &r->dy, "dy", ys, FV_REAL);
-    make(r, &r->dx, "dx", c->x, FV_REAL);
-    if (c->x2.n) make(r, &r->dx2, "dx2", c->x2, FV_REAL);
-    r->op.y = &r->y;
+    make_results(r, ys);
     r->hdy = randoms(ys, 5, 1);
-    if (fv_ops[c->kind].keeps(&r->op) & FV_KEEP_AUX) {
-        make(r, &r->aux, "aux", fv_ops[c->kind].aux(&r->op, ys), FV_REAL);
-        r->op.aux = &r->aux;
-    }
+    want(r, true, true, add);
     if (r->w.data && frozen) put(r, &r->w, r->hw);
     if (r->hb) put(r, &r->b, r->hb);
     if (r->hb_int) must(be->upload(be, &r->b, FV_I32, r->hb_int));
     const fv_kernel *k = &be->kernels[c->kind];
-    r->op.dy = &r->dy; /* a plan prepares with the gradients it will ask for */
-    r->op.dx = &r->dx;
-    r->op.dx2 = c->x2.n ? &r->dx2 : NULL;
     if (k->prepare) must(k->prepare(be, &r->op));
     r->op.dy = r->op.dx = r->op.dx2 = NULL;
     if (r->op.scratch_bytes) must(be->alloc(be, r->op.scratch_bytes, &r->op.scratch));
     if (r->w.data && !frozen) put(r, &r->w, r->hw);
+}
+
+static void open_run(run *r, fv_backend *be, const test_case *c, bool frozen)
+{
+    open_run_for(r, be, c, frozen, FV_FORMAT_REAL, false);
 }
 
 static void close_run(run *r)
@@ -282,14 +327,14 @@ static void backward(run *r, bool want_x, bool want_x2, bool add)
     if (!(keeps & FV_KEEP_X)) fill(r, &r->x, NAN);
     if (r->x2.data && !(keeps & FV_KEEP_X2)) fill(r, &r->x2, NAN);
     if (!(keeps & FV_KEEP_Y)) fill(r, &r->y, NAN);
-    if (r->op.scratch) memset(r->op.scratch, 0xff, r->op.scratch_bytes);
+    fv_tensor scratch = {"scratch",     {1, 1, 1, (int)(r->op.scratch_bytes / r->be->real_bytes)},
+                         FV_REAL,       FV_ROLE_VALUE,
+                         r->op.scratch, FV_FORMAT_REAL};
+    if (r->op.scratch) fill(r, &scratch, NAN);
     put(r, &r->dy, r->hdy);
     fill(r, &r->dx, add ? 0.5 : NAN);
     if (r->dx2.data) fill(r, &r->dx2, add ? 0.5 : NAN);
-    r->op.dy = &r->dy;
-    r->op.dx = want_x ? &r->dx : NULL;
-    r->op.dx2 = want_x2 && r->dx2.data ? &r->dx2 : NULL;
-    r->op.add_dx = r->op.add_dx2 = add;
+    want(r, want_x, want_x2, add);
     r->be->kernels[r->c->kind].backward(r->be, &r->op);
     must(r->be->sync(r->be));
     r->op.dy = r->op.dx = r->op.dx2 = NULL;
@@ -396,47 +441,104 @@ static double relative_error(const double *found, const double *expected, size_t
  * by 3e-7. */
 static const double float_tolerance = 3e-6;
 
-static void compare_tensor(run *a, run *b, const fv_tensor *ta, const fv_tensor *tb)
+static void compare_tensor(run *a, run *b, const fv_tensor *ta, const fv_tensor *tb,
+                           double tolerance)
 {
     double *found = get(a, ta), *expected = get(b, tb);
     double e = relative_error(found, expected, fv_count(ta->shape));
-    if (!(e <= float_tolerance))
+    if (!(e <= tolerance))
         fail_msg("%s on %s: %s differs from ref64 by %.3g", describe(a->c), a->be->name, ta->name,
                  e);
     free(found);
     free(expected);
 }
 
-static void compare_case(fv_backend *be, fv_backend *truth, const test_case *c, bool frozen)
+static void compare_case(fv_backend *be, fv_backend *truth, const test_case *c, bool frozen,
+                         fv_format x_format, double tolerance)
 {
-    run a, b;
-    open_run(&a, be, c, frozen);
-    open_run(&b, truth, c, frozen);
+    const double forward_tolerance = tolerance;
     for (int add = 0; add < 2; add++) {
+        run a, b;
+        open_run_for(&a, be, c, frozen, x_format, add);
+        open_run_for(&b, truth, c, frozen, FV_FORMAT_REAL, add);
         forward(&a);
         forward(&b);
-        compare_tensor(&a, &b, &a.y, &b.y);
+        compare_tensor(&a, &b, &a.y, &b.y, forward_tolerance);
         backward(&a, true, true, add);
         backward(&b, true, true, add);
-        compare_tensor(&a, &b, &a.dx, &b.dx);
-        if (a.dx2.data) compare_tensor(&a, &b, &a.dx2, &b.dx2);
+        /* where a rounded number crosses the corner of relu or relu6 a whole gradient goes: their
+         * share is the rounding, the norm of the error its root */
+        bool corner = c->act == FV_ACT_RELU || c->act == FV_ACT_RELU6;
+        if (corner && forward_tolerance > float_tolerance) tolerance = sqrt(forward_tolerance);
+        compare_tensor(&a, &b, &a.dx, &b.dx, tolerance);
+        if (a.dx2.data) compare_tensor(&a, &b, &a.dx2, &b.dx2, tolerance);
+        close_run(&a);
+        close_run(&b);
     }
-    close_run(&a);
-    close_run(&b);
+}
+
+/* By name; "emulated" is known to the tests alone. */
+static fv_backend *open_any(const char *name)
+{
+    fv_backend *be;
+    if (strncmp(name, "emulated", 8) != 0) {
+        must(fv_backend_open(&be, name, 2));
+        return be;
+    }
+    be = calloc(1, sizeof *be);
+    must(fv_cuda_emulated_open(be, name));
+    return be;
+}
+
+static void compare_all(fv_backend *be, double tolerance)
+{
+    fv_backend *truth;
+    must(fv_backend_open(&truth, "ref64", 1));
+    fv_format working = working_format(be);
+    for (int i = 0; i < COUNT(cases) + COUNT(large_cases); i++) {
+        const test_case *c = i < COUNT(cases) ? &cases[i] : &large_cases[i - COUNT(cases)];
+        bool picture = c->kind == FV_OP_SEPARABLE || c->kind == FV_OP_WARP ||
+                       c->kind == FV_OP_PERTURB || c->kind == FV_OP_PENALTY;
+        for (int frozen = 0; frozen < 2; frozen++)
+            compare_case(be, truth, c, frozen, picture ? FV_FORMAT_REAL : working, tolerance);
+        /* also from a tensor in float to one that is not, and back */
+        if (!picture && working == FV_FORMAT_F16)
+            compare_case(be, truth, c, true, FV_FORMAT_REAL, tolerance);
+    }
+    fv_backend_close(truth);
 }
 
 static void compare_backend(const char *name, int threads)
 {
-    fv_backend *be, *truth;
+    fv_backend *be;
     must(fv_backend_open(&be, name, threads));
-    must(fv_backend_open(&truth, "ref64", 1));
-    for (int frozen = 0; frozen < 2; frozen++) {
-        for (int i = 0; i < COUNT(cases); i++) compare_case(be, truth, &cases[i], frozen);
-        for (int i = 0; i < COUNT(large_cases); i++)
-            compare_case(be, truth, &large_cases[i], frozen);
-    }
+    compare_all(be, float_tolerance);
     fv_backend_close(be);
-    fv_backend_close(truth);
+}
+
+/* fp16 rounds every operand and result by up to 2^-11, bf16 by 2^-8. */
+static const double fp16_tolerance = 2e-3, bf16_tolerance = 1.5e-2;
+
+/* The kernels of the cuda backend, run on the host. */
+static void emulated(const char *spec, double tolerance)
+{
+    fv_backend be = {.name = ""};
+    must(fv_cuda_emulated_open(&be, spec));
+    size_t before = fv_cuda_emulated_stats(&be)->allocated;
+    compare_all(&be, tolerance);
+    assert_string_equal(fv_cuda_emulated_stats(&be)->faults, "");
+    assert_true(fv_cuda_emulated_stats(&be)->launches > 200);
+    assert_true(fv_cuda_emulated_stats(&be)->products > 20);
+    assert_int_equal(fv_cuda_emulated_stats(&be)->allocated, before);
+    be.close(&be);
+}
+
+static void cuda_emulated(void **state)
+{
+    (void)state;
+    emulated("emulated:fp32", float_tolerance);
+    emulated("emulated:fp16", fp16_tolerance);
+    emulated("emulated:bf16", bf16_tolerance);
 }
 
 static void ref_backend(void **state)
@@ -569,10 +671,9 @@ static void formulas(void **state)
 static void embedding(void **state)
 {
     (void)state;
-    const char *const names[] = {"ref64", "cpu"};
-    for (int i = 0; i < 2; i++) {
-        fv_backend *be;
-        must(fv_backend_open(&be, names[i], 1));
+    const char *const names[] = {"ref64", "cpu", "emulated:fp32", "emulated:fp16"};
+    for (int i = 0; i < COUNT(names); i++) {
+        fv_backend *be = open_any(names[i]);
         run r = {.be = be};
         fv_tensor ids, table, rows, y;
         make(&r, &ids, "ids", (fv_shape){2, 1, 1, 3}, FV_I32);
@@ -584,11 +685,13 @@ static void embedding(void **state)
         assert_true(fv_same_shape(shape, (fv_shape){2, 1, 3, 2}));
         make(&r, &y, "y", shape, FV_REAL);
         op.y = &y;
+        table.role = FV_ROLE_WEIGHT; /* may be stored in 16 bits: small integers stay exact */
         static const int32_t numbers[6] = {3, 0, 1, 2, 2, 3};
         static const double words[8] = {0, 1, 10, 11, 20, 21, 30, 31}, at[6] = {1, 2, 3, 4, 5, 6};
         must(be->upload(be, &ids, FV_I32, numbers));
         put(&r, &table, words);
         put(&r, &rows, at);
+        if (be->kernels[FV_OP_EMBED].prepare) must(be->kernels[FV_OP_EMBED].prepare(be, &op));
         be->kernels[FV_OP_EMBED].forward(be, &op);
         double *found = get(&r, &y);
         for (int k = 0; k < 12; k++) {
@@ -633,8 +736,7 @@ static void wrong_shapes(void **state)
 static void adam_on(const char *name, double tolerance)
 {
     enum { N = 20000 };
-    fv_backend *be;
-    must(fv_backend_open(&be, name, 2));
+    fv_backend *be = open_any(name);
     run r = {.be = be};
     fv_tensor p, g, m, v, numbers, stats;
     fv_shape s = {1, 1, 1, N};
@@ -694,6 +796,7 @@ static void adam(void **state)
     adam_on("ref64", 1e-12);
     adam_on("ref", 1e-5); /* float: a few roundings a step */
     adam_on("cpu", 1e-5);
+    adam_on("emulated", 1e-5); /* params, gradient and moments are float in fp16 too */
 }
 
 /* --- random numbers, messages, names --- */
@@ -745,11 +848,17 @@ static void backend_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(formulas),      cmocka_unit_test(gradients),
-        cmocka_unit_test(ref_backend),   cmocka_unit_test(cpu_backend),
-        cmocka_unit_test(embedding),     cmocka_unit_test(threads_do_not_matter),
-        cmocka_unit_test(wrong_shapes),  cmocka_unit_test(adam),
-        cmocka_unit_test(philox),        cmocka_unit_test(messages),
+        cmocka_unit_test(formulas),
+        cmocka_unit_test(gradients),
+        cmocka_unit_test(ref_backend),
+        cmocka_unit_test(cpu_backend),
+        cmocka_unit_test(cuda_emulated),
+        cmocka_unit_test(embedding),
+        cmocka_unit_test(threads_do_not_matter),
+        cmocka_unit_test(wrong_shapes),
+        cmocka_unit_test(adam),
+        cmocka_unit_test(philox),
+        cmocka_unit_test(messages),
         cmocka_unit_test(backend_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,46 @@
+/* The cuda backend: one NVIDIA GPU, or the emulator that the tests run the same kernels on.
+ *
+ * A spec is "cuda[:DEVICE][:PRECISION][:own]", e.g. "cuda", "cuda:1", "cuda:fp32", "cuda:0:bf16".
+ *
+ *   fp16  (default) values, gradients and matrices in half, sums in float, loss scaling
+ *   bf16  the same in bfloat16
+ *   tf32  all in float, products of matrices with operands rounded to 10 bits
+ *   fp32  all in float: to compare with the reference
+ *   own   products of matrices by our own kernels, without tensor cores: what also happens where
+ *         cuBLASLt is not installed */
+#ifndef FV_CUDA_H
+#define FV_CUDA_H
+
+#include "kernels/backend.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Fills `be` (name included), or fails and says why: no such GPU, no driver, a build without
+ * CUDA. Nothing but this opens a CUDA library. */
+fv_status fv_cuda_open(fv_backend *be, const char *spec);
+
+/* --- the emulator: a GPU made of loops --- */
+
+/* What the emulated device has seen. */
+typedef struct fv_emulated_stats {
+    long launches, products, copies, recordings, replays;
+    size_t allocated, most_allocated; /* bytes */
+    size_t memory_limit;              /* of all allocations together; may be changed */
+    const char *faults;               /* one line a fault; "": none */
+} fv_emulated_stats;
+
+/* The spec is that of fv_cuda_open, beginning with "emulated". On the host, and slow; fails
+ * where a GPU would: launches over the limits, operands a library would not take, memory that is
+ * not allocated, waiting or allocating while recording. */
+fv_status fv_cuda_emulated_open(fv_backend *be, const char *spec);
+fv_emulated_stats *fv_cuda_emulated_stats(fv_backend *be);
+
+/* Splits a spec after its first word: *device is -1 if there is none. */
+fv_status fv_cuda_parse(const char *spec, int *device, char precision[8], bool *own);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,307 @@
+/* act, mul_channel forward, add, affine, pick, embed, and the activations fused into
+ * convolutions and linear maps. See kernels/op.h for the formulas; `at` and `eight` compute
+ * elements by their flat index in NHWC. */
+#include "kernels/cuda/device.cuh"
+
+namespace FV_SPACE
+{
+
+/* act(x) */
+template <class V> struct act_of {
+    V x;
+    fv_act act;
+    FV_INLINE void eight(uint32_t i, int n, float v[8]) const
+    {
+        x.load(i, n, v);
+        for (int k = 0; k < 8; k++) v[k] = activate(act, v[k]);
+    }
+};
+
+/* dy * act'(kept) */
+template <class V> struct act_slope_of {
+    V dy, kept;
+    fv_act act;
+    FV_INLINE void eight(uint32_t i, int n, float v[8]) const
+    {
+        float k8[8];
+        dy.load(i, n, v);
+        kept.load(i, n, k8);
+        for (int k = 0; k < 8; k++) v[k] *= activation_slope(act, k8[k]);
+    }
+};
+
+template <class V> struct copy_of {
+    V x;
+    FV_INLINE void eight(uint32_t i, int n, float v[8]) const
+    {
+        x.load(i, n, v);
+    }
+};
+
+static void apply(device *d, const char *name, fv_act act, const fv_tensor *from,
+                  const fv_tensor *to)
+{
+    with_view(
+        [&](auto tag) {
+            using V = decltype(tag);
+            each(d, name, act_of<V>{V::of(from), act}, V::of(to), false, to);
+        },
+        from, to);
+}
+
+/* to = dy * act'(kept), or += */
+static void apply_slope(device *d, const char *name, fv_act act, const fv_tensor *dy,
+                        const fv_tensor *kept, const fv_tensor *to, bool add)
+{
+    with_view(
+        [&](auto tag) {
+            using V = decltype(tag);
+            if (act == FV_ACT_NONE)
+                each(d, name, copy_of<V>{V::of(dy)}, V::of(to), add, to);
+            else
+                each(d, name, act_slope_of<V>{V::of(dy), V::of(kept), act}, V::of(to), add, to);
+        },
+        dy, kept, to);
+}
+
+void finish_activation(device *d, const fv_op *op)
+{
+    if (op->aux || op->act != FV_ACT_NONE)
+        apply(d, "finish_activation", op->act, op->aux ? op->aux : op->y, op->y);
+}
+
+void undo_activation(device *d, const fv_op *op)
+{
+    if (op->act == FV_ACT_NONE) return;
+    const fv_tensor *kept = fv_ops[op->kind].keeps(op) & FV_KEEP_AUX ? op->aux : op->y;
+    apply_slope(d, "undo_activation", op->act, op->dy, kept, op->dy, false);
+}
+
+void act_forward(fv_backend *be, const fv_op *op)
+{
+    apply(device_of(be), "act", op->act, op->x, op->y);
+}
+
+void act_backward(fv_backend *be, const fv_op *op)
+{
+    if (!op->dx) return;
+    const fv_tensor *kept = fv_ops[FV_OP_ACT].keeps(op) == FV_KEEP_Y ? op->y : op->x;
+    apply_slope(device_of(be), "act backward", op->act, op->dy, op->act ? kept : nullptr, op->dx,
+                op->add_dx);
+}
+
+/* x[n,p,c] * gate[n,c] */
+template <class V> struct gated {
+    V x;
+    mixed gate;
+    uint32_t picture, channels; /* h*w*c, c */
+    FV_INLINE void eight(uint32_t i, int n, float v[8]) const
+    {
+        x.load(i, n, v);
+        uint32_t at = i / picture, c = i % channels;
+        for (int k = 0; k < n; k++) {
+            v[k] *= gate.get((size_t)at * channels + c);
+            if (++c == channels) c = 0, at = (i + (uint32_t)k + 1) / picture;
+        }
+    }
+};
+
+void mul_channel_forward(fv_backend *be, const fv_op *op)
+{
+    fv_shape s = op->x->shape;
+    with_view(
+        [&](auto tag) {
+            using V = decltype(tag);
+            gated<V> f{V::of(op->x), mixed::of(op->x2), (uint32_t)(s.h * s.w * s.c), (uint32_t)s.c};
+            each(device_of(be), "mul_channel", f, V::of(op->y), false, op->y);
+        },
+        op->x, op->y);
+}
+
+template <class V> struct sum_of {
+    V x, x2;
+    FV_INLINE void eight(uint32_t i, int n, float v[8]) const
+    {
+        float other[8];
+        x.load(i, n, v);
+        x2.load(i, n, other);
+        for (int k = 0; k < 8; k++) v[k] += other[k];
+    }
+};
+
+void add_forward(fv_backend *be, const fv_op *op)
+{
+    with_view(
+        [&](auto tag) {
+            using V = decltype(tag);
+            each(device_of(be), "add", sum_of<V>{V::of(op->x), V::of(op->x2)}, V::of(op->y), false,
+                 op->y);
+        },
+        op->x, op->x2, op->y);
+}
+
+void add_backward(fv_backend *be, const fv_op *op)
+{
+    device *d = device_of(be);
+    if (op->dx) apply_slope(d, "add backward", FV_ACT_NONE, op->dy, nullptr, op->dx, op->add_dx);
+    if (op->dx2) apply_slope(d, "add backward", FV_ACT_NONE, op->dy, nullptr, op->dx2, op->add_dx2);
+}
+
+/* x * w + b, w and b with one number an element of the period */
+template <class V> struct scaled {
+    V x;
+    mixed w, b;
+    uint32_t period;
+    FV_INLINE void eight(uint32_t i, int n, float v[8]) const
+    {
+        x.load(i, n, v);
+        uint32_t at = i % period;
+        for (int k = 0; k < n; k++) {
+            v[k] = v[k] * w.get(at) + (b.there() ? b.get(at) : 0);
+            if (++at == period) at = 0;
+        }
+    }
+};
+
+static void scale(device *d, const char *name, const fv_op *op, const fv_tensor *b,
+                  const fv_tensor *from, const fv_tensor *to, bool add)
+{
+    with_view(
+        [&](auto tag) {
+            using V = decltype(tag);
+            scaled<V> f{V::of(from), mixed::of(op->w), mixed::of(b),
+                        (uint32_t)fv_count(op->w->shape)};
+            each(d, name, f, V::of(to), add, to);
+        },
+        from, to);
+}
+
+void affine_forward(fv_backend *be, const fv_op *op)
+{
+    scale(device_of(be), "affine", op, op->b, op->x, op->y, false);
+}
+
+void affine_backward(fv_backend *be, const fv_op *op)
+{
+    if (op->dx) scale(device_of(be), "affine backward", op, nullptr, op->dy, op->dx, op->add_dx);
+}
+
+/* A channel number from outside is checked by whoever uploads it; here it is kept in range. */
+FV_INLINE uint32_t in_range(int32_t c, uint32_t count)
+{
+    return c < 0 ? 0 : (uint32_t)c >= count ? count - 1 : (uint32_t)c;
+}
+
+struct picked { /* y[r,k] = x[r, b[k]] */
+    mixed x;
+    const int32_t *channel;
+    uint32_t in, out;
+    FV_INLINE float at(uint32_t i) const
+    {
+        return x.get((size_t)(i / out) * in + in_range(channel[i % out], in));
+    }
+    FV_ONE_BY_ONE
+};
+
+struct unpicked { /* dx[r,c] = sum over k with b[k] = c of dy[r,k] */
+    mixed dy;
+    const int32_t *channel;
+    uint32_t in, out;
+    FV_INLINE float at(uint32_t i) const
+    {
+        uint32_t r = i / in, c = i % in;
+        float sum = 0;
+        for (uint32_t k = 0; k < out; k++)
+            if (in_range(channel[k], in) == c) sum += dy.get((size_t)r * out + k);
+        return sum;
+    }
+    FV_ONE_BY_ONE
+};
+
+void pick_forward(fv_backend *be, const fv_op *op)
+{
+    picked f{mixed::of(op->x), static_cast<const int32_t *>(op->b->data), (uint32_t)op->x->shape.c,
+             (uint32_t)op->y->shape.c};
+    each(device_of(be), "pick", f, mixed::of(op->y), false, op->y);
+}
+
+void pick_backward(fv_backend *be, const fv_op *op)
+{
+    if (!op->dx) return;
+    unpicked f{mixed::of(op->dy), static_cast<const int32_t *>(op->b->data),
+               (uint32_t)op->x->shape.c, (uint32_t)op->y->shape.c};
+    each(device_of(be), "pick backward", f, mixed::of(op->dx), op->add_dx, op->dx);
+}
+
+struct embedded { /* y[n,t] = w[id[n,t]] + b[t] */
+    const int32_t *ids;
+    mixed table, positions;
+    uint32_t tokens, width, vocabulary;
+    FV_INLINE float at(uint32_t i) const
+    {
+        uint32_t c = i % width, token = i / width;
+        return table.get((size_t)in_range(ids[token], vocabulary) * width + c) +
+               positions.get((size_t)(token % tokens) * width + c);
+    }
+    FV_ONE_BY_ONE
+};
+
+void embed_forward(fv_backend *be, const fv_op *op)
+{
+    embedded f{static_cast<const int32_t *>(op->x->data),
+               mixed::of(op->w),
+               mixed::of(op->b),
+               (uint32_t)op->x->shape.c,
+               (uint32_t)op->y->shape.c,
+               (uint32_t)op->w->shape.w};
+    each(device_of(be), "embed", f, mixed::of(op->y), false, op->y);
+}
+
+fv_status embed_prepare(fv_backend *be, fv_op *op)
+{
+    return adopt(device_of(be), op->w, device_of(be)->working);
+}
+
+fv_status adopt(device *d, const fv_tensor *t, fv_format format)
+{
+    /* from float only: a 16-bit weight has been adopted, and may be shared */
+    if (t->role != FV_ROLE_WEIGHT || t->type != FV_REAL || format_of(t) != FV_FORMAT_F32 ||
+        format == FV_FORMAT_F32)
+        return FV_OK;
+    fv_tensor *old = const_cast<fv_tensor *>(t), fresh = *old;
+    fresh.format = format;
+    FV_TRY(d->alloc(fv_count(t->shape) * format_bytes(format), &fresh.data));
+    apply(d, "adopt", FV_ACT_NONE, old, &fresh);
+    fv_status s = d->sync(); /* the old copy may go only when it has been read */
+    d->free(old->data);
+    old->data = fresh.data;
+    old->format = format;
+    return s;
+}
+
+fv_status self_check(device *d)
+{
+    enum { COUNT = 1003 };
+    float host[COUNT], back[COUNT];
+    for (int i = 0; i < COUNT; i++) host[i] = (float)i * 0.25f, back[i] = 0;
+    fv_tensor in = {"check", {1, 1, 1, COUNT}, FV_REAL, FV_ROLE_VALUE, nullptr, FV_FORMAT_F32};
+    fv_tensor half = in, out = in;
+    half.format = FV_FORMAT_F16;
+    fv_status s = d->alloc(sizeof host, &in.data);
+    if (s >= 0) s = d->alloc(sizeof host, &half.data);
+    if (s >= 0) s = d->alloc(sizeof host, &out.data);
+    if (s >= 0) s = d->copy_in(in.data, host, sizeof host);
+    if (s >= 0) {
+        apply(d, "self check", FV_ACT_RELU, &in, &half);
+        apply(d, "self check", FV_ACT_RELU, &half, &out);
+        s = d->copy_out(back, out.data, sizeof back);
+    }
+    if (s >= 0 && memcmp(host, back, sizeof host) != 0)
+        s = fv_fail(FV_ERR_DEVICE, "a test kernel gave wrong numbers");
+    d->free(in.data);
+    d->free(half.data);
+    d->free(out.data);
+    return s;
+}
+
+} // namespace FV_SPACE

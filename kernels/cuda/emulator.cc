@@ -1,0 +1,512 @@
+/* The emulator: kernels run block by block on the host, and everything that a GPU takes on trust
+ * is checked: limits of a launch, alignment and bounds of a product's operands, what may be done
+ * while recording. Threads that meet at barriers are fibers; see grid.cuh. */
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include <deque>
+#include <map>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/device.cuh"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#define FIBER_LEAVE(save, bottom, size) __sanitizer_start_switch_fiber(save, bottom, size)
+#define FIBER_ARRIVE(save)              __sanitizer_finish_switch_fiber(save, nullptr, nullptr)
+#else
+#define FIBER_LEAVE(save, bottom, size) (void)(save)
+#define FIBER_ARRIVE(save)              (void)(save)
+#endif
+
+namespace fv_emulated
+{
+
+coordinates emulated;
+
+/* --- fibers: the threads of one block --- */
+
+enum { STACK = 64 * 1024, MOST_THREADS = 1024 };
+
+struct barrier {
+    unsigned size, count, generation;
+};
+
+struct fiber {
+    ucontext_t context;
+    jmp_buf jump;
+    char *stack;
+    unsigned thread;
+    bool begun, done;
+    void *fake_stack;
+};
+
+struct block_run {
+    std::deque<fiber> fibers;
+    ucontext_t home;
+    jmp_buf home_jump;
+    void *home_fake;
+    const void *home_bottom; /* of the scheduler's own stack, for AddressSanitizer */
+    size_t home_size;
+    fiber *now;
+    const std::function<void()> *kernel;
+    barrier block;
+    std::vector<barrier> warps;
+    std::vector<float> exchange;
+    bool progress;
+};
+
+static block_run *running;
+
+/* Contexts switch by _setjmp, which unlike swapcontext asks the kernel for nothing; with
+ * AddressSanitizer, which follows only the latter, by that. */
+static __attribute__((noinline)) void leave_fiber(fiber *f)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    swapcontext(&f->context, &running->home);
+#else
+    if (!_setjmp(f->jump)) _longjmp(running->home_jump, 1);
+#endif
+}
+
+static __attribute__((noinline)) void enter_fiber(fiber *f)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    swapcontext(&running->home, &f->context);
+#else
+    if (_setjmp(running->home_jump)) return;
+    if (f->begun) _longjmp(f->jump, 1);
+    f->begun = true;
+    setcontext(&f->context);
+#endif
+}
+
+static void yield_fiber()
+{
+    block_run *r = running;
+    fiber *f = r->now;
+    FIBER_LEAVE(&f->fake_stack, r->home_bottom, r->home_size);
+    leave_fiber(f);
+    FIBER_ARRIVE(f->fake_stack);
+}
+
+/* A fiber lives as long as the device and runs one thread of block after block. */
+static void fiber_main()
+{
+#if defined(__SANITIZE_ADDRESS__)
+    __sanitizer_finish_switch_fiber(nullptr, &running->home_bottom, &running->home_size);
+#endif
+    for (;;) {
+        (*running->kernel)();
+        running->now->done = true;
+        running->progress = true;
+        yield_fiber();
+    }
+}
+
+static void meet(barrier *b)
+{
+    unsigned generation = b->generation;
+    if (++b->count == b->size) {
+        b->count = 0;
+        b->generation++;
+        running->progress = true;
+        return;
+    }
+    while (b->generation == generation) yield_fiber();
+}
+
+void block_barrier()
+{
+    meet(&running->block);
+}
+
+static barrier *my_warp()
+{
+    return &running->warps[running->now->thread / WARP];
+}
+
+void warp_barrier()
+{
+    meet(my_warp());
+}
+
+float warp_exchange(float value, int mask)
+{
+    unsigned own = running->now->thread;
+    running->exchange[own] = value;
+    warp_barrier();
+    float other = running->exchange[own ^ (unsigned)mask];
+    warp_barrier();
+    return other;
+}
+
+/* False: some threads wait at a barrier that others never reach. */
+static bool run_block(block_run *r, const std::function<void()> &kernel, unsigned threads)
+{
+    running = r;
+    r->kernel = &kernel;
+    r->block = {threads, 0, 0};
+    r->warps.assign((threads + WARP - 1) / WARP, barrier{WARP, 0, 0});
+    if (threads % WARP) r->warps.back().size = threads % WARP;
+    r->exchange.assign(threads, 0);
+    for (unsigned t = 0; t < threads; t++) {
+        fiber *f = &r->fibers[t];
+        f->thread = t;
+        f->done = false;
+    }
+    unsigned left = threads;
+    while (left) {
+        r->progress = false;
+        for (unsigned t = 0; t < threads; t++) {
+            fiber *f = &r->fibers[t];
+            if (f->done) continue;
+            r->now = f;
+            emulated.thread = dim3(t);
+            FIBER_LEAVE(&r->home_fake, f->stack, STACK);
+            enter_fiber(f);
+            FIBER_ARRIVE(r->home_fake);
+            if (f->done) left--;
+        }
+        if (left && !r->progress) return false;
+    }
+    return true;
+}
+
+/* --- the device --- */
+
+enum { SHARED_LIMIT = 48 * 1024, GRID_LIMIT = 65535 };
+
+struct emulated_device : device {
+    std::map<char *, size_t> memory; /* live allocations */
+    block_run block = {};
+    std::string faults;
+    fv_emulated_stats stats = {};
+    bool recording = false;
+    bool own = false; /* no library */
+    std::vector<std::function<void()>> *tape = nullptr;
+    char name[64];
+
+    emulated_device()
+    {
+        stats.memory_limit = (size_t)1 << 40;
+    }
+
+    ~emulated_device() override
+    {
+        for (fiber &f : block.fibers) ::free(f.stack);
+        for (auto &m : memory) ::free(m.first);
+    }
+
+    void fault(const std::string &what)
+    {
+        faults += what + "\n";
+        stats.faults = faults.c_str();
+        if (failed == FV_OK) {
+            failed = FV_ERR_DEVICE;
+            snprintf(message, sizeof message, "%s", what.c_str());
+        }
+    }
+
+    void not_recording(const char *what)
+    {
+        if (recording) fault(std::string(what) + " while recording");
+    }
+
+    fv_status alloc(size_t bytes, void **out) override
+    {
+        not_recording("allocating");
+        size_t rounded = (bytes + 255) / 256 * 256;
+        *out = nullptr;
+        if (stats.allocated + bytes > stats.memory_limit || rounded < bytes ||
+            !(*out = aligned_alloc(256, rounded ? rounded : 256)))
+            return fv_fail(FV_ERR_MEMORY, "emulated device: cannot allocate %zu bytes", bytes);
+        memset(*out, 0, rounded ? rounded : 256);
+        memory[static_cast<char *>(*out)] = bytes;
+        stats.allocated += bytes;
+        if (stats.allocated > stats.most_allocated) stats.most_allocated = stats.allocated;
+        return FV_OK;
+    }
+
+    void free(void *p) override
+    {
+        if (!p) return;
+        not_recording("freeing");
+        auto it = memory.find(static_cast<char *>(p));
+        if (it == memory.end()) {
+            fault("freeing memory that is not allocated");
+            return;
+        }
+        stats.allocated -= it->second;
+        memory.erase(it);
+        ::free(p);
+    }
+
+    fv_status room(size_t *free_bytes, size_t *total) override
+    {
+        *total = stats.memory_limit;
+        *free_bytes =
+            stats.memory_limit > stats.allocated ? stats.memory_limit - stats.allocated : 0;
+        return FV_OK;
+    }
+
+    /* Whether all these bytes lie in one allocation. */
+    bool inside(const void *p, size_t bytes)
+    {
+        char *at = static_cast<char *>(const_cast<void *>(p));
+        auto it = memory.upper_bound(at);
+        if (it == memory.begin()) return false;
+        --it;
+        return at >= it->first && at + bytes <= it->first + it->second;
+    }
+
+    void must_be_inside(const char *what, const void *p, size_t bytes)
+    {
+        if (!inside(p, bytes)) fault(std::string(what) + ": bytes outside device memory");
+    }
+
+    fv_status copy_in(void *to, const void *host, size_t bytes) override
+    {
+        not_recording("uploading");
+        must_be_inside("upload", to, bytes);
+        if (failed == FV_OK) memcpy(to, host, bytes);
+        return result();
+    }
+
+    fv_status copy_out(void *host, const void *from, size_t bytes) override
+    {
+        not_recording("downloading");
+        must_be_inside("download", from, bytes);
+        if (failed == FV_OK) memcpy(host, from, bytes);
+        return result();
+    }
+
+    void copy(void *to, const void *from, size_t bytes) override
+    {
+        stats.copies++;
+        must_be_inside("copy", to, bytes);
+        must_be_inside("copy", from, bytes);
+        enqueue([=]() { memcpy(to, from, bytes); });
+    }
+
+    fv_status result()
+    {
+        return failed == FV_OK ? FV_OK : fv_fail(failed, "backend %s: %s", name, message);
+    }
+
+    fv_status sync() override
+    {
+        not_recording("waiting");
+        return result();
+    }
+
+    /* Now, or onto the tape. */
+    void enqueue(std::function<void()> work)
+    {
+        if (failed != FV_OK) return;
+        if (recording)
+            tape->push_back(std::move(work));
+        else
+            work();
+    }
+
+    void run(const char *what, dim3 grid, dim3 size, size_t shared, bool together,
+             std::function<void()> kernel) override
+    {
+        stats.launches++;
+        unsigned threads = size.x * size.y * size.z;
+        if (!threads || threads > MOST_THREADS || !grid.x || !grid.y || !grid.z ||
+            grid.y > GRID_LIMIT || grid.z > GRID_LIMIT || grid.x > 0x7fffffffu ||
+            shared > SHARED_LIMIT)
+            fault(std::string(what) + ": a launch over the limits");
+        if (together && (threads % WARP || size.y != 1 || size.z != 1))
+            fault(std::string(what) + ": blocks that meet must be whole warps in a row");
+        enqueue([=]() { run_grid(what, grid, size, shared, together, kernel); });
+    }
+
+    void run_grid(const char *what, dim3 grid, dim3 size, size_t shared, bool together,
+                  const std::function<void()> &kernel)
+    {
+        unsigned threads = size.x;
+        while (together && block.fibers.size() < threads) {
+            block.fibers.emplace_back();
+            fiber *f = &block.fibers.back();
+            f->stack = static_cast<char *>(aligned_alloc(64, STACK));
+            getcontext(&f->context);
+            f->context.uc_stack.ss_sp = f->stack;
+            f->context.uc_stack.ss_size = STACK;
+            f->context.uc_link = nullptr;
+            makecontext(&f->context, fiber_main, 0);
+        }
+        /* exactly as large as asked for, so that AddressSanitizer sees its end */
+        char *room = static_cast<char *>(malloc(shared ? shared : 1));
+        emulated.shared = room;
+        emulated.grid_size = grid;
+        emulated.block_size = size;
+        for (unsigned z = 0; z < grid.z; z++)
+            for (unsigned y = 0; y < grid.y; y++)
+                for (unsigned x = 0; x < grid.x && failed == FV_OK; x++) {
+                    emulated.block = dim3(x, y, z);
+                    if (together) {
+                        memset(room, 0xff, shared); /* NaN */
+                        if (!run_block(&block, kernel, threads))
+                            fault(std::string(what) + ": threads wait at different barriers");
+                        continue;
+                    }
+                    for (unsigned t = 0; t < threads; t++) {
+                        emulated.thread = dim3(t);
+                        kernel();
+                    }
+                }
+        ::free(room);
+    }
+
+    /* --- products as the library does them --- */
+
+    void *product_plan(const product &p) override
+    {
+        /* the library takes operands of one format, 16-byte aligned */
+        const matrix *all[] = {&p.a, &p.b, &p.c};
+        for (const matrix *m : all)
+            if (reinterpret_cast<uintptr_t>(m->p) % 16) return nullptr;
+        bool same =
+            p.a.format == p.b.format && (p.c.format == p.a.format || p.c.format == FV_FORMAT_F32);
+        return same && !own && !(p.add && p.bias) ? new product(p) : nullptr;
+    }
+
+    void product_forget(void *plan) override
+    {
+        delete static_cast<product *>(plan);
+    }
+
+    static size_t extent(const matrix &m, int rows, int columns, int batch)
+    {
+        if (m.transposed) std::swap(rows, columns);
+        return ((size_t)(batch - 1) * m.stride + (size_t)(rows - 1) * (size_t)m.ld +
+                (size_t)columns) *
+               format_bytes(m.format);
+    }
+
+    void product_run(void *plan, const product &p) override
+    {
+        const product &was = *static_cast<const product *>(plan);
+        stats.products++;
+        if (was.m != p.m || was.n != p.n || was.k != p.k || was.batch != p.batch ||
+            was.a.format != p.a.format || was.b.format != p.b.format ||
+            was.c.format != p.c.format || was.a.ld != p.a.ld || was.b.ld != p.b.ld ||
+            was.c.ld != p.c.ld || was.add != p.add || was.relu != p.relu || !was.bias != !p.bias)
+            fault("a product that is not the one it was planned as");
+        const void *pointers[] = {p.a.p, p.b.p, p.c.p};
+        for (const void *q : pointers)
+            if (reinterpret_cast<uintptr_t>(q) % 16) fault("a product of unaligned operands");
+        must_be_inside("product", p.a.p, extent(p.a, p.m, p.k, p.batch));
+        must_be_inside("product", p.b.p, extent(p.b, p.k, p.n, p.batch));
+        must_be_inside("product", p.c.p, extent(p.c, p.m, p.n, p.batch));
+        if (p.bias) must_be_inside("bias", p.bias, (size_t)p.n * format_bytes(p.c.format));
+        product copy = p;
+        enqueue([copy]() { multiply_on_host(copy); });
+    }
+
+    static void to_floats(const matrix &m, int rows, int columns, int at, std::vector<float> *out)
+    {
+        mixed v{m.p, m.format};
+        out->resize((size_t)rows * (size_t)columns);
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < columns; j++)
+                (*out)[(size_t)i * (size_t)columns + (size_t)j] =
+                    v.get((size_t)at * m.stride +
+                          (m.transposed ? (size_t)j * m.ld + i : (size_t)i * m.ld + j));
+    }
+
+    static void multiply_on_host(const product &p)
+    {
+        std::vector<float> a, b, row((size_t)p.n);
+        mixed c{p.c.p, p.c.format}, bias{const_cast<void *>(p.bias), p.c.format};
+        for (int at = 0; at < p.batch; at++) {
+            to_floats(p.a, p.m, p.k, at, &a);
+            to_floats(p.b, p.k, p.n, at, &b);
+            for (int i = 0; i < p.m; i++) {
+                size_t to = (size_t)at * p.c.stride + (size_t)i * (size_t)p.c.ld;
+                for (int j = 0; j < p.n; j++)
+                    row[(size_t)j] =
+                        (p.add ? c.get(to + (size_t)j) : 0) + (p.bias ? bias.get((size_t)j) : 0);
+                for (int k = 0; k < p.k; k++) {
+                    float v = a[(size_t)i * (size_t)p.k + (size_t)k];
+                    const float *from = &b[(size_t)k * (size_t)p.n];
+                    for (int j = 0; j < p.n; j++) row[(size_t)j] += v * from[j];
+                }
+                for (int j = 0; j < p.n; j++)
+                    c.set(to + (size_t)j, p.relu && row[(size_t)j] < 0 ? 0 : row[(size_t)j]);
+            }
+        }
+    }
+
+    /* --- recordings --- */
+
+    fv_status record_begin() override
+    {
+        not_recording("recording");
+        stats.recordings++;
+        recording = true;
+        tape = new std::vector<std::function<void()>>;
+        return result();
+    }
+
+    fv_status record_end(void **out) override
+    {
+        recording = false;
+        *out = tape;
+        tape = nullptr;
+        return result();
+    }
+
+    fv_status replay(void *recorded) override
+    {
+        not_recording("replaying");
+        stats.replays++;
+        for (auto &work : *static_cast<std::vector<std::function<void()>> *>(recorded)) work();
+        return result();
+    }
+
+    void forget(void *recorded) override
+    {
+        delete static_cast<std::vector<std::function<void()>> *>(recorded);
+    }
+
+    void mark(int) override
+    {
+    }
+
+    double milliseconds(int, int) override
+    {
+        return 0;
+    }
+};
+
+} // namespace fv_emulated
+
+extern "C" fv_status fv_cuda_emulated_open(fv_backend *be, const char *spec)
+{
+    int number;
+    char precision[8];
+    bool own;
+    FV_TRY(fv_cuda_parse(spec, &number, precision, &own));
+    auto *d = new (std::nothrow) fv_emulated::emulated_device;
+    if (!d) return fv_fail(FV_ERR_MEMORY, "opening the emulator: out of memory");
+    d->stats.faults = d->faults.c_str();
+    d->own = own;
+    snprintf(d->name, sizeof d->name, "emulated:%s", precision);
+    be->name = d->name;
+    return fv_emulated::wire(be, d, precision);
+}
+
+extern "C" fv_emulated_stats *fv_cuda_emulated_stats(fv_backend *be)
+{
+    return &static_cast<fv_emulated::emulated_device *>(fv_emulated::device_of(be))->stats;
+}

@@ -1,0 +1,65 @@
+/* The inside of fv_plan, for the two files that share it: plan.c (building, gradients, memory,
+ * moving numbers) and run.c (forward, backward, steps, recordings). */
+#ifndef FV_PLAN_INTERNAL_H
+#define FV_PLAN_INTERNAL_H
+
+#include "model/memory.h"
+#include "model/plan.h"
+
+enum { FV_MAX_SCOPES = 32, FV_NAME_BYTES = 256, FV_MESSAGE_BYTES = 1024 };
+
+/* What can be recorded: the list downwards, upwards, or a whole step with Adam. */
+enum { FV_PART_FORWARD, FV_PART_BACKWARD, FV_PART_STEP, FV_PARTS };
+
+typedef struct fv_node {
+    fv_tensor value, gradient, aux;
+    char *name;
+    int op; /* the op that makes it; -1: a leaf */
+    bool needs_gradient, wanted, output, has_aux;
+    bool written;        /* a gradient writer has been met */
+    float *seed;         /* outputs of plans with gradients; zeros until set */
+    fv_tensor seed_copy; /* on the device, where the backend records: outlives a forward */
+    bool owns_data;
+    int value_span, gradient_span, aux_span; /* -1: not in the arena */
+} fv_node;
+
+typedef struct fv_alias {
+    char *name;
+    fv_ref target;
+} fv_alias;
+
+struct fv_plan {
+    fv_backend *be;
+    fv_node **nodes;
+    int node_count, node_room;
+    fv_op *ops;
+    int op_count, op_room;
+    fv_alias *aliases;
+    int alias_count, alias_room;
+    size_t scopes[FV_MAX_SCOPES]; /* length of `prefix` at each push */
+    int scope_count;
+    char prefix[FV_NAME_BYTES];
+    fv_status status; /* first failure while building */
+    char message[FV_MESSAGE_BYTES];
+    unsigned flags;
+    bool finished;
+
+    fv_span *spans;
+    int span_count, span_room;
+    void *arena, *scratch;
+    size_t arena_bytes, scratch_bytes, weight_bytes;
+    void *blocks[FV_BLOCKS];
+    size_t param_count;
+    fv_tensor adam_numbers, adam_stats;
+    fv_watch watch;
+    void *watch_user;
+    void *recordings[FV_PARTS];
+    int runs[FV_PARTS];
+};
+
+fv_status fv_plan_runnable(const fv_plan *p, const char *what);
+/* The params, their gradient or moments as one flat tensor. */
+fv_tensor fv_plan_block_tensor(const fv_plan *p, fv_block block);
+fv_status fv_plan_block_exists(const fv_plan *p, fv_block block);
+
+#endif

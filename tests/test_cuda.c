@@ -1,0 +1,403 @@
+/* Whole plans on the cuda backend: the emulator always, a GPU where there is one.
+ *
+ * The plan is a step's: params -> waves -> views -> a toy BriVL -> cosines, a neuron and a penalty,
+ * and back. Its gradient is held against ref; recordings against the same calls one by one; every
+ * launch, product and allocation is checked by the emulator.
+ *
+ *   test_cuda        on the emulator
+ *   test_cuda gpu    on the first GPU; exit 77 without one */
+#include "tests/check.h"
+
+#include <math.h>
+
+#include "kernels/cuda/cuda.h"
+#include "kernels/rng.h"
+#include "model/brivl.h"
+#include "model/plan.h"
+#include "model/weights.h"
+
+enum { SIDE = 40, IMAGE = 72, VIEWS = 2, STEPS = 4 };
+
+static bool on_gpu;
+
+static const char *unpacked(const char *name)
+{
+    static char path[1024];
+    const char *folder = getenv("FEAVIS_UNPACKED");
+    snprintf(path, sizeof path, "%s/%s.pth", folder ? folder : ".", name);
+    return path;
+}
+
+/* "fp16" -> a backend. NULL: no GPU here. */
+static fv_backend *open_device(const char *precision)
+{
+    char spec[32];
+    fv_backend *be;
+    snprintf(spec, sizeof spec, "%s:%s", on_gpu ? "cuda" : "emulated", precision);
+    if (on_gpu) {
+        MUST(fv_backend_open(&be, spec, 0));
+        return be;
+    }
+    be = calloc(1, sizeof *be);
+    MUST(fv_cuda_emulated_open(be, spec));
+    return be;
+}
+
+static void no_faults(fv_backend *be)
+{
+    if (!on_gpu) assert_string_equal(fv_cuda_emulated_stats(be)->faults, "");
+}
+
+/* --- the plan --- */
+
+typedef struct step_plan {
+    fv_plan *p;
+    fv_ref latent, maps, numbers, keys, targets, cosines, neurons, tv;
+} step_plan;
+
+/* Orthonormal cosines, rows of frequencies: what the fourier parameterisation multiplies with. */
+static void cosine_matrix(float *m, int n)
+{
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < n; k++)
+            m[i * n + k] =
+                (float)(sqrt((k ? 2.0 : 1.0) / n) * cos(3.14159265358979 * (i + 0.5) * k / n));
+}
+
+static fv_status build(step_plan *s, fv_backend *be, const fv_brivl *m, unsigned flags)
+{
+    static float waves[SIDE * SIDE];
+    static const float colours[9] = {0.26f, 0.09f, 0.02f, 0.27f, 0, -0.05f, 0.27f, -0.09f, 0.03f};
+    static const int32_t channels[2] = {3, 1};
+    fv_plan *p;
+    MUST(fv_plan_new(&p, be));
+    s->p = p;
+    s->latent = fv_plan_param(p, "latent", (fv_shape){1, SIDE, SIDE, 3});
+    cosine_matrix(waves, SIDE);
+    fv_ref rows = fv_plan_weight(p, "rows", (fv_shape){1, 1, SIDE, SIDE}, waves);
+    fv_ref columns = fv_plan_weight(p, "columns", (fv_shape){1, 1, SIDE, SIDE}, waves);
+    fv_ref rgb = fv_plan_weight(p, "rgb", (fv_shape){1, 1, 3, 3}, colours);
+    fv_ref x = fv_separable(p, "waves", s->latent, rows, columns);
+    x = fv_linear(p, "colours", x, rgb, FV_NONE, FV_ACT_SIGMOID);
+    fv_plan_output(p, x);
+    s->tv = fv_penalise(p, "tv", x, FV_PENALTY_TV);
+    fv_plan_output(p, s->tv);
+    s->maps = fv_plan_input(p, "maps", (fv_shape){VIEWS, 1, 1, 6}, FV_REAL);
+    s->numbers = fv_plan_input(p, "numbers", (fv_shape){VIEWS, 1, 1, 7}, FV_REAL);
+    s->keys = fv_plan_input(p, "keys", (fv_shape){VIEWS, 1, 1, 4}, FV_I32);
+    x = fv_warp(p, "cut", x, s->maps, m->config.image_size);
+    x = fv_perturb(p, "views", x, s->numbers, s->keys);
+    fv_ref map = fv_brivl_map(p, &m->source, &m->config, fv_brivl_normalise(p, &m->config, x));
+    fv_ref y = fv_brivl_image_head(p, &m->source, &m->config, map);
+    s->targets = fv_plan_input(p, "targets", (fv_shape){1, 1, 2, m->dim}, FV_REAL);
+    s->cosines = fv_linear(p, "cosines", y, s->targets, FV_NONE, FV_ACT_NONE);
+    fv_plan_output(p, s->cosines);
+    fv_ref numbers = fv_plan_weight_i32(p, "channels", (fv_shape){1, 1, 1, 2}, channels);
+    s->neurons = fv_max_hw(p, "llp", fv_pick(p, "llp.maps", map, numbers));
+    fv_plan_output(p, s->neurons);
+    return fv_plan_finish(p, flags);
+}
+
+static float number(uint32_t i, uint32_t stream)
+{
+    return 2 * fv_uniform(fv_philox(11, i, 0, 0, stream).v[0]) - 1;
+}
+
+static void start(step_plan *s, int dim)
+{
+    size_t n = fv_plan_param_count(s->p);
+    float *latent = malloc(n * sizeof *latent),
+          *targets = malloc(2 * (size_t)dim * sizeof *targets);
+    for (size_t i = 0; i < n; i++) latent[i] = number((uint32_t)i, 1);
+    for (int i = 0; i < 2 * dim; i++) targets[i] = number((uint32_t)i, 2) / sqrtf((float)dim / 3);
+    MUST(fv_plan_upload(s->p, s->latent, latent));
+    MUST(fv_plan_upload(s->p, s->targets, targets));
+    free(latent);
+    free(targets);
+}
+
+/* Views, noise and seeds of step t. */
+static void set_step(step_plan *s, int image_size, int t)
+{
+    float maps[6 * VIEWS], numbers[7 * VIEWS];
+    int32_t keys[4 * VIEWS];
+    float zoom = (float)(SIDE - 1) / (float)(image_size - 1);
+    for (int v = 0; v < VIEWS; v++) {
+        float turn = 0.1f * (float)(v + t);
+        const float map[6] = {zoom * cosf(turn), -zoom * sinf(turn), 1.5f * (float)v,
+                              zoom * sinf(turn), zoom * cosf(turn),  -2.25f};
+        const float row[7] = {1, 0.95f, 1.05f, 0, 0.02f, -0.02f, 0.03f};
+        const int32_t key[4] = {7, 0, t, v};
+        memcpy(maps + 6 * v, map, sizeof map);
+        memcpy(numbers + 7 * v, row, sizeof row);
+        memcpy(keys + 4 * v, key, sizeof key);
+    }
+    MUST(fv_plan_upload(s->p, s->maps, maps));
+    MUST(fv_plan_upload(s->p, s->numbers, numbers));
+    MUST(fv_plan_upload_i32(s->p, s->keys, keys));
+    const float cosines[4] = {-0.5f, 0.25f, -0.5f, 0.25f}, tv = 0.001f;
+    const float neurons[4] = {-0.01f, 0, -0.01f, 0.005f};
+    MUST(fv_plan_seed(s->p, s->cosines, cosines));
+    MUST(fv_plan_seed(s->p, s->neurons, neurons));
+    MUST(fv_plan_seed(s->p, s->tv, &tv));
+}
+
+static void adam_numbers(float k[FV_ADAM_COLUMNS], int t)
+{
+    const float all[FV_ADAM_COLUMNS] = {
+        0.05f,     0.9f,    0.99f, 1e-12f, 1 - powf(0.9f, (float)t), 1 - powf(0.99f, (float)t),
+        -INFINITY, INFINITY};
+    memcpy(k, all, sizeof all);
+}
+
+static float *gradient_of(step_plan *s)
+{
+    float *g = malloc(fv_plan_param_count(s->p) * sizeof *g);
+    MUST(fv_plan_block_download(s->p, FV_BLOCK_GRADIENT, g));
+    return g;
+}
+
+static double cosine(const float *a, const float *b, size_t n)
+{
+    double ab = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < n; i++) {
+        ab += (double)a[i] * (double)b[i];
+        aa += (double)a[i] * (double)a[i];
+        bb += (double)b[i] * (double)b[i];
+    }
+    return ab / sqrt(aa * bb);
+}
+
+/* Forward and backward once; the gradient (caller frees) and the cosines. */
+static float *one_gradient(fv_backend *be, const fv_brivl *m, unsigned flags, float cosines[4])
+{
+    step_plan s;
+    MUST(build(&s, be, m, flags));
+    start(&s, m->dim);
+    set_step(&s, m->config.image_size, 0);
+    MUST(fv_plan_forward(s.p));
+    MUST(fv_plan_download(s.p, s.cosines, cosines));
+    MUST(fv_plan_backward(s.p));
+    float *g = gradient_of(&s);
+    fv_plan_free(s.p);
+    return g;
+}
+
+/* --- against ref --- */
+
+static void check_tower(const char *name, const char *precision, double least, double close)
+{
+    fv_brivl *m;
+    fv_backend *ref, *be = open_device(precision);
+    char config[64];
+    snprintf(config, sizeof config, "tests/golden/towers/%s/cfg.yml", name);
+    MUST(fv_brivl_open(&m, source_file(config), unpacked(name), NULL, false));
+    MUST(fv_backend_open(&ref, "ref", 1));
+    m->config.image_size = IMAGE;
+    size_t before = on_gpu ? 0 : fv_cuda_emulated_stats(be)->allocated, n = 3 * SIDE * SIDE;
+    float a[4], b[4], c[4];
+    float *expected = one_gradient(ref, m, FV_PLAN_BACKWARD, a);
+    float *found = one_gradient(be, m, FV_PLAN_BACKWARD, b);
+    for (int i = 0; i < 4; i++)
+        if (!(fabsf(a[i] - b[i]) < (float)close))
+            fail_msg("%s, %s: cosine %d is %g, ref has %g", name, precision, i, (double)b[i],
+                     (double)a[i]);
+    double agreement = cosine(expected, found, n);
+    if (!(agreement >= least))
+        fail_msg("%s, %s: the gradient's cosine to ref's is %.6f, expected %g", name, precision,
+                 agreement, least);
+    printf("%s, %s: cosine of the gradient to ref's 1 - %.1e\n", name, precision, 1 - agreement);
+    /* no byte is read before it is written, and nothing outlives its span */
+    float *poisoned = one_gradient(be, m, FV_PLAN_BACKWARD | FV_PLAN_POISON, c);
+    assert_memory_equal(found, poisoned, n * sizeof *found);
+    assert_memory_equal(b, c, sizeof b);
+    no_faults(be);
+    if (!on_gpu) assert_int_equal(fv_cuda_emulated_stats(be)->allocated, before);
+    free(expected);
+    free(found);
+    free(poisoned);
+    fv_brivl_close(m);
+    fv_backend_close(ref);
+    fv_backend_close(be);
+}
+
+/* fp32: another order of sums. 16 bits: the roundings of every layer, there and back. */
+static void towers_in_float(void **state)
+{
+    (void)state;
+    check_tower("lite0", "fp32", 0.9999, 2e-5);
+    check_tower("b0", "fp32", 0.9999, 2e-5);
+    if (!on_gpu) check_tower("b0", "fp32:own", 0.9999, 2e-5);
+}
+
+static void towers_in_half(void **state)
+{
+    (void)state;
+    check_tower("lite0", "fp16", 0.999, 2e-3);
+    check_tower("b0", "fp16", 0.999, 2e-3);
+}
+
+static void towers_in_bfloat(void **state)
+{
+    (void)state;
+    check_tower("b0", "bf16", 0.95, 2e-2);
+}
+
+/* --- recordings --- */
+
+static fv_status look(void *user, fv_plan *p, const fv_op *op, bool backward)
+{
+    (void)p;
+    (void)op;
+    (void)backward;
+    ++*(int *)user;
+    return FV_OK;
+}
+
+/* STEPS steps as whole steps, as three calls, or watched op by op: the params afterwards. */
+static float *run_steps(fv_backend *be, const fv_brivl *m, int how, float stats[FV_ADAM_STATS])
+{
+    step_plan s;
+    int looks = 0;
+    MUST(build(&s, be, m, FV_PLAN_BACKWARD));
+    if (how == 2) fv_plan_watch(s.p, look, &looks);
+    assert_true(fv_plan_records(s.p) == (how != 2));
+    start(&s, m->dim);
+    for (int t = 0; t < STEPS; t++) {
+        float numbers[FV_ADAM_COLUMNS];
+        adam_numbers(numbers, t + 1);
+        set_step(&s, m->config.image_size, t);
+        if (how == 0) {
+            MUST(fv_plan_step(s.p, numbers, stats));
+            continue;
+        }
+        MUST(fv_plan_forward(s.p));
+        MUST(fv_plan_backward(s.p));
+        MUST(fv_plan_adam(s.p, numbers, stats));
+    }
+    if (how == 2) assert_true(looks > STEPS * fv_plan_op_count(s.p));
+    float *params = malloc(fv_plan_param_count(s.p) * sizeof *params);
+    MUST(fv_plan_block_download(s.p, FV_BLOCK_VALUE, params));
+    fv_plan_free(s.p);
+    return params;
+}
+
+static void recordings_give_the_same_bytes(void **state)
+{
+    (void)state;
+    fv_brivl *m;
+    fv_backend *be = open_device("fp16");
+    MUST(fv_brivl_open(&m, source_file("tests/golden/towers/lite0/cfg.yml"), unpacked("lite0"),
+                       NULL, false));
+    m->config.image_size = IMAGE;
+    float *params[3], stats[3][FV_ADAM_STATS];
+    for (int how = 0; how < 3; how++) {
+        params[how] = run_steps(be, m, how, stats[how]);
+        assert_true(stats[how][FV_ADAM_STAT_BAD] == 0 && stats[how][FV_ADAM_STAT_NORM2] > 0);
+    }
+    for (int how = 1; how < 3; how++) {
+        assert_memory_equal(params[0], params[how], 3 * SIDE * SIDE * sizeof(float));
+        assert_memory_equal(stats[0], stats[how], sizeof stats[0]);
+    }
+    no_faults(be);
+    if (!on_gpu) {
+        /* one of whole steps; one of forward and one of backward */
+        assert_int_equal(fv_cuda_emulated_stats(be)->recordings, 3);
+        assert_int_equal(fv_cuda_emulated_stats(be)->replays, 3 * (STEPS - 1));
+    }
+    for (int how = 0; how < 3; how++) free(params[how]);
+    fv_brivl_close(m);
+    fv_backend_close(be);
+}
+
+/* --- what is refused, and how --- */
+
+static void too_little_memory_says_what_to_lower(void **state)
+{
+    (void)state;
+    if (on_gpu) skip();
+    fv_brivl *m;
+    fv_backend *be = open_device("fp32");
+    step_plan s;
+    MUST(fv_brivl_open(&m, source_file("tests/golden/towers/lite0/cfg.yml"), unpacked("lite0"),
+                       NULL, false));
+    m->config.image_size = IMAGE;
+    MUST(build(&s, be, m, FV_PLAN_BACKWARD));
+    size_t needed = fv_cuda_emulated_stats(be)->allocated;
+    size_t arena = fv_plan_describe(s.p).arena_bytes;
+    fv_plan_free(s.p);
+    fv_cuda_emulated_stats(be)->memory_limit = needed - arena / 2;
+    FAILS(build(&s, be, m, FV_PLAN_BACKWARD), FV_ERR_MEMORY, "lower --views");
+    fv_plan_free(s.p);
+    no_faults(be);
+    fv_brivl_close(m);
+    fv_backend_close(be);
+}
+
+static void specs(void **state)
+{
+    (void)state;
+    int device;
+    char precision[8];
+    bool own;
+    MUST(fv_cuda_parse("cuda", &device, precision, &own));
+    assert_int_equal(device, -1);
+    assert_string_equal(precision, "fp16");
+    MUST(fv_cuda_parse("cuda:12:tf32:own", &device, precision, &own));
+    assert_int_equal(device, 12);
+    assert_string_equal(precision, "tf32");
+    assert_true(own);
+    FAILS(fv_cuda_parse("cuda:1x", &device, precision, &own), FV_ERR_ARGUMENT, "GPU number");
+    FAILS(fv_cuda_parse("cuda::", &device, precision, &own), FV_ERR_ARGUMENT, "expected cuda");
+    fv_backend be = {.name = ""};
+    FAILS(fv_cuda_emulated_open(&be, "emulated:int4"), FV_ERR_ARGUMENT, "int4");
+    /* a machine without a GPU, or a build without CUDA: one line that says so */
+    fv_backend *out;
+    if (!on_gpu && fv_backend_open(&out, "cuda:999", 0) >= 0) fail_msg("there is no GPU 999");
+    assert_non_null(strstr(fv_error(), "cuda"));
+    MUST(fv_backend_open(&out, "auto", 1));
+    fv_backend_close(out);
+}
+
+/* The emulator finds what it is there to find. */
+static void faults_are_seen(void **state)
+{
+    (void)state;
+    if (on_gpu) skip();
+    fv_backend *be = open_device("fp32");
+    void *memory, *recording;
+    float numbers[4] = {0};
+    fv_tensor t = {"t", {1, 1, 1, 4}, FV_REAL, FV_ROLE_VALUE, numbers, FV_FORMAT_F32};
+    assert_true(be->upload(be, &t, FV_F32, numbers) < 0); /* not device memory */
+    assert_non_null(strstr(fv_cuda_emulated_stats(be)->faults, "outside device memory"));
+    fv_backend_close(be);
+    be = open_device("fp32");
+    MUST(be->record_begin(be));
+    (void)!be->alloc(be, 64, &memory);
+    be->free(be, memory);
+    assert_true(be->record_end(be, &recording) < 0);
+    assert_non_null(strstr(fv_cuda_emulated_stats(be)->faults, "allocating while recording"));
+    be->forget(be, recording);
+    fv_backend_close(be);
+}
+
+int main(int count, char **args)
+{
+    on_gpu = count > 1 && strcmp(args[1], "gpu") == 0;
+    fv_backend *be;
+    if (on_gpu && fv_backend_open(&be, "cuda:fp32", 0) < 0) {
+        printf("skipped: %s\n", fv_error());
+        return 77;
+    }
+    if (on_gpu) fv_backend_close(be);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(towers_in_float),
+        cmocka_unit_test(towers_in_half),
+        cmocka_unit_test(towers_in_bfloat),
+        cmocka_unit_test(recordings_give_the_same_bytes),
+        cmocka_unit_test(too_little_memory_says_what_to_lower),
+        cmocka_unit_test(specs),
+        cmocka_unit_test(faults_are_seen),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
