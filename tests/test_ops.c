@@ -845,8 +845,41 @@ static void backend_names(void **state)
     assert_non_null(strstr(fv_error(), "abacus"));
 }
 
-int main(void)
+/* The same on the first GPU. */
+static void cuda_gpu(void **state)
 {
+    (void)state;
+    const struct {
+        const char *spec;
+        double tolerance;
+    } all[] = {{"cuda:fp32", float_tolerance},
+               {"cuda:fp32:own", float_tolerance},
+               {"cuda:fp16", fp16_tolerance},
+               {"cuda:bf16", bf16_tolerance}};
+    for (int i = 0; i < COUNT(all); i++) {
+        fv_backend *be;
+        must(fv_backend_open(&be, all[i].spec, 0));
+        compare_all(be, all[i].tolerance);
+        fv_backend_close(be);
+        adam_on(all[i].spec, 1e-5);
+    }
+}
+
+static int on_gpu(void)
+{
+    fv_backend *be;
+    if (fv_backend_open(&be, "cuda:fp32", 0) < 0) {
+        printf("skipped: %s\n", fv_error());
+        return 77;
+    }
+    fv_backend_close(be);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(cuda_gpu)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(int count, char **args)
+{
+    if (count > 1 && strcmp(args[1], "gpu") == 0) return on_gpu();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(formulas),
         cmocka_unit_test(gradients),
