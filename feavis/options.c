@@ -96,8 +96,9 @@ static const fv_option table[] = {
      "online momentum", 0, 0, FV_OPTION_CHOICE, RECIPE, ROW(tower)},
     {"text-length", "Model", "0", "tokens a text is padded to (0: 32, or less if the cfg says so)",
      NULL, 0, 4096, FV_OPTION_INT, RECIPE, ROW(text_length)},
-    {"backend", "Model", "auto", "what computes: auto, cpu, ref or ref64", NULL, 0, 0,
-     FV_OPTION_TEXT, RECIPE, ROW(backend)},
+    {"backend", "Model", "auto",
+     "what computes: auto, cpu, cuda, cuda:N (then :fp16, :bf16, :tf32 or :fp32), ref, ref64", NULL,
+     0, 0, FV_OPTION_TEXT, RECIPE, ROW(backend)},
     {"threads", "Model", "0", "threads to use (0: one for each processor)", NULL, 0, 1024,
      FV_OPTION_INT, 0, ROW(threads)},
 

@@ -46,7 +46,6 @@ static fv_status build_plan(fv_session *s, fv_plan **out)
         fv_plan_free(p);
         return status;
     }
-    fv_plan_watch(p, watch, s);
     *out = p;
     return FV_OK;
 }
@@ -306,10 +305,9 @@ static double schedule(const fv_options *o, int step)
     return fall * rise;
 }
 
-static fv_status adam_step(fv_session *s, bool *finite)
+static void adam_numbers(const fv_session *s, float numbers[FV_ADAM_COLUMNS])
 {
     const fv_options *o = s->now;
-    float numbers[FV_ADAM_COLUMNS], stats[FV_ADAM_STATS];
     int t = s->step + 1;
     numbers[FV_ADAM_RATE] = (float)(o->rate * schedule(o, s->step) * s->caution);
     numbers[FV_ADAM_BETA1] = (float)o->beta1;
@@ -319,9 +317,20 @@ static fv_status adam_step(fv_session *s, bool *finite)
     numbers[FV_ADAM_CORRECTION1] = (float)(1 - pow(o->beta1, t));
     numbers[FV_ADAM_CORRECTION2] = (float)(1 - pow(o->beta2, t));
     fv_parameterise_bounds(o, &numbers[FV_ADAM_LOW], &numbers[FV_ADAM_HIGH]);
-    FV_TRY(fv_plan_adam(s->plan, numbers, stats));
-    *finite = stats[FV_ADAM_STAT_BAD] == 0;
+}
+
+static void take_stats(fv_session *s, const float stats[FV_ADAM_STATS], bool *finite)
+{
+    *finite = *finite && stats[FV_ADAM_STAT_BAD] == 0;
     s->gradient_norm = sqrtf(stats[FV_ADAM_STAT_NORM2]);
+}
+
+static fv_status adam_step(fv_session *s, bool *finite)
+{
+    float numbers[FV_ADAM_COLUMNS], stats[FV_ADAM_STATS];
+    adam_numbers(s, numbers);
+    FV_TRY(fv_plan_adam(s->plan, numbers, stats));
+    take_stats(s, stats, finite);
     return FV_OK;
 }
 
@@ -359,19 +368,49 @@ static fv_status forward_and_score(fv_session *s, int views_of, fv_scores *score
     return fv_objectives_scores(s->plan, &s->refs, &s->objectives, scores, finite);
 }
 
+/* Where the backend replays recordings a step is one of them, and a cancel waits for its end;
+ * it is watched op by op only for the gradient. Elsewhere it is watched always. */
+static fv_status watch_step(fv_session *s)
+{
+    fv_plan_watch(s->plan, NULL, NULL);
+    if (!fv_plan_records(s->plan) || s->gradient_wanted) fv_plan_watch(s->plan, watch, s);
+    return atomic_load_explicit(&s->cancelled, memory_order_relaxed) ? FV_ERR_ARGUMENT : FV_OK;
+}
+
+/* All of a step at once. What a loss that is not finite did to the params is undone by the
+ * restore that follows. */
+static fv_status recorded_step(fv_session *s, fv_scores *scores, bool *finite)
+{
+    float numbers[FV_ADAM_COLUMNS], stats[FV_ADAM_STATS];
+    adam_numbers(s, numbers);
+    FV_TRY(fv_views_draw(s->plan, &s->views, s->now, s->step));
+    FV_TRY(fv_objectives_seed(s->plan, &s->refs, &s->objectives));
+    FV_TRY(fv_plan_step(s->plan, numbers, stats));
+    FV_TRY(fv_objectives_scores(s->plan, &s->refs, &s->objectives, scores, finite));
+    take_stats(s, stats, finite);
+    return *finite ? take_picture(s, scores) : FV_OK;
+}
+
+/* Score, look, backward, Adam; the state is kept when its loss is known to be finite. */
+static fv_status step_by_parts(fv_session *s, fv_scores *scores, bool *finite)
+{
+    FV_TRY(forward_and_score(s, s->step, scores, finite));
+    if (!*finite) return FV_OK;
+    if (s->step % KEEP_EVERY == 0) FV_TRY(keep_state(s));
+    FV_TRY(take_picture(s, scores));
+    FV_TRY(fv_objectives_seed(s->plan, &s->refs, &s->objectives));
+    FV_TRY(fv_plan_backward(s->plan));
+    return adam_step(s, finite);
+}
+
 static fv_status one_step(fv_session *s, fv_scores *scores)
 {
     bool finite;
     FV_TRY(replay_changes(s));
     FV_TRY(take_pending(s));
-    FV_TRY(forward_and_score(s, s->step, scores, &finite));
-    if (finite) {
-        if (s->step % KEEP_EVERY == 0) FV_TRY(keep_state(s));
-        FV_TRY(take_picture(s, scores));
-        FV_TRY(fv_objectives_seed(s->plan, &s->refs, &s->objectives));
-        FV_TRY(fv_plan_backward(s->plan));
-        FV_TRY(adam_step(s, &finite));
-    }
+    FV_TRY(watch_step(s));
+    bool whole = fv_plan_records(s->plan) && s->step % KEEP_EVERY != 0;
+    FV_TRY((whole ? recorded_step : step_by_parts)(s, scores, &finite));
     if (!finite) return restore_state(s);
     s->restored_in_a_row = 0;
     s->step++;

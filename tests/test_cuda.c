@@ -10,6 +10,8 @@
 
 #include <math.h>
 
+#include "feavis/feavis.h"
+#include "feavis/model.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/rng.h"
 #include "model/brivl.h"
@@ -316,6 +318,62 @@ static void recordings_give_the_same_bytes(void **state)
     fv_backend_close(be);
 }
 
+/* --- sessions --- */
+
+enum { PICTURE = 40, FEW = 4 };
+
+/* A model of the toy on this device instead of the one that its options could name. */
+static fv_model *open_model(fv_backend *be, fv_options *o)
+{
+    fv_model *m;
+    MUST(fv_options_set(o, "config", source_file("tests/golden/towers/lite0/cfg.yml")));
+    MUST(fv_options_set(o, "checkpoint", unpacked("lite0")));
+    MUST(fv_options_set(o, "vocab", source_file("tests/golden/text_vocab.txt")));
+    MUST(fv_options_set(o, "text", "moon"));
+    MUST(fv_options_set(o, "size", "40"));
+    MUST(fv_options_set(o, "views", "1"));
+    MUST(fv_options_set(o, "backend", "cpu"));
+    MUST(fv_model_open(&m, o));
+    fv_store_free(m->store);
+    fv_backend_close(m->backend);
+    m->backend = be;
+    MUST(fv_store_new(&m->store, be));
+    m->brivl->source.store = m->store;
+    return m;
+}
+
+/* FEW steps, recorded or (because the gradient is wanted) op by op: the same picture. */
+static void sessions_replay_their_steps(void **state)
+{
+    (void)state;
+    static uint8_t rgb[2][PICTURE * PICTURE * 3];
+    for (int watched = 0; watched < 2; watched++) {
+        fv_backend *be = open_device("fp16");
+        fv_options *o;
+        fv_session *s;
+        fv_progress progress;
+        fv_picture picture;
+        MUST(fv_options_new(&o));
+        fv_model *m = open_model(be, o);
+        MUST(fv_session_open(&s, m, o));
+        fv_session_want_gradient(s, watched);
+        for (int i = 0; i < FEW; i++) MUST(fv_session_step(s, &progress));
+        assert_true(progress.gradient > 0 && isfinite(progress.loss) && progress.restored == 0);
+        MUST(fv_session_snapshot(s, &picture));
+        memcpy(rgb[watched], picture.rgb, sizeof rgb[0]);
+        fv_picture_free(&picture);
+        no_faults(be);
+        /* steps 1 to 3 are whole; the first of them runs by itself, the others are replayed */
+        if (!on_gpu) assert_int_equal(fv_cuda_emulated_stats(be)->replays, watched ? 0 : FEW - 2);
+        fv_session_cancel(s);
+        assert_int_equal(fv_session_step(s, &progress), FV_CANCELLED);
+        fv_session_close(s);
+        fv_model_close(m);
+        fv_options_free(o);
+    }
+    assert_memory_equal(rgb[0], rgb[1], sizeof rgb[0]);
+}
+
 /* --- what is refused, and how --- */
 
 static void too_little_memory_says_what_to_lower(void **state)
@@ -401,6 +459,7 @@ int main(int count, char **args)
         cmocka_unit_test(towers_in_half),
         cmocka_unit_test(towers_in_bfloat),
         cmocka_unit_test(recordings_give_the_same_bytes),
+        cmocka_unit_test(sessions_replay_their_steps),
         cmocka_unit_test(too_little_memory_says_what_to_lower),
         cmocka_unit_test(specs),
         cmocka_unit_test(faults_are_seen),
