@@ -10,10 +10,15 @@ static void multiply(fv_backend *be, size_t m, size_t n, size_t k, const float *
     ISA(product)(be, &p);
 }
 
+enum { STRIP = 16 }; /* rows turned together: whole lines are written */
+
 static const float *transpose(float *to, const float *from, size_t rows, size_t columns)
 {
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < columns; c++) to[c * rows + r] = from[r * columns + c];
+    for (size_t r = 0; r < rows; r += STRIP) {
+        size_t count = rows - r < STRIP ? rows - r : STRIP;
+        for (size_t c = 0; c < columns; c++)
+            for (size_t i = 0; i < count; i++) to[c * rows + r + i] = from[(r + i) * columns + c];
+    }
     return to;
 }
 
@@ -62,13 +67,16 @@ typedef struct swap {
     bool add;
 } swap;
 
-static void swap_task(void *context, int i)
+static void swap_task(void *context, int strip)
 {
     const swap *s = context;
-    const float *from = s->in + (size_t)i * s->b * s->c;
-    for (size_t j = 0; j < s->b; j++, from += s->c) {
-        float *to = s->out + (j * s->a + (size_t)i) * s->c;
-        for (size_t k = 0; k < s->c; k++) to[k] = s->add ? to[k] + from[k] : from[k];
+    size_t first = (size_t)strip * STRIP, count = s->a - first < STRIP ? s->a - first : STRIP;
+    for (size_t j = 0; j < s->b; j++) {
+        float *to = s->out + (j * s->a + first) * s->c;
+        for (size_t i = 0; i < count; i++) {
+            const float *from = s->in + ((first + i) * s->b + j) * s->c;
+            for (size_t k = 0; k < s->c; k++, to++) *to = s->add ? *to + from[k] : from[k];
+        }
     }
 }
 
@@ -77,7 +85,7 @@ static void swap_axes(fv_backend *be, float *out, const float *in, size_t a, siz
                       bool add)
 {
     swap s = {out, in, a, b, c, add};
-    fv_parallel(be, (int)a, swap_task, &s);
+    fv_parallel(be, (int)((a + STRIP - 1) / STRIP), swap_task, &s);
 }
 
 typedef struct sizes {

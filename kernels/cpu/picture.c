@@ -54,7 +54,7 @@ static void warp_task(void *context, int task)
     float *y = (float *)op->y->data + (size_t)task * (size_t)ys.w * c;
     for (int j = 0; j < ys.w; j++, y += c) {
         corners from = corners_of(m, i, j, xs);
-        for (size_t k = 0; k < c; k++)
+        for (size_t k = 0; k < c; k++) /* few: nearly always 3 */
             y[k] = from.weight[0] * x[from.at[0] + k] + from.weight[1] * x[from.at[1] + k] +
                    from.weight[2] * x[from.at[2] + k] + from.weight[3] * x[from.at[3] + k];
     }
@@ -127,6 +127,61 @@ static int tasks_a_view(const fv_op *op)
     return (int)((view_size(op) + 2 * PAIRS - 1) / (2 * PAIRS));
 }
 
+enum { BLOCK = 16 }; /* Philox counters that go through their rounds side by side */
+
+/* One round of Philox on BLOCK counters; see kernels/rng.h. */
+static void philox_round(uint32_t c[4][BLOCK], uint32_t k0, uint32_t k1)
+{
+#if defined(__AVX512F__)
+    __m512i c0 = _mm512_loadu_si512(c[0]), c2 = _mm512_loadu_si512(c[2]);
+    __m512i m0 = _mm512_set1_epi32((int)0xD2511F53u), m1 = _mm512_set1_epi32((int)0xCD9E8D57u);
+    __m512i even0 = _mm512_mul_epu32(c0, m0), even1 = _mm512_mul_epu32(c2, m1);
+    __m512i odd0 = _mm512_mul_epu32(_mm512_srli_epi64(c0, 32), m0);
+    __m512i odd1 = _mm512_mul_epu32(_mm512_srli_epi64(c2, 32), m1);
+    __m512i high0 = _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even0, 32), odd0);
+    __m512i high1 = _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even1, 32), odd1);
+    __m512i low0 = _mm512_mask_blend_epi32(0xaaaa, even0, _mm512_slli_epi64(odd0, 32));
+    __m512i low1 = _mm512_mask_blend_epi32(0xaaaa, even1, _mm512_slli_epi64(odd1, 32));
+    __m512i one = _mm512_xor_si512(_mm512_loadu_si512(c[1]), _mm512_set1_epi32((int)k0));
+    __m512i three = _mm512_xor_si512(_mm512_loadu_si512(c[3]), _mm512_set1_epi32((int)k1));
+    _mm512_storeu_si512(c[0], _mm512_xor_si512(high1, one));
+    _mm512_storeu_si512(c[1], low1);
+    _mm512_storeu_si512(c[2], _mm512_xor_si512(high0, three));
+    _mm512_storeu_si512(c[3], low0);
+#else
+    for (int i = 0; i < BLOCK; i++) {
+        uint64_t p0 = (uint64_t)0xD2511F53u * c[0][i], p1 = (uint64_t)0xCD9E8D57u * c[2][i];
+        c[0][i] = (uint32_t)(p1 >> 32) ^ c[1][i] ^ k0;
+        c[1][i] = (uint32_t)p1;
+        c[2][i] = (uint32_t)(p0 >> 32) ^ c[3][i] ^ k1;
+        c[3][i] = (uint32_t)p0;
+    }
+#endif
+}
+
+/* Noise of elements 2 * first .. 2 * (first + BLOCK) - 1: fv_philox and fv_normal, as vectors. */
+static void noise_block(float out[2 * BLOCK], uint64_t seed, uint32_t first, uint32_t step,
+                        uint32_t view)
+{
+    uint32_t c[4][BLOCK];
+    for (uint32_t i = 0; i < BLOCK; i++) {
+        c[0][i] = first + i;
+        c[1][i] = step;
+        c[2][i] = view;
+        c[3][i] = FV_STREAM_NOISE;
+    }
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    for (int round = 0; round < 10; round++) {
+        philox_round(c, k0, k1);
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    for (int i = 0; i < BLOCK; i++) {
+        out[2 * i] = fv_normal(c[0][i], c[1][i]);
+        out[2 * i + 1] = fv_normal(c[2][i], c[3][i]);
+    }
+}
+
 static void perturb_task(void *context, int task)
 {
     const fv_op *op = context;
@@ -139,16 +194,18 @@ static void perturb_task(void *context, int task)
     float *y = (float *)op->y->data + (size_t)n * size, sigma = w[FV_PERTURB_SIGMA];
     uint64_t seed = (uint32_t)key[FV_PERTURB_SEED_LO] | (uint64_t)(uint32_t)key[FV_PERTURB_SEED_HI]
                                                             << 32;
-    for (size_t e = begin; e < end; e += 2) {
-        fv_random4 r = {{0}};
+    float noise[2 * BLOCK] = {0}, gain[2 * BLOCK + 2], shift[2 * BLOCK + 2];
+    for (size_t i = 0; i < 2 * BLOCK + 2; i++) {
+        gain[i] = w[FV_PERTURB_GAIN + i % 3];
+        shift[i] = w[FV_PERTURB_SHIFT + i % 3];
+    }
+    for (size_t e = begin; e < end; e += 2 * BLOCK) {
         if (sigma != 0)
-            r = fv_philox(seed, (uint32_t)(e / 2), (uint32_t)key[FV_PERTURB_STEP],
-                          (uint32_t)key[FV_PERTURB_VIEW], FV_STREAM_NOISE);
-        for (size_t k = 0; k < 2 && e + k < end; k++) {
-            float noise = sigma != 0 ? fv_normal(r.v[2 * k], r.v[2 * k + 1]) : 0;
-            size_t c = (e + k) % 3;
-            y[e + k] = x[e + k] * w[FV_PERTURB_GAIN + c] + w[FV_PERTURB_SHIFT + c] + sigma * noise;
-        }
+            noise_block(noise, seed, (uint32_t)(e / 2), (uint32_t)key[FV_PERTURB_STEP],
+                        (uint32_t)key[FV_PERTURB_VIEW]);
+        size_t count = end - e < 2 * BLOCK ? end - e : 2 * BLOCK;
+        const float *g = gain + e % 3, *s = shift + e % 3;
+        for (size_t i = 0; i < count; i++) y[e + i] = x[e + i] * g[i] + s[i] + sigma * noise[i];
     }
 }
 
@@ -166,8 +223,14 @@ static void perturb_back_task(void *context, int task)
     const float *w = (const float *)op->w->data + FV_PERTURB_COLUMNS * n;
     const float *dy = (const float *)op->dy->data + (size_t)n * size;
     float *dx = (float *)op->dx->data + (size_t)n * size;
-    for (size_t e = begin; e < end; e++)
-        dx[e] = dy[e] * w[FV_PERTURB_GAIN + e % 3] + (op->add_dx ? dx[e] : 0);
+    float gain[3 * 16 + 2];
+    for (size_t i = 0; i < 3 * 16 + 2; i++) gain[i] = w[FV_PERTURB_GAIN + i % 3];
+    for (size_t e = begin; e < end; e += 3 * 16) {
+        size_t count = end - e < 3 * 16 ? end - e : 3 * 16;
+        const float *g = gain + e % 3;
+        for (size_t i = 0; i < count; i++)
+            dx[e + i] = dy[e + i] * g[i] + (op->add_dx ? dx[e + i] : 0);
+    }
 }
 
 void ISA(perturb_backward)(fv_backend *be, const fv_op *op)
