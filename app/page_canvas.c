@@ -204,7 +204,7 @@ static void draw_strip(app *a, ui_rect r)
     ui_rect bar = {r.x, r.y + r.h - strip(a), r.w, strip(a)};
     ui_area_begin("poem", bar, UI_CANVAS, true);
     for (int i = 0; i < v->panel_count; i++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "panel-%d", i);
         if (v->panels[i].serial != a->panel_serials[i]) {
             fv_picture p;

@@ -215,7 +215,7 @@ void page_seeds(app *a, ui_rect r)
     if (side < 80) side = 80;
     for (int i = 0; i < WORKER_BOARD; i++) {
         const worker_seed *s = &v->board[i];
-        char name[16], caption[64] = "";
+        char name[32], caption[64] = "";
         if (s->serial && s->serial != a->board_serials[i]) {
             fv_picture p;
             if (worker_board_picture(a->worker, i, &p)) {
@@ -271,7 +271,7 @@ void page_match(app *a, ui_rect r)
         a->match_pictures[0] = 0;
     ui_space(8);
     for (int i = 0; *nth_line(a->match_pictures, i, path, sizeof path); i++) {
-        char name[24];
+        char name[32];
         const char *slash = strrchr(path, '/');
         snprintf(name, sizeof name, "row-%d", i);
         if (i) ui_beside();

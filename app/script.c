@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { WAIT_SECONDS = 300, SETTLE = 3 /* frames after an event, for the layout to follow */ };
 
@@ -438,7 +440,11 @@ static bool run(script *s, app *a)
         s->pressed = SDL_GetPerformanceCounter();
         type(a, "x");
         s->frames = 1;
-    } else if (!strcmp(command, "quit"))
+    } else if (!strcmp(command, "crash"))
+        kill(getpid(), SIGKILL);
+    else if (!strcmp(command, "away"))
+        mouse(a, 2, 2);
+    else if (!strcmp(command, "quit"))
         a->quit = true;
     else
         return fail(s, "no such command");

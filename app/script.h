@@ -16,6 +16,8 @@
  *   screenshot PATH
  *   latency MILLISECONDS           types a letter; fails if it takes longer to the screen
  *   monkey SEED N                  N random events
+ *   away                           the mouse goes to the corner
+ *   crash                          as kill -9 does it
  *   quit */
 #ifndef APP_SCRIPT_H
 #define APP_SCRIPT_H

@@ -116,7 +116,7 @@ void leave_easel(worker *w)
     fv_session_close(s);
     fv_options_free(w->job);
     w->job = NULL;
-    w->running_seconds = 0;
+    w->running_seconds = w->last_survival = w->last_activation = 0;
     w->saved = false;
     w->pause_at = 0;
 }
