@@ -330,19 +330,24 @@ struct emulated_device : device {
         enqueue([=]() { run_grid(what, grid, size, shared, together, kernel); });
     }
 
+    /* On its own, as getcontext returns twice: nothing else may live in registers across it. */
+    static __attribute__((noinline)) void begin_fiber(fiber &f)
+    {
+        f.stack = static_cast<char *>(aligned_alloc(64, STACK));
+        getcontext(&f.context);
+        f.context.uc_stack.ss_sp = f.stack;
+        f.context.uc_stack.ss_size = STACK;
+        f.context.uc_link = nullptr;
+        makecontext(&f.context, fiber_main, 0);
+    }
+
     void run_grid(const char *what, dim3 grid, dim3 size, size_t shared, bool together,
                   const std::function<void()> &kernel)
     {
         unsigned threads = size.x;
         while (together && block.fibers.size() < threads) {
             block.fibers.emplace_back();
-            fiber *f = &block.fibers.back();
-            f->stack = static_cast<char *>(aligned_alloc(64, STACK));
-            getcontext(&f->context);
-            f->context.uc_stack.ss_sp = f->stack;
-            f->context.uc_stack.ss_size = STACK;
-            f->context.uc_link = nullptr;
-            makecontext(&f->context, fiber_main, 0);
+            begin_fiber(block.fibers.back());
         }
         /* exactly as large as asked for, so that AddressSanitizer sees its end */
         char *room = static_cast<char *>(malloc(shared ? shared : 1));
