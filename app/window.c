@@ -467,10 +467,13 @@ static bool loop(app *a, script *s)
 
 /* --- the command --- */
 
-/* SDL falls back to drivers that show nothing; they count only when somebody names them. */
+/* SDL falls back to drivers that show nothing; they count only when somebody names them. Without
+ * the names of a display it is not even asked: the libraries it tries would print of their own. */
 static const char *missing_display(void)
 {
     static const char *const blind[] = {"offscreen", "dummy", "evdev", "KMSDRM"};
+    if (!getenv("SDL_VIDEODRIVER") && !getenv("DISPLAY") && !getenv("WAYLAND_DISPLAY"))
+        return "neither X11 nor Wayland";
     if (SDL_Init(SDL_INIT_VIDEO) != 0) return SDL_GetError();
     const char *driver = SDL_GetCurrentVideoDriver();
     for (size_t i = 0; driver && i < sizeof blind / sizeof blind[0]; i++)

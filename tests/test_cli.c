@@ -113,9 +113,19 @@ static void help_names_every_command_and_option(void **state)
     assert_int_equal(p.status, 0);
     assert_non_null(strstr(p.out, fv_version()));
     process_free(&p);
-    p = process_wait(process_start((const char *const[]){NULL}, NULL, 0, 0));
-    assert_int_equal(p.status, 2);
-    assert_non_null(strstr(p.out, "feavis imagine TEXT"));
+}
+
+/* Without an argument it is the window; without a display a picture, and it says so. */
+static void no_argument_and_no_display_is_a_picture(void **state)
+{
+    (void)state;
+    unsetenv("DISPLAY");
+    unsetenv("WAYLAND_DISPLAY");
+    process p = process_wait(process_start((const char *const[]){NULL}, NULL, 0, 0));
+    if (p.status != 0) fail_msg("status %d, said \"%s\"", p.status, p.err);
+    assert_non_null(strstr(p.err, "there is no display"));
+    assert_non_null(strstr(p.err, "step "));
+    assert_int_equal(files_in("gallery"), 1);
     process_free(&p);
 }
 
@@ -477,6 +487,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         CASE(help_names_every_command_and_option),
+        CASE(no_argument_and_no_display_is_a_picture),
         CASE(wrong_arguments_are_named),
         CASE(texts_from_arguments_files_and_standard_input),
         CASE(unreadable_texts),
