@@ -254,7 +254,7 @@ def check(a):
         mini, errors = os.path.join(HERE, "../model/mini"), []
         cfg = open(f"{mini}/mini.yml", encoding="utf-8").read()
         cfg = re.sub(r" *IMG_(MEAN|STD):.*\n", "", cfg)
-        cfg = re.sub(r"(CHECKPOINT|VOCAB): ", rf"\1: {os.path.abspath(mini)}/", cfg)
+        cfg = re.sub(r"(CHECKPOINT|VOCAB|WORDS): ", rf"\1: {os.path.abspath(mini)}/", cfg)
         for size in (456, 380):
             with open(f"{f}/small-{size}.yml", "w", encoding="utf-8") as out:
                 out.write(re.sub(r"IMG_SIZE: \d+", f"IMG_SIZE: {size}", cfg))
