@@ -8,36 +8,9 @@
 
 #include "feavis/feavis.h"
 #include "model/weights.h"
-#include "tests/check.h"
+#include "tests/toy.h"
 
 enum { SIDE = 80, BYTES = SIDE * SIDE * 3 };
-
-static fv_options *toy_options(void)
-{
-    const char *unpacked = getenv("FEAVIS_UNPACKED");
-    char checkpoint[1024];
-    snprintf(checkpoint, sizeof checkpoint, "%s/lite0.pth", unpacked ? unpacked : ".");
-    fv_options *o;
-    MUST(fv_options_new(&o));
-    const char *const settings[][2] = {
-        {"config", source_file("tests/golden/towers/lite0/cfg.yml")},
-        {"checkpoint", checkpoint},
-        {"vocab", source_file("tests/golden/text_vocab.txt")},
-        {"text", "moon"},
-        {"size", "80"},
-        {"steps", "6"},
-        {"shift", "8"},
-        {"warmup", "0"},
-    };
-    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
-        MUST(fv_options_set(o, settings[i][0], settings[i][1]));
-    return o;
-}
-
-static void set(fv_options *o, const char *name, const char *value)
-{
-    MUST(fv_options_set(o, name, value));
-}
 
 static fv_model *open_model(const fv_options *o)
 {

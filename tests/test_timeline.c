@@ -5,37 +5,17 @@
 #include <unistd.h>
 
 #include "feavis/feavis.h"
-#include "tests/check.h"
+#include "tests/toy.h"
 
 enum { SIDE = 80, BYTES = SIDE * SIDE * 3 };
 
 static fv_options *options;
 static fv_model *model;
 
-static void set(fv_options *o, const char *name, const char *value)
-{
-    MUST(fv_options_set(o, name, value));
-}
-
 static int open_toy(void **state)
 {
     (void)state;
-    const char *unpacked = getenv("FEAVIS_UNPACKED");
-    char checkpoint[1024];
-    snprintf(checkpoint, sizeof checkpoint, "%s/lite0.pth", unpacked ? unpacked : ".");
-    MUST(fv_options_new(&options));
-    const char *const settings[][2] = {
-        {"config", source_file("tests/golden/towers/lite0/cfg.yml")},
-        {"checkpoint", checkpoint},
-        {"vocab", source_file("tests/golden/text_vocab.txt")},
-        {"text", "moon"},
-        {"size", "80"},
-        {"steps", "6"},
-        {"shift", "8"},
-        {"warmup", "0"},
-    };
-    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
-        set(options, settings[i][0], settings[i][1]);
+    options = toy_options();
     MUST(fv_model_open(&model, options));
     return 0;
 }
