@@ -2,7 +2,9 @@
 
     python3 tests/bench/bench.py [--b5 FOLDER] [--quick] [--threads N] [--only WORD] [--out NAME]
 
-Both run in turns, one run each, so that whatever else the machine does meets both. For every case
+Both run in turns, so that whatever else the machine does meets both. A turn is a short rest (after
+its last parallel region OpenMP's threads spin for some milliseconds, on the core that the next one
+wants), one run that warms the caches as the step before would have, and one that counts. For every case
 PyTorch's best of {eager, channels_last, batch norm folded, torch.compile} is the number to beat;
 its weights are frozen and only the pixels require a gradient. Prints a table, and writes NAME.csv
 and NAME.png (bench.csv and bench.png in the build folder by default).
@@ -26,6 +28,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, 'model', 'mini'))
 clock = time.perf_counter
+REST = 0.05  # seconds before a turn
 BENCH = os.path.join(ROOT, 'build', 'release', 'tests', 'bench')
 MINI = os.path.join(ROOT, 'model', 'mini', 'mini.yml')
 
@@ -135,6 +138,12 @@ def text_variants(cfg, weights, compile_too):
         yield Torch('compile', torch.compile(model.text), inputs, False)
 
 
+def turn(contestant):
+    time.sleep(REST)
+    contestant.run()
+    return contestant.run()
+
+
 def measure(ours, peers, rounds):
     """Times of every contestant, in turns; peers that are far behind after two rounds rest."""
     times = {ours: []} | {p: [] for p in peers}
@@ -146,7 +155,7 @@ def measure(ours, peers, rounds):
         for p in times:
             slow = p is not ours and i >= 2 and min(times[p]) > 1.5 * best and p.name != 'eager'
             if not slow:
-                times[p].append(p.run())
+                times[p].append(turn(p))
     return times
 
 
@@ -220,7 +229,7 @@ def scaling(args):
     for name, size in (('Lite0@224', 224), ('Lite0@320', 320)):
         servers = {n: Ours(MINI, n, size=size) for n in counts}
         best = {n: min(t) for n, t in
-                zip(counts, zip(*[[servers[n].run() for n in counts] for _ in range(25)]))}
+                zip(counts, zip(*[[turn(servers[n]) for n in counts] for _ in range(25)]))}
         for s in servers.values():
             s.close()
         print(f'{name} step on threads: ' +
