@@ -46,7 +46,8 @@ typedef enum fv_option_kind {
 enum {
     FV_OPTION_LIVE = 1,   /* may be changed while the picture grows */
     FV_OPTION_RECIPE = 2, /* part of what decides the picture's bytes */
-    FV_OPTION_FILE = 4    /* names a file or folder */
+    FV_OPTION_FILE = 4,   /* names a file or folder */
+    FV_OPTION_LATER = 8   /* recipes leave it out at its default: older ones stay as they are */
 };
 
 /* One row of THE option table. */
@@ -55,7 +56,7 @@ typedef struct fv_option {
     const char *group;   /* heading in --help and in a window */
     const char *value;   /* default, as text */
     const char *help;    /* one line, with the unit */
-    const char *choices; /* of a choice: "fourier multires pixel" */
+    const char *choices; /* of a choice: "fourier multires pixel maco" */
     double low, high;    /* of numbers, both allowed */
     fv_option_kind kind;
     unsigned flags;

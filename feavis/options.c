@@ -12,7 +12,12 @@
 #include "model/text.h"
 
 #define ROW(field) .offset = offsetof(fv_options, field)
-enum { LIVE = FV_OPTION_LIVE, RECIPE = FV_OPTION_RECIPE, FILES = FV_OPTION_FILE };
+enum {
+    LIVE = FV_OPTION_LIVE,
+    RECIPE = FV_OPTION_RECIPE,
+    FILES = FV_OPTION_FILE,
+    LATER = FV_OPTION_LATER
+};
 
 static const fv_option table[] = {
     {"text", "What to imagine", "", "the text; several with weights: \"梦:1 | 文字:-0.3\"", NULL, 0,
@@ -35,10 +40,14 @@ static const fv_option table[] = {
      ROW(steps)},
     {"stop", "Picture", "0", "stop after so many steps of the schedule (0: all)", NULL, 0, 1000000,
      FV_OPTION_INT, RECIPE, ROW(stop)},
+    {"keep", "Picture", "last",
+     "which state is the picture: the last, or what survives a blur best", "last best", 0, 0,
+     FV_OPTION_CHOICE, RECIPE | LATER, ROW(keep)},
     {"size", "Picture", "256", "side of the picture, pixels", NULL, 16, 4096, FV_OPTION_INT, RECIPE,
      ROW(size)},
-    {"param", "Picture", "fourier", "what is optimised: frequencies, all resolutions, or pixels",
-     "fourier multires pixel", 0, 0, FV_OPTION_CHOICE, RECIPE, ROW(parameterisation)},
+    {"param", "Picture", "fourier",
+     "what is optimised: frequencies, all resolutions, pixels, or only phases",
+     "fourier multires pixel maco", 0, 0, FV_OPTION_CHOICE, RECIPE, ROW(parameterisation)},
     {"decay", "Picture", "1.1", "spectrum of the start and of the steps: 1/f^decay", NULL, 0, 4,
      FV_OPTION_FLOAT, RECIPE, ROW(decay)},
     {"contrast", "Picture", "1.5", "how far a unit of the parameters moves a colour", NULL, 0.01,
@@ -58,6 +67,8 @@ static const fv_option table[] = {
      0.02, 4, FV_OPTION_FLOAT, RECIPE | LIVE, ROW(scale_min)},
     {"scale-max", "Views", "1", "largest share", NULL, 0.02, 4, FV_OPTION_FLOAT, RECIPE | LIVE,
      ROW(scale_max)},
+    {"scale-end", "Views", "1", "both shares at the end, as a factor: below 1 goes into details",
+     NULL, 0.05, 4, FV_OPTION_FLOAT, RECIPE | LIVE | LATER, ROW(scale_end)},
     {"shift", "Views", "32", "largest shift of a view, in its own pixels", NULL, 0, 4096,
      FV_OPTION_FLOAT, RECIPE | LIVE, ROW(shift)},
     {"rotate", "Views", "10", "largest rotation of a view, degrees", NULL, 0, 180, FV_OPTION_FLOAT,

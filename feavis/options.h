@@ -8,7 +8,8 @@
 typedef enum fv_parameterisation {
     FV_PARAMETERISE_FOURIER,
     FV_PARAMETERISE_MULTIRES,
-    FV_PARAMETERISE_PIXEL
+    FV_PARAMETERISE_PIXEL,
+    FV_PARAMETERISE_MACO
 } fv_parameterisation;
 
 /* A change made while the picture grew: replayed before step `step`. */
@@ -24,13 +25,14 @@ struct fv_options {
     double tv, range, grey;
 
     int seed, steps, stop, size, parameterisation;
+    int keep; /* 0 last, 1 best */
     double decay, contrast, start_noise;
     char *start, *start_hash;
     bool colour;
 
     int views;
-    double scale_min, scale_max, shift, rotate, noise, noise_end, colour_shift, colour_shift_end,
-        blur, blur_end;
+    double scale_min, scale_max, scale_end, shift, rotate, noise, noise_end, colour_shift,
+        colour_shift_end, blur, blur_end;
 
     double rate, rate_end, beta1, beta2;
     int warmup;
@@ -51,7 +53,8 @@ typedef struct fv_weighted {
 } fv_weighted;
 
 /* Splits at `separator` ("\|" is a literal one), takes a trailing ":number" as the weight (1
- * without; "\:" is a literal colon there). Caller frees with fv_weighted_free. Empty text: count 0. */
+ * without; "\:" is a literal colon there). Caller frees with fv_weighted_free. Empty text: count 0.
+ */
 fv_status fv_weighted_parse(fv_weighted **out, int *count, const char *text, char separator,
                             const char *what);
 void fv_weighted_free(fv_weighted *list, int count);

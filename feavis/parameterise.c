@@ -1,10 +1,11 @@
-/* pixel, fourier, multires. See parameterise.h. */
+/* pixel, fourier, multires, maco. See parameterise.h. */
 #include "feavis/parameterise.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "feavis/spectrum.h"
 #include "kernels/rng.h"
 
 /* Directions in which colours of natural pictures vary, as rows for R, G and B: the square root
@@ -138,6 +139,96 @@ static fv_ref multires(fv_plan *p, const fv_options *o)
     }
 }
 
+/* --- maco --- */
+
+/* Amplitude of the wave of (v, u), v in (-n/2, n/2], u in 0..n/2, in colour c. Of two waves that
+ * are one (u = 0, and u = n/2 where n is even) only that of v >= 0 is there. */
+double fv_parameterise_magnitude(const fv_options *o, int v, int u, int c)
+{
+    bool twin = u == 0 || 2 * u == o->size;
+    if (twin && v < 0) return 0;
+    double f = sqrt((double)u * u + (double)v * v);
+    if (f == 0) return o->contrast * (double)fv_spectrum[0][c + 1];
+    /* between the rows, and past the last two, a straight line in logarithms */
+    int row = 2;
+    while (row + 1 < FV_SPECTRUM_ROWS && (double)fv_spectrum[row][0] < f) row++;
+    const float *low = fv_spectrum[row - 1], *high = fv_spectrum[row];
+    double slope =
+        log((double)high[c + 1] / (double)low[c + 1]) / log((double)high[0] / (double)low[0]);
+    return o->contrast * (double)low[c + 1] * pow(f / (double)low[0], slope);
+}
+
+/* {1,n,n/2+1,6}: the magnitude of each colour's real parts, then that of its imaginary parts. */
+static fv_ref magnitudes(fv_plan *p, const fv_options *o)
+{
+    int n = o->size, half = n / 2 + 1;
+    double *m = malloc((size_t)n * (size_t)half * 6 * sizeof *m), *at = m;
+    if (!m) return out_of_memory(p);
+    for (int v = 0; v < n; v++)
+        for (int u = 0; u < half; u++)
+            for (int c = 0; c < 6; c++)
+                *at++ = fv_parameterise_magnitude(o, 2 * v > n ? v - n : v, u, c % 3);
+    fv_ref r = fv_plan_weight_f64(p, "magnitudes", (fv_shape){1, n, half, 6}, m);
+    free(m);
+    return r;
+}
+
+/* Rows: positions; columns: frequencies 0..count-1. sign * cos or sin of 2 pi frequency * i / n. */
+static fv_ref wave_matrix(fv_plan *p, const char *name, int n, int count, bool sine, double sign)
+{
+    double *m = malloc((size_t)n * (size_t)count * sizeof *m);
+    if (!m) return out_of_memory(p);
+    for (int i = 0; i < n; i++)
+        for (int u = 0; u < count; u++) {
+            double angle = 2 * M_PI * (double)((int64_t)i * u % n) / n;
+            m[(size_t)i * (size_t)count + (size_t)u] = sign * (sine ? sin(angle) : cos(angle));
+        }
+    fv_ref r = fv_plan_weight_f64(p, name, (fv_shape){1, 1, n, count}, m);
+    free(m);
+    return r;
+}
+
+/* Unit vectors (cos, sin) of every wave's phase in one colour, into that colour's two columns of
+ * six. */
+static fv_ref phases(fv_plan *p, const fv_options *o, int colour)
+{
+    float place[6][2] = {{0}};
+    place[colour][0] = place[3 + colour][1] = 1;
+    fv_plan_push(p, "colour%d.", colour);
+    fv_ref x = fv_plan_param(p, "phases", (fv_shape){1, o->size, o->size / 2 + 1, 2});
+    x = fv_l2norm(p, "unit", x, 1e-9);
+    x = fv_linear(p, "placed", x, fv_plan_weight(p, "place", (fv_shape){1, 1, 6, 2}, &place[0][0]),
+                  FV_NONE, FV_ACT_NONE);
+    fv_plan_pop(p);
+    return x;
+}
+
+/* sum over v, u of magnitude * (re cos(a + b) + im sin(a + b)), a = 2 pi v y / n, b = 2 pi u x / n,
+ * as four products of cosines and sines. */
+static fv_ref maco(fv_plan *p, const fv_options *o)
+{
+    static const int32_t real[3] = {0, 1, 2}, imaginary[3] = {3, 4, 5};
+    int n = o->size, half = n / 2 + 1;
+    fv_ref x = phases(p, o, 0);
+    for (int colour = 1; colour < 3; colour++) x = fv_add(p, "colours", x, phases(p, o, colour));
+    x = fv_affine(p, "spectrum", x, magnitudes(p, o), FV_NONE);
+    fv_ref re =
+        fv_pick(p, "real", x, fv_plan_weight_i32(p, "real.channels", (fv_shape){1, 1, 1, 3}, real));
+    fv_ref im =
+        fv_pick(p, "imaginary", x,
+                fv_plan_weight_i32(p, "imaginary.channels", (fv_shape){1, 1, 1, 3}, imaginary));
+    fv_ref cos_a = wave_matrix(p, "rows.cosines", n, n, false, 1);
+    fv_ref sin_a = wave_matrix(p, "rows.sines", n, n, true, 1);
+    fv_ref cos_b = wave_matrix(p, "columns.cosines", n, half, false, 1);
+    fv_ref sin_b = wave_matrix(p, "columns.sines", n, half, true, 1);
+    fv_ref minus_sin_b = wave_matrix(p, "columns.minus", n, half, true, -1);
+    fv_ref even = fv_add(p, "even", fv_separable(p, "cos.cos", re, cos_a, cos_b),
+                         fv_separable(p, "sin.sin", re, sin_a, minus_sin_b));
+    fv_ref odd = fv_add(p, "odd", fv_separable(p, "sin.cos", im, sin_a, cos_b),
+                        fv_separable(p, "cos.sin", im, cos_a, sin_b));
+    return finish(p, o, fv_add(p, "waves", even, odd));
+}
+
 /* --- all --- */
 
 fv_ref fv_parameterise(fv_plan *p, const fv_options *o)
@@ -147,6 +238,8 @@ fv_ref fv_parameterise(fv_plan *p, const fv_options *o)
         return fourier(p, o);
     case FV_PARAMETERISE_MULTIRES:
         return multires(p, o);
+    case FV_PARAMETERISE_MACO:
+        return maco(p, o);
     default: {
         fv_ref x = fv_plan_param(p, "pixels", (fv_shape){1, o->size, o->size, 3});
         return fv_activation(p, "picture", x, FV_ACT_NONE);

@@ -5,7 +5,14 @@
  *             natural pictures (Olah, Mordvintsev, Schubert: Feature Visualization, Distill 2017;
  *             cosines instead of complex waves, so two matrix products and no FFT)
  *   multires  sum over sizes 1, 2, 4 .. C of params {1,s,s,3}, each resized to C (Fort &
- *             Whitaker, Direct Ascent Synthesis, 2025) -> colours -> logistic */
+ *             Whitaker, Direct Ascent Synthesis, 2025) -> colours -> logistic
+ *   maco      phases of waves whose magnitudes are those of photographs and stay so (Fel et al.,
+ *             Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained
+ *             Optimization, 2023): three params {1,C,C/2+1,2}, one a colour; each pair is
+ *             normalised to (cos, sin) of a phase -> magnitude * pair -> inverse real DFT ->
+ *             colours -> logistic. A pair's length does not count in the picture, but Adam turns a
+ *             longer one less: start-noise is the length, so rate / start-noise is the first turn
+ *             in radians. decay is not used; contrast 1 is that of photographs (spectrum.h). */
 #ifndef FV_PARAMETERISE_H
 #define FV_PARAMETERISE_H
 
@@ -25,6 +32,8 @@ void fv_parameterise_bounds(const fv_options *o, float *low, float *high);
 extern const float fv_parameterise_colours[9]; /* decorrelated -> RGB, rows R, G, B */
 /* fourier: how far one unit of coefficient (v, u) moves the picture. */
 double fv_parameterise_amplitude(const fv_options *o, int v, int u);
+/* maco: amplitude of the wave (v, u) of colour c, v in (-n/2, n/2], u in 0..n/2. */
+double fv_parameterise_magnitude(const fv_options *o, int v, int u, int c);
 /* multires: the size after s on the way to n; the scale of size s; bilinear s -> n, [n * s]. */
 int fv_parameterise_next_size(int s, int n);
 double fv_parameterise_level_scale(const fv_options *o, int s);

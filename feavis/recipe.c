@@ -69,6 +69,7 @@ static void print_options(FILE *f, const fv_options *o, const fv_model *m, int s
         const fv_option *row = &table[i];
         const char *value = fv_options_get(o, row->name);
         if (!(row->flags & FV_OPTION_RECIPE) || (row->kind == FV_OPTION_TEXT && !*value)) continue;
+        if ((row->flags & FV_OPTION_LATER) && fv_options_is_default(o, row->name)) continue;
         if (strcmp(row->name, "stop") == 0) continue;
         if (strcmp(row->name, "backend") == 0) value = m->backend->name;
         char length[16];

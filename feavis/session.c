@@ -1,5 +1,5 @@
 /* The loop: views, forward, seeds, backward, Adam; with cancel, live changes, snapshots, a NaN
- * guard, and the whole state in a file. See feavis.h.
+ * guard. See feavis.h; session_file.c keeps the state in a file, best.c the best one.
  *
  * Threads: fv_session_run and _step belong to one thread. cancel, set and snapshot may come from
  * any other: cancel is one atomic flag, set and snapshot take the mutex, which the loop holds
@@ -60,7 +60,7 @@ static fv_status keep_state(fv_session *s)
     return FV_OK;
 }
 
-static fv_status put_state(fv_session *s)
+fv_status fv_session_put_kept(fv_session *s)
 {
     for (int i = 0; i < 3; i++)
         FV_TRY(fv_plan_block_upload(s->plan, fv_kept_blocks[i], s->kept[fv_kept_blocks[i]]));
@@ -74,7 +74,7 @@ static fv_status restore_state(fv_session *s)
                        "step %d: the gradient is not finite, also with a step size %g times "
                        "smaller; the picture stays that of step %d",
                        s->step, s->caution, s->kept_step);
-    FV_TRY(put_state(s));
+    FV_TRY(fv_session_put_kept(s));
     s->restored++;
     s->caution /= 2;
     return FV_OK;
@@ -88,6 +88,11 @@ static fv_status make_room(fv_session *s)
         ok = (s->kept[fv_kept_blocks[i]] = calloc(n, sizeof(float))) != NULL && ok;
     s->pixels = malloc(side * side * 3 * sizeof *s->pixels);
     s->rgb = calloc(side * side, 3);
+    if (s->now->keep) {
+        s->best = calloc(n, sizeof *s->best);
+        s->aside = calloc(n, sizeof *s->aside);
+        ok = ok && s->best && s->aside;
+    }
     return ok && s->pixels && s->rgb ? FV_OK
                                      : fv_fail(FV_ERR_MEMORY, "opening a session: out of memory");
 }
@@ -107,7 +112,7 @@ static fv_status open_session(fv_session *s, fv_model *m, const fv_options *o)
     size_t n = fv_plan_param_count(s->plan);
     fv_parameterise_start(s->now, s->kept[FV_BLOCK_VALUE], n);
     FV_TRY(fv_start_add(s->now, s->kept[FV_BLOCK_VALUE], n));
-    return put_state(s);
+    return fv_session_put_kept(s);
 }
 
 fv_status fv_session_open(fv_session **out, fv_model *m, const fv_options *o)
@@ -134,6 +139,8 @@ void fv_session_close(fv_session *s)
     fv_options_free(s->recipe);
     fv_options_free(s->now);
     for (int i = 0; i < FV_BLOCKS; i++) free(s->kept[i]);
+    free(s->best);
+    free(s->aside);
     for (int i = 0; i < s->pending_count; i++) free(s->pending[i].value);
     free(s->pending);
     free(s->pixels);
@@ -197,13 +204,14 @@ fv_status fv_session_adopt(fv_session *s, fv_options *next)
     s->now = next;
     fv_objectives_clear(&s->objectives);
     s->objectives = objectives;
+    fv_session_forget_best(s);
     if (same) return fv_objectives_upload(s->plan, &s->refs, &s->objectives);
     FV_TRY(keep_state(s));
     fv_plan *p;
     FV_TRY(build_plan(s, &p));
     fv_plan_free(s->plan);
     s->plan = p;
-    return put_state(s);
+    return fv_session_put_kept(s);
 }
 
 /* Applies one option to the running picture. */
@@ -217,7 +225,7 @@ static fv_status apply_change(fv_session *s, const fv_option *option, const char
     return status;
 }
 
-static fv_status replay_changes(fv_session *s)
+fv_status fv_session_replay(fv_session *s)
 {
     while (s->replayed < s->recipe->change_count &&
            s->recipe->changes[s->replayed].step <= s->step) {
@@ -361,7 +369,7 @@ static void report(fv_session *s, const fv_scores *scores, fv_progress *out)
                          .restored = s->restored};
 }
 
-static fv_status forward_and_score(fv_session *s, int views_of, fv_scores *scores, bool *finite)
+fv_status fv_session_forward(fv_session *s, int views_of, fv_scores *scores, bool *finite)
 {
     FV_TRY(fv_views_draw(s->plan, &s->views, s->now, views_of));
     FV_TRY(fv_plan_forward(s->plan));
@@ -394,7 +402,7 @@ static fv_status recorded_step(fv_session *s, fv_scores *scores, bool *finite)
 /* Score, look, backward, Adam; the state is kept when its loss is known to be finite. */
 static fv_status step_by_parts(fv_session *s, fv_scores *scores, bool *finite)
 {
-    FV_TRY(forward_and_score(s, s->step, scores, finite));
+    FV_TRY(fv_session_forward(s, s->step, scores, finite));
     if (!*finite) return FV_OK;
     if (s->step % KEEP_EVERY == 0) FV_TRY(keep_state(s));
     FV_TRY(take_picture(s, scores));
@@ -406,7 +414,7 @@ static fv_status step_by_parts(fv_session *s, fv_scores *scores, bool *finite)
 static fv_status one_step(fv_session *s, fv_scores *scores)
 {
     bool finite;
-    FV_TRY(replay_changes(s));
+    FV_TRY(fv_session_replay(s));
     FV_TRY(take_pending(s));
     FV_TRY(watch_step(s));
     bool whole = fv_plan_records(s->plan) && s->step % KEEP_EVERY != 0;
@@ -414,7 +422,7 @@ static fv_status one_step(fv_session *s, fv_scores *scores)
     if (!finite) return restore_state(s);
     s->restored_in_a_row = 0;
     s->step++;
-    return FV_OK;
+    return fv_session_note_best(s);
 }
 
 /* A cancel ends one run: whoever returns FV_CANCELLED uses it up, and the next run goes on. */
@@ -447,7 +455,7 @@ fv_status fv_session_run(fv_session *s, fv_progress_fn fn, void *user)
     for (;;) {
         fv_progress progress;
         if (take_cancel(s)) return FV_CANCELLED;
-        FV_TRY(replay_changes(s)); /* one of them may be that there are more steps */
+        FV_TRY(fv_session_replay(s)); /* one of them may be that there are more steps */
         FV_TRY(take_pending(s));
         if (s->step >= last_step(s)) return FV_OK;
         fv_status status = fv_session_step(s, &progress);
@@ -486,9 +494,13 @@ fv_status fv_session_picture(fv_session *s, fv_picture *out, fv_progress *scores
     fv_scores final;
     bool finite;
     atomic_store(&s->cancelled, false); /* what was cancelled is over; this pass is short */
-    FV_TRY(replay_changes(s));
-    FV_TRY(forward_and_score(s, -1, &final, &finite));
-    FV_TRY(take_picture(s, &final));
+    FV_TRY(fv_session_replay(s));
+    bool swapped;
+    FV_TRY(fv_session_swap_best(s, &swapped));
+    fv_status status = fv_session_forward(s, FV_VIEWS_WHOLE, &final, &finite);
+    if (status >= 0) status = take_picture(s, &final);
+    if (swapped) FV_TRY(fv_session_swap_back(s));
+    FV_TRY(status);
     if (scores) report(s, &final, scores);
     return copy_picture(s, out);
 }
@@ -501,119 +513,4 @@ fv_status fv_session_recipe(fv_session *s, char **out)
 const fv_text_report *fv_session_text_report(const fv_session *s, int i)
 {
     return i >= 0 && i < s->objectives.text_count ? &s->objectives.reports[i] : NULL;
-}
-
-/* --- the whole state in a file --- */
-
-static const char *const block_names[3] = {"value", "adam.m", "adam.v"};
-
-fv_status fv_session_save(fv_session *s, const char *path)
-{
-    char *recipe, numbers[96];
-    FV_TRY(fv_session_recipe(s, &recipe));
-    /* the guard's own copy must stay what it is: save from fresh ones */
-    size_t n = fv_plan_param_count(s->plan);
-    float *blocks = malloc(3 * n * sizeof *blocks);
-    fv_status status = blocks ? FV_OK : fv_fail(FV_ERR_MEMORY, "saving %s: out of memory", path);
-    fv_save_entry entries[6];
-    for (int i = 0; status >= 0 && i < 3; i++) {
-        status = fv_plan_block_download(s->plan, fv_kept_blocks[i], blocks + (size_t)i * n);
-        entries[i] =
-            (fv_save_entry){block_names[i], FV_FILE_F32, 1, {(int64_t)n}, blocks + (size_t)i * n};
-    }
-    static const char *const kept_names[3] = {"kept.value", "kept.adam.m", "kept.adam.v"};
-    for (int i = 0; status >= 0 && i < 3; i++)
-        entries[3 + i] = (fv_save_entry){
-            kept_names[i], FV_FILE_F32, 1, {(int64_t)n}, s->kept[fv_kept_blocks[i]]};
-    snprintf(numbers, sizeof numbers, "%d %d %a %d %d", s->step, s->kept_step, s->caution,
-             s->restored, s->restored_in_a_row);
-    const char *const metadata[] = {"feavis.recipe", recipe, "feavis.state", numbers, NULL};
-    if (status >= 0) status = fv_weights_save(path, entries, 6, metadata);
-    free(blocks);
-    free(recipe);
-    return status;
-}
-
-static fv_status check_fingerprint(const fv_weights *w, const fv_model *m)
-{
-    if (strstr(fv_weights_metadata(w, "feavis.recipe"), m->fingerprint)) return FV_OK;
-    return fv_fail(FV_ERR_ARGUMENT, "saved state %s is of another model than %s",
-                   fv_weights_path(w), m->title);
-}
-
-static const char *state_recipe(const fv_weights *w)
-{
-    const char *recipe = fv_weights_metadata(w, "feavis.recipe");
-    if (!recipe) fv_fail(FV_ERR_FORMAT, "%s is not a saved state of feavis", fv_weights_path(w));
-    return recipe;
-}
-
-fv_status fv_session_read_options(fv_options *o, const char *path)
-{
-    fv_weights *w;
-    FV_TRY(fv_weights_open(&w, path));
-    const char *recipe = state_recipe(w);
-    fv_status status = recipe ? fv_recipe_apply(o, recipe, path) : FV_ERR_FORMAT;
-    o->stop = 0; /* where it was saved is where it goes on */
-    fv_weights_close(w);
-    return status;
-}
-
-static fv_status read_block(const fv_weights *w, const char *name, size_t n, float *out)
-{
-    const fv_entry *e = fv_weights_find(w, name);
-    if (!e || fv_entry_count(e) != n)
-        return fv_fail(FV_ERR_SHAPE, "saved state %s: %s has %zu numbers, expected %zu",
-                       fv_weights_path(w), name, e ? fv_entry_count(e) : 0, n);
-    fv_entry_read_f32(e, out);
-    return FV_OK;
-}
-
-static fv_status read_state(fv_session *s, const fv_weights *w)
-{
-    const char *numbers = fv_weights_metadata(w, "feavis.state");
-    int step, kept_step, restored, in_a_row;
-    double caution;
-    if (!numbers ||
-        sscanf(numbers, "%d %d %la %d %d", &step, &kept_step, &caution, &restored, &in_a_row) !=
-            5 ||
-        step < 0 || kept_step < 0 || !(caution > 0 && caution <= 1))
-        return fv_fail(FV_ERR_FORMAT, "saved state %s: its numbers are damaged",
-                       fv_weights_path(w));
-    s->step = step;
-    FV_TRY(replay_changes(s)); /* may build another plan; the params stay as many */
-    size_t n = fv_plan_param_count(s->plan);
-    for (int i = 0; i < 3; i++)
-        FV_TRY(read_block(w, block_names[i], n, s->kept[fv_kept_blocks[i]]));
-    FV_TRY(put_state(s));
-    FV_TRY(read_block(w, "kept.value", n, s->kept[FV_BLOCK_VALUE]));
-    FV_TRY(read_block(w, "kept.adam.m", n, s->kept[FV_BLOCK_M]));
-    FV_TRY(read_block(w, "kept.adam.v", n, s->kept[FV_BLOCK_V]));
-    s->kept_step = kept_step;
-    s->caution = caution;
-    s->restored = restored;
-    s->restored_in_a_row = in_a_row;
-    return FV_OK;
-}
-
-fv_status fv_session_resume(fv_session **out, fv_model *m, const fv_options *over, const char *path)
-{
-    fv_weights *w;
-    fv_options *o;
-    fv_session *s = NULL;
-    FV_TRY(fv_weights_open(&w, path));
-    fv_status status = state_recipe(w) ? fv_options_copy(&o, over) : FV_ERR_FORMAT;
-    if (status >= 0) {
-        status = check_fingerprint(w, m);
-        if (status >= 0) status = fv_session_open(&s, m, o);
-        fv_options_free(o);
-    }
-    if (status >= 0) status = read_state(s, w);
-    fv_weights_close(w);
-    if (status < 0) {
-        fv_session_close(s);
-        return status;
-    }
-    *out = s;
-    return FV_OK;
 }

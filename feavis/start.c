@@ -4,7 +4,8 @@
  *   pixel     the picture itself, minus the grey that the start already has
  *   fourier   colours^-1 (logit) -> DCT -> divided by the scale of each frequency
  *   multires  colours^-1 (logit) -> from coarse to fine, each size takes what the coarser ones
- *             left over */
+ *             left over
+ *   maco      colours^-1 (logit) -> DFT -> the phases alone */
 #include "feavis/start.h"
 
 #include <math.h>
@@ -189,6 +190,45 @@ static fv_status add_levels(const fv_options *o, double *rest, float *values)
     return FV_OK;
 }
 
+/* --- maco --- */
+
+/* Phases of the DFT of x, longer than any noise of the start. */
+static fv_status add_phases(const fv_options *o, const double *x, float *values)
+{
+    int n = o->size, half = n / 2 + 1;
+    size_t cells = (size_t)n * (size_t)n;
+    double *room = calloc(cells * 17, sizeof *room);
+    if (!room) return fv_fail(FV_ERR_MEMORY, "start picture: out of memory");
+    double *cosines = room, *sines = room + cells, *scratch = room + 2 * cells;
+    double *parts[4]; /* rows by columns: cos cos, cos sin, sin cos, sin sin */
+    for (int k = 0; k < 4; k++) parts[k] = room + (5 + 3 * (size_t)k) * cells;
+    for (int u = 0; u < n; u++) /* rows: frequencies, columns: positions */
+        for (int i = 0; i < n; i++) {
+            double angle = 2 * M_PI * (double)((int64_t)i * u % n) / n;
+            cosines[(size_t)u * (size_t)n + (size_t)i] = cos(angle);
+            sines[(size_t)u * (size_t)n + (size_t)i] = sin(angle);
+        }
+    for (int k = 0; k < 4; k++)
+        separable(parts[k], x, n, n, k < 2 ? cosines : sines, n, k % 2 ? sines : cosines, half,
+                  scratch);
+    size_t waves = (size_t)n * (size_t)half;
+    for (size_t i = 0; i < waves * 3; i++) {
+        float *pair = values + 2 * (i % 3 * waves + i / 3);
+        int v = (int)(i / 3) / half, u = (int)(i / 3) % half;
+        double a = parts[0][i] - parts[3][i], b = parts[1][i] + parts[2][i], length = hypot(a, b);
+        if (2 * v % n == 0 && 2 * u % n == 0) { /* sin is 0 at every pixel: cos is how much */
+            double most = fv_parameterise_magnitude(o, v, u, (int)(i % 3));
+            a = fmin(fmax(a / ((double)n * n * most), -1), 1);
+            b = sqrt(1 - a * a);
+            length = 1;
+        }
+        pair[0] += (float)(length > 0 ? a / length : 1);
+        pair[1] += (float)(length > 0 ? b / length : 0);
+    }
+    free(room);
+    return FV_OK;
+}
+
 /* --- all --- */
 
 fv_status fv_start_add(const fv_options *o, float *values, size_t count)
@@ -207,6 +247,10 @@ fv_status fv_start_add(const fv_options *o, float *values, size_t count)
         case FV_PARAMETERISE_MULTIRES:
             unfinish(o, picture, x);
             s = add_levels(o, x, values);
+            break;
+        case FV_PARAMETERISE_MACO:
+            unfinish(o, picture, x);
+            s = add_phases(o, x, values);
             break;
         default:
             for (size_t i = 0; i < n && i < count; i++)

@@ -112,10 +112,11 @@ fv_status fv_session_gradient(fv_session *s, float *out)
 
 struct fv_kept {
     fv_options *recipe, *now;
-    int step, replayed, restored;
-    double caution;
+    int step, replayed, restored, best_step;
+    double caution, best_loss;
     size_t count;         /* parameters */
     float *blocks;        /* [3 * count]: value, m, v */
+    float *best;          /* [count]; NULL unless keep is best */
     char fingerprint[24]; /* of the model */
 };
 
@@ -127,10 +128,15 @@ fv_status fv_session_keep(fv_session *s, fv_kept **out)
                    .replayed = s->replayed,
                    .restored = s->restored,
                    .caution = s->caution,
+                   .best_step = s->best_step,
+                   .best_loss = s->best_loss,
                    .count = fv_plan_param_count(s->plan)};
     strcpy(k->fingerprint, s->model->fingerprint);
     k->blocks = malloc(3 * k->count * sizeof *k->blocks);
-    fv_status status = k->blocks ? FV_OK : fv_fail(FV_ERR_MEMORY, "keeping a state: out of memory");
+    if (s->best) k->best = malloc(k->count * sizeof *k->best);
+    bool room = k->blocks && (k->best || !s->best);
+    fv_status status = room ? FV_OK : fv_fail(FV_ERR_MEMORY, "keeping a state: out of memory");
+    if (room && s->best) memcpy(k->best, s->best, k->count * sizeof *k->best);
     for (int i = 0; status >= 0 && i < 3; i++)
         status =
             fv_plan_block_download(s->plan, fv_kept_blocks[i], k->blocks + (size_t)i * k->count);
@@ -179,6 +185,9 @@ fv_status fv_session_return(fv_session *s, const fv_kept *k)
         fv_options_free(recipe);
         return status;
     }
+    if (s->best) memcpy(s->best, k->best, k->count * sizeof *k->best);
+    s->best_step = k->best_step;
+    s->best_loss = k->best_loss;
     fv_options_free(s->recipe);
     s->recipe = recipe;
     s->step = s->kept_step = k->step;
@@ -196,7 +205,7 @@ int fv_kept_step(const fv_kept *k)
 
 size_t fv_kept_bytes(const fv_kept *k)
 {
-    return sizeof *k + 3 * k->count * sizeof *k->blocks;
+    return sizeof *k + (size_t)(k->best ? 4 : 3) * k->count * sizeof *k->blocks;
 }
 
 void fv_kept_free(fv_kept *k)
@@ -205,5 +214,6 @@ void fv_kept_free(fv_kept *k)
     fv_options_free(k->recipe);
     fv_options_free(k->now);
     free(k->blocks);
+    free(k->best);
     free(k);
 }

@@ -15,7 +15,7 @@ fv_ref fv_views_build(fv_plan *p, fv_views *v, const fv_options *o, int side, fv
     v->key_values = calloc(n * FV_PERTURB_KEYS, sizeof(int32_t));
     v->canvas = o->size;
     v->blur = -1;
-    bool blurred = o->blur > 0 || o->blur_end > 0;
+    bool blurred = o->blur > 0 || o->blur_end > 0 || o->keep;
     if (blurred) v->blur_values = malloc((size_t)o->size * (size_t)o->size * sizeof(float));
     if (!v->warp_values || !v->numbers_values || !v->key_values || (blurred && !v->blur_values))
         return fv_plan_fail(p, fv_fail(FV_ERR_MEMORY, "views: out of memory"));
@@ -86,9 +86,9 @@ static void draw_view(fv_views *v, const fv_options *o, int view, int step)
     if (done > 1) done = 1;
     fv_random4 r = fv_philox(seed, 0, (uint32_t)step, (uint32_t)view, FV_STREAM_VIEW);
     double low = o->scale_min, high = o->scale_max < low ? low : o->scale_max;
-    set_warp(warp, o->size, v->side, between(low, high, (double)fv_uniform(r.v[0])),
-             o->shift * either_way(r.v[1]), o->shift * either_way(r.v[2]),
-             o->rotate * M_PI / 180 * either_way(r.v[3]));
+    double share = between(low, high, (double)fv_uniform(r.v[0])) * between(1, o->scale_end, done);
+    set_warp(warp, o->size, v->side, share, o->shift * either_way(r.v[1]),
+             o->shift * either_way(r.v[2]), o->rotate * M_PI / 180 * either_way(r.v[3]));
     double colour = between(o->colour_shift, o->colour_shift_end, done);
     fv_random4 gain = fv_philox(seed, 0, (uint32_t)step, (uint32_t)view, FV_STREAM_COLOUR);
     fv_random4 shift = fv_philox(seed, 1, (uint32_t)step, (uint32_t)view, FV_STREAM_COLOUR);
@@ -124,6 +124,8 @@ static fv_status draw_blur(fv_plan *p, fv_views *v, const fv_options *o, int ste
         double done = o->steps > 1 ? fmin((double)step / (o->steps - 1), 1) : 1;
         fv_random4 r = fv_philox((uint64_t)o->seed, 2, (uint32_t)step, 0, FV_STREAM_VIEW);
         sigma = between(o->blur, o->blur_end, done) * (double)fv_uniform(r.v[0]);
+    } else if (step == FV_VIEWS_BLURRED) {
+        sigma = (double)FV_SURVIVAL_BLUR * v->side / 224;
     }
     gaussian_matrix(v->blur_values, v->canvas, sigma * v->canvas / v->side);
     return fv_plan_upload(p, v->blur, v->blur_values);

@@ -23,7 +23,11 @@ typedef struct fv_views {
 fv_ref fv_views_build(fv_plan *p, fv_views *v, const fv_options *o, int side, fv_ref picture);
 void fv_views_clear(fv_views *v);
 
-/* Uploads the numbers of a step. step -1: every view is the whole picture, undisturbed. */
+/* Instead of a step: every view is the whole picture, undisturbed or blurred by FV_SURVIVAL_BLUR
+ * (this one only where the options blur or `keep` is best). */
+enum { FV_VIEWS_WHOLE = -1, FV_VIEWS_BLURRED = -2 };
+
+/* Uploads the numbers of a step. */
 fv_status fv_views_draw(fv_plan *p, fv_views *v, const fv_options *o, int step);
 
 #endif

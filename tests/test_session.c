@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#include "feavis/feavis.h"
+#include "feavis/session.h"
 #include "model/weights.h"
 #include "tests/toy.h"
 
@@ -82,7 +82,7 @@ static void climb(fv_model *m, fv_options *o, result *before, result *after)
 static void every_objective_climbs_with_every_parameterisation(void **state)
 {
     (void)state;
-    static const char *const params[] = {"fourier", "multires", "pixel"};
+    static const char *const params[] = {"fourier", "multires", "pixel", "maco"};
     static const struct {
         const char *text, *llp, *reduce, *penalty;
         int cosine, neuron; /* -1 down, 1 up, 0 not there */
@@ -101,7 +101,7 @@ static void every_objective_climbs_with_every_parameterisation(void **state)
     static result before, after;
     fv_options *o = toy_options();
     fv_model *m = open_model(o);
-    for (size_t k = 0; k < 3; k++)
+    for (size_t k = 0; k < sizeof params / sizeof params[0]; k++)
         for (size_t i = 0; i < sizeof goals / sizeof goals[0]; i++) {
             fv_options *mine;
             MUST(fv_options_copy(&mine, o));
@@ -365,6 +365,94 @@ static void resume_equals_the_uninterrupted_run(void **state)
     fv_model_close(m);
 }
 
+/* --- keep: best --- */
+
+/* The step size is so large that the last state is a matter of luck; there are eleven looks. */
+static fv_options *reckless_options(void)
+{
+    fv_options *o = toy_options();
+    set(o, "steps", "20");
+    set(o, "rate", "2");
+    set(o, "rate-end", "1");
+    set(o, "tv", "0");
+    return o;
+}
+
+/* The step in the second half after which the blurred picture has the least loss. */
+static int best_step(fv_model *m, const fv_options *o)
+{
+    fv_session *s = open_session(m, o);
+    fv_progress p;
+    int best = 0, steps = atoi(fv_options_get(o, "steps"));
+    float least = INFINITY;
+    for (int step = 1; step <= steps; step++) {
+        fv_scores scores;
+        bool finite;
+        MUST(fv_session_step(s, &p));
+        MUST(fv_session_forward(s, FV_VIEWS_BLURRED, &scores, &finite));
+        if (2 * step < steps || !(scores.loss < least)) continue;
+        least = scores.loss;
+        best = step;
+    }
+    fv_session_close(s);
+    return best;
+}
+
+static void the_best_state_is_kept(void **state)
+{
+    (void)state;
+    static result best, stopped, replayed, resumed, returned;
+    fv_options *o = reckless_options(), *read;
+    fv_model *m = open_model(o);
+    int step = best_step(m, o);
+    assert_true(step >= 10 && step < 20); /* else there is nothing to see here */
+    set(o, "keep", "best");
+
+    fv_session *s = open_session(m, o);
+    fv_progress p;
+    fv_kept *kept;
+    for (int i = 0; i < 12; i++) MUST(fv_session_step(s, &p));
+    MUST(fv_session_save(s, "best.safetensors"));
+    MUST(fv_session_keep(s, &kept));
+    take_result(s, &best); /* a look in between changes nothing */
+    free(best.recipe);
+    MUST(fv_session_run(s, NULL, NULL));
+    take_result(s, &best);
+    assert_non_null(strstr(best.recipe, "\nkeep: best\n"));
+    MUST(fv_session_return(s, kept));
+    MUST(fv_session_run(s, NULL, NULL));
+    take_result(s, &returned);
+    same(&best, &returned);
+    fv_kept_free(kept);
+    fv_session_close(s);
+
+    char number[16];
+    snprintf(number, sizeof number, "%d", step);
+    set(o, "keep", "last");
+    set(o, "stop", number);
+    run_to_end(m, o, &stopped);
+    assert_memory_equal(best.rgb, stopped.rgb, BYTES);
+    assert_null(strstr(stopped.recipe, "keep:")); /* as recipes were before there was the option */
+
+    MUST(fv_options_new(&read));
+    MUST(fv_recipe_apply(read, best.recipe, "recipe"));
+    run_to_end(m, read, &replayed);
+    same(&best, &replayed);
+    MUST(fv_session_resume(&s, m, read, "best.safetensors"));
+    MUST(fv_session_run(s, NULL, NULL));
+    take_result(s, &resumed);
+    same(&best, &resumed);
+    fv_session_close(s);
+    free(best.recipe);
+    free(stopped.recipe);
+    free(replayed.recipe);
+    free(resumed.recipe);
+    free(returned.recipe);
+    fv_options_free(read);
+    fv_options_free(o);
+    fv_model_close(m);
+}
+
 /* --- the guard --- */
 
 /* Copies a saved state, with NaN in the first of its parameters. */
@@ -451,6 +539,7 @@ int main(void)
         cmocka_unit_test(a_stopped_run_goes_on_where_it_was),
         cmocka_unit_test(another_thread_looks_and_cancels),
         cmocka_unit_test(resume_equals_the_uninterrupted_run),
+        cmocka_unit_test(the_best_state_is_kept),
         cmocka_unit_test(a_state_that_is_not_finite_goes_back_to_a_good_one),
         cmocka_unit_test(impossible_sessions_are_refused),
     };

@@ -121,11 +121,37 @@ static void gradient_is_that_of_finite_differences(void **state)
     close_bench(&b);
 }
 
+/* Side of what a view shows, in pixels of the picture. */
+static double side_of(const bench *b, int view)
+{
+    const float *row = b->views.warp_values + 6 * view;
+    return hypot((double)row[0], (double)row[3]) * SIDE;
+}
+
+static void shares_shrink_to_their_end(void **state)
+{
+    (void)state;
+    bench plain = open_bench("0", "0"), shrunk = open_bench("0", "0");
+    MUST(fv_options_set(shrunk.options, "scale-end", "0.5"));
+    for (int step = 0; step < 9; step++) {
+        MUST(fv_views_draw(plain.plan, &plain.views, plain.options, step));
+        MUST(fv_views_draw(shrunk.plan, &shrunk.views, shrunk.options, step));
+        for (int view = 0; view < 2; view++) /* nine steps: from 1 to a half by sixteenths */
+            assert_float_equal(side_of(&shrunk, view) / side_of(&plain, view), 1 - step / 16.0,
+                               1e-6);
+    }
+    MUST(fv_views_draw(shrunk.plan, &shrunk.views, shrunk.options, FV_VIEWS_WHOLE));
+    assert_float_equal(side_of(&shrunk, 0), CANVAS, 1e-5);
+    close_bench(&plain);
+    close_bench(&shrunk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blur_keeps_flat_and_smooths_the_rest),
         cmocka_unit_test(gradient_is_that_of_finite_differences),
+        cmocka_unit_test(shares_shrink_to_their_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
