@@ -218,7 +218,7 @@ static fv_status check_target(const fv_options *o)
 
 static bool same_model(const fv_options *a, const fv_options *b)
 {
-    static const char *const names[] = {"config",  "checkpoint",  "vocab",
+    static const char *const names[] = {"config",  "checkpoint",  "vocab",  "device",
                                         "backend", "text-length", "threads"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(fv_options_get(a, names[i]), fv_options_get(b, names[i])) != 0) return false;
@@ -241,6 +241,8 @@ static fv_status run_jobs(const jobs *j, const char *state, const cli *c)
         }
         if (status < 0) break;
         char title[512];
+        if (!c->quiet && *fv_model_without_gpu(m) && opened == o)
+            fprintf(stderr, "feavis: %s: the CPU computes\n", fv_model_without_gpu(m));
         if (!c->quiet)
             fprintf(stderr, "%s imagines %s (%s%s%d x %d, seed %s)\n", fv_model_title(m),
                     title_of(o, title, sizeof title), fv_model_backend(m), ", ",

@@ -210,7 +210,9 @@ static fv_status write_sheet(const court *c, const char *path)
 static fv_status judge(court *c, const cli *a)
 {
     FV_TRY(list(c, a->words ? a->words : fv_options_get(a->options, "gallery")));
-    FV_TRY(fv_judge_open(&c->judge, a->judge, NULL, NULL, fv_options_get(a->options, "backend"),
+    char backend[FV_BACKEND_SPEC];
+    FV_TRY(fv_options_backend(a->options, backend, sizeof backend));
+    FV_TRY(fv_judge_open(&c->judge, a->judge, NULL, NULL, backend,
                          atoi(fv_options_get(a->options, "threads"))));
     FV_TRY(fv_model_open(&c->model, a->options));
     FV_TRY(fv_critic_open(&c->critic, c->model));

@@ -124,8 +124,8 @@ void leave_easel(worker *w)
 /* What decides the model stays the window's own. */
 static fv_status with_model(worker *w, const fv_options *from, fv_options **out)
 {
-    static const char *const names[] = {"config",  "checkpoint", "vocab",  "text-length",
-                                        "backend", "threads",    "gallery"};
+    static const char *const names[] = {"config", "checkpoint", "vocab",   "text-length",
+                                        "device", "backend",    "threads", "gallery"};
     FV_TRY(fv_options_copy(out, from));
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (fv_options_set(*out, names[i], fv_options_get(w->options, names[i])) < 0)

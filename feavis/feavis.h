@@ -192,12 +192,18 @@ fv_status fv_settings_save(fv_settings *s);
 
 typedef struct fv_model fv_model;
 
+/* The backend that the options device and backend mean together, e.g. "cuda:1:tf32". */
+enum { FV_BACKEND_SPEC = 64 };
+fv_status fv_options_backend(const fv_options *o, char *out, size_t size);
+
 /* Opens config, checkpoint, vocab and backend as the options say. */
 fv_status fv_model_open(fv_model **out, const fv_options *o);
 void fv_model_close(fv_model *m);
 const char *fv_model_title(const fv_model *m);
-const char *fv_model_backend(const fv_model *m); /* "cpu, 2 threads" */
-int fv_model_image_size(const fv_model *m);      /* pixels a side of what the model sees */
+const char *fv_model_backend(const fv_model *m); /* "cpu", "cuda:0:fp16" */
+/* Why "auto" has become the CPU, in a build that could use a GPU; else "". */
+const char *fv_model_without_gpu(const fv_model *m);
+int fv_model_image_size(const fv_model *m); /* pixels a side of what the model sees */
 int fv_model_channels(const fv_model *m);        /* LLP channels: 0 .. n-1 */
 int fv_model_dim(const fv_model *m);             /* of the joint space */
 int fv_model_text_length(const fv_model *m);     /* tokens, with [CLS] and [SEP] */

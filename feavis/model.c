@@ -37,6 +37,36 @@ static void take_fingerprint(fv_model *m)
     snprintf(m->fingerprint, sizeof m->fingerprint, "%016llx", (unsigned long long)h);
 }
 
+/* Whether s is "cuda", or "cuda:N" with a number; *after: what follows. */
+static bool names_gpu(const char *s, size_t *after)
+{
+    *after = 4;
+    if (strncmp(s, "cuda", 4) != 0 || (s[4] && s[4] != ':')) return false;
+    size_t digits = s[4] ? strspn(s + 5, "0123456789") : 0;
+    if (digits && (!s[5 + digits] || s[5 + digits] == ':')) *after = 5 + digits;
+    return true;
+}
+
+/* --device decides where, --backend how: a device of one kind leaves a backend of the other
+ * (that of a recipe, say) aside. */
+fv_status fv_options_backend(const fv_options *o, char *out, size_t size)
+{
+    size_t number, how;
+    bool gpu = names_gpu(o->device, &number);
+    const char *chosen = o->backend;
+    if (strcmp(o->device, "cpu") == 0) {
+        if (strcmp(chosen, "auto") == 0 || names_gpu(chosen, &how)) chosen = "cpu";
+    } else if (strcmp(o->device, "auto") != 0 && !(gpu && !o->device[number])) {
+        return fv_fail(FV_ERR_ARGUMENT, "device is \"%.80s\", expected auto, cpu, cuda or cuda:N",
+                       o->device);
+    }
+    const char *rest = gpu ? names_gpu(chosen, &how) ? chosen + how : "" : chosen;
+    int n = snprintf(out, size, "%s%s", gpu ? o->device : "", rest);
+    return n >= 0 && (size_t)n < size
+               ? FV_OK
+               : fv_fail(FV_ERR_ARGUMENT, "backend '%.80s' is not known", chosen);
+}
+
 static fv_status open_model(fv_model *m, const fv_options *o)
 {
     char shipped[4096];
@@ -56,7 +86,9 @@ static fv_status open_model(fv_model *m, const fv_options *o)
     FV_TRY(fv_brivl_open(&m->brivl, config, *o->checkpoint ? o->checkpoint : NULL,
                          *o->vocab ? o->vocab : NULL, false));
     if (o->tower) FV_TRY(fv_brivl_use_momentum(m->brivl));
-    FV_TRY(fv_backend_open(&m->backend, o->backend, o->threads));
+    char backend[FV_BACKEND_SPEC];
+    FV_TRY(fv_options_backend(o, backend, sizeof backend));
+    FV_TRY(fv_backend_open(&m->backend, backend, o->threads));
     FV_TRY(fv_store_new(&m->store, m->backend));
     m->brivl->source.store = m->store;
     m->text_length = o->text_length ? o->text_length : fv_brivl_text_length(m->brivl);
@@ -99,6 +131,11 @@ const char *fv_model_title(const fv_model *m)
 const char *fv_model_backend(const fv_model *m)
 {
     return m->backend_name;
+}
+
+const char *fv_model_without_gpu(const fv_model *m)
+{
+    return m->backend->without_gpu;
 }
 
 int fv_model_image_size(const fv_model *m)

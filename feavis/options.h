@@ -37,7 +37,7 @@ struct fv_options {
     double rate, rate_end, beta1, beta2;
     int warmup;
 
-    char *config, *checkpoint, *vocab, *backend;
+    char *config, *checkpoint, *vocab, *device, *backend;
     int tower; /* 0 online, 1 momentum */
     int text_length, threads;
     char *gallery, *out, *state;

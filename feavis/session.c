@@ -164,6 +164,7 @@ fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to)
     fprintf(to, "embedding  %d numbers\n", m->brivl->dim);
     fprintf(to, "backend    %s, %d threads (there are: %s)\n", m->backend_name, m->backend->threads,
             fv_backend_names());
+    if (*fv_model_without_gpu(m)) fprintf(to, "           %s\n", fv_model_without_gpu(m));
     fv_options *copy;
     FV_TRY(fv_options_copy(&copy, o));
     fv_session *s = NULL;

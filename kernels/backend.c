@@ -1,6 +1,7 @@
 /* Opening backends by name, and the memory functions that all CPU backends share. */
 #include "kernels/backend.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -109,12 +110,16 @@ static fv_status open_cpu(fv_backend *be, const char *name, int threads)
     return fv_cpu_open(be, name, threads);
 }
 
-/* No GPU is no failure here: whoever asked for "auto" gets the cpu. */
+/* No GPU is no failure here: whoever asked for "auto" gets the cpu, and may say why. */
 static fv_status open_auto(fv_backend *be, int threads)
 {
     fv_backend host = *be;
     if (fv_cuda_open(be, "cuda") >= 0) return FV_OK;
     *be = host;
+#ifdef FV_WITH_CUDA
+    snprintf(be->without_gpu, sizeof be->without_gpu, "%.*s", (int)strcspn(fv_error(), ";"),
+             fv_error());
+#endif
     return open_cpu(be, "cpu", threads);
 }
 

@@ -49,11 +49,15 @@ enum {
 
 struct fv_backend {
     const char *name;
-    size_t real_bytes; /* sizeof one FV_REAL on this backend: 4 or 8 */
+    char without_gpu[160]; /* "auto" in a build with CUDA: why this is the CPU; else "" */
+    size_t real_bytes;     /* sizeof one FV_REAL on this backend: 4 or 8 */
     int threads;
     /* mul_channel can read act(kept_x) in backward, so that a plan need not keep both what goes
      * into an activation and what comes out of it: a third of an EfficientNet's memory. */
     bool recomputes;
+    /* Fewer and larger ops are better: plans give residuals to the product before them and
+     * activations to whoever reads them, and make one op of a squeeze-excite (model/join.c). */
+    bool joins;
     fv_kernel kernels[FV_OP_COUNT];
 
     /* Zeroed memory, aligned to 64 bytes at least. Rare: a handful a plan. */

@@ -479,6 +479,9 @@ static void broken_model_files_are_named(void **state)
     REFUSED("gone.txt", "imagine", TOY, "moon", "--vocab", "gone.txt");
     REFUSED("folder", "info", "--config", ".");
     REFUSED("backend", "info", TOY, "--backend", "abacus");
+    REFUSED("device is \"gpu\"", "info", TOY, "--device", "gpu");
+    /* no such GPU, no GPU, no driver, or a build without CUDA: one line that names it */
+    REFUSED("cuda:999", "imagine", TOY, "moon", "--device", "cuda:999");
     assert_int_equal(files_in("gallery"), 0);
 }
 

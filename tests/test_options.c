@@ -278,6 +278,42 @@ static void every_preset_applies_and_so_do_its_pictures(void **state)
     fv_preset_close(NULL);
 }
 
+/* --device decides where, --backend how. */
+static void a_device_and_a_backend_become_one_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *device, *backend, *name; /* name NULL: refused */
+    } all[] = {{"auto", "auto", "auto"},
+               {"auto", "cuda:1:bf16", "cuda:1:bf16"},
+               {"cpu", "auto", "cpu"},
+               {"cpu", "cpu-v3", "cpu-v3"},
+               {"cpu", "cuda:0:fp16", "cpu"}, /* a recipe of another machine */
+               {"cuda", "auto", "cuda"},
+               {"cuda:2", "auto", "cuda:2"},
+               {"cuda:2", "cuda:tf32", "cuda:2:tf32"},
+               {"cuda:2", "cuda:0:fp32:own", "cuda:2:fp32:own"},
+               {"cuda", "cuda:0:fp32", "cuda:fp32"},
+               {"cuda:1", "cpu", "cuda:1"},
+               {"gpu", "auto", NULL},
+               {"cuda:", "auto", NULL},
+               {"cuda:one", "auto", NULL},
+               {"cuda:1:fp16", "auto", NULL}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        fv_options *o = fresh();
+        char name[FV_BACKEND_SPEC];
+        set(o, "device", all[i].device);
+        set(o, "backend", all[i].backend);
+        if (all[i].name) {
+            MUST(fv_options_backend(o, name, sizeof name));
+            assert_string_equal(name, all[i].name);
+        } else {
+            FAILS(fv_options_backend(o, name, sizeof name), FV_ERR_ARGUMENT, all[i].device);
+        }
+        fv_options_free(o);
+    }
+}
+
 static void write_text(const char *path, const char *text)
 {
     spill(path, text, strlen(text));
@@ -460,6 +496,7 @@ int main(void)
         cmocka_unit_test(a_copy_is_whole_and_its_own),
         cmocka_unit_test(weighted_texts),
         cmocka_unit_test(empty_parts_and_too_many_are_refused),
+        cmocka_unit_test(a_device_and_a_backend_become_one_name),
         cmocka_unit_test(every_preset_applies_and_so_do_its_pictures),
         cmocka_unit_test(a_preset_builds_on_another),
         cmocka_unit_test(broken_presets_are_named_by_file_and_line),

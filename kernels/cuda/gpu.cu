@@ -247,7 +247,7 @@ struct gpu_device : device {
     void *product_plan(const product &p) override
     {
         enter();
-        const void *all[] = {p.a.p, p.b.p, p.c.p};
+        const void *all[] = {p.a.p, p.b.p, p.c.p, p.addend};
         for (const void *at : all)
             if (reinterpret_cast<uintptr_t>(at) % 16) return nullptr;
         bool known =
@@ -294,10 +294,11 @@ struct gpu_device : device {
     {
         enter();
         library_product *q = static_cast<library_product *>(plan);
-        const float one = 1, beta = p.add ? 1 : 0;
+        const float one = 1, beta = p.addend ? 1 : 0;
+        const void *c = p.addend ? p.addend : p.c.p;
         if (q->fused && p.bias) set(q, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias);
         cublasStatus_t s =
-            lt->cublasLtMatmul(handle, q->what, &one, p.b.p, q->a, p.a.p, q->b, &beta, p.c.p, q->c,
+            lt->cublasLtMatmul(handle, q->what, &one, p.b.p, q->a, p.a.p, q->b, &beta, c, q->c,
                                p.c.p, q->c, &q->algorithm, workspace, workspace_bytes, stream);
         if (s != CUBLAS_STATUS_SUCCESS && failed == FV_OK) {
             failed = FV_ERR_DEVICE;
@@ -374,13 +375,15 @@ void device::note(cudaError_t error, const char *what)
 static fv_status choose_gpu(const char *spec, const char *precision, int *number,
                             cudaDeviceProp *properties)
 {
-    int count = 0;
+    int driver = 0, count = 0;
+    if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0)
+        return fv_fail(FV_ERR_UNSUPPORTED,
+                       "backend %.40s: no NVIDIA driver is installed; use --device cpu", spec);
     cudaError_t e = cudaGetDeviceCount(&count);
     if (e != cudaSuccess || count == 0)
         return fv_fail(FV_ERR_UNSUPPORTED,
-                       "backend %.40s: no NVIDIA GPU can be used here (%s); "
-                       "use --backend cpu",
-                       spec, e == cudaSuccess ? "there is none" : cudaGetErrorString(e));
+                       "backend %.40s: no NVIDIA GPU can be used here (%s); use --device cpu", spec,
+                       e == cudaSuccess ? "there is none" : cudaGetErrorString(e));
     if (*number >= count)
         return fv_fail(FV_ERR_ARGUMENT, "backend %.40s: there are %d GPUs, numbered from 0", spec,
                        count);

@@ -39,7 +39,7 @@ fv_status fv_cuda_open(fv_backend *be, const char *spec)
     (void)be;
     return fv_fail(FV_ERR_UNSUPPORTED,
                    "backend %.40s: this program was built without CUDA (no nvcc was found then); "
-                   "use --backend cpu",
+                   "use --device cpu",
                    spec);
 }
 #endif
