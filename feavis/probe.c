@@ -215,7 +215,7 @@ static fv_status run_image(prober *q, fv_plan *p)
     fv_ref map = fv_brivl_map(p, &b->source, &b->config, x);
     fv_ref y = fv_brivl_image_head(p, &b->source, &b->config, map);
     fv_plan_output(p, y);
-    FV_TRY(fv_plan_finish(p, FV_PLAN_BACKWARD));
+    FV_TRY(fv_plan_finish(p, FV_PLAN_BACKWARD | FV_PLAN_WHOLE));
     fv_status s = begin_taps(q, p, false);
     if (s >= 0) s = fv_plan_upload(p, input, q->image);
     if (s >= 0) s = fv_plan_forward(p);

@@ -44,17 +44,38 @@ static fv_status conv_output(const fv_op *op, int channels, fv_shape *y)
     return FV_OK;
 }
 
+/* Backward of an activation may read y, which a residual would change. */
+static fv_status residual(const fv_op *op, fv_shape y)
+{
+    if (op->x2 && op->act)
+        return fv_fail(FV_ERR_SHAPE, "%s: a residual and an activation", op->name);
+    return optional(op, "residual", op->x2, y);
+}
+
 static fv_status conv2d_shape(const fv_op *op, fv_shape *y)
 {
     int k = op->attr.conv.k, in = op->x->shape.c, out = op->w ? op->w->shape.n : 0;
     FV_TRY(expect(op, "w", op->w, (fv_shape){out, k, k, in}));
     FV_TRY(optional(op, "b", op->b, vector(out)));
-    return conv_output(op, out, y);
+    FV_TRY(conv_output(op, out, y));
+    return residual(op, *y);
+}
+
+bool fv_act_by_input(fv_act act)
+{
+    return act != FV_ACT_SIGMOID && act != FV_ACT_TANH;
+}
+
+static fv_status by_input(const fv_op *op, fv_act act)
+{
+    if (fv_act_by_input(act)) return FV_OK;
+    return fv_fail(FV_ERR_SHAPE, "%s: %s cannot be joined to it", op->name, fv_act_name(act));
 }
 
 static fv_status dwconv2d_shape(const fv_op *op, fv_shape *y)
 {
     int k = op->attr.conv.k, c = op->x->shape.c;
+    FV_TRY(by_input(op, op->before));
     FV_TRY(expect(op, "w", op->w, (fv_shape){1, k, k, c}));
     FV_TRY(optional(op, "b", op->b, vector(c)));
     return conv_output(op, c, y);
@@ -67,7 +88,7 @@ static fv_status linear_shape(const fv_op *op, fv_shape *y)
     FV_TRY(optional(op, "b", op->b, vector(out)));
     *y = op->x->shape;
     y->c = out;
-    return FV_OK;
+    return residual(op, *y);
 }
 
 /* Backward of a fused activation reads its input (aux) or, where that is enough, its output. */
@@ -92,6 +113,11 @@ static fv_shape aux_as_y(const fv_op *op, fv_shape y)
     return y;
 }
 
+static unsigned dwconv2d_keeps(const fv_op *op)
+{
+    return act_keeps(op) | (op->before ? FV_KEEP_X : 0u);
+}
+
 /* --- elementwise --- */
 
 static fv_status same_shape(const fv_op *op, fv_shape *y)
@@ -110,6 +136,23 @@ static fv_status mul_channel_shape(const fv_op *op, fv_shape *y)
 {
     *y = op->x->shape;
     return expect(op, "gate", op->x2, (fv_shape){y->n, 1, 1, y->c});
+}
+
+static fv_status excite_shape(const fv_op *op, fv_shape *y)
+{
+    int c = op->x->shape.c, squeezed = op->w ? op->w->shape.w : 0;
+    *y = op->x->shape;
+    FV_TRY(by_input(op, op->before));
+    FV_TRY(by_input(op, op->act));
+    FV_TRY(expect(op, "w", op->w, (fv_shape){1, 1, squeezed, c}));
+    FV_TRY(expect(op, "b", op->b, vector(squeezed)));
+    FV_TRY(expect(op, "w2", op->w2, (fv_shape){1, 1, c, squeezed}));
+    return expect(op, "b2", op->b2, vector(c));
+}
+
+static fv_shape excite_aux(const fv_op *op, fv_shape y) /* before the hidden activation; gate */
+{
+    return (fv_shape){y.n, 1, 1, op->w->shape.w + y.c};
 }
 
 static fv_status add_shape(const fv_op *op, fv_shape *y)
@@ -284,10 +327,11 @@ static fv_status penalty_shape(const fv_op *op, fv_shape *y)
 
 const fv_op_info fv_ops[FV_OP_COUNT] = {
     [FV_OP_CONV2D] = {"conv2d", true, conv2d_shape, act_keeps, aux_as_y},
-    [FV_OP_DWCONV2D] = {"dwconv2d", true, dwconv2d_shape, act_keeps, aux_as_y},
+    [FV_OP_DWCONV2D] = {"dwconv2d", true, dwconv2d_shape, dwconv2d_keeps, aux_as_y},
     [FV_OP_LINEAR] = {"linear", true, linear_shape, act_keeps, aux_as_y},
     [FV_OP_ACT] = {"act", true, same_shape, act_op_keeps, NULL},
     [FV_OP_MUL_CHANNEL] = {"mul_channel", true, mul_channel_shape, keeps_x_x2, NULL},
+    [FV_OP_EXCITE] = {"excite", true, excite_shape, keeps_x_aux, excite_aux},
     [FV_OP_ADD] = {"add", true, add_shape, keeps_nothing, NULL},
     [FV_OP_AFFINE] = {"affine", true, affine_shape, keeps_nothing, NULL},
     [FV_OP_MEAN_HW] = {"mean_hw", true, reduce_hw_shape, keeps_nothing, NULL},
@@ -338,6 +382,8 @@ double fv_op_macs(const fv_op *op)
         return y * op->attr.conv.k * op->attr.conv.k;
     case FV_OP_LINEAR:
         return y * x.c;
+    case FV_OP_EXCITE:
+        return 2.0 * x.n * x.c * op->w->shape.w;
     case FV_OP_MIX_ROWS:
         return y * x.h * x.w;
     case FV_OP_ATTENTION:

@@ -6,11 +6,13 @@
  *
  * Notation: y[n,h,w,c]; "." is a product over c; act is applied last. Shapes as {n,h,w,c}.
  *
- *   conv2d      y = act(conv(x, w) + b)       w {out,k,k,in}, b {1,1,1,out} or NULL
- *   dwconv2d    y = act(dwconv(x, w) + b)     w {1,k,k,c},    b {1,1,1,c}   or NULL
- *   linear      y = act(x . w^T + b)          w {1,1,out,in}, b {1,1,1,out} or NULL; rows of x
+ *   conv2d      y = act(conv(x, w) + b) + x2  w {out,k,k,in}, b {1,1,1,out} or NULL
+ *   dwconv2d    y = act(dwconv(v, w) + b)     w {1,k,k,c},    b {1,1,1,c}   or NULL; v = before(x)
+ *   linear      y = act(x . w^T + b) + x2     w {1,1,out,in}, b {1,1,1,out} or NULL; rows of x
  *   act         y = act(x)
  *   mul_channel y = x * x2                    x2 {n,1,1,c}: the squeeze-excite gate
+ *   excite      y = v * sigmoid(w2 . act(w . mean_hw(v) + b) + b2), v = before(x): squeeze-excite;
+ *                                             w {1,1,s,c}, b {1,1,1,s}, w2 {1,1,c,s}, b2 {1,1,1,c}
  *   add         y = x + x2                    same shapes
  *   affine      y = x * w + b                 w, b {1,1,1,c}, or both {1,h,w,c}; b may be NULL
  *   mean_hw     y {n,1,1,c} = mean over h,w
@@ -30,7 +32,11 @@
  *   penalty     y {n,1,1,1} = a regulariser of x (see fv_penalty)
  *
  * The rule for dy: an op is the only reader of its dy and may overwrite it while it runs
- * backward (so the derivative of a fused activation needs no extra memory). */
+ * backward (so the derivative of a fused activation needs no extra memory).
+ *
+ * `before` and `excite`, and x2 of conv2d and linear (a residual, or NULL; without an activation
+ * only), are what a plan joins other ops into where the backend asks for it: see fv_backend.joins.
+ * An op with a residual leaves its dy as it is, so that dx2 may be dy itself. */
 #ifndef FV_OP_H
 #define FV_OP_H
 
@@ -47,6 +53,7 @@ typedef enum fv_op_kind {
     FV_OP_LINEAR,
     FV_OP_ACT,
     FV_OP_MUL_CHANNEL,
+    FV_OP_EXCITE,
     FV_OP_ADD,
     FV_OP_AFFINE,
     FV_OP_MEAN_HW,
@@ -102,6 +109,7 @@ typedef struct fv_op {
     fv_op_kind kind;
     const char *name; /* for messages and listings; borrowed from the plan */
     fv_act act;       /* fused activation of conv2d, dwconv2d, linear; the function of act */
+    fv_act before;    /* dwconv2d, excite: of x, as it is read */
     union {
         fv_conv_attr conv;
         int heads;          /* attention */
@@ -110,8 +118,9 @@ typedef struct fv_op {
         fv_penalty penalty; /* penalty */
     } attr;
 
-    const fv_tensor *x, *x2; /* inputs; x2 NULL where the row above has none */
-    const fv_tensor *w, *b;  /* constants */
+    const fv_tensor *x, *x2;  /* inputs; x2 NULL where the row above has none */
+    const fv_tensor *w, *b;   /* constants */
+    const fv_tensor *w2, *b2; /* of excite */
     fv_tensor *y;
     fv_tensor *aux;          /* what forward keeps for backward beyond x, x2, y; NULL: not kept */
     const fv_tensor *kept_x; /* backward of mul_channel: if not NULL, x is gone, and was */
@@ -146,6 +155,8 @@ extern const fv_op_info fv_ops[FV_OP_COUNT];
 fv_status fv_op_shape(const fv_op *op, fv_shape *y);
 
 const char *fv_act_name(fv_act act);
+/* Whether activation and derivative are functions of the input that need nothing else kept. */
+bool fv_act_by_input(fv_act act);
 
 /* Multiply-adds of one forward, for listings and benchmarks. */
 double fv_op_macs(const fv_op *op);

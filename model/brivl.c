@@ -220,7 +220,7 @@ fv_status fv_text_encoder_open(fv_text_encoder **out, const fv_brivl *m, fv_back
         e->vocabulary = bert.vocabulary;
         e->embedding = fv_brivl_text(e->plan, &m->source, &m->config, length, &e->inputs);
         fv_plan_output(e->plan, e->embedding);
-        s = fv_plan_finish(e->plan, FV_PLAN_FORWARD);
+        s = fv_plan_finish(e->plan, FV_PLAN_FORWARD | FV_PLAN_WHOLE);
     }
     if (s < 0) {
         fv_text_encoder_close(e);

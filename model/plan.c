@@ -374,15 +374,17 @@ fv_ref fv_plan_find(const fv_plan *p, const char *name)
 
 /* --- finishing: who gets a gradient --- */
 
-static node *node_of(const fv_tensor *value)
-{
-    /* `value` is the first member of its node; every operand of an op is one */
-    return value ? (node *)(void *)(uintptr_t)value : NULL;
-}
-
 static bool has_gradient(const node *n)
 {
     return n && n->needs_gradient && n->wanted;
+}
+
+/* Whether the gradient of op's residual can begin as op's dy, in its memory: later writers add to
+ * it, and op is through with it by then. */
+static bool passes_on(const fv_op *op)
+{
+    bool residual = op->kind == FV_OP_CONV2D || op->kind == FV_OP_LINEAR;
+    return residual && fv_node_of(op->x2)->op >= 0 && op->x2->format == op->y->format;
 }
 
 /* Walks up from the outputs: marks the values whose gradient somebody needs, wires dy and dx,
@@ -396,7 +398,7 @@ static void mark_gradients(fv_plan *p)
     }
     for (int i = p->op_count - 1; i >= 0; i--) {
         fv_op *op = &p->ops[i];
-        node *y = node_of(op->y), *x = node_of(op->x), *x2 = node_of(op->x2);
+        node *y = fv_node_of(op->y), *x = fv_node_of(op->x), *x2 = fv_node_of(op->x2);
         if (!has_gradient(y)) continue;
         op->dy = &y->gradient;
         if (x->needs_gradient) {
@@ -407,7 +409,10 @@ static void mark_gradients(fv_plan *p)
         }
         if (x2 && x2->needs_gradient) {
             x2->wanted = true;
-            op->dx2 = &x2->gradient;
+            if (!x2->written && passes_on(op))
+                x2->shares = y;
+            else
+                op->dx2 = &x2->gradient;
             op->add_dx2 = x2->written;
             x2->written = true;
         }
@@ -438,14 +443,20 @@ static fv_status live_at(fv_plan *p, int *span, const fv_tensor *t, int at)
 
 static fv_status value_live_at(fv_plan *p, const fv_tensor *t, int at)
 {
-    node *n = node_of(t);
+    node *n = fv_node_of(t);
     if (!n || n->op < 0) return FV_OK; /* leaves have their own memory */
     return live_at(p, &n->value_span, &n->value, at);
 }
 
-static fv_status gradient_live_at(fv_plan *p, const node *owner, int at)
+static node *owner_of_gradient(node *n)
 {
-    node *n = (node *)(uintptr_t)owner;
+    while (n->shares) n = n->shares;
+    return n;
+}
+
+static fv_status gradient_live_at(fv_plan *p, node *n, int at)
+{
+    n = owner_of_gradient(n);
     if (n->op < 0) return FV_OK; /* of a param: in the gradient block */
     return live_at(p, &n->gradient_span, &n->gradient, at);
 }
@@ -460,7 +471,7 @@ static bool aux_in_forward(fv_op_kind kind)
  * It outlives op's backward, because the maker's backward comes later. */
 static bool recompute_x(const fv_plan *p, fv_op *op)
 {
-    const node *x = node_of(op->x);
+    const node *x = fv_node_of(op->x);
     if (!p->be->recomputes || op->kind != FV_OP_MUL_CHANNEL || x->op < 0) return false;
     const fv_op *maker = &p->ops[x->op];
     bool kept = maker->dy && maker->aux && maker->act != FV_ACT_NONE;
@@ -480,7 +491,7 @@ static fv_format aux_format(const fv_op *op)
 static void choose_formats(fv_plan *p)
 {
     for (int i = 0; p->be->format && i < p->op_count; i++) {
-        node *y = node_of(p->ops[i].y);
+        node *y = fv_node_of(p->ops[i].y);
         y->value.format = y->gradient.format = p->be->format(p->be, &p->ops[i], y->output);
     }
 }
@@ -488,7 +499,7 @@ static void choose_formats(fv_plan *p)
 static fv_status op_lifetimes(fv_plan *p, int i)
 {
     fv_op *op = &p->ops[i];
-    node *y = node_of(op->y);
+    node *y = fv_node_of(op->y);
     const fv_op_info *info = &fv_ops[op->kind];
     unsigned keeps = info->keeps(op);
     int back = backward_step(p, i);
@@ -512,8 +523,8 @@ static fv_status op_lifetimes(fv_plan *p, int i)
     if (keeps & FV_KEEP_AUX) FV_TRY(live_at(p, &y->aux_span, &y->aux, back));
     FV_TRY(gradient_live_at(p, y, back));
     if (y->output) FV_TRY(gradient_live_at(p, y, p->op_count));
-    if (op->dx) FV_TRY(gradient_live_at(p, node_of(op->x), back));
-    if (op->dx2) FV_TRY(gradient_live_at(p, node_of(op->x2), back));
+    if (op->dx) FV_TRY(gradient_live_at(p, fv_node_of(op->x), back));
+    if (op->dx2) FV_TRY(gradient_live_at(p, fv_node_of(op->x2), back));
     return FV_OK;
 }
 
@@ -524,7 +535,6 @@ static void *in_arena(const fv_plan *p, int span)
 
 static fv_status place_arena(fv_plan *p)
 {
-    choose_formats(p);
     for (int i = 0; i < p->op_count; i++) FV_TRY(op_lifetimes(p, i));
     FV_TRY(fv_memory_plan(p->spans, (size_t)p->span_count, &p->arena_bytes));
     if (p->be->room_for) FV_TRY(p->be->room_for(p->be, p->arena_bytes));
@@ -533,7 +543,7 @@ static fv_status place_arena(fv_plan *p)
         node *n = p->nodes[i];
         if (n->op < 0) continue;
         n->value.data = in_arena(p, n->value_span);
-        n->gradient.data = in_arena(p, n->gradient_span);
+        n->gradient.data = in_arena(p, owner_of_gradient(n)->gradient_span);
         n->aux.data = in_arena(p, n->aux_span);
     }
     return FV_OK;
@@ -599,6 +609,8 @@ fv_status fv_plan_finish(fv_plan *p, unsigned flags)
     if (p->finished) return fv_fail(FV_ERR_ARGUMENT, "finishing a plan: it is finished already");
     p->flags = flags;
     p->finished = true;
+    if (p->be->joins && !(flags & FV_PLAN_WHOLE)) fv_plan_join(p);
+    choose_formats(p);
     if (flags & FV_PLAN_BACKWARD) mark_gradients(p);
     fv_status status = place_params(p);
     if (status >= 0) status = place_arena(p);
@@ -652,7 +664,8 @@ static fv_status leaf_or_output(const fv_plan *p, fv_ref r, const char *what, bo
     FV_TRY(fv_plan_runnable(p, what));
     if (r < 0 || r >= p->node_count) return fv_fail(FV_ERR_ARGUMENT, "%s: no such tensor", what);
     const node *n = p->nodes[r];
-    bool allowed = n->op < 0 ? !(write && n->value.role == FV_ROLE_WEIGHT) : n->output && !write;
+    bool leaf = n->value.role != FV_ROLE_VALUE;
+    bool allowed = leaf ? !(write && n->value.role == FV_ROLE_WEIGHT) : n->output && !write;
     if (allowed) return FV_OK;
     return fv_fail(FV_ERR_ARGUMENT, "%s %s: it is %s", what, n->name,
                    write ? "neither an input nor a param" : "not an output");

@@ -91,16 +91,17 @@ void fv_plan_alias(fv_plan *p, fv_ref r, const char *name);
 enum {
     FV_PLAN_FORWARD = 0,
     FV_PLAN_BACKWARD = 1, /* plan gradients, from outputs to params */
-    FV_PLAN_POISON = 2    /* tests: fill the arena with NaN before every forward */
+    FV_PLAN_POISON = 2,   /* tests: fill the arena with NaN before every forward */
+    FV_PLAN_WHOLE = 4 /* every op stays, so that every value can be watched (fv_backend.joins) */
 };
 /* Ends building: prepares kernels and allocates. No builder may be called afterwards. */
 fv_status fv_plan_finish(fv_plan *p, unsigned flags);
 
 /* --- running --- */
 
-/* Called after each op of forward (op->y is whole) or before each op of backward (op->dy is
- * whole). A negative status stops the run and is returned. A watched plan runs op by op, also on
- * a backend that records: NULL ends the watch. */
+/* Called after each op of forward that was not joined to another (op->y is whole) or before each op
+ * of backward (op->dy is whole). A negative status stops the run and is returned. A watched plan
+ * runs op by op, also on a backend that records: NULL ends the watch. */
 typedef fv_status (*fv_watch)(void *user, fv_plan *p, const fv_op *op, bool backward);
 void fv_plan_watch(fv_plan *p, fv_watch watch, void *user);
 

@@ -20,6 +20,8 @@ typedef struct fv_node {
     float *seed;         /* outputs of plans with gradients; zeros until set */
     fv_tensor seed_copy; /* on the device, where the backend records: outlives a forward */
     bool owns_data;
+    int readers;            /* ops that read the value: join.c */
+    struct fv_node *shares; /* its gradient is this node's: dx2 = dy of a residual */
     int value_span, gradient_span, aux_span; /* -1: not in the arena */
 } fv_node;
 
@@ -56,6 +58,15 @@ struct fv_plan {
     void *recordings[FV_PARTS];
     int runs[FV_PARTS];
 };
+
+/* The node of a tensor that is a value: its first member. NULL for NULL. */
+static inline fv_node *fv_node_of(const fv_tensor *value)
+{
+    return value ? (fv_node *)(void *)(uintptr_t)value : NULL;
+}
+
+/* join.c: fewer, larger ops; before gradients are marked. */
+void fv_plan_join(fv_plan *p);
 
 fv_status fv_plan_runnable(const fv_plan *p, const char *what);
 /* The params, their gradient or moments as one flat tensor. */

@@ -156,6 +156,130 @@ static void gradients_of_shared_inputs_add_up(void **state)
     fv_backend_close(be);
 }
 
+/* --- joined ops --- */
+
+enum { SIDE = 6, MAP = 8, WIDE = 16 };
+
+static fv_ref random_weight(fv_plan *p, const char *name, fv_shape s, uint32_t stream)
+{
+    float values[WIDE * WIDE];
+    assert_true(fv_count(s) <= WIDE * WIDE);
+    for (uint32_t i = 0; i < fv_count(s); i++)
+        values[i] = fv_uniform(fv_philox(5, i, stream, 0, 0).v[0]) - 0.5f;
+    return fv_plan_weight(p, name, s, values);
+}
+
+static fv_ref pointwise(fv_plan *p, const char *name, fv_ref x, int out, fv_act act)
+{
+    int in = fv_plan_shape(p, x).c;
+    fv_plan_push(p, "%s.", name);
+    fv_ref w = random_weight(p, "w", (fv_shape){out, 1, 1, in}, (uint32_t)out + 7 * (uint32_t)act);
+    fv_ref b = random_weight(p, "b", (fv_shape){1, 1, 1, out}, (uint32_t)out + 1);
+    fv_plan_pop(p);
+    return fv_conv2d(p, name, x, w, b, (fv_conv_attr){1, 1, 0, 0, 0, 0}, act);
+}
+
+/* An inverted residual: expansion, depthwise, squeeze-excite, projection, and the map itself. */
+static fv_ref block(fv_plan *p, fv_ref x)
+{
+    fv_ref wide = pointwise(p, "expand", x, WIDE, FV_ACT_SILU);
+    fv_ref taps = random_weight(p, "taps", (fv_shape){1, 3, 3, WIDE}, 40);
+    fv_ref v = fv_dwconv2d(p, "depthwise", wide, taps, FV_NONE, (fv_conv_attr){3, 1, 1, 1, 1, 1},
+                           FV_ACT_SILU);
+    fv_ref mean = fv_mean_hw(p, "mean", v);
+    fv_ref w1 = random_weight(p, "w1", (fv_shape){1, 1, 4, WIDE}, 41);
+    fv_ref b1 = random_weight(p, "b1", (fv_shape){1, 1, 1, 4}, 42);
+    fv_ref w2 = random_weight(p, "w2", (fv_shape){1, 1, WIDE, 4}, 43);
+    fv_ref b2 = random_weight(p, "b2", (fv_shape){1, 1, 1, WIDE}, 44);
+    fv_ref hidden = fv_linear(p, "reduce", mean, w1, b1, FV_ACT_SILU);
+    fv_ref gate = fv_linear(p, "expand2", hidden, w2, b2, FV_ACT_SIGMOID);
+    return fv_add(p, "sum",
+                  pointwise(p, "project", fv_mul_channel(p, "gated", v, gate), MAP, FV_ACT_NONE),
+                  x);
+}
+
+/* Two blocks, a map that is an output too, a map added to what was made of it, and one whose
+ * activation two ops read: what must not be joined beside what must. */
+static fv_plan *build_blocks(fv_backend *be, unsigned flags, fv_ref *x, fv_ref outputs[2])
+{
+    fv_plan *p;
+    MUST(fv_plan_new(&p, be));
+    *x = fv_plan_param(p, "x", (fv_shape){2, SIDE, SIDE, MAP});
+    fv_ref a = pointwise(p, "stem", *x, MAP, FV_ACT_SILU);
+    fv_plan_push(p, "one.");
+    fv_ref b = block(p, a);
+    fv_plan_pop(p);
+    fv_plan_push(p, "two.");
+    fv_ref c = block(p, b);
+    fv_plan_pop(p);
+    outputs[0] = c;
+    fv_plan_output(p, c);
+    fv_plan_push(p, "three.");
+    fv_ref d = block(p, c);
+    fv_plan_pop(p);
+    d = fv_add(p, "own", d, pointwise(p, "self", d, MAP, FV_ACT_NONE));
+    fv_ref e = fv_add(p, "twice", pointwise(p, "again", d, MAP, FV_ACT_NONE), d);
+    outputs[1] = fv_mean_hw(p, "mean", e);
+    fv_plan_output(p, outputs[1]);
+    MUST(fv_plan_finish(p, flags));
+    return p;
+}
+
+static void run_blocks(fv_backend *be, unsigned flags, float *gradient, float *y, int *ops,
+                       size_t *arena)
+{
+    fv_ref x, outputs[2];
+    fv_plan *p = build_blocks(be, flags, &x, outputs);
+    enum { N = 2 * SIDE * SIDE * MAP };
+    float values[N], seed[2 * MAP];
+    for (uint32_t i = 0; i < N; i++) values[i] = 4 * fv_uniform(fv_philox(6, i, 0, 0, 0).v[0]) - 2;
+    for (int i = 0; i < 2 * MAP; i++) seed[i] = (float)(i % 5) - 1.5f;
+    MUST(fv_plan_upload(p, x, values));
+    MUST(fv_plan_forward(p));
+    MUST(fv_plan_download(p, outputs[1], y));
+    for (int i = 0; i < N; i++) values[i] *= 0.01f;
+    MUST(fv_plan_seed(p, outputs[0], values));
+    MUST(fv_plan_seed(p, outputs[1], seed));
+    MUST(fv_plan_backward(p));
+    MUST(fv_plan_download_gradient(p, x, gradient));
+    *ops = fv_plan_op_count(p);
+    *arena = fv_plan_describe(p).arena_bytes;
+    assert_true((fv_plan_find(p, "one.reduce") >= 0));
+    FAILS(fv_plan_download(p, fv_plan_find(p, "one.reduce"), values), FV_ERR_ARGUMENT,
+          "not an output");
+    fv_plan_free(p);
+}
+
+static void joined_ops_compute_the_same(void **state)
+{
+    (void)state;
+    enum { N = 2 * SIDE * SIDE * MAP };
+    float gradients[3][N], y[3][2 * MAP];
+    int ops[3];
+    size_t arena[3];
+    fv_backend *be = open_backend("ref64");
+    for (int k = 0; k < 3; k++) {
+        be->joins = k > 0;
+        unsigned whole = k == 1 ? FV_PLAN_WHOLE : 0;
+        run_blocks(be, FV_PLAN_BACKWARD | FV_PLAN_POISON | whole, gradients[k], y[k], &ops[k],
+                   &arena[k]);
+    }
+    assert_int_equal(ops[0], 1 + 3 * 8 + 5);
+    assert_int_equal(ops[1], ops[0]);
+    assert_int_equal(ops[2], 1 + 3 * 4 + 3); /* a block: expand, depthwise, excite, project */
+    assert_true(arena[2] < arena[0]);
+    assert_memory_equal(gradients[0], gradients[1], sizeof gradients[0]);
+    for (int i = 0; i < 2 * MAP; i++) assert_true(fabsf(y[0][i] - y[2][i]) < 1e-6f);
+    double largest = 0;
+    for (int i = 0; i < N; i++) largest = fmax(largest, fabs((double)gradients[0][i]));
+    /* computed in double, read as floats */
+    for (int i = 0; i < N; i++)
+        if (!(fabs((double)gradients[0][i] - (double)gradients[2][i]) < 1e-6 * largest))
+            fail_msg("gradient %d: %g, joined %g", i, (double)gradients[0][i],
+                     (double)gradients[2][i]);
+    fv_backend_close(be);
+}
+
 /* An output without a seed is a zero, however often backward runs; and no NaN of the poisoned
  * arena may come through. */
 static void unseeded_outputs_count_as_zero(void **state)
@@ -327,6 +451,7 @@ int main(void)
         cmocka_unit_test(memory_is_shared_and_bounded),
         cmocka_unit_test(first_failure_is_reported),
         cmocka_unit_test(gradients_of_shared_inputs_add_up),
+        cmocka_unit_test(joined_ops_compute_the_same),
         cmocka_unit_test(unseeded_outputs_count_as_zero),
         cmocka_unit_test(plans_share_what_a_store_keeps),
         cmocka_unit_test(adam_follows_the_paper),

@@ -25,13 +25,13 @@ struct matrix {
     bool transposed; /* a: stored {k, m}; b: stored {n, k}. Otherwise a {m, k}, b {k, n} */
 };
 
-/* c {m, n} = a . b + bias, or c += a . b; then relu if asked for. 16-bit operands are multiplied
- * exactly and added in float. */
+/* c {m, n} = a . b + bias + addend; then relu if asked for. 16-bit operands are multiplied exactly
+ * and added in float. */
 struct product {
     int m, n, k, batch;
     matrix a, b, c;
-    bool add;
-    const void *bias; /* n numbers in the format of c, or NULL */
+    const void *addend; /* laid out like c: c itself (c += a . b), a residual, or NULL */
+    const void *bias;   /* n numbers in the format of c, or NULL */
     bool relu;
 };
 
@@ -158,6 +158,18 @@ void with_view(Fn fn, const fv_tensor *a, const fv_tensor *b = nullptr,
 
 /* --- shared between the files --- */
 
+/* What the slope of a fused activation is read from; NULL: there is no activation. */
+inline const fv_tensor *kept_of(const fv_op *op)
+{
+    if (op->act == FV_ACT_NONE) return nullptr;
+    return fv_ops[op->kind].keeps(op) & FV_KEEP_AUX ? op->aux : op->y;
+}
+/* dx2 = dy, or += dy, of an op with a residual. */
+void pass_on(device *d, const fv_op *op);
+/* partial[n][slice][c] = sums of before(x), or of before(x) * dy, over a slice's positions;
+ * op->scratch has room for them after positions_prepare. */
+void sum_positions(device *d, const char *name, const fv_tensor *x, fv_act before,
+                   const fv_tensor *dy, float *partial);
 /* dy *= act'(kept) in place, for ops with a fused activation. */
 void undo_activation(device *d, const fv_op *op);
 /* y = act(aux, or y itself). */
@@ -182,9 +194,9 @@ size_t adam_sums_bytes();
 fv_status wire(fv_backend *be, device *d, const char *precision);
 
 #define FV_CUDA_KERNELS(row)                                                                       \
-    row(conv2d) row(dwconv2d) row(linear) row(act) row(mul_channel) row(add) row(affine)           \
-        row(mean_hw) row(max_hw) row(mix_rows) row(l2norm) row(layernorm) row(attention)           \
-            row(separable) row(warp) row(perturb) row(pick) row(penalty)
+    row(conv2d) row(dwconv2d) row(linear) row(act) row(mul_channel) row(excite) row(add)           \
+        row(affine) row(mean_hw) row(max_hw) row(mix_rows) row(l2norm) row(layernorm)              \
+            row(attention) row(separable) row(warp) row(perturb) row(pick) row(penalty)
 #define FV_CUDA_DECLARE(kind)                                                                      \
     void kind##_forward(fv_backend *be, const fv_op *op);                                          \
     void kind##_backward(fv_backend *be, const fv_op *op);
@@ -196,6 +208,8 @@ fv_status linear_prepare(fv_backend *be, fv_op *op);
 fv_status mix_rows_prepare(fv_backend *be, fv_op *op);
 fv_status positions_prepare(fv_backend *be, fv_op *op);
 fv_status attention_prepare(fv_backend *be, fv_op *op);
+fv_status excite_prepare(fv_backend *be, fv_op *op);
+void excite_release(fv_backend *be, fv_op *op);
 fv_status embed_prepare(fv_backend *be, fv_op *op);
 fv_status separable_prepare(fv_backend *be, fv_op *op);
 fv_status penalty_prepare(fv_backend *be, fv_op *op);

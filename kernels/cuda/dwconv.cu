@@ -1,15 +1,17 @@
-/* dwconv2d in NHWC: one thread computes a strip of STRIP neighbours in a row, for W = 8 channels.
+/* dwconv2d in NHWC. A block computes a tile of the map it writes, for up to 128 bytes of channels:
+ * it puts what the tile reads into shared memory, activated (or, backward, times the slope of the
+ * activation), once for all taps; then each thread computes a strip of STRIP neighbours in a row
+ * for W = 8 channels.
  *
- * A strip's inputs are read once for all its outputs and all taps of a row; weights are float.
- * Kernels of 3 and 5 with strides of 1 and 2 are unrolled;
- * any other size, and channels that do not divide by 8, go through dwconv_any, one element a
- * thread. */
+ * Backward is the same walk with the taps turned round, and in steps of 1 / S. Kernels of 3 and 5
+ * with strides of 1 and 2 are unrolled; any other size, and channels that do not divide by 8, go
+ * through dwconv_any, one element a thread. */
 #include "kernels/cuda/device.cuh"
 
 namespace FV_SPACE
 {
 
-enum { STRIP = 4, W = 8 };
+enum { STRIP = 4, W = 8, LINE = 128 /* bytes of channels that a block takes at most */ };
 
 struct window {
     int h, w, c;   /* of the map that is read */
@@ -18,114 +20,138 @@ struct window {
     int k, stride;
 };
 
-/* Which strip and channels this thread has; false: none. */
-FV_INLINE bool my_strip(const window &s, int strips, int *strip, int *channel)
+/* The tile that a block writes, ROWS x COLUMNS positions; what it reads for it, rows x columns.
+ * Along either axis output o, tap t reads position o S + t; backward, where S divides it,
+ * (o + t) / S with tap K - 1 - t. */
+template <int K, int S, bool BACK> constexpr int reach(int outputs)
 {
-    int groups = s.c / W, t = (int)(blockIdx.x * blockDim.x + threadIdx.x);
-    *channel = t % groups * W;
-    *strip = t / groups;
-    return *strip < strips;
+    return BACK ? (outputs + K - 2) / S + 1 : (outputs - 1) * S + K;
 }
 
-/* y[i,j] = act(b + sum over u, v of x[i S + u - top, j S + v - left] * w[u,v]) */
-template <class T, int K, int S>
-FV_KERNEL dwconv_forward_kernel(const T *x, const float *w, mixed b, T *y, T *aux, window s,
-                                int strips, fv_act act)
+template <int K, int S, bool BACK> struct tile {
+    static constexpr int ROWS = S == 2 && !BACK ? 4 : 8, COLUMNS = S == 2 && !BACK ? 8 : 16;
+    static constexpr int STRIPS = COLUMNS / STRIP;
+    static constexpr int rows = reach<K, S, BACK>(ROWS), columns = reach<K, S, BACK>(COLUMNS),
+                         across = reach<K, S, BACK>(STRIP);
+    /* Tap that joins position q of a strip's reach with its output r; outside 0 .. K-1: none. */
+    FV_BOTH static constexpr int tap(int q, int r)
+    {
+        return BACK ? q * S - r : q - r * S;
+    }
+    /* Outputs begin so much before 0 that the first one's tap 0 lies on a position. */
+    FV_BOTH static int shift(int before)
+    {
+        return BACK ? before % S : 0;
+    }
+    /* First position that is read for outputs from `first` on. */
+    FV_BOTH static int origin(int first, int before)
+    {
+        return BACK ? (first + before) / S - (K - 1) / S : first * S - before;
+    }
+};
+
+template <class T> struct walk {
+    const T *x;     /* what is read: x, or backward dy */
+    const float *w; /* {K, K, c} */
+    T *y;           /* what is written: y, or backward dx */
+    window s;
+    int groups, blocks; /* of W channels a block; of channels across the map */
+    fv_act act, before;
+    /* forward */
+    mixed b;
+    T *aux;
+    /* backward */
+    const T *kept; /* of act; NULL: dy is as it should be */
+    const T *from; /* x, if there is `before` */
+    bool add;
+};
+
+/* Eight numbers of the tile, as the taps want them. */
+template <class T, bool BACK> FV_INLINE void fetch(const walk<T> &a, size_t at, float v[W])
 {
-    int strip, c;
-    if (!my_strip(s, strips, &strip, &c)) return;
-    int i = (int)blockIdx.y, n = (int)blockIdx.z, j0 = strip * STRIP;
-    float sum[STRIP][W];
-    for (int r = 0; r < STRIP; r++)
-        for (int q = 0; q < W; q++) sum[r][q] = b.there() ? b.get((size_t)(c + q)) : 0;
-#ifdef __CUDACC__
-#pragma unroll
-#endif
+    unpack8(a.x + at, v);
+    if (BACK && a.kept) {
+        float kept[W];
+        unpack8(a.kept + at, kept);
+        for (int q = 0; q < W; q++) v[q] *= activation_slope(a.act, kept[q]);
+    }
+    if (!BACK && a.before)
+        for (int q = 0; q < W; q++) v[q] = activate(a.before, v[q]);
+}
+
+template <class T, bool BACK> FV_INLINE void finish(const walk<T> &a, size_t at, int c, float v[W])
+{
+    float other[W];
+    if (!BACK) {
+        for (int q = 0; a.b.there() && q < W; q++) v[q] += a.b.get((size_t)(c + q));
+        if (a.aux) pack8(a.aux + at, v);
+        for (int q = 0; q < W; q++) v[q] = activate(a.act, v[q]);
+    }
+    if (BACK && a.from) {
+        unpack8(a.from + at, other);
+        for (int q = 0; q < W; q++) v[q] *= activation_slope(a.before, other[q]);
+    }
+    if (BACK && a.add) {
+        unpack8(a.y + at, other);
+        for (int q = 0; q < W; q++) v[q] += other[q];
+    }
+    pack8(a.y + at, v);
+}
+
+template <class T, int K, int S, bool BACK> FV_KERNEL dwconv_kernel(walk<T> a)
+{
+    using area = tile<K, S, BACK>;
+    FV_SHARED(T, room); /* [rows][columns][groups][W] */
+    const window &s = a.s;
+    int first_group = (int)blockIdx.x % a.blocks * a.groups, n = (int)blockIdx.z;
+    int i0 = (int)blockIdx.y * area::ROWS - area::shift(s.top);
+    int j0 = (int)blockIdx.x / a.blocks * area::COLUMNS - area::shift(s.left);
+    int row0 = area::origin(i0, s.top), column0 = area::origin(j0, s.left);
+    for (int e = (int)threadIdx.x; e < area::rows * area::columns * a.groups;
+         e += (int)blockDim.x) {
+        int c = (first_group + e % a.groups) * W, column = column0 + e / a.groups % area::columns;
+        int row = row0 + e / a.groups / area::columns;
+        float v[W] = {};
+        if (c < s.c && row >= 0 && row < s.h && column >= 0 && column < s.w)
+            fetch<T, BACK>(a, (((size_t)n * s.h + row) * s.w + column) * s.c + c, v);
+        pack8(room + (size_t)e * W, v);
+    }
+    block_barrier();
+    int group = (int)threadIdx.x % a.groups, c = (first_group + group) * W;
+    int j = (int)threadIdx.x / a.groups % area::STRIPS * STRIP;
+    int i = (int)threadIdx.x / a.groups / area::STRIPS;
+    if (i >= area::ROWS || i0 + i < 0 || i0 + i >= s.oh || c >= s.c) return;
+    float sum[STRIP][W] = {};
+    FV_UNROLL
     for (int u = 0; u < K; u++) {
-        int row = i * S + u - s.top;
-        if (row < 0 || row >= s.h) continue;
+        int at = BACK ? i + u : i * S + u;
+        if (BACK && at % S) continue;
+        const float *taps = a.w + (size_t)((BACK ? K - 1 - u : u) * K) * s.c + c;
+        const T *line =
+            room +
+            (size_t)(((BACK ? at / S : at) * area::columns + (BACK ? j / S : j * S)) * a.groups +
+                     group) *
+                W;
         float tap[K][W];
-#ifdef __CUDACC__
-#pragma unroll
-#endif
-        for (int v = 0; v < K; v++) unpack8(w + (size_t)(u * K + v) * s.c + c, tap[v]);
-#ifdef __CUDACC__
-#pragma unroll
-#endif
-        for (int q = 0; q < (STRIP - 1) * S + K; q++) {
-            int column = j0 * S + q - s.left;
-            if (column < 0 || column >= s.w) continue;
+        FV_UNROLL
+        for (int v = 0; v < K; v++) unpack8(taps + (size_t)(BACK ? K - 1 - v : v) * s.c, tap[v]);
+        FV_UNROLL
+        for (int q = 0; q < area::across; q++) {
             float from[W];
-            unpack8(x + (((size_t)n * s.h + row) * s.w + column) * s.c + c, from);
-#ifdef __CUDACC__
-#pragma unroll
-#endif
+            unpack8(line + (size_t)(q * a.groups) * W, from);
+            FV_UNROLL
             for (int r = 0; r < STRIP; r++) {
-                int v = q - r * S;
+                int v = area::tap(q, r);
                 if (v < 0 || v >= K) continue;
                 for (int p = 0; p < W; p++) sum[r][p] += from[p] * tap[v][p];
             }
         }
     }
+    FV_UNROLL
     for (int r = 0; r < STRIP; r++) {
-        if (j0 + r >= s.ow) break;
-        size_t at = (((size_t)n * s.oh + i) * s.ow + j0 + r) * s.c + c;
-        if (aux) pack8(aux + at, sum[r]);
-        for (int q = 0; q < W; q++) sum[r][q] = activate(act, sum[r][q]);
-        pack8(y + at, sum[r]);
-    }
-}
-
-/* dx[i,j] = sum over u, v of dy[(i + top - u) / S, (j + left - v) / S] * w[u,v], where S divides.
- * Strips begin at a column j0 with (j0 + left) % S = 0, so that each tap's parity is known. */
-template <class T, int K, int S>
-FV_KERNEL dwconv_backward_kernel(const T *dy, const float *w, T *dx, window s, int strips, bool add)
-{
-    int strip, c;
-    if (!my_strip(s, strips, &strip, &c)) return;
-    int i = (int)blockIdx.y, n = (int)blockIdx.z, j0 = strip * STRIP - s.left % S;
-    int origin = (j0 + s.left) / S;
-    float sum[STRIP][W];
-    for (int r = 0; r < STRIP; r++)
-        for (int q = 0; q < W; q++) sum[r][q] = 0;
-#ifdef __CUDACC__
-#pragma unroll
-#endif
-    for (int u = 0; u < K; u++) {
-        int up = i + s.top - u, row = up / S;
-        if (up < 0 || up % S || row >= s.h) continue;
-        float tap[K][W];
-#ifdef __CUDACC__
-#pragma unroll
-#endif
-        for (int v = 0; v < K; v++) unpack8(w + (size_t)(u * K + v) * s.c + c, tap[v]);
-#ifdef __CUDACC__
-#pragma unroll
-#endif
-        for (int q = -((K - 1) / S); q <= (STRIP - 1) / S; q++) {
-            int column = origin + q;
-            if (column < 0 || column >= s.w) continue;
-            float from[W];
-            unpack8(dy + (((size_t)n * s.h + row) * s.w + column) * s.c + c, from);
-#ifdef __CUDACC__
-#pragma unroll
-#endif
-            for (int r = 0; r < STRIP; r++) {
-                int v = r - S * q;
-                if (v < 0 || v >= K) continue;
-                for (int p = 0; p < W; p++) sum[r][p] += from[p] * tap[v][p];
-            }
-        }
-    }
-    for (int r = 0; r < STRIP; r++) {
-        if (j0 + r < 0 || j0 + r >= s.ow) continue;
-        size_t at = (((size_t)n * s.oh + i) * s.ow + j0 + r) * s.c + c;
-        if (add) {
-            float old[W];
-            unpack8(dx + at, old);
-            for (int q = 0; q < W; q++) sum[r][q] += old[q];
-        }
-        pack8(dx + at, sum[r]);
+        int column = j0 + j + r;
+        if (column < 0 || column >= s.ow) continue;
+        finish<T, BACK>(a, (((size_t)n * s.oh + i0 + i) * s.ow + column) * s.c + c, c, sum[r]);
     }
 }
 
@@ -133,6 +159,7 @@ FV_KERNEL dwconv_backward_kernel(const T *dy, const float *w, T *dx, window s, i
 struct dwconv_any {
     mixed x, w, b;
     window s;
+    fv_act before;
     FV_INLINE float at(uint32_t e) const
     {
         int c = (int)(e % s.c), j = (int)(e / s.c % s.ow), i = (int)(e / s.c / s.ow % s.oh);
@@ -142,8 +169,8 @@ struct dwconv_any {
             for (int v = 0; v < s.k; v++) {
                 int row = i * s.stride + u - s.top, column = j * s.stride + v - s.left;
                 if (row < 0 || row >= s.h || column < 0 || column >= s.w) continue;
-                sum += x.get((((size_t)n * s.h + row) * s.w + column) * s.c + c) *
-                       w.get((size_t)(u * s.k + v) * s.c + c);
+                float from = x.get((((size_t)n * s.h + row) * s.w + column) * s.c + c);
+                sum += activate(before, from) * w.get((size_t)(u * s.k + v) * s.c + c);
             }
         return sum;
     }
@@ -151,8 +178,9 @@ struct dwconv_any {
 };
 
 struct dwconv_any_backward {
-    mixed dy, w;
+    mixed dy, w, x;
     window s;
+    fv_act before;
     FV_INLINE float at(uint32_t e) const
     {
         int c = (int)(e % s.c), j = (int)(e / s.c % s.ow), i = (int)(e / s.c / s.ow % s.oh);
@@ -167,7 +195,7 @@ struct dwconv_any_backward {
                 sum += dy.get((((size_t)n * s.h + row) * s.w + column) * s.c + c) *
                        w.get((size_t)(u * s.k + v) * s.c + c);
             }
-        return sum;
+        return before ? sum * activation_slope(before, x.get(e)) : sum;
     }
     FV_ONE_BY_ONE
 };
@@ -181,14 +209,9 @@ static bool unrolled(const fv_op *op)
            (a->stride == 1 || a->stride == 2);
 }
 
-static fv_shape read_shape(const fv_op *op, bool back)
-{
-    return back ? op->y->shape : op->x->shape;
-}
-
 static window window_of(const fv_op *op, bool back)
 {
-    fv_shape from = read_shape(op, back), to = read_shape(op, !back);
+    fv_shape from = back ? op->y->shape : op->x->shape, to = back ? op->x->shape : op->y->shape;
     const fv_conv_attr *a = &op->attr.conv;
     return {from.h, from.w, from.c, to.h, to.w, a->pad_top, a->pad_left, a->k, a->stride};
 }
@@ -205,48 +228,40 @@ template <class Fn> static void with_taps(const fv_conv_attr *a, Fn fn)
     if (a->k == 5 && a->stride == 2) fn(number<5>{}, number<2>{});
 }
 
-template <class T> static void forward_strips(device *d, const fv_op *op)
+template <class T, bool BACK> static void launch_walk(device *d, const fv_op *op, walk<T> a)
 {
-    window s = window_of(op, false);
-    int strips = (s.ow + STRIP - 1) / STRIP;
-    dim3 grid(blocks_for((size_t)strips * (size_t)(s.c / W), 128), (unsigned)s.oh,
-              (unsigned)op->x->shape.n);
+    a.w = static_cast<const float *>(op->w->data);
+    a.s = window_of(op, BACK);
+    a.act = op->act;
+    a.before = op->before;
+    int groups = a.s.c / W, most = LINE / (W * (int)sizeof(T));
+    a.blocks = (groups + most - 1) / most;
+    a.groups = (groups + a.blocks - 1) / a.blocks;
     with_taps(&op->attr.conv, [&](auto k, auto stride) {
-        launch(d, "dwconv2d", false,
-               dwconv_forward_kernel<T, decltype(k)::value, decltype(stride)::value>, grid,
-               dim3(128), 0, static_cast<const T *>(op->x->data),
-               static_cast<const float *>(op->w->data), mixed::of(op->b),
-               static_cast<T *>(op->y->data), static_cast<T *>(op->aux ? op->aux->data : nullptr),
-               s, strips, op->act);
+        using area = tile<decltype(k)::value, decltype(stride)::value, BACK>;
+        size_t down = (size_t)(a.s.oh + area::shift(a.s.top));
+        size_t over = (size_t)(a.s.ow + area::shift(a.s.left));
+        dim3 grid(blocks_for(over, area::COLUMNS) * (unsigned)a.blocks,
+                  blocks_for(down, area::ROWS), (unsigned)op->x->shape.n);
+        unsigned threads = (unsigned)(area::ROWS * area::STRIPS * a.groups);
+        size_t shared = (size_t)(area::rows * area::columns * a.groups * W) * sizeof(T);
+        launch(d, BACK ? "dwconv2d backward" : "dwconv2d", true,
+               dwconv_kernel<T, decltype(k)::value, decltype(stride)::value, BACK>, grid,
+               dim3(blocks_for(threads, WARP) * WARP), shared, a);
     });
 }
 
-template <class T> static void backward_strips(device *d, const fv_op *op)
-{
-    window s = window_of(op, true);
-    /* one more strip where the first one begins left of the map */
-    int strips = (s.ow + s.left % op->attr.conv.stride + STRIP - 1) / STRIP;
-    dim3 grid(blocks_for((size_t)strips * (size_t)(s.c / W), 128), (unsigned)s.oh,
-              (unsigned)op->x->shape.n);
-    with_taps(&op->attr.conv, [&](auto k, auto stride) {
-        launch(d, "dwconv2d backward", false,
-               dwconv_backward_kernel<T, decltype(k)::value, decltype(stride)::value>, grid,
-               dim3(128), 0, static_cast<const T *>(op->dy->data),
-               static_cast<const float *>(op->w->data), static_cast<T *>(op->dx->data), s, strips,
-               op->add_dx);
-    });
-}
-
+/* fn with the element type of these tensors, if all have one format and lie on 16 bytes; else
+ * false. */
 template <class T> struct type_of {
     using type = T;
 };
-
-/* All of one format and 16-byte aligned: fn with that element type; else false. */
 template <class Fn>
-static bool with_element(Fn fn, const fv_tensor *a, const fv_tensor *b, const fv_tensor *c)
+static bool with_element(Fn fn, const fv_tensor *a, const fv_tensor *b, const fv_tensor *c,
+                         const fv_tensor *e)
 {
     fv_format f = format_of(a);
-    if (!plain(a, f) || !plain(b, f) || !plain(c, f)) return false;
+    if (!plain(a, f) || !plain(b, f) || !plain(c, f) || !plain(e, f)) return false;
     if (f == FV_FORMAT_F16)
         fn(type_of<f16>{});
     else if (f == FV_FORMAT_BF16)
@@ -256,18 +271,27 @@ static bool with_element(Fn fn, const fv_tensor *a, const fv_tensor *b, const fv
     return true;
 }
 
+template <class T> static T *numbers(const fv_tensor *t)
+{
+    return t ? static_cast<T *>(t->data) : nullptr;
+}
+
 void dwconv2d_forward(fv_backend *be, const fv_op *op)
 {
     device *d = device_of(be);
-    bool fast = unrolled(op) && with_element(
-                                    [&](auto type) {
-                                        using T = typename decltype(type)::type;
-                                        forward_strips<T>(d, op);
-                                    },
-                                    op->x, op->y, op->aux);
-    if (fast) return;
+    auto fast = [&](auto type) {
+        using T = typename decltype(type)::type;
+        walk<T> a = {};
+        a.x = numbers<T>(op->x);
+        a.y = numbers<T>(op->y);
+        a.b = mixed::of(op->b);
+        a.aux = numbers<T>(op->aux);
+        launch_walk<T, false>(d, op, a);
+    };
+    if (unrolled(op) && with_element(fast, op->x, op->y, op->aux, nullptr)) return;
     const fv_tensor *to = op->aux ? op->aux : op->y;
-    dwconv_any f{mixed::of(op->x), mixed::of(op->w), mixed::of(op->b), window_of(op, false)};
+    dwconv_any f{mixed::of(op->x), mixed::of(op->w), mixed::of(op->b), window_of(op, false),
+                 op->before};
     each(d, "dwconv2d any", f, mixed::of(to), false, to);
     finish_activation(d, op);
 }
@@ -276,15 +300,21 @@ void dwconv2d_backward(fv_backend *be, const fv_op *op)
 {
     if (!op->dx) return;
     device *d = device_of(be);
+    const fv_tensor *kept = kept_of(op), *from = op->before ? op->x : nullptr;
+    auto fast = [&](auto type) {
+        using T = typename decltype(type)::type;
+        walk<T> a = {};
+        a.x = numbers<T>(op->dy);
+        a.y = numbers<T>(op->dx);
+        a.kept = numbers<T>(kept);
+        a.from = numbers<T>(from);
+        a.add = op->add_dx;
+        launch_walk<T, true>(d, op, a);
+    };
+    if (unrolled(op) && with_element(fast, op->dy, op->dx, kept, from)) return;
     undo_activation(d, op);
-    bool fast = unrolled(op) && with_element(
-                                    [&](auto type) {
-                                        using T = typename decltype(type)::type;
-                                        backward_strips<T>(d, op);
-                                    },
-                                    op->dy, op->dx, nullptr);
-    if (fast) return;
-    dwconv_any_backward f{mixed::of(op->dy), mixed::of(op->w), window_of(op, true)};
+    dwconv_any_backward f{mixed::of(op->dy), mixed::of(op->w), mixed::of(op->x),
+                          window_of(op, true), op->before};
     each(d, "dwconv2d any backward", f, mixed::of(op->dx), op->add_dx, op->dx);
 }
 

@@ -73,8 +73,13 @@ void finish_activation(device *d, const fv_op *op)
 void undo_activation(device *d, const fv_op *op)
 {
     if (op->act == FV_ACT_NONE) return;
-    const fv_tensor *kept = fv_ops[op->kind].keeps(op) & FV_KEEP_AUX ? op->aux : op->y;
-    apply_slope(d, "undo_activation", op->act, op->dy, kept, op->dy, false);
+    apply_slope(d, "undo_activation", op->act, op->dy, kept_of(op), op->dy, false);
+}
+
+void pass_on(device *d, const fv_op *op)
+{
+    if (op->dx2)
+        apply_slope(d, "residual backward", FV_ACT_NONE, op->dy, nullptr, op->dx2, op->add_dx2);
 }
 
 void act_forward(fv_backend *be, const fv_op *op)

@@ -377,12 +377,12 @@ struct emulated_device : device {
     void *product_plan(const product &p) override
     {
         /* the library takes operands of one format, 16-byte aligned */
-        const matrix *all[] = {&p.a, &p.b, &p.c};
-        for (const matrix *m : all)
-            if (reinterpret_cast<uintptr_t>(m->p) % 16) return nullptr;
+        const void *all[] = {p.a.p, p.b.p, p.c.p, p.addend};
+        for (const void *at : all)
+            if (reinterpret_cast<uintptr_t>(at) % 16) return nullptr;
         bool same =
             p.a.format == p.b.format && (p.c.format == p.a.format || p.c.format == FV_FORMAT_F32);
-        return same && !own && !(p.add && p.bias) ? new product(p) : nullptr;
+        return same && !own ? new product(p) : nullptr;
     }
 
     void product_forget(void *plan) override
@@ -405,14 +405,16 @@ struct emulated_device : device {
         if (was.m != p.m || was.n != p.n || was.k != p.k || was.batch != p.batch ||
             was.a.format != p.a.format || was.b.format != p.b.format ||
             was.c.format != p.c.format || was.a.ld != p.a.ld || was.b.ld != p.b.ld ||
-            was.c.ld != p.c.ld || was.add != p.add || was.relu != p.relu || !was.bias != !p.bias)
+            was.c.ld != p.c.ld || !was.addend != !p.addend || was.relu != p.relu ||
+            !was.bias != !p.bias)
             fault("a product that is not the one it was planned as");
-        const void *pointers[] = {p.a.p, p.b.p, p.c.p};
+        const void *pointers[] = {p.a.p, p.b.p, p.c.p, p.addend};
         for (const void *q : pointers)
             if (reinterpret_cast<uintptr_t>(q) % 16) fault("a product of unaligned operands");
         must_be_inside("product", p.a.p, extent(p.a, p.m, p.k, p.batch));
         must_be_inside("product", p.b.p, extent(p.b, p.k, p.n, p.batch));
         must_be_inside("product", p.c.p, extent(p.c, p.m, p.n, p.batch));
+        if (p.addend) must_be_inside("addend", p.addend, extent(p.c, p.m, p.n, p.batch));
         if (p.bias) must_be_inside("bias", p.bias, (size_t)p.n * format_bytes(p.c.format));
         product copy = p;
         enqueue([copy]() { multiply_on_host(copy); });
@@ -432,15 +434,16 @@ struct emulated_device : device {
     static void multiply_on_host(const product &p)
     {
         std::vector<float> a, b, row((size_t)p.n);
-        mixed c{p.c.p, p.c.format}, bias{const_cast<void *>(p.bias), p.c.format};
+        mixed c{p.c.p, p.c.format}, addend{const_cast<void *>(p.addend), p.c.format},
+            bias{const_cast<void *>(p.bias), p.c.format};
         for (int at = 0; at < p.batch; at++) {
             to_floats(p.a, p.m, p.k, at, &a);
             to_floats(p.b, p.k, p.n, at, &b);
             for (int i = 0; i < p.m; i++) {
                 size_t to = (size_t)at * p.c.stride + (size_t)i * (size_t)p.c.ld;
                 for (int j = 0; j < p.n; j++)
-                    row[(size_t)j] =
-                        (p.add ? c.get(to + (size_t)j) : 0) + (p.bias ? bias.get((size_t)j) : 0);
+                    row[(size_t)j] = (p.addend ? addend.get(to + (size_t)j) : 0) +
+                                     (p.bias ? bias.get((size_t)j) : 0);
                 for (int k = 0; k < p.k; k++) {
                     float v = a[(size_t)i * (size_t)p.k + (size_t)k];
                     const float *from = &b[(size_t)k * (size_t)p.n];

@@ -15,6 +15,7 @@
 
 #ifdef __CUDACC__
 
+#define FV_UNROLL _Pragma("unroll")
 #define FV_SPACE  fv_gpu
 #define FV_KERNEL __global__ void
 #define FV_INLINE __device__ __forceinline__
@@ -45,6 +46,7 @@ FV_INLINE float warp_exchange(float value, int mask)
 
 #else
 
+#define FV_UNROLL
 #define FV_SPACE              fv_emulated
 #define FV_KERNEL             void
 #define FV_INLINE             inline

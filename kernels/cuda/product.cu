@@ -1,50 +1,18 @@
-/* linear, conv2d, mix_rows, separable: products of matrices.
- *
- *   conv2d 1x1     rows of x times w^T
- *   conv2d k x k   windows of x laid out as rows (columns padded to a multiple of 8, so that 16-bit
- *                  rows begin on 16 bytes), times w^T; backward gathers the windows' gradients
- *   linear         the same; a few rows only: one warp an output (no tile would be full)
- *   mix_rows       one constant matrix times every picture's positions
- *   separable      two products, rows then columns, always in float
- *
- * The library multiplies where it has a plan for the operands; else product_kernel does, a
- * 64 x 64 tile a block in float, with any strides. */
+/* Products of matrices: by the library where it has a plan for the operands, else by
+ * product_kernel, a 64 x 64 tile a block in float, with any strides. */
 #include <new>
 
-#include "kernels/cuda/device.cuh"
+#include "kernels/cuda/product.cuh"
 
 namespace FV_SPACE
 {
 
-/* --- our own product --- */
+enum { TILE = 64, DEPTH = 16 };
 
-enum { TILE = 64, DEPTH = 16, FEW_ROWS = 16 };
-
-/* Where index i of an axis lies: i / inner * outer_step + i % inner * inner_step. */
-struct axis {
-    uint32_t inner;
-    size_t outer_step, inner_step;
-    FV_INLINE size_t at(uint32_t i) const
-    {
-        return (size_t)(i / inner) * outer_step + (size_t)(i % inner) * inner_step;
-    }
-};
-
-static axis straight(size_t step)
-{
-    return {0x7fffffffu, 0, step};
-}
-
-struct tiles {
-    uint32_t m, n, k;
-    axis am, cm;           /* rows of a and c */
-    size_t ak, bk, bn, cn; /* steps */
-    size_t a_batch, b_batch, c_batch;
-    bool add, relu;
-};
-
-/* c[m,n] = sum over k of a[m,k] * b[k,n] + bias[n]. 256 threads, 4 x 4 outputs each. */
-template <class A, class B, class C> FV_KERNEL product_kernel(A a, B b, mixed bias, C c, tiles t)
+/* c[m,n] = sum over k of a[m,k] * b[k,n] + bias[n] + addend[m,n]. 256 threads, 4 x 4 outputs each.
+ */
+template <class A, class B, class C>
+FV_KERNEL product_kernel(A a, B b, mixed bias, mixed addend, C c, tiles t)
 {
     FV_SHARED(float, room); /* a tile [DEPTH][TILE], b tile [DEPTH][TILE] */
     float *ta = room, *tb = room + DEPTH * TILE, sum[4][4] = {};
@@ -75,26 +43,28 @@ template <class A, class B, class C> FV_KERNEL product_kernel(A a, B b, mixed bi
             if (m >= t.m || n >= t.n) continue;
             size_t to = blockIdx.z * t.c_batch + t.cm.at(m) + n * t.cn;
             float v = sum[i][j] + (bias.there() ? bias.get(n) : 0);
-            if (t.add) v += c.get(to);
+            if (addend.there()) v += addend.get(to);
             if (t.relu && v < 0) v = 0;
             c.set(to, v);
         }
 }
 
-static void launch_tiles(device *d, const matrix &a, const matrix &b, const matrix &c,
-                         const void *bias, const tiles &t, int batch)
+void launch_tiles(device *d, const matrix &a, const matrix &b, const matrix &c, const void *bias,
+                  const void *addend, const tiles &t, int batch)
 {
     dim3 grid(blocks_for(t.n, TILE), blocks_for(t.m, TILE), (unsigned)batch);
     size_t shared = 2 * DEPTH * TILE * sizeof(float);
     mixed bias_view{const_cast<void *>(bias), c.format};
+    mixed addend_view{const_cast<void *>(addend), c.format};
     if (a.format == FV_FORMAT_F32 && b.format == FV_FORMAT_F32 && c.format == FV_FORMAT_F32)
         launch(d, "product of floats", true, product_kernel<flat<float>, flat<float>, flat<float>>,
                grid, dim3(THREADS), shared, flat<float>{static_cast<float *>(a.p)},
-               flat<float>{static_cast<float *>(b.p)}, bias_view,
+               flat<float>{static_cast<float *>(b.p)}, bias_view, addend_view,
                flat<float>{static_cast<float *>(c.p)}, t);
     else
         launch(d, "product", true, product_kernel<mixed, mixed, mixed>, grid, dim3(THREADS), shared,
-               mixed{a.p, a.format}, mixed{b.p, b.format}, bias_view, mixed{c.p, c.format}, t);
+               mixed{a.p, a.format}, mixed{b.p, b.format}, bias_view, addend_view,
+               mixed{c.p, c.format}, t);
 }
 
 void multiply(device *d, void *plan, const product &p)
@@ -112,8 +82,8 @@ void multiply(device *d, void *plan, const product &p)
     t.cm = straight((size_t)p.c.ld);
     t.cn = 1;
     t.a_batch = p.a.stride, t.b_batch = p.b.stride, t.c_batch = p.c.stride;
-    t.add = p.add, t.relu = p.relu;
-    launch_tiles(d, p.a, p.b, p.c, p.bias, t, p.batch);
+    t.relu = p.relu;
+    launch_tiles(d, p.a, p.b, p.c, p.bias, p.addend, t, p.batch);
 }
 
 /* relu(c + bias) of one element of a product without gaps between its rows */
@@ -138,29 +108,13 @@ void finish_product(device *d, const product &p)
     each(d, "finish product", f, mixed::of(&all), false, &all);
 }
 
-static matrix matrix_of(const fv_tensor *t, int ld, size_t stride, bool transposed)
-{
-    return {t->data, format_of(t), ld, stride, transposed};
-}
+/* --- what prepare leaves in op->state --- */
 
-/* What prepare leaves in op->state: the library's plans, and packed weights. */
-struct product_plans {
-    device *d;
-    void *forward, *backward;
-    fv_tensor packed; /* conv2d k x k: w {1,1,out,columns} with columns padded */
-    fv_tensor bias;   /* in the format of the result; data NULL: op->b as it is */
-};
-
-static fv_status new_plans(device *d, fv_op *op, product_plans **out)
+fv_status new_plans(device *d, fv_op *op, product_plans **out)
 {
     *out = new (std::nothrow) product_plans{d, nullptr, nullptr, {}, {}};
     op->state = *out;
     return *out ? FV_OK : fv_fail(FV_ERR_MEMORY, "%s: out of memory", op->name);
-}
-
-static product_plans *plans_of(const fv_op *op)
-{
-    return static_cast<product_plans *>(op->state);
 }
 
 void product_release(fv_backend *be, fv_op *op)
@@ -174,527 +128,6 @@ void product_release(fv_backend *be, fv_op *op)
     s->d->free(s->bias.data);
     delete s;
     op->state = nullptr;
-}
-
-/* --- rows times a constant matrix: linear, conv2d --- */
-
-static const fv_tensor *before_activation(const fv_op *op)
-{
-    return op->aux ? op->aux : op->y;
-}
-
-/* rows of `x` (ld numbers apart) . w^T + b, into what the activation reads */
-static product rows_forward(const fv_op *op, const matrix &x, const fv_tensor *w)
-{
-    const fv_tensor *to = before_activation(op);
-    int out = op->y->shape.c, in = w->shape.c;
-    product p = {(int)fv_rows(op->y->shape),   out,   in,      1,    x, matrix_of(w, in, 0, true),
-                 matrix_of(to, out, 0, false), false, nullptr, false};
-    const fv_tensor *b = plans_of(op)->bias.data ? &plans_of(op)->bias : op->b;
-    if (b && format_of(b) == format_of(to)) p.bias = b->data;
-    p.relu = op->act == FV_ACT_RELU && !op->aux;
-    return p;
-}
-
-/* dy . w, into `dx` */
-static product rows_backward(const fv_op *op, const fv_tensor *w, const matrix &dx, bool add)
-{
-    int out = op->y->shape.c, in = w->shape.c;
-    return {(int)fv_rows(op->y->shape), in, out, 1,       matrix_of(op->dy, out, 0, false),
-            matrix_of(w, in, 0, false), dx, add, nullptr, false};
-}
-
-struct copied {
-    mixed x;
-    FV_INLINE float at(uint32_t i) const
-    {
-        return x.get(i);
-    }
-    FV_ONE_BY_ONE
-};
-
-/* y += b, where the bias could not ride on the product */
-template <class V> struct biased {
-    mixed b;
-    uint32_t channels;
-    FV_INLINE float at(uint32_t i) const
-    {
-        return b.get(i % channels);
-    }
-    FV_ONE_BY_ONE
-};
-
-static void finish_rows(device *d, const fv_op *op, const product &p)
-{
-    const fv_tensor *to = before_activation(op);
-    if (op->b && !p.bias)
-        each(d, "bias", biased<mixed>{mixed::of(op->b), (uint32_t)op->y->shape.c}, mixed::of(to),
-             true, to);
-    if (!p.relu) finish_activation(d, op);
-}
-
-/* The activation stays outside if the bias does. */
-static product settled(const fv_op *op, product p)
-{
-    if (op->b && !p.bias) p.relu = false;
-    return p;
-}
-
-/* A bias that rides on the product has the format of its result: a copy, where that is not so. */
-static fv_status pack_bias(device *d, const fv_op *op, product_plans *s)
-{
-    fv_format format = format_of(before_activation(op));
-    if (!op->b || op->b->role != FV_ROLE_WEIGHT || format_of(op->b) == format) return FV_OK;
-    s->bias = *op->b;
-    s->bias.format = format;
-    FV_TRY(d->alloc(fv_count(op->b->shape) * format_bytes(format), &s->bias.data));
-    each(d, "pack bias", copied{mixed::of(op->b)}, mixed::of(&s->bias), false, &s->bias);
-    return FV_OK;
-}
-
-/* --- few rows: one warp an output --- */
-
-template <class V>
-FV_KERNEL few_forward_kernel(V x, V w, mixed b, mixed y, mixed aux, uint32_t in, uint32_t out,
-                             fv_act act)
-{
-    uint32_t o = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP, lane = threadIdx.x % WARP;
-    uint32_t row = blockIdx.y;
-    if (o >= out) return;
-    float sum = 0;
-    if (in % 8 == 0)
-        for (uint32_t i = 8 * lane; i < in; i += 8 * WARP) {
-            float a[8], k[8];
-            x.load((size_t)row * in + i, 8, a);
-            w.load((size_t)o * in + i, 8, k);
-            for (int q = 0; q < 8; q++) sum += a[q] * k[q];
-        }
-    else
-        for (uint32_t i = lane; i < in; i += WARP)
-            sum += x.get((size_t)row * in + i) * w.get((size_t)o * in + i);
-    sum = warp_sum(sum);
-    if (lane) return;
-    if (b.there()) sum += b.get(o);
-    if (aux.there()) aux.set((size_t)row * out + o, sum);
-    y.set((size_t)row * out + o, activate(act, sum));
-}
-
-/* dx[r,i] = sum over o of dy[r,o] act'(kept[r,o]) w[o,i]: 32 inputs a block, outputs dealt to
- * its 8 warps */
-template <class V>
-FV_KERNEL few_backward_kernel(mixed dy, mixed kept, V w, mixed dx, uint32_t in, uint32_t out,
-                              fv_act act, bool add)
-{
-    FV_SHARED(float, room); /* [8][32] */
-    uint32_t lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, row = blockIdx.y;
-    uint32_t i = blockIdx.x * WARP + lane;
-    float sum = 0;
-    for (uint32_t o = warp; o < out; o += blockDim.x / WARP) {
-        size_t at = (size_t)row * out + o;
-        float g = dy.get(at);
-        if (act != FV_ACT_NONE) g *= activation_slope(act, kept.get(at));
-        if (i < in) sum += g * w.get((size_t)o * in + i);
-    }
-    room[threadIdx.x] = sum;
-    block_barrier();
-    if (warp || i >= in) return;
-    float total = 0;
-    for (uint32_t q = 0; q < blockDim.x / WARP; q++) total += room[q * WARP + lane];
-    size_t to = (size_t)row * in + i;
-    dx.set(to, add ? dx.get(to) + total : total);
-}
-
-static bool few(const fv_op *op)
-{
-    return fv_rows(op->x->shape) <= FEW_ROWS;
-}
-
-static void few_forward(device *d, const fv_op *op)
-{
-    uint32_t in = (uint32_t)op->x->shape.c, out = (uint32_t)op->y->shape.c;
-    with_view(
-        [&](auto tag) {
-            using V = decltype(tag);
-            launch(d, "linear of few rows", true, few_forward_kernel<V>,
-                   dim3(blocks_for(out, THREADS / WARP), (unsigned)fv_rows(op->x->shape)),
-                   dim3(THREADS), 0, V::of(op->x), V::of(op->w), mixed::of(op->b), mixed::of(op->y),
-                   mixed::of(op->aux), in, out, op->act);
-        },
-        op->x, op->w);
-}
-
-static void few_backward(device *d, const fv_op *op)
-{
-    uint32_t in = (uint32_t)op->x->shape.c, out = (uint32_t)op->y->shape.c;
-    const fv_tensor *kept = fv_ops[op->kind].keeps(op) & FV_KEEP_AUX ? op->aux : op->y;
-    with_view(
-        [&](auto tag) {
-            using V = decltype(tag);
-            launch(d, "linear of few rows backward", true, few_backward_kernel<V>,
-                   dim3(blocks_for(in, WARP), (unsigned)fv_rows(op->x->shape)), dim3(THREADS),
-                   THREADS * sizeof(float), mixed::of(op->dy), mixed::of(kept), V::of(op->w),
-                   mixed::of(op->dx), in, out, op->act, op->add_dx);
-        },
-        op->w);
-}
-
-/* --- linear --- */
-
-static product linear_product(const fv_op *op)
-{
-    int in = op->x->shape.c;
-    return settled(op, rows_forward(op, matrix_of(op->x, in, 0, false), op->w));
-}
-
-static product linear_gradient(const fv_op *op)
-{
-    int in = op->x->shape.c;
-    return rows_backward(op, op->w, matrix_of(op->dx, in, 0, false), op->add_dx);
-}
-
-fv_status linear_prepare(fv_backend *be, fv_op *op)
-{
-    device *d = device_of(be);
-    FV_TRY(adopt(d, op->w, format_of(op->x)));
-    if (few(op)) return FV_OK;
-    product_plans *s;
-    FV_TRY(new_plans(d, op, &s));
-    FV_TRY(pack_bias(d, op, s));
-    s->forward = d->product_plan(linear_product(op));
-    if (op->dx) s->backward = d->product_plan(linear_gradient(op));
-    return FV_OK;
-}
-
-void linear_forward(fv_backend *be, const fv_op *op)
-{
-    device *d = device_of(be);
-    if (few(op)) {
-        few_forward(d, op);
-        return;
-    }
-    product p = linear_product(op);
-    multiply(d, plans_of(op)->forward, p);
-    finish_rows(d, op, p);
-}
-
-void linear_backward(fv_backend *be, const fv_op *op)
-{
-    if (!op->dx) return;
-    device *d = device_of(be);
-    if (few(op)) {
-        few_backward(d, op);
-        return;
-    }
-    undo_activation(d, op);
-    multiply(d, plans_of(op)->backward, linear_gradient(op));
-}
-
-/* --- conv2d --- */
-
-struct windows {
-    int h, w, c, oh, ow, k, stride, top, left;
-    int columns; /* k*k*c, padded */
-};
-
-static windows windows_of(const fv_op *op)
-{
-    fv_shape x = op->x->shape, y = op->y->shape;
-    const fv_conv_attr *a = &op->attr.conv;
-    return {x.h,  x.w,       x.c,        y.h,         y.w,
-            a->k, a->stride, a->pad_top, a->pad_left, (a->k * a->k * x.c + 7) / 8 * 8};
-}
-
-/* 1x1 and no stride or padding: the rows of x are the windows. */
-static bool pointwise(const fv_op *op)
-{
-    const fv_conv_attr *a = &op->attr.conv;
-    return a->k == 1 && a->stride == 1 &&
-           !(a->pad_top | a->pad_left | a->pad_bottom | a->pad_right);
-}
-
-struct window_rows { /* element (row, u, v, c) of the windows; zeros in the padding */
-    mixed x;
-    windows s;
-    FV_INLINE float at(uint32_t e) const
-    {
-        uint32_t column = e % (unsigned)s.columns, row = e / (unsigned)s.columns;
-        if (column >= (unsigned)(s.k * s.k * s.c)) return 0;
-        int c = (int)(column % (unsigned)s.c), tap = (int)(column / (unsigned)s.c);
-        int j = (int)(row % (unsigned)s.ow), i = (int)(row / (unsigned)s.ow % (unsigned)s.oh);
-        size_t n = row / (unsigned)s.ow / (unsigned)s.oh;
-        int y = i * s.stride + tap / s.k - s.top, z = j * s.stride + tap % s.k - s.left;
-        if (y < 0 || y >= s.h || z < 0 || z >= s.w) return 0;
-        return x.get(((n * s.h + y) * s.w + z) * s.c + c);
-    }
-    FV_ONE_BY_ONE
-};
-
-struct window_gradients { /* dx[y,z,c] = sum of the windows' gradients that cover it */
-    mixed rows;
-    windows s;
-    FV_INLINE float at(uint32_t e) const
-    {
-        int c = (int)(e % (unsigned)s.c), z = (int)(e / (unsigned)s.c % (unsigned)s.w);
-        int y = (int)(e / (unsigned)s.c / (unsigned)s.w % (unsigned)s.h);
-        size_t n = e / (unsigned)s.c / (unsigned)s.w / (unsigned)s.h;
-        float sum = 0;
-        for (int u = 0; u < s.k; u++)
-            for (int v = 0; v < s.k; v++) {
-                int up = y + s.top - u, over = z + s.left - v;
-                if (up < 0 || over < 0 || up % s.stride || over % s.stride) continue;
-                int i = up / s.stride, j = over / s.stride;
-                if (i >= s.oh || j >= s.ow) continue;
-                sum += rows.get(((n * s.oh + i) * s.ow + j) * s.columns + (u * s.k + v) * s.c + c);
-            }
-        return sum;
-    }
-    FV_ONE_BY_ONE
-};
-
-struct padded_rows { /* w {out, k*k*c} with zeros up to `columns` */
-    mixed w;
-    uint32_t from, columns;
-    FV_INLINE float at(uint32_t e) const
-    {
-        uint32_t column = e % columns;
-        return column < from ? w.get((size_t)(e / columns) * from + column) : 0;
-    }
-    FV_ONE_BY_ONE
-};
-
-/* The windows as a tensor in scratch. */
-static fv_tensor scratch_rows(const fv_op *op, fv_format format)
-{
-    windows s = windows_of(op);
-    return {op->name,    {1, 1, (int)fv_rows(op->y->shape), s.columns},
-            FV_REAL,     FV_ROLE_VALUE,
-            op->scratch, format};
-}
-
-static void each_packed(device *d, const fv_op *op, const product_plans *s)
-{
-    windows k = windows_of(op);
-    padded_rows f{mixed::of(op->w), (uint32_t)(k.k * k.k * k.c), (uint32_t)k.columns};
-    each(d, "pack weights", f, mixed::of(&s->packed), false, &s->packed);
-}
-
-static fv_status pack_weights(device *d, fv_op *op, product_plans *s)
-{
-    windows k = windows_of(op);
-    int out = op->y->shape.c;
-    s->packed = {op->name, {1, 1, out, k.columns}, FV_REAL, FV_ROLE_WEIGHT, nullptr, d->working};
-    FV_TRY(d->alloc(fv_count(s->packed.shape) * format_bytes(d->working), &s->packed.data));
-    each_packed(d, op, s);
-    return FV_OK;
-}
-
-static product window_product(const fv_op *op, const fv_tensor *rows, const fv_tensor *w)
-{
-    return settled(op, rows_forward(op, matrix_of(rows, rows->shape.c, 0, false), w));
-}
-
-/* w as rows. */
-static fv_tensor pointwise_weights(const fv_op *op)
-{
-    fv_tensor w = *op->w;
-    w.shape = {1, 1, op->y->shape.c, op->x->shape.c};
-    return w;
-}
-
-fv_status conv2d_prepare(fv_backend *be, fv_op *op)
-{
-    device *d = device_of(be);
-    product_plans *s;
-    FV_TRY(new_plans(d, op, &s));
-    FV_TRY(pack_bias(d, op, s));
-    if (pointwise(op)) {
-        FV_TRY(adopt(d, op->w, format_of(op->x)));
-        fv_tensor w = pointwise_weights(op);
-        s->forward = d->product_plan(
-            settled(op, rows_forward(op, matrix_of(op->x, w.shape.c, 0, false), &w)));
-        if (op->dx)
-            s->backward = d->product_plan(
-                rows_backward(op, &w, matrix_of(op->dx, w.shape.c, 0, false), op->add_dx));
-        return FV_OK;
-    }
-    FV_TRY(pack_weights(d, op, s));
-    fv_tensor rows = scratch_rows(op, d->working);
-    if (fv_rows(op->y->shape) * (size_t)rows.shape.c > 0x7fffffffu)
-        return fv_fail(FV_ERR_SHAPE,
-                       "%s: the windows of %d pictures of %d x %d have over 2^31 "
-                       "numbers: use fewer views or a smaller size",
-                       op->name, op->x->shape.n, op->x->shape.h, op->x->shape.w);
-    op->scratch_bytes = fv_count(rows.shape) * format_bytes(d->working);
-    s->forward = d->product_plan(window_product(op, &rows, &s->packed));
-    if (op->dx)
-        s->backward = d->product_plan(
-            rows_backward(op, &s->packed, matrix_of(&rows, rows.shape.c, 0, false), false));
-    return FV_OK;
-}
-
-void conv2d_forward(fv_backend *be, const fv_op *op)
-{
-    device *d = device_of(be);
-    product_plans *s = plans_of(op);
-    if (pointwise(op)) {
-        fv_tensor w = pointwise_weights(op);
-        product p = settled(op, rows_forward(op, matrix_of(op->x, w.shape.c, 0, false), &w));
-        multiply(d, s->forward, p);
-        finish_rows(d, op, p);
-        return;
-    }
-    /* weights that change are packed anew */
-    if (op->w->role != FV_ROLE_WEIGHT) each_packed(d, op, s);
-    fv_tensor rows = scratch_rows(op, d->working);
-    window_rows f{mixed::of(op->x), windows_of(op)};
-    with_view(
-        [&](auto tag) {
-            using V = decltype(tag);
-            each(d, "windows", f, V::of(&rows), false, &rows);
-        },
-        &rows);
-    product p = window_product(op, &rows, &s->packed);
-    multiply(d, s->forward, p);
-    finish_rows(d, op, p);
-}
-
-void conv2d_backward(fv_backend *be, const fv_op *op)
-{
-    if (!op->dx) return;
-    device *d = device_of(be);
-    product_plans *s = plans_of(op);
-    undo_activation(d, op);
-    if (pointwise(op)) {
-        fv_tensor w = pointwise_weights(op);
-        multiply(d, s->backward,
-                 rows_backward(op, &w, matrix_of(op->dx, w.shape.c, 0, false), op->add_dx));
-        return;
-    }
-    fv_tensor rows = scratch_rows(op, d->working);
-    multiply(d, s->backward,
-             rows_backward(op, &s->packed, matrix_of(&rows, rows.shape.c, 0, false), false));
-    window_gradients f{mixed::of(&rows), windows_of(op)};
-    each(d, "windows backward", f, mixed::of(op->dx), op->add_dx, op->dx);
-}
-
-/* --- mix_rows --- */
-
-/* y[n] {r,c} = w {r,p} . x[n] {p,c} */
-static product mix_product(const fv_op *op)
-{
-    int p = op->w->shape.c, r = op->w->shape.w, c = op->x->shape.c;
-    return {r,
-            c,
-            p,
-            op->x->shape.n,
-            matrix_of(op->w, p, 0, false),
-            matrix_of(op->x, c, (size_t)p * (size_t)c, false),
-            matrix_of(op->y, c, (size_t)r * (size_t)c, false),
-            false,
-            nullptr,
-            false};
-}
-
-/* dx[n] {p,c} = w^T . dy[n] {r,c} */
-static product mix_gradient(const fv_op *op)
-{
-    int p = op->w->shape.c, r = op->w->shape.w, c = op->x->shape.c;
-    return {p,
-            c,
-            r,
-            op->x->shape.n,
-            matrix_of(op->w, p, 0, true),
-            matrix_of(op->dy, c, (size_t)r * (size_t)c, false),
-            matrix_of(op->dx, c, (size_t)p * (size_t)c, false),
-            op->add_dx,
-            nullptr,
-            false};
-}
-
-fv_status mix_rows_prepare(fv_backend *be, fv_op *op)
-{
-    device *d = device_of(be);
-    FV_TRY(adopt(d, op->w, format_of(op->x)));
-    product_plans *s;
-    FV_TRY(new_plans(d, op, &s));
-    s->forward = d->product_plan(mix_product(op));
-    if (op->dx) s->backward = d->product_plan(mix_gradient(op));
-    return FV_OK;
-}
-
-void mix_rows_forward(fv_backend *be, const fv_op *op)
-{
-    multiply(device_of(be), plans_of(op)->forward, mix_product(op));
-}
-
-void mix_rows_backward(fv_backend *be, const fv_op *op)
-{
-    if (op->dx) multiply(device_of(be), plans_of(op)->backward, mix_gradient(op));
-}
-
-/* --- separable --- */
-
-/* half[n,I,q] = sum over i of w[I,i] x[n,i,q], q = (j, c);
- * y[n,I,J,c] = sum over j of b[J,j] half[n,I,j,c], where (n, I, c) are the rows of a product */
-fv_status separable_prepare(fv_backend *be, fv_op *op)
-{
-    (void)be;
-    fv_shape x = op->x->shape, y = op->y->shape;
-    op->scratch_bytes = (size_t)x.n * (size_t)y.h * (size_t)x.w * (size_t)x.c * sizeof(float);
-    return FV_OK;
-}
-
-static matrix floats(void *p)
-{
-    return {p, FV_FORMAT_F32, 0, 0, false};
-}
-
-static matrix as_it_is(const fv_tensor *t)
-{
-    return {t->data, format_of(t), 0, 0, false};
-}
-
-void separable_forward(fv_backend *be, const fv_op *op)
-{
-    device *d = device_of(be);
-    fv_shape x = op->x->shape, y = op->y->shape;
-    size_t c = (size_t)x.c, line = (size_t)x.w * c;
-    tiles down = {};
-    down.m = (uint32_t)y.h, down.n = (uint32_t)line, down.k = (uint32_t)x.h;
-    down.am = straight((size_t)x.h), down.ak = 1;
-    down.bk = line, down.bn = 1;
-    down.cm = straight(line), down.cn = 1;
-    down.b_batch = (size_t)x.h * line, down.c_batch = (size_t)y.h * line;
-    launch_tiles(d, as_it_is(op->w), as_it_is(op->x), floats(op->scratch), nullptr, down, x.n);
-    tiles across = {};
-    across.m = (uint32_t)(x.n * y.h * x.c), across.n = (uint32_t)y.w, across.k = (uint32_t)x.w;
-    across.am = {(uint32_t)c, line, 1}, across.ak = c;
-    across.bk = 1, across.bn = (size_t)x.w;
-    across.cm = {(uint32_t)c, (size_t)y.w * c, 1}, across.cn = c;
-    launch_tiles(d, floats(op->scratch), as_it_is(op->b), as_it_is(op->y), nullptr, across, 1);
-}
-
-/* half[n,I,j,c] = sum over J of b[J,j] dy[n,I,J,c];   dx[n,i,q] = sum over I of w[I,i] half */
-void separable_backward(fv_backend *be, const fv_op *op)
-{
-    if (!op->dx) return;
-    device *d = device_of(be);
-    fv_shape x = op->x->shape, y = op->y->shape;
-    size_t c = (size_t)x.c, line = (size_t)x.w * c;
-    tiles across = {};
-    across.m = (uint32_t)(x.n * y.h * x.c), across.n = (uint32_t)x.w, across.k = (uint32_t)y.w;
-    across.am = {(uint32_t)c, (size_t)y.w * c, 1}, across.ak = c;
-    across.bk = (size_t)x.w, across.bn = 1;
-    across.cm = {(uint32_t)c, line, 1}, across.cn = c;
-    launch_tiles(d, as_it_is(op->dy), as_it_is(op->b), floats(op->scratch), nullptr, across, 1);
-    tiles down = {};
-    down.m = (uint32_t)x.h, down.n = (uint32_t)line, down.k = (uint32_t)y.h;
-    down.am = straight(1), down.ak = (size_t)x.h;
-    down.bk = line, down.bn = 1;
-    down.cm = straight(line), down.cn = 1;
-    down.b_batch = (size_t)y.h * line, down.c_batch = (size_t)x.h * line;
-    down.add = op->add_dx;
-    launch_tiles(d, as_it_is(op->w), floats(op->scratch), as_it_is(op->dx), nullptr, down, x.n);
 }
 
 } // namespace FV_SPACE

@@ -1,99 +1,50 @@
-/* Sums in a fixed order: over positions (mean_hw, max_hw, the gate's gradient in mul_channel),
- * over rows (l2norm, layernorm), over whole pictures (penalty, in picture.cu).
- *
- * Over positions, {n, p, c} -> {n, c}: a block has TX channel groups side by side and TY
- * positions below each other; it sums a slice of the positions, and a second kernel adds the
- * slices. Slices depend on shapes alone, so the same bits come out every time. */
-#include "kernels/cuda/device.cuh"
+/* Sums in a fixed order: over positions (mean_hw, max_hw, the gate's gradient in mul_channel; a
+ * second kernel adds the slices of positions.cuh), over rows (l2norm, layernorm), over whole
+ * pictures (penalty, in picture.cu). */
+#include "kernels/cuda/positions.cuh"
 
 namespace FV_SPACE
 {
 
 /* --- over positions --- */
 
-struct slices {
-    uint32_t positions, channels, slices, each; /* `each` positions in a slice */
-    int width, tx;                              /* channels a thread, threads side by side */
-};
-
-static slices cut(const fv_tensor *x)
-{
-    fv_shape s = x->shape;
-    slices c;
-    c.positions = (uint32_t)(s.h * s.w);
-    c.channels = (uint32_t)s.c;
-    c.width = s.c % 8 == 0 ? 8 : 1;
-    uint32_t groups = c.channels / (uint32_t)c.width;
-    c.tx = 1;
-    while (c.tx < WARP && (uint32_t)c.tx < groups) c.tx *= 2;
-    /* eight positions a thread at least, 64 slices at most */
-    uint32_t fewest = 8 * THREADS / (uint32_t)c.tx;
-    c.each = c.positions / 64 > fewest ? (c.positions + 63) / 64 : fewest;
-    c.slices = (c.positions + c.each - 1) / c.each;
-    return c;
-}
-
-static dim3 grid_of(const slices &c, int pictures)
-{
-    return dim3(blocks_for(c.channels, (size_t)(c.width * c.tx)), c.slices, (unsigned)pictures);
-}
-
 fv_status positions_prepare(fv_backend *be, fv_op *op)
 {
     (void)be;
-    slices c = cut(op->x);
+    slices c = cut_sums(op->x);
     /* max_hw keeps values and places */
     op->scratch_bytes = (size_t)op->x->shape.n * c.slices * c.channels * 2 * sizeof(float);
     return FV_OK;
 }
 
-struct corner { /* what a thread of a positions kernel works on */
-    uint32_t n, slice, channel, first, last, step;
-    bool inside;
-};
-
-FV_INLINE corner my_corner(const slices &c)
-{
-    uint32_t tx = threadIdx.x % (uint32_t)c.tx, ty = threadIdx.x / (uint32_t)c.tx;
-    corner at;
-    at.n = blockIdx.z;
-    at.slice = blockIdx.y;
-    at.channel = (blockIdx.x * (uint32_t)c.tx + tx) * (uint32_t)c.width;
-    at.step = blockDim.x / (uint32_t)c.tx;
-    at.first = at.slice * c.each + ty;
-    at.last = at.slice * c.each + c.each < c.positions ? at.slice * c.each + c.each : c.positions;
-    at.inside = at.channel < c.channels;
-    return at;
-}
-
-/* Adds the TY partial sums of each channel in shared memory, and puts the block's sums into
- * partial[n][slice][c]. */
-template <int W>
-FV_INLINE void add_down(const slices &c, const corner &at, float sum[W], float *partial)
-{
-    FV_SHARED(float, room); /* [threads * W] */
-    for (int k = 0; k < W; k++) room[threadIdx.x * W + (unsigned)k] = sum[k];
-    block_barrier();
-    if (threadIdx.x >= (unsigned)c.tx || !at.inside) return;
-    for (int k = 0; k < W; k++) {
-        float total = 0;
-        for (unsigned t = threadIdx.x; t < blockDim.x; t += (unsigned)c.tx)
-            total += room[t * W + (unsigned)k];
-        partial[((size_t)at.n * c.slices + at.slice) * c.channels + at.channel + (unsigned)k] =
-            total;
-    }
-}
-
-template <class V, int W> FV_KERNEL sum_kernel(V x, float *partial, slices c)
+template <class V, int W> FV_KERNEL sum_kernel(V x, fv_act before, V dy, float *partial, slices c)
 {
     corner at = my_corner(c);
     float sum[W] = {};
     for (uint32_t p = at.first; at.inside && p < at.last; p += at.step) {
-        float v[8];
-        x.load(((size_t)at.n * c.positions + p) * c.channels + at.channel, W, v);
-        for (int k = 0; k < W; k++) sum[k] += v[k];
+        size_t i = ((size_t)at.n * c.positions + p) * c.channels + at.channel;
+        float v[8], g[8];
+        for (int k = 0; k < 8; k++) g[k] = 1;
+        x.load(i, W, v);
+        if (dy.there()) dy.load(i, W, g);
+        for (int k = 0; k < W; k++) sum[k] += activate(before, v[k]) * g[k];
     }
     add_down<W>(c, at, sum, partial);
+}
+
+void sum_positions(device *d, const char *name, const fv_tensor *x, fv_act before,
+                   const fv_tensor *dy, float *partial)
+{
+    slices c = cut_sums(x);
+    with_view(
+        [&](auto tag) {
+            using V = decltype(tag);
+            auto kernel = c.width == 8 ? sum_kernel<V, 8> : sum_kernel<V, 1>;
+            launch(d, name, true, kernel, grid_of(c, x->shape.n), dim3(THREADS),
+                   THREADS * (size_t)c.width * sizeof(float), V::of(x), before, V::of(dy), partial,
+                   c);
+        },
+        x, dy);
 }
 
 /* dx = dy * gate on the way to dx2 = sum of dy * x. */
@@ -138,16 +89,9 @@ struct added_slices { /* factor * sum over slices */
 void mean_hw_forward(fv_backend *be, const fv_op *op)
 {
     device *d = device_of(be);
-    slices c = cut(op->x);
+    slices c = cut_sums(op->x);
     float *partial = static_cast<float *>(op->scratch);
-    with_view(
-        [&](auto tag) {
-            using V = decltype(tag);
-            auto kernel = c.width == 8 ? sum_kernel<V, 8> : sum_kernel<V, 1>;
-            launch(d, "mean_hw", true, kernel, grid_of(c, op->x->shape.n), dim3(THREADS),
-                   THREADS * (size_t)c.width * sizeof(float), V::of(op->x), partial, c);
-        },
-        op->x);
+    sum_positions(d, "mean_hw", op->x, FV_ACT_NONE, nullptr, partial);
     added_slices f{partial, c, 1 / (float)c.positions};
     each(d, "mean_hw slices", f, mixed::of(op->y), false, op->y);
 }
@@ -180,7 +124,7 @@ void mul_channel_backward(fv_backend *be, const fv_op *op)
 {
     if (!op->dx && !op->dx2) return;
     device *d = device_of(be);
-    slices c = cut(op->x);
+    slices c = cut_sums(op->x);
     float *partial = op->dx2 ? static_cast<float *>(op->scratch) : nullptr;
     with_view(
         [&](auto tag) {
@@ -242,7 +186,7 @@ FV_KERNEL max_slices_kernel(const float *partial, mixed y, mixed aux, slices c, 
 void max_hw_forward(fv_backend *be, const fv_op *op)
 {
     device *d = device_of(be);
-    slices c = cut(op->x);
+    slices c = cut_sums(op->x);
     c.width = 1;
     float *partial = static_cast<float *>(op->scratch);
     launch(d, "max_hw", true, max_kernel, grid_of(c, op->x->shape.n), dim3(THREADS),

@@ -225,6 +225,7 @@ void fill_table(fv_kernel rows[FV_OP_COUNT])
     rows[FV_OP_LINEAR] = ROW(linear, linear_prepare, product_release);
     rows[FV_OP_ACT] = ROW(act, nullptr, nullptr);
     rows[FV_OP_MUL_CHANNEL] = ROW(mul_channel, positions_prepare, nullptr);
+    rows[FV_OP_EXCITE] = ROW(excite, excite_prepare, excite_release);
     rows[FV_OP_ADD] = ROW(add, nullptr, nullptr);
     rows[FV_OP_AFFINE] = ROW(affine, nullptr, nullptr);
     rows[FV_OP_MEAN_HW] = ROW(mean_hw, positions_prepare, nullptr);
@@ -265,6 +266,7 @@ fv_status wire(fv_backend *be, device *d, const char *precision)
     be->impl = d;
     be->real_bytes = sizeof(float);
     be->threads = 1;
+    be->joins = true;
     be->alloc = alloc;
     be->free = free_memory;
     be->upload = upload;

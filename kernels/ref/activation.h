@@ -52,13 +52,15 @@ static inline real activation_slope(fv_act act, real kept)
     }
 }
 
-/* y = act(y) in place over `count` numbers; aux, if any, keeps what went in. */
+/* y = act(y) + x2 in place; aux, if any, keeps what went in. */
 static inline void finish_activation(const fv_op *op)
 {
     real *y = op->y->data, *aux = op->aux ? op->aux->data : NULL;
+    const real *x2 = op->x2 ? op->x2->data : NULL;
     for (size_t i = 0, n = fv_count(op->y->shape); i < n; i++) {
         if (aux) aux[i] = y[i];
         y[i] = activate(op->act, y[i]);
+        if (x2) y[i] += x2[i];
     }
 }
 
@@ -71,6 +73,15 @@ static inline void undo_activation(const fv_op *op)
     const real *kept = keeps & FV_KEEP_AUX ? op->aux->data : op->y->data;
     for (size_t i = 0, n = fv_count(op->y->shape); i < n; i++)
         dy[i] *= activation_slope(op->act, kept[i]);
+}
+
+/* dx2 = dy of a residual, after dx: they may be one tensor. */
+static inline void pass_on(const fv_op *op)
+{
+    const real *dy = op->dy->data;
+    real *dx2 = op->dx2 ? op->dx2->data : NULL;
+    for (size_t i = 0, n = fv_count(op->y->shape); dx2 && i < n; i++)
+        dx2[i] = op->add_dx2 ? dx2[i] + dy[i] : dy[i];
 }
 
 /* dx = value, or dx += value. */

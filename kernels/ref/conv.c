@@ -37,8 +37,8 @@ void REF(conv2d_forward)(fv_backend *be, const fv_op *op)
 
 static void clear_dx(const fv_op *op)
 {
-    real *dx = op->dx->data;
-    if (!op->add_dx)
+    real *dx = op->dx ? op->dx->data : NULL;
+    if (dx && !op->add_dx)
         for (size_t i = 0, n = fv_count(op->dx->shape); i < n; i++) dx[i] = 0;
 }
 
@@ -46,14 +46,13 @@ static void clear_dx(const fv_op *op)
 void REF(conv2d_backward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
-    if (!op->dx) return;
     undo_activation(op);
     clear_dx(op);
     fv_shape xs = op->x->shape, ys = op->y->shape;
     const fv_conv_attr *a = &op->attr.conv;
     const real *dy = op->dy->data, *w = op->w->data;
-    real *dx = op->dx->data;
-    for (int n = 0; n < ys.n; n++)
+    real *dx = op->dx ? op->dx->data : NULL;
+    for (int n = 0; dx && n < ys.n; n++)
         for (int i = 0; i < ys.h; i++)
             for (int j = 0; j < ys.w; j++)
                 for (int o = 0; o < ys.c; o++, dy++)
@@ -66,9 +65,10 @@ void REF(conv2d_backward)(fv_backend *be, const fv_op *op)
                             const real *tap = w + (((size_t)o * a->k + u) * a->k + v) * xs.c;
                             for (int k = 0; k < xs.c; k++) to[k] += *dy * tap[k];
                         }
+    pass_on(op);
 }
 
-/* y[n,i,j,c] = act(b[c] + sum over taps of x[n, i*s+u-top, j*s+v-left, c] * w[u,v,c]) */
+/* y[n,i,j,c] = act(b[c] + sum over taps of before(x[n, i*s+u-top, j*s+v-left, c]) * w[u,v,c]) */
 void REF(dwconv2d_forward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
@@ -86,7 +86,8 @@ void REF(dwconv2d_forward)(fv_backend *be, const fv_op *op)
                             int r = source(i, u, a->stride, a->pad_top, xs.h);
                             int c = source(j, v, a->stride, a->pad_left, xs.w);
                             if (r < 0 || c < 0) continue;
-                            sum += (double)x[(((size_t)n * xs.h + r) * xs.w + c) * xs.c + k] *
+                            real from = x[(((size_t)n * xs.h + r) * xs.w + c) * xs.c + k];
+                            sum += (double)activate(op->before, from) *
                                    w[((size_t)u * a->k + v) * xs.c + k];
                         }
                     *y++ = (real)sum;
@@ -94,7 +95,7 @@ void REF(dwconv2d_forward)(fv_backend *be, const fv_op *op)
     finish_activation(op);
 }
 
-/* dx[n, i*s+u-top, j*s+v-left, c] += dy[n,i,j,c] * w[u,v,c] */
+/* dx[n, i*s+u-top, j*s+v-left, c] += dy[n,i,j,c] * w[u,v,c] * before'(x) */
 void REF(dwconv2d_backward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
@@ -104,6 +105,7 @@ void REF(dwconv2d_backward)(fv_backend *be, const fv_op *op)
     fv_shape xs = op->x->shape, ys = op->y->shape;
     const fv_conv_attr *a = &op->attr.conv;
     const real *dy = op->dy->data, *w = op->w->data;
+    const real *x = op->x->data;
     real *dx = op->dx->data;
     for (int n = 0; n < ys.n; n++)
         for (int i = 0; i < ys.h; i++)
@@ -113,8 +115,9 @@ void REF(dwconv2d_backward)(fv_backend *be, const fv_op *op)
                         int r = source(i, u, a->stride, a->pad_top, xs.h);
                         int c = source(j, v, a->stride, a->pad_left, xs.w);
                         if (r < 0 || c < 0) continue;
-                        real *to = dx + (((size_t)n * xs.h + r) * xs.w + c) * xs.c;
+                        size_t at = (((size_t)n * xs.h + r) * xs.w + c) * xs.c;
                         const real *tap = w + ((size_t)u * a->k + v) * xs.c;
-                        for (int k = 0; k < xs.c; k++) to[k] += dy[k] * tap[k];
+                        for (int k = 0; k < xs.c; k++)
+                            dx[at + k] += dy[k] * tap[k] * activation_slope(op->before, x[at + k]);
                     }
 }

@@ -23,17 +23,17 @@ void REF(linear_forward)(fv_backend *be, const fv_op *op)
 void REF(linear_backward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
-    if (!op->dx) return;
     undo_activation(op);
     size_t rows = fv_rows(op->x->shape), in = (size_t)op->x->shape.c, out = (size_t)op->y->shape.c;
     const real *dy = op->dy->data, *w = op->w->data;
-    real *dx = op->dx->data;
-    for (size_t r = 0; r < rows; r++)
+    real *dx = op->dx ? op->dx->data : NULL;
+    for (size_t r = 0; dx && r < rows; r++)
         for (size_t i = 0; i < in; i++) {
             double sum = 0;
             for (size_t o = 0; o < out; o++) sum += (double)dy[r * out + o] * w[o * in + i];
             put(&dx[r * in + i], op->add_dx, sum);
         }
+    pass_on(op);
 }
 
 /* y[n,r,c] = sum over p of w[r,p] * x[n,p,c] */

@@ -12,6 +12,7 @@ static const fv_kernel rows_of_table[FV_OP_COUNT] = {
     [FV_OP_LINEAR] = ROW(linear),
     [FV_OP_ACT] = ROW(act),
     [FV_OP_MUL_CHANNEL] = ROW(mul_channel),
+    [FV_OP_EXCITE] = {REF(excite_prepare), REF(excite_forward), REF(excite_backward), NULL},
     [FV_OP_ADD] = ROW(add),
     [FV_OP_AFFINE] = ROW(affine),
     [FV_OP_MEAN_HW] = ROW(mean_hw),
