@@ -18,6 +18,7 @@ enum { ITEM_LIMIT = 1 << 20 };
 typedef struct item {
     fv_options *options;
     unsigned number; /* its file */
+    unsigned id;     /* goes with the options when two items change places */
 } item;
 
 struct fv_queue {
@@ -25,6 +26,7 @@ struct fv_queue {
     item *items;
     int count;
     int unreadable;
+    unsigned last_id, last_number; /* ever given, or found in the folder */
 };
 
 static fv_status item_path(char out[4096], const fv_queue *q, unsigned number)
@@ -65,6 +67,7 @@ static fv_status append(fv_queue *q, item it)
 {
     item *more = realloc(q->items, ((size_t)q->count + 1) * sizeof *more);
     if (!more) return fv_fail(FV_ERR_MEMORY, "queue: out of memory");
+    it.id = ++q->last_id;
     q->items = more;
     q->items[q->count++] = it;
     return FV_OK;
@@ -77,6 +80,7 @@ static fv_status load_item(fv_queue *q, const char *name)
     item it = {0};
     if (sscanf(name, "%8u%7s", &it.number, rest) != 2 || strcmp(rest, ".yml") != 0) return FV_OK;
     FV_TRY(item_path(path, q, it.number));
+    if (it.number > q->last_number) q->last_number = it.number;
     char *text = read_text(path);
     fv_status s = fv_options_new(&it.options);
     if (s >= 0 && (!text || fv_recipe_apply(it.options, text, path) < 0)) {
@@ -106,6 +110,7 @@ static fv_status load(fv_queue *q)
     for (struct dirent *e; s >= 0 && (e = readdir(d));) s = load_item(q, e->d_name);
     closedir(d);
     if (q->count) qsort(q->items, (size_t)q->count, sizeof *q->items, by_number);
+    for (int i = 0; i < q->count; i++) q->items[i].id = (unsigned)i + 1;
     return s;
 }
 
@@ -144,19 +149,19 @@ const fv_options *fv_queue_at(const fv_queue *q, int i)
 
 unsigned fv_queue_id(const fv_queue *q, int i)
 {
-    return q->items[i].number;
+    return q->items[i].id;
 }
 
 int fv_queue_find(const fv_queue *q, unsigned id)
 {
     for (int i = 0; i < q->count; i++)
-        if (q->items[i].number == id) return i;
+        if (q->items[i].id == id) return i;
     return -1;
 }
 
 fv_status fv_queue_add(fv_queue *q, const fv_options *o)
 {
-    item it = {.number = q->count ? q->items[q->count - 1].number + 1 : 1};
+    item it = {.number = ++q->last_number}; /* never that of a file which could not be read */
     FV_TRY(fv_options_copy(&it.options, o));
     fv_status s = write_item(q, &it);
     if (s >= 0) s = append(q, it);
@@ -189,6 +194,9 @@ fv_status fv_queue_swap(fv_queue *q, int i, int j)
     fv_options *o = q->items[i].options;
     q->items[i].options = q->items[j].options;
     q->items[j].options = o;
+    unsigned id = q->items[i].id;
+    q->items[i].id = q->items[j].id;
+    q->items[j].id = id;
     FV_TRY(write_item(q, &q->items[i]));
     return write_item(q, &q->items[j]);
 }

@@ -71,8 +71,9 @@ static void queue_is_what_it_was(void **state)
         MUST(fv_options_set(o, "text", texts[i]));
         MUST(fv_queue_add(q, o));
     }
-    unsigned id = fv_queue_id(q, 2);
+    unsigned id = fv_queue_id(q, 2), first = fv_queue_id(q, 0);
     MUST(fv_queue_swap(q, 0, 1));
+    assert_int_equal(fv_queue_find(q, first), 1);
     MUST(fv_queue_remove(q, 1));
     assert_int_equal(fv_queue_find(q, id), 1);
     MUST(fv_queue_set(q, 1, "seed", "77"));
@@ -86,6 +87,8 @@ static void queue_is_what_it_was(void **state)
     assert_string_equal(fv_options_get(fv_queue_at(q, 1), "text"), "月");
     assert_string_equal(fv_options_get(fv_queue_at(q, 1), "seed"), "77");
     assert_int_equal(access("queue/00000009.yml", F_OK), 0);
+    MUST(fv_queue_add(q, o)); /* takes no name that is in use */
+    assert_int_equal(access("queue/00000010.yml", F_OK), 0);
     fv_queue_close(q);
     fv_options_free(o);
 }
