@@ -97,6 +97,7 @@ void app_imagine(app *a)
     bool neurons = a->neuron_count > 0;
     int lines = each_line(a, a->text, NULL);
     if (!lines && !neurons) return;
+    state_save(a); /* before anything comes of it: a crash does not take the text along */
     worker_new_group(a->worker);
     if (lines)
         each_line(a, a->text, add_line);

@@ -388,6 +388,14 @@ void display_present(display *d)
         SDL_RenderPresent(d->renderer);
 }
 
+void display_finish(display *d)
+{
+    if (d->gl)
+        glFinish();
+    else
+        SDL_RenderFlush(d->renderer);
+}
+
 /* --- small pictures --- */
 
 static small_texture *find_texture(display *d, void *handle)

@@ -40,6 +40,8 @@ ui_rect display_place(const display *d, ui_rect canvas, const display_view *v);
 void display_draw(display *d, ui_rect canvas, const display_view *v);
 void display_clear(display *d);
 void display_present(display *d);
+/* Waits until what was presented has been drawn. */
+void display_finish(display *d);
 
 /* A texture for ui_image; `old` (or NULL) is used again if it fits. */
 void *display_texture(display *d, void *old, const fv_picture *p);

@@ -210,7 +210,7 @@ void page_seeds(app *a, ui_rect r)
                   *a->text && !app_busy(a) && v->phase != WORKER_LOADING))
         fill_seeds(a);
     ui_space(8);
-    float side = (ui_height_left() - 72) / 3;
+    float side = (ui_height_left() - 100) / 3;
     if (side > (ui_room() - 32) / 3) side = (ui_room() - 32) / 3;
     if (side < 80) side = 80;
     for (int i = 0; i < WORKER_BOARD; i++) {

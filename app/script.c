@@ -2,25 +2,43 @@
 #include "app/script.h"
 
 #include <errno.h>
-#include <math.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { WAIT_SECONDS = 300, SETTLE = 3 /* frames after an event, for the layout to follow */ };
+#include "app/script_events.h"
+
+enum {
+    WAIT_SECONDS = 120, /* for a field to be so */
+    REACH_SECONDS = 30, /* for a widget to be where it can be pressed */
+    SETTLE = 3,         /* frames after an event, for the layout to follow */
+    MOST_LATENCIES = 1000
+};
+
+/* Something done at a moment that the loop cannot foresee, until a field is another. */
+typedef struct measured {
+    event_list events;
+    _Atomic Uint64 pressed; /* 0: not yet */
+    bool running;
+    char field[32], before[APP_TEXT];
+    double ms[MOST_LATENCIES];
+    int count, wanted;
+} measured;
 
 struct script {
     FILE *file;
     char path[1024], line[4096];
     int number;
-    int frames;     /* still to pass */
-    bool again;     /* the line is a wait that does not hold yet */
-    bool held;      /* the line has not been looked at: modifiers were down */
-    double since;   /* of that wait */
-    Uint64 pressed; /* latency: when the letter was pushed */
-    double worst;
+    int frames;    /* still to pass */
+    bool again;    /* the line stays: it waits, or has more to do */
+    bool waiting;  /* this is not its first time */
+    double since;  /* of its first time */
+    ui_rect place; /* of the widget to press, a frame ago */
+    double noted;
+    measured measured;
 };
 
 fv_status script_open(script **out, const char *path)
@@ -49,87 +67,6 @@ static bool fail(script *s, const char *what)
 {
     fv_fail(FV_ERR_ARGUMENT, "%s:%d: %s: %s", s->path, s->number, s->line, what);
     return false;
-}
-
-/* --- events --- */
-
-static void mouse(app *a, float x, float y)
-{
-    SDL_Event e = {.motion = {.type = SDL_MOUSEMOTION,
-                              .windowID = SDL_GetWindowID(a->window),
-                              .x = (int)x,
-                              .y = (int)y}};
-    SDL_WarpMouseInWindow(a->window, (int)x, (int)y);
-    SDL_PushEvent(&e);
-}
-
-static void button(app *a, bool down, float x, float y)
-{
-    SDL_Event e = {.button = {.type = down ? SDL_MOUSEBUTTONDOWN : SDL_MOUSEBUTTONUP,
-                              .windowID = SDL_GetWindowID(a->window),
-                              .button = SDL_BUTTON_LEFT,
-                              .state = down ? SDL_PRESSED : SDL_RELEASED,
-                              .x = (int)x,
-                              .y = (int)y}};
-    SDL_PushEvent(&e);
-}
-
-static void text_event(app *a, const char *text, bool committed)
-{
-    SDL_Event e = {0};
-    if (committed) {
-        e.text =
-            (SDL_TextInputEvent){.type = SDL_TEXTINPUT, .windowID = SDL_GetWindowID(a->window)};
-        snprintf(e.text.text, sizeof e.text.text, "%s", text);
-    } else {
-        e.edit =
-            (SDL_TextEditingEvent){.type = SDL_TEXTEDITING, .windowID = SDL_GetWindowID(a->window)};
-        snprintf(e.edit.text, sizeof e.edit.text, "%s", text);
-    }
-    SDL_PushEvent(&e);
-}
-
-/* An event holds 31 bytes: whole characters at a time. */
-static void type(app *a, const char *text)
-{
-    SDL_SetModState(KMOD_NONE);
-    while (*text) {
-        char part[SDL_TEXTINPUTEVENT_TEXT_SIZE];
-        size_t n = strlen(text) < sizeof part - 1 ? strlen(text) : sizeof part - 1;
-        while (n > 1 && text[n] && ((unsigned char)text[n] & 0xc0) == 0x80) n--;
-        snprintf(part, sizeof part, "%.*s", (int)n, text);
-        text_event(a, part, true);
-        text += n;
-    }
-}
-
-static bool key(app *a, const char *name, bool up_too)
-{
-    Uint16 mod = KMOD_NONE;
-    for (const char *plus; (plus = strchr(name, '+')) && plus[1]; name = plus + 1) {
-        if (strncmp(name, "Ctrl", 4) == 0) mod |= KMOD_LCTRL;
-        if (strncmp(name, "Shift", 5) == 0) mod |= KMOD_LSHIFT;
-        if (strncmp(name, "Alt", 3) == 0) mod |= KMOD_LALT;
-    }
-    SDL_Keycode code = SDL_GetKeyFromName(name);
-    if (code == SDLK_UNKNOWN) return false;
-    SDL_SetModState(mod);
-    for (int up = 0; up <= (up_too ? 1 : 0); up++) {
-        SDL_Event e = {.key = {.type = up ? SDL_KEYUP : SDL_KEYDOWN,
-                               .windowID = SDL_GetWindowID(a->window),
-                               .state = up ? SDL_RELEASED : SDL_PRESSED,
-                               .keysym = {SDL_GetScancodeFromKey(code), code, mod, 0}}};
-        SDL_PushEvent(&e);
-    }
-    return true;
-}
-
-static void drop(app *a, const char *path)
-{
-    SDL_Event e = {.drop = {.type = SDL_DROPFILE,
-                            .file = SDL_strdup(path),
-                            .windowID = SDL_GetWindowID(a->window)}};
-    SDL_PushEvent(&e);
 }
 
 static const ui_box *find(const char *name)
@@ -164,6 +101,16 @@ static int panels_done(const app *a)
     return n;
 }
 
+/* Megabytes of the process that are in memory. */
+static double memory(void)
+{
+    long whole, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f && fscanf(f, "%ld %ld", &whole, &resident) != 2) resident = 0;
+    if (f) fclose(f);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
+}
+
 static bool field(const app *a, const char *name, char *out, size_t size)
 {
     const worker_view *v = &a->view;
@@ -188,6 +135,11 @@ static bool field(const app *a, const char *name, char *out, size_t size)
         {"channel", v->channel},
         {"parts", v->part_count},
         {"survived", v->survived},
+        {"rate", v->step_seconds > 0 ? 1 / v->step_seconds : 0},
+        {"stepping", v->stepping},
+        {"handing", v->handing},
+        {"order-lag", v->order_lag},
+        {"memory", strcmp(name, "memory") == 0 ? memory() : 0},
         {"gradients", v->gradient_serial},
         {"activations", v->activation_serial},
         {"board", boards_filled(a)},
@@ -200,6 +152,7 @@ static bool field(const app *a, const char *name, char *out, size_t size)
         {"composing", ui_composing()},
         {"typing", ui_typing()},
         {"picture", display_has(a->screen, DISPLAY_SHOWN)},
+        {"toasting", (double)SDL_GetTicks64() / 1000 < a->toast_until},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (strcmp(name, numbers[i].name) == 0) {
@@ -224,13 +177,18 @@ static bool field(const app *a, const char *name, char *out, size_t size)
 }
 
 /* 1 it is so, 0 it is not, -1 no such field or operator. */
-static int holds(const app *a, const char *condition, char *found, size_t size)
+static int holds(const script *s, const app *a, const char *condition, char *found, size_t size)
 {
     char name[32], op[4];
     int at = 0;
     if (sscanf(condition, "%31s %3s %n", name, op, &at) < 2 || !field(a, name, found, size))
         return -1;
     const char *value = at ? condition + at : "";
+    char noted[32];
+    if (strncmp(value, "noted", 5) == 0) {
+        snprintf(noted, sizeof noted, "%g", s->noted + strtod(value + 5, NULL));
+        value = noted;
+    }
     double x = strtod(found, NULL), y = strtod(value, NULL);
     if (strcmp(op, "=") == 0) return strcmp(found, value) == 0;
     if (strcmp(op, "!=") == 0) return strcmp(found, value) != 0;
@@ -250,6 +208,22 @@ static bool scrolls(const char *name)
            strncmp(name, "match", 5) == 0 || strncmp(name, "poem", 4) == 0;
 }
 
+static bool inside(ui_rect r, ui_rect of)
+{
+    return r.x >= of.x - 1 && r.y >= of.y - 1 && r.x + r.w <= of.x + of.w + 1 &&
+           r.y + r.h <= of.y + of.h + 1;
+}
+
+/* Two that can be pressed, in one area, one over the other. */
+static bool overlap(const ui_box *a, const ui_box *b)
+{
+    size_t area = strcspn(a->name, "/");
+    if (strncmp(a->name, b->name, area + 1) != 0) return false;
+    if (!strcmp(a->name + area, "/area") || !strcmp(b->name + area, "/area")) return false;
+    return a->r.x + a->r.w > b->r.x + 1 && b->r.x + b->r.w > a->r.x + 1 &&
+           a->r.y + a->r.h > b->r.y + 1 && b->r.y + b->r.h > a->r.y + 1;
+}
+
 static bool layout(script *s, app *a)
 {
     const ui_box *boxes;
@@ -261,104 +235,110 @@ static bool layout(script *s, app *a)
         bool wide = b->r.x < -1 || b->r.x + b->r.w > (float)w + 1;
         bool high = (b->r.y < -1 || b->r.y + b->r.h > (float)h + 1) && !scrolls(b->name);
         bool tight = b->needed > b->r.w + 1;
-        if (!wide && !high && !tight) continue;
-        snprintf(what, sizeof what, "%s at %.0f,%.0f %.0fx%.0f, text %.0f, window %dx%d", b->name,
-                 (double)b->r.x, (double)b->r.y, (double)b->r.w, (double)b->r.h, (double)b->needed,
-                 w, h);
+        bool fills = strstr(b->name, "/area") || strstr(b->name, "/picture"); /* its margins too */
+        bool cut = !fills && !scrolls(b->name) && !inside(b->r, b->clip);
+        const char *over = NULL;
+        for (int k = 0; k < i && !over; k++) over = overlap(b, &boxes[k]) ? boxes[k].name : NULL;
+        if (!wide && !high && !tight && !cut && !over) continue;
+        snprintf(what, sizeof what, "%s at %.0f,%.0f %.0fx%.0f, text %.0f, window %dx%d%s%s",
+                 b->name, (double)b->r.x, (double)b->r.y, (double)b->r.w, (double)b->r.h,
+                 (double)b->needed, w, h,
+                 over  ? ", over "
+                 : cut ? ", cut off by its area"
+                       : "",
+                 over ? over : "");
         return fail(s, what);
     }
     return true;
 }
 
-/* --- random input --- */
-
-static unsigned next(unsigned *state)
-{
-    *state = *state * 1664525u + 1013904223u;
-    return *state >> 8;
-}
-
-static void monkey(app *a, unsigned *state)
-{
-    static const char *const keys[] = {"Space",     "Escape", "Ctrl+Return", "Ctrl+S", "Ctrl+Z",
-                                       "Left",      "Right",  "Up",          "Down",   "Return",
-                                       "Backspace", "Ctrl+A", "Ctrl+X",      "Ctrl+V", "Delete",
-                                       "Tab",       "Ctrl+1", "Ctrl+2",      "Ctrl+3", "Ctrl+4"};
-    static const char *const texts[] = {"月",  "a castle", "白日依山尽", "\\",
-                                        "| :", "108",      "雪:-0.5"};
-    int w, h;
-    SDL_GetWindowSize(a->window, &w, &h);
-    float x = (float)(next(state) % (unsigned)w), y = (float)(next(state) % (unsigned)h);
-    switch (next(state) % 8) {
-    case 0:
-    case 1:
-    case 2:
-        mouse(a, x, y);
-        button(a, true, x, y);
-        button(a, false, x + (float)(next(state) % 40), y);
-        break;
-    case 3:
-        key(a, keys[next(state) % (sizeof keys / sizeof keys[0])], true);
-        break;
-    case 4:
-        type(a, texts[next(state) % (sizeof texts / sizeof texts[0])]);
-        break;
-    case 5:
-        text_event(a, texts[next(state) % (sizeof texts / sizeof texts[0])], false);
-        break;
-    case 6: {
-        SDL_Event e = {.wheel = {.type = SDL_MOUSEWHEEL,
-                                 .windowID = SDL_GetWindowID(a->window),
-                                 .y = (int)(next(state) % 7) - 3}};
-        mouse(a, x, y);
-        SDL_PushEvent(&e);
-        break;
-    }
-    default:
-        text_event(a, "", false);
-        if (next(state) % 30 == 0)
-            SDL_SetWindowSize(a->window, 640 + (int)(next(state) % 900),
-                              480 + (int)(next(state) % 500));
-    }
-}
-
 /* --- commands --- */
+
+/* The line stays for the next frame, at most so long. */
+static bool wait_more(script *s, int seconds, const char *why)
+{
+    double now = (double)SDL_GetTicks64() / 1000;
+    if (!s->waiting) s->since = now;
+    if (now - s->since > seconds) return fail(s, why);
+    s->again = true;
+    return true;
+}
+
+/* As a person looks for it: it has to be there, allowed, and at rest; if its area has been
+ * scrolled away from it, the wheel brings it back. True: press it now. */
+static bool reached(script *s, app *a, const ui_box *b, const char **why)
+{
+    *why = "there is no such widget";
+    if (!b) return false;
+    const ui_rect r = b->r, last = s->place, clip = b->clip;
+    s->place = r;
+    *why = "the widget is disabled";
+    if (!b->enabled) return false;
+    *why = "the widget never comes to rest";
+    if (r.x != last.x || r.y != last.y || r.w != last.w || r.h != last.h) return false;
+    *why = "the widget is out of reach";
+    float middle = r.y + r.h / 2;
+    if (middle >= clip.y && middle < clip.y + clip.h) return true;
+    if (clip.h > 0)
+        event_wheel(a, clip.x + clip.w / 2, clip.y + clip.h / 2, middle < clip.y ? 1 : -1);
+    return false;
+}
 
 static bool pointer(script *s, app *a, const char *command, const char *rest)
 {
-    char name[64];
+    char name[64] = "";
+    const char *why;
     float from = 0.5f, to = 0.5f;
     sscanf(rest, "%63s %f %f", name, &from, &to);
     const ui_box *b = find(name);
-    if (!b) return fail(s, "there is no such widget");
+    if (!reached(s, a, b, &why)) {
+        s->frames = 2;
+        return wait_more(s, REACH_SECONDS, why);
+    }
     float x = b->r.x + b->r.w * from, y = b->r.y + b->r.h / 2;
-    mouse(a, x, y);
+    s->place = (ui_rect){0, 0, 0, 0};
     if (strcmp(command, "wheel") == 0) {
-        SDL_Event e = {.wheel = {.type = SDL_MOUSEWHEEL,
-                                 .windowID = SDL_GetWindowID(a->window),
-                                 .y = (int)from}};
-        mouse(a, b->r.x + b->r.w / 2, y);
-        SDL_PushEvent(&e);
+        event_wheel(a, b->r.x + b->r.w / 2, y, (int)from);
         return true;
     }
-    button(a, true, x, y);
+    event_mouse(a, x, y);
+    event_button(a, true, x, y);
     if (strcmp(command, "drag") == 0) {
         x = b->r.x + b->r.w * to;
-        mouse(a, x, y);
+        event_mouse(a, x, y);
     }
-    button(a, false, x, y);
+    event_button(a, false, x, y);
     if (strcmp(command, "doubleclick") == 0) {
-        button(a, true, x, y);
-        button(a, false, x, y);
+        event_button(a, true, x, y);
+        event_button(a, false, x, y);
     }
     return true;
 }
 
-static bool picture(script *s, app *a, const char *path)
+/* What changes from run to run is covered before it is compared with anything. */
+static void cover(fv_picture *p, ui_rect r, float density)
+{
+    int x0 = (int)(r.x * density), y0 = (int)(r.y * density);
+    int x1 = (int)((r.x + r.w) * density + 1), y1 = (int)((r.y + r.h) * density + 1);
+    x0 = x0 < 0 ? 0 : x0, y0 = y0 < 0 ? 0 : y0;
+    x1 = x1 > p->width ? p->width : x1, y1 = y1 > p->height ? p->height : y1;
+    for (int y = y0; y < y1 && x0 < x1; y++)
+        memset(p->rgb + ((size_t)y * (size_t)p->width + (size_t)x0) * 3, 128,
+               (size_t)(x1 - x0) * 3);
+}
+
+static bool screenshot(script *s, app *a, const char *rest)
 {
     fv_picture p;
-    (void)s;
+    char path[1024], name[64];
+    int at = 0, w, h;
+    if (sscanf(rest, "%1023s %n", path, &at) != 1) return fail(s, "no path");
     if (display_screenshot(a->screen, &p) < 0) return false;
+    SDL_GetWindowSize(a->window, &w, &h);
+    for (rest += at; sscanf(rest, "%63s %n", name, &at) == 1; rest += at) {
+        const ui_box *b = find(name);
+        if (b) cover(&p, b->r, (float)p.width / (float)w);
+    }
     fv_status status = fv_picture_write(&p, path, NULL);
     fv_picture_free(&p);
     return status >= 0;
@@ -367,60 +347,145 @@ static bool picture(script *s, app *a, const char *path)
 static bool condition(script *s, app *a, const char *command, const char *rest)
 {
     char found[APP_TEXT], what[APP_TEXT + 32];
-    int so = holds(a, rest, found, sizeof found);
+    int so = holds(s, a, rest, found, sizeof found);
     if (so < 0) return fail(s, "no such field or operator");
+    if (so) return true;
     bool waits = strcmp(command, "wait") == 0;
-    if (waits && a->view.phase == WORKER_FAILED && !so) return fail(s, a->view.message);
-    double now = (double)SDL_GetTicks64() / 1000;
-    if (!s->again) s->since = now;
-    s->again = waits && !so;
+    if (waits && a->view.phase == WORKER_FAILED) return fail(s, a->view.message);
     snprintf(what, sizeof what, "it is \"%s\"", found);
-    if (!so && (!waits || now - s->since > WAIT_SECONDS)) return fail(s, what);
+    return waits ? wait_more(s, WAIT_SECONDS, what) : fail(s, what);
+}
+
+/* --- measuring --- */
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* On a thread of SDL's, some time after it was asked for. */
+static Uint32 press(Uint32 interval, void *user)
+{
+    measured *m = user;
+    (void)interval;
+    atomic_store(&m->pressed, SDL_GetPerformanceCounter());
+    for (int i = 0; i < m->events.count; i++) SDL_PushEvent(&m->events.events[i]);
+    return 0;
+}
+
+static bool dispatch(script *s, app *a, const char *line);
+
+/* latency N FIELD COMMAND: the command N times at moments unknown to the loop, each until a frame
+ * with another value of the field is on the screen. */
+static bool latency(script *s, app *a, const char *rest)
+{
+    measured *m = &s->measured;
+    int at = 0;
+    static unsigned seed = 1;
+    if (!m->wanted) m->count = 0;
+    if (sscanf(rest, "%d %31s %n", &m->wanted, m->field, &at) < 2 || !at ||
+        m->wanted > MOST_LATENCIES || !field(a, m->field, m->before, sizeof m->before))
+        return fail(s, "latency N FIELD COMMAND");
+    atomic_store(&m->pressed, 0);
+    events_hold(&m->events);
+    bool ok = dispatch(s, a, rest + at);
+    events_hold(NULL);
+    if (!ok) return false;
+    seed = seed * 1664525u + 1013904223u;
+    m->running = true;
+    return SDL_AddTimer(40 + (seed >> 8) % 60, press, m) || fail(s, SDL_GetError());
+}
+
+/* After each frame while one is measured. */
+static bool watch(script *s, app *a)
+{
+    measured *m = &s->measured;
+    char now[APP_TEXT];
+    Uint64 pressed = atomic_load(&m->pressed);
+    double unit = 1000 / (double)SDL_GetPerformanceFrequency();
+    if (!pressed || !field(a, m->field, now, sizeof now) || strcmp(now, m->before) == 0)
+        return !pressed || (double)(SDL_GetPerformanceCounter() - pressed) * unit < 30000 ||
+               fail(s, "the field stays as it is");
+    display_finish(a->screen);
+    m->ms[m->count++] = (double)(SDL_GetPerformanceCounter() - pressed) * unit;
+    m->running = false;
+    s->again = m->count < m->wanted;
+    s->waiting = s->again;
+    s->frames = SETTLE;
+    if (s->again) return true;
+    qsort(m->ms, (size_t)m->count, sizeof *m->ms, by_size);
+    printf("%s: %d times, median %.1f ms, 95 %% %.1f ms, worst %.1f ms\n", s->line, m->count,
+           m->ms[m->count / 2], m->ms[(m->count * 95 - 1) / 100], m->ms[m->count - 1]);
+    m->wanted = 0;
     return true;
 }
 
-/* No modifier stays down from one command to the next. */
-static void release_modifiers(app *a)
+static bool note(script *s, app *a, const char *rest)
 {
-    SDL_Event e = {.key = {.type = SDL_KEYUP,
-                           .windowID = SDL_GetWindowID(a->window),
-                           .keysym = {SDL_SCANCODE_LCTRL, SDLK_LCTRL, KMOD_NONE, 0}}};
-    SDL_SetModState(KMOD_NONE);
-    SDL_PushEvent(&e);
+    char name[32] = "", value[APP_TEXT];
+    sscanf(rest, "%31s", name);
+    if (!field(a, name, value, sizeof value)) return fail(s, "no such field");
+    s->noted = strtod(value, NULL);
+    return true;
 }
 
-static bool run(script *s, app *a)
+static bool print(script *s, app *a, const char *rest)
+{
+    char name[32], value[APP_TEXT];
+    int at = 0;
+    for (; sscanf(rest, "%31s %n", name, &at) == 1; rest += at) {
+        if (!field(a, name, value, sizeof value)) return fail(s, "no such field");
+        printf("%s %s  ", name, value);
+    }
+    printf("\n");
+    fflush(stdout);
+    return true;
+}
+
+/* monkey SEED N, or monkey SEED Ns: events, or seconds; the line carries the generator on. */
+static bool monkey(script *s, app *a, const char *rest)
+{
+    unsigned seed;
+    int count;
+    char unit = 0;
+    double now = (double)SDL_GetTicks64() / 1000;
+    if (sscanf(rest, "%u %d%c", &seed, &count, &unit) < 2) return fail(s, "monkey SEED N");
+    event_monkey(a, &seed);
+    if (!s->waiting) s->since = now;
+    s->again = unit == 's' ? now - s->since < count : count > 1;
+    snprintf(s->line, sizeof s->line, "monkey %u %d%s", seed, unit == 's' ? count : count - 1,
+             unit == 's' ? "s" : "");
+    s->frames = 1;
+    return true;
+}
+
+/* --- the lines --- */
+
+static bool dispatch(script *s, app *a, const char *line)
 {
     char command[32] = "";
     int at = 0, w, h;
     float scale;
-    unsigned seed;
-    sscanf(s->line, "%31s %n", command, &at);
-    const char *rest = s->line + at;
-    s->frames = SETTLE;
-    if (SDL_GetModState() & (KMOD_CTRL | KMOD_SHIFT | KMOD_ALT)) {
-        release_modifiers(a);
-        s->frames = 1;
-        s->held = true;
-        return true;
-    }
+    sscanf(line, "%31s %n", command, &at);
+    const char *rest = line + at;
     if (!strcmp(command, "wait") || !strcmp(command, "expect"))
         return condition(s, a, command, rest);
     if (!strcmp(command, "click") || !strcmp(command, "doubleclick") || !strcmp(command, "drag") ||
         !strcmp(command, "wheel"))
         return pointer(s, a, command, rest);
     if (!strcmp(command, "type"))
-        type(a, rest);
+        event_type(a, rest);
     else if (!strcmp(command, "compose"))
-        text_event(a, rest, false);
+        event_text(a, rest, false);
     else if (!strcmp(command, "key"))
-        return key(a, rest, true) || fail(s, "no such key");
+        return event_key(a, rest) || fail(s, "no such key");
     else if (!strcmp(command, "commit-and-return")) { /* what some input methods send at once */
-        text_event(a, "", false);
-        type(a, rest);
-        key(a, "Return", true);
+        event_text(a, "", false);
+        event_type(a, rest);
+        event_key(a, "Return");
     } else if (!strcmp(command, "drop"))
-        drop(a, rest);
+        event_drop(a, rest);
     else if (!strcmp(command, "resize") && sscanf(rest, "%d %d", &w, &h) == 2)
         SDL_SetWindowSize(a->window, w, h), s->frames = 6;
     else if (!strcmp(command, "scale") && sscanf(rest, "%f", &scale) == 1)
@@ -430,20 +495,19 @@ static bool run(script *s, app *a)
     else if (!strcmp(command, "layout"))
         return layout(s, a);
     else if (!strcmp(command, "screenshot"))
-        return picture(s, a, rest);
-    else if (!strcmp(command, "monkey") && sscanf(rest, "%u %d", &seed, &w) == 2) {
-        monkey(a, &seed);
-        snprintf(s->line, sizeof s->line, "monkey %u %d", seed, w - 1);
-        s->again = w > 1;
-        s->frames = 1;
-    } else if (!strcmp(command, "latency")) {
-        s->pressed = SDL_GetPerformanceCounter();
-        type(a, "x");
-        s->frames = 1;
-    } else if (!strcmp(command, "crash"))
+        return screenshot(s, a, rest);
+    else if (!strcmp(command, "monkey"))
+        return monkey(s, a, rest);
+    else if (!strcmp(command, "latency"))
+        return latency(s, a, rest);
+    else if (!strcmp(command, "note"))
+        return note(s, a, rest);
+    else if (!strcmp(command, "print"))
+        return print(s, a, rest);
+    else if (!strcmp(command, "crash"))
         kill(getpid(), SIGKILL);
     else if (!strcmp(command, "away"))
-        mouse(a, 2, 2);
+        event_mouse(a, 2, 2);
     else if (!strcmp(command, "quit"))
         a->quit = true;
     else
@@ -451,41 +515,38 @@ static bool run(script *s, app *a)
     return true;
 }
 
-int script_pause(const script *s)
+static bool next_line(script *s)
 {
-    return s->again && strncmp(s->line, "wait", 4) == 0 ? 60 : 1;
+    do {
+        s->number++;
+        if (!fgets(s->line, sizeof s->line, s->file)) return false;
+        s->line[strcspn(s->line, "\r\n")] = 0;
+    } while (!s->line[0] || s->line[0] == '#');
+    if (getenv("FEAVIS_TRACE")) fprintf(stderr, "%d: %s\n", s->number, s->line);
+    return true;
 }
 
-/* The frame that shows the letter has just been presented. */
-static bool check_latency(script *s)
+int script_pause(const script *s)
 {
-    double ms = (double)(SDL_GetPerformanceCounter() - s->pressed) * 1000 /
-                (double)SDL_GetPerformanceFrequency();
-    char what[64];
-    s->pressed = 0;
-    s->worst = fmax(s->worst, ms);
-    printf("input to screen: %.1f ms\n", ms);
-    if (ms <= strtod(s->line + strlen("latency "), NULL)) return true;
-    snprintf(what, sizeof what, "it took %.1f ms", ms);
-    return fail(s, what);
+    if (s->measured.running) return -1;
+    return s->again && strncmp(s->line, "wait", 4) == 0 ? 60 : 1;
 }
 
 bool script_step(script *s, app *a)
 {
-    if (s->pressed) return check_latency(s);
+    if (s->measured.running) return watch(s, a);
     if (--s->frames > 0) return true;
-    if (!s->again && !s->held) {
-        do {
-            s->number++;
-            if (!fgets(s->line, sizeof s->line, s->file)) {
-                a->quit = true;
-                return true;
-            }
-            s->line[strcspn(s->line, "\r\n")] = 0;
-        } while (!s->line[0] || s->line[0] == '#');
-        if (getenv("FEAVIS_TRACE")) fprintf(stderr, "%d: %s\n", s->number, s->line);
+    s->frames = SETTLE;
+    if (SDL_GetModState() & (KMOD_CTRL | KMOD_SHIFT | KMOD_ALT)) {
+        event_release_modifiers(a);
+        s->frames = 1;
+        return true;
     }
-    s->held = false;
-    s->again = s->again && strncmp(s->line, "wait", 4) == 0;
-    return run(s, a);
+    if (!s->again && !next_line(s)) {
+        a->quit = true;
+        return true;
+    }
+    s->waiting = s->again;
+    s->again = false;
+    return dispatch(s, a, s->line);
 }

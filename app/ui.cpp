@@ -420,6 +420,15 @@ void ui_note(const char *name, ui_rect r, float needed)
     if (ui.box_count == UI_BOXES) return;
     ui_box *b = &ui.boxes[ui.box_count++];
     snprintf(b->name, sizeof b->name, "%s/%s", ui.area, name);
+    ImVec2 from = ImGui::GetWindowDrawList()->GetClipRectMin(),
+           to = ImGui::GetWindowDrawList()->GetClipRectMax();
     b->r = r;
+    b->clip = {from.x, from.y, to.x - from.x, to.y - from.y};
     b->needed = needed;
+    b->enabled = true;
+}
+
+void ui_note_disabled(void)
+{
+    if (ui.box_count) ui.boxes[ui.box_count - 1].enabled = false;
 }

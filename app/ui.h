@@ -152,7 +152,9 @@ void ui_write_centred(ui_rect r, const char *text, ui_font font, ui_colour colou
 typedef struct ui_box {
     char name[64]; /* "area/widget" */
     ui_rect r;
+    ui_rect clip; /* what its area lets be seen */
     float needed; /* width of its text, pixels; 0: has none */
+    bool enabled;
 } ui_box;
 /* The widgets of the last frame. */
 int ui_boxes(const ui_box **out);

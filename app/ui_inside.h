@@ -33,6 +33,8 @@ extern ui_state ui;
 
 ImU32 ui_u32(ui_colour c, float alpha);
 void ui_need(const char *text, ui_font font);
+/* A widget, for tests; it is enabled unless the next call says otherwise. */
 void ui_note(const char *name, ui_rect r, float needed);
+void ui_note_disabled(void);
 
 #endif

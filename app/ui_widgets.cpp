@@ -250,6 +250,7 @@ extern "C" bool ui_button(const char *name, const char *label, ui_icon icon, ui_
     bool hovered, held, clicked = press(name, ImVec2(w, h), enabled, &hovered, &held);
     ui_rect box = {at.x, at.y, w, h};
     ui_note(name, box, needed);
+    if (!enabled) ui_note_disabled();
     ImVec2 end(at.x + w, at.y + h);
     float alpha = enabled ? 1 : 0.38f, round = ui_px(6);
     ImU32 ink = ui_u32(UI_TEXT, alpha);

@@ -445,15 +445,16 @@ static bool loop(app *a, script *s)
     while (!a->quit) {
         SDL_Event e;
         double now = (double)SDL_GetTicks64() / 1000;
-        bool soon = s || extra > 0 || ui_wants_frame();
-        int wait = s ? script_pause(s) : soon ? 15 : now < a->toast_until ? 250 : 2000;
+        bool paced = s && script_pause(s) >= 0;
+        bool soon = paced || extra > 0 || ui_wants_frame();
+        int wait = paced ? script_pause(s) : soon ? 15 : now < a->toast_until ? 250 : 2000;
         bool toast = now < a->toast_until;
         if (SDL_WaitEventTimeout(&e, wait)) {
             handle_batch(a, &e);
             extra = 2;
         } else if (extra > 0)
             extra--;
-        else if (!soon && !toast)
+        else if (!soon && !toast && !s)
             continue;
         draw_frame(a);
         if (s && !script_step(s, a)) return false;

@@ -52,6 +52,7 @@ static void post(worker *w, order *o)
 {
     if (!o) return;
     pthread_mutex_lock(&w->mutex);
+    o->posted = w->steps_taken;
     *w->last = o;
     w->last = &o->next;
     pthread_cond_signal(&w->news);
@@ -100,6 +101,8 @@ static order *take_order(worker *w)
     if (o) {
         w->first = o->next;
         if (!w->first) w->last = &w->first;
+        int lag = (int)(w->steps_taken - o->posted);
+        if (lag > w->view.order_lag) w->view.order_lag = lag;
     }
     pthread_mutex_unlock(&w->mutex);
     return o;
@@ -132,12 +135,16 @@ bool take_step(worker *w, fv_progress *p)
     w->saved = false;
     w->running_seconds += took;
     pthread_mutex_lock(&w->mutex);
+    w->steps_taken++;
     double *smooth = &w->view.step_seconds;
     *smooth = *smooth > 0 ? 0.8 * *smooth + 0.2 * took : took;
     p->seconds = w->running_seconds;
     p->rate = *smooth > 0 ? 1 / *smooth : 0;
     if (!w->curve_count || w->curve[w->curve_count - 1].step < p->step) add_point(w, p);
+    w->view.stepping += took;
+    begin = seconds_now();
     if (fv_history_note(w->history, w->session, p->step) < 0) fv_history_clear(w->history);
+    w->view.handing += seconds_now() - begin;
     pthread_mutex_unlock(&w->mutex);
     return true;
 }
@@ -157,7 +164,12 @@ static void run_one_step(worker *w)
         set_phase(w, WORKER_PAUSED);
         return;
     }
+    double begin = seconds_now();
     publish_picture(w, &p);
+    begin = seconds_now() - begin;
+    pthread_mutex_lock(&w->mutex);
+    w->view.handing += begin;
+    pthread_mutex_unlock(&w->mutex);
     measure_survival(w, false);
     measure_activation(w, false);
     int stop = atoi(fv_options_get(w->job, "stop"));

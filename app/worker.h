@@ -74,6 +74,8 @@ typedef struct worker_view {
     int channels, text_length;
     fv_progress progress;               /* rate and seconds without pauses */
     double step_seconds;                /* smoothed */
+    double stepping, handing;           /* seconds in steps of this picture, and in copies of it */
+    int order_lag;                      /* most steps that ended between an order and its answer */
     char text[512], llp[256], seed[16]; /* of the picture on the easel, with its changes */
     char steps[16], param[16];
     int picture_serial, side; /* the newest picture; 0: none */

@@ -13,6 +13,7 @@ typedef struct order {
     long number;
     char *name, *text;
     fv_options *options;
+    long posted; /* steps taken by then */
     struct order *next;
 } order;
 
@@ -37,6 +38,7 @@ struct worker {
     fv_history *history;
     fv_session *session; /* read by worker_stop to cancel it */
     bool group_open;     /* the next item starts a new group of panels */
+    long steps_taken;
 
     /* the thread's own */
     fv_options *options;
@@ -68,6 +70,8 @@ void leave_easel(worker *w);
 void publish_queue(worker *w); /* with the lock */
 void publish_picture(worker *w, const fv_progress *p);
 void publish_options(worker *w);
+/* The board's picture as the one on the easel. True: no step is left. */
+bool publish_seed(worker *w, int i);
 void measure_survival(worker *w, bool now);
 void measure_activation(worker *w, bool now);
 void rank_channels(worker *w);

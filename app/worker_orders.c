@@ -110,7 +110,7 @@ void leave_easel(worker *w)
     w->view.picture_serial = w->view.activation_serial = w->view.gradient_serial = 0;
     w->view.moment_count = w->view.part_count = w->view.best_count = 0;
     w->view.survived = false;
-    w->view.step_seconds = 0;
+    w->view.step_seconds = w->view.stepping = w->view.handing = 0;
     w->view.progress = (fv_progress){0};
     pthread_mutex_unlock(&w->mutex);
     fv_session_close(s);
@@ -453,5 +453,8 @@ void continue_board(worker *w, int i)
         say(w, NULL);
         return;
     }
-    set_phase(w, WORKER_RUNNING);
+    if (publish_seed(w, i)) /* it was at its end already */
+        finish_picture(w);
+    else
+        set_phase(w, WORKER_RUNNING);
 }

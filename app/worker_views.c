@@ -87,6 +87,21 @@ void publish_picture(worker *w, const fv_progress *p)
     news(w);
 }
 
+bool publish_seed(worker *w, int i)
+{
+    pthread_mutex_lock(&w->mutex);
+    fv_picture_free(&w->picture);
+    w->picture = copy_picture(&w->board[i]);
+    w->view.picture_serial++;
+    w->view.side = w->picture.width;
+    w->view.progress.step = w->view.board[i].step;
+    w->view.progress.cosine = w->view.board[i].cosine;
+    bool ended = w->view.progress.step >= w->view.progress.steps;
+    pthread_mutex_unlock(&w->mutex);
+    news(w);
+    return ended;
+}
+
 /* Looking a second time takes at most one fortieth of the time, except at the end. */
 void measure_survival(worker *w, bool now)
 {
@@ -122,10 +137,12 @@ void measure_activation(worker *w, bool now)
     if (!worker_picture(w, &p)) return;
     int side = fv_critic_map_side(w->critic);
     float *map = malloc((size_t)(side * side) * sizeof *map), high = 1e-6f;
-    fv_status s = map ? fv_critic_activation(w->critic, &p, channel, map) : FV_ERR_MEMORY;
+    fv_status s = map ? fv_critic_activation(w->critic, &p, channel, map)
+                      : fv_fail(FV_ERR_MEMORY, "following a channel: out of memory");
     fv_picture_free(&p);
     if (s < 0) {
         free(map);
+        say(w, NULL);
         return;
     }
     for (int i = 0; i < side * side; i++) high = fmaxf(high, map[i]);
