@@ -1,31 +1,73 @@
 #!/bin/sh
-# run.sh FEAVIS SCRIPT SOURCE UNPACKED: one script under Xvfb, in ./NAME, with the toy model.
+# run.sh BUILD NAME [renderer]: NAME.txt in the real window under Xvfb, with the toy model and an
+# empty state, in BUILD/tests/ui/NAME. Then its screenshots are compared with those of expect/NAME.
+#   FEAVIS_UI_WRITE=1   makes the references of expect/NAME anew instead (look at them)
+#   FEAVIS_TRACE=1      prints the script's lines as they come
 set -eu
-feavis=$1 script=$2 source=$3 unpacked=$4
-name=$(basename "$script" .txt)
-rm -rf "$name"
-mkdir -p "$name"
-cd "$name"
-command -v xvfb-run >/dev/null || { echo "skipped: there is no xvfb-run"; exit 77; }
-command -v xauth >/dev/null || { echo "skipped: there is no xauth"; exit 77; }
-cp "$source"/tests/ui/*.png . 2>/dev/null || true
-export FEAVIS_STATE=$PWD/state FEAVIS_HOME=$source LIBGL_ALWAYS_SOFTWARE=1 LP_NUM_THREADS=1 LANG=C.UTF-8
+here=$(cd "$(dirname "$0")" && pwd)
+build=$(cd "$1" && pwd) name=$2
+script=$here/$name.txt source=$here/../..
+[ -f "$script" ] || { echo "there is no $script"; exit 1; }
+[ -z "${3:-}" ] || { export FEAVIS_RENDERER=$3; name=$name-$3; }
+rm -rf "$build/tests/ui/$name"
+mkdir -p "$build/tests/ui/$name/gallery" "$build/tests/ui/$name/state/queue"
+cd "$build/tests/ui/$name"
+cp "$here"/*.png .
+export FEAVIS_STATE=$PWD/state FEAVIS_HOME=$source
 # LeakSanitizer blames 112 bytes, whatever the input, on a driver that is unloaded by then and so
-# cannot be named in a list of exceptions
-export ASAN_OPTIONS="detect_leaks=0"
-case $name in *-sdl) export FEAVIS_RENDERER=sdl ;; esac
-work() {
-    xvfb-run -a -s "-screen 0 3840x2160x24" "$feavis" window --script "$1" --gallery gallery \
-        --config "$source/tests/golden/towers/lite0/cfg.yml" --checkpoint "$unpacked/lite0.pth" \
-        --vocab "$source/tests/golden/text_vocab.txt" --size 64 --steps 24 --shift 8 \
-        --views 1 --threads 1
+# cannot be named in a list of exceptions; soak.sh looks for leaks where no driver is loaded
+export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}"
+
+. "$here/display.sh"
+
+whole() {
+    for png in gallery/*.png; do
+        [ ! -f "$png" ] || "$build/tests/ui_same" --write /dev/null "$png" || exit 1 # reads it
+    done
 }
-# NAME.then: what has to hold after the first script's crash, with the same state
-then=${script%.txt}.then
-if [ -f "$then" ]; then
-    status=0
-    work "$script" || status=$?
-    [ "$status" = 137 ] || { echo "the first script ended with $status, not by SIGKILL"; exit 1; }
-    script=$then
+count() {
+    ls "$1" | grep -c "$2" || true
+}
+
+# A script with a NAME.then is killed, at a moment each, and the .then is what a second start has
+# to find: every picture that was finished, byte for byte, and all that was asked for made.
+moments="gallery:4:0 gallery:6:0 gallery:7:0 gallery:8:0 queue:2:0 queue:6:0"
+moments="$moments gallery:3:$(shuf -i 0-300 -n 1) queue:$(shuf -i 8-11 -n 1):$(shuf -i 0-60 -n 1)"
+if [ -f "$here/$name.then" ]; then
+    for moment in $moments; do
+        rm -rf gallery state
+        mkdir -p gallery state/queue
+        where=${moment%%:*} when=${moment#*:}
+        [ "$where" = gallery ] || where=state/$where
+        status=0
+        work "$script" "$build/tests/ui_kill_when" $where ${when%:*} ${when#*:} || status=$?
+        [ $status = 137 ] || { echo "$moment: it ended with $status, not by SIGKILL"; exit 1; }
+        whole
+        made=$(count gallery '\.png$') asked=$(count state/queue '\.yml$')
+        echo "killed at $moment: $made pictures made, $asked in the queue"
+        [ $where != gallery ] || [ $((made + asked)) -ge 3 ] || { echo "something is lost"; exit 1; }
+        (cd gallery && cksum ./*.png >../made 2>/dev/null) || true
+        work "$here/$name.then"
+        whole
+        (cd gallery && cksum ./*.png) >after
+        grep -vxFf after made && { echo "a finished picture is another one or gone"; exit 1; }
+        [ "$(count gallery '\.png$')" -ge $((made + asked)) ] || { echo "not all is made"; exit 1; }
+        [ "$(count state/queue '\.yml$')" = 0 ] || { echo "the queue is not empty"; exit 1; }
+    done
+    exit 0
 fi
+
 work "$script"
+# with another font every text is another one
+font=/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc
+[ -f $font ] || { echo "screenshots are not compared: there is no $font"; exit 0; }
+failed=0
+for expected in "$here/expect/$name"/*.png; do
+    [ -f "$expected" ] || continue
+    if [ -n "${FEAVIS_UI_WRITE:-}" ]; then
+        "$build/tests/ui_same" --write "$expected" "$(basename "$expected")"
+    else
+        "$build/tests/ui_same" "$expected" "$(basename "$expected")" || failed=1
+    fi
+done
+exit $failed
