@@ -8,7 +8,7 @@ Every setting makes the same texts: each sixth of presets/things.yml (16 of them
 all else is what the program does without flags. Then `feavis judge` looks: how often its first class is the thing (first),
 among its first five (five), the probability it gives to the thing (prob., mean, and of its logarithm), and the
 dreamer's own cosine before and after a blur (survival) and in views that it was not asked to please (unseen).
-A setting whose pictures are all there is not made again. The first one, `default`, is what others differ from; +- is the
+Pictures that are there are not made again. The first one, `default`, is what others differ from; +- is the
 standard error of the paired difference of log prob. over texts. One seed: differences of one or two texts mean nothing."""
 import argparse
 import csv
@@ -82,19 +82,18 @@ def make(args, name, wanted):
     if os.path.exists(table):
         return
     os.makedirs(folder, exist_ok=True)
-    lists = folder + '.txt'
-    open(lists, 'w', encoding='utf-8').write('\n'.join(wanted) + '\n')
     scale = args.views / VIEWS
     flags = f'--views 2 --steps 80 --size 224 {SETTINGS[name]}'.split()
     for i, flag in enumerate(flags):
         if flag == '--steps':
             flags[i + 1] = str(max(1, round(int(flags[i + 1]) * scale)))
-    for old in os.listdir(folder):
-        os.unlink(os.path.join(folder, old))
     quiet = ['--threads', '1', '--quiet']
     run = ['nice', '-n', '19', args.feavis]
-    subprocess.run(run + ['imagine', '--file', lists, '--gallery', folder] + flags + quiet, check=True,
-                   stdout=subprocess.DEVNULL)
+    for i, text in enumerate(wanted):
+        path = os.path.join(folder, f'{i:02d}.png')
+        if os.path.exists(path):
+            continue
+        subprocess.run(run + ['imagine', text, '--out', path] + flags + quiet, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(run + ['judge', folder, '--csv', table + '.part', '--sheet', folder + '.png'] + quiet, check=True,
                    stdout=subprocess.DEVNULL)
     os.rename(table + '.part', table)
@@ -143,11 +142,11 @@ def main():
     a.add_argument('--table', action='store_true')
     args = a.parse_args()
     only = [x for x in args.only.split(',') if x]
-    names = [n for n in SETTINGS if not only or any(n == x or n.startswith(x + '/') for x in only)]
+    groups = only or list(SETTINGS)
+    names = [n for x in groups for n in SETTINGS if n == x or n.startswith(x + '/')]
     if not args.table:
         with ThreadPoolExecutor(args.jobs) as pool:
-            for done in pool.map(lambda n: make(args, n, texts()), names):
-                pass
+            list(pool.map(lambda n: make(args, n, texts()), names))
     show(args)
 
 
