@@ -4,6 +4,7 @@
  * next frame (some milliseconds), so starting does not wait for twenty thousand characters. */
 #include "app/ui_inside.h"
 
+#include <algorithm>
 #include <imgui/backends/imgui_impl_opengl3.h>
 #include <imgui/backends/imgui_impl_sdl.h>
 #include <imgui/imgui_freetype.h>
@@ -331,6 +332,8 @@ extern "C" void ui_begin(void)
     if (ui.fonts_stale) make_fonts();
     if (ui.gl) ImGui_ImplOpenGL3_NewFrame();
     ImGui_ImplSDL2_NewFrame();
+    // a frame that came late must not part the two clicks of a double click
+    ImGui::GetIO().DeltaTime = std::min(ImGui::GetIO().DeltaTime, 0.05f);
     ImGui::NewFrame();
     ui.box_count = 0;
     ui.composition_ended = false;
