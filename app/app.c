@@ -57,6 +57,7 @@ static fv_status options_for(const app *a, const char *line, fv_options **out)
     if (s >= 0) s = fv_options_set(*out, "seed", seed);
     if (s >= 0) s = fv_options_set(*out, "llp", llp);
     if (s >= 0) s = fv_options_set(*out, "start", a->start);
+    if (s >= 0) s = fv_options_wake_channels(*out);
     free(text);
     if (s < 0) fv_options_free(*out);
     return s;

@@ -335,6 +335,8 @@ int command_neuron(cli *c)
     fv_status s = c->words ? fv_options_set(c->options, "llp", c->words) : FV_OK;
     if (s >= 0 && !*fv_options_get(c->options, "llp"))
         s = fv_fail(FV_ERR_ARGUMENT, "which channel? For example: feavis neuron 108");
+    if (s >= 0) s = fv_options_wake_channels(c->options);
+    if (s >= 0) s = cli_apply_flags(c, c->options);
     if (s >= 0) s = add_job(&j, c->options);
     return finish(&j, s, NULL, c);
 }

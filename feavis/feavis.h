@@ -71,6 +71,9 @@ typedef struct fv_options fv_options;
 fv_status fv_options_new(fv_options **out); /* all defaults */
 fv_status fv_options_copy(fv_options **out, const fv_options *from);
 void fv_options_free(fv_options *o);
+/* With channels and no text, a start from stronger noise, unless start-noise was set already: on a
+ * grey start some channels are cut off by their activation, and give no gradient to climb. */
+fv_status fv_options_wake_channels(fv_options *o);
 /* Fails on an unknown name (and suggests the nearest) and on a value out of range. */
 fv_status fv_options_set(fv_options *o, const char *name, const char *value);
 /* The value as text that fv_options_set takes; "" for an unknown name. Valid until the option
@@ -203,10 +206,10 @@ const char *fv_model_title(const fv_model *m);
 const char *fv_model_backend(const fv_model *m); /* "cpu", "cuda:0:fp16" */
 /* Why "auto" has become the CPU, in a build that could use a GPU; else "". */
 const char *fv_model_without_gpu(const fv_model *m);
-int fv_model_image_size(const fv_model *m); /* pixels a side of what the model sees */
-int fv_model_channels(const fv_model *m);        /* LLP channels: 0 .. n-1 */
-int fv_model_dim(const fv_model *m);             /* of the joint space */
-int fv_model_text_length(const fv_model *m);     /* tokens, with [CLS] and [SEP] */
+int fv_model_image_size(const fv_model *m);  /* pixels a side of what the model sees */
+int fv_model_channels(const fv_model *m);    /* LLP channels: 0 .. n-1 */
+int fv_model_dim(const fv_model *m);         /* of the joint space */
+int fv_model_text_length(const fv_model *m); /* tokens, with [CLS] and [SEP] */
 /* Stands for the weights in recipes: a hash over names, shapes and samples of the tensors. */
 const char *fv_model_fingerprint(const fv_model *m);
 

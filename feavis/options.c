@@ -288,6 +288,13 @@ bool fv_options_is_default(const fv_options *o, const char *name)
     return strcmp(value, row->value) == 0;
 }
 
+fv_status fv_options_wake_channels(fv_options *o)
+{
+    bool channels_only = !*fv_options_get(o, "text") && *fv_options_get(o, "llp");
+    if (!channels_only || !fv_options_is_default(o, "start-noise")) return FV_OK;
+    return fv_options_set(o, "start-noise", "0.3");
+}
+
 /* --- whole sets --- */
 
 fv_status fv_options_new(fv_options **out)

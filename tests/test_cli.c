@@ -228,6 +228,10 @@ static void pictures_of_presets(void **state)
     assert_string_equal(out, "gallery/llp-7-12-0-5-1.png\n");
     free(out);
     recipe_holds("gallery/llp-7-12-0-5-1.png", "llp: \"7,12:0.5\"\n");
+    recipe_holds("gallery/llp-7-12-0-5-1.png",
+                 "start-noise: 0.3\n"); /* grey may give no gradient */
+    SUCCEEDS_QUIETLY("neuron", TOY, "7", "--start-noise", "0.01", "--out", "grey.png");
+    recipe_holds("grey.png", "start-noise: 0.01\n");
 }
 
 static void again_is_the_same_to_the_byte(void **state)
