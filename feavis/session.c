@@ -190,12 +190,37 @@ fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to)
     return status;
 }
 
+/* --- the newest picture --- */
+
+/* pixels -> rgb. Under the mutex. */
+static void take_pixels(fv_session *s)
+{
+    size_t n = (size_t)s->now->size * (size_t)s->now->size * 3;
+    for (size_t i = 0; i < n; i++) {
+        float x = s->pixels[i];
+        s->rgb[i] = !(x > 0) ? 0 : x >= 1 ? 255 : (uint8_t)(x * 255.0f + 0.5f);
+    }
+    s->has_picture = true;
+    s->coming = false;
+}
+
+/* Takes in a picture that is on its way. Afterwards no other thread touches plan or pixels. */
+static fv_status take_in(fv_session *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    fv_status status = s->coming ? fv_plan_shown(s->plan, s->picture, s->pixels) : FV_OK;
+    if (status >= 0 && s->coming) take_pixels(s);
+    pthread_mutex_unlock(&s->mutex);
+    return status;
+}
+
 /* --- changes --- */
 
 fv_status fv_session_adopt(fv_session *s, fv_options *next)
 {
     fv_objectives objectives;
-    fv_status status = fv_objectives_read(&objectives, s->model, next);
+    fv_status status = take_in(s);
+    if (status >= 0) status = fv_objectives_read(&objectives, s->model, next);
     if (status < 0) {
         fv_options_free(next);
         return status;
@@ -292,17 +317,25 @@ void fv_session_cancel(fv_session *s)
 /* After forward: the plan's picture as 8-bit RGB. */
 static fv_status take_picture(fv_session *s, const fv_scores *scores)
 {
+    FV_TRY(take_in(s));
     FV_TRY(fv_plan_download(s->plan, s->picture, s->pixels));
-    size_t n = (size_t)s->now->size * (size_t)s->now->size * 3;
     pthread_mutex_lock(&s->mutex);
-    for (size_t i = 0; i < n; i++) {
-        float x = s->pixels[i];
-        s->rgb[i] = !(x > 0) ? 0 : x >= 1 ? 255 : (uint8_t)(x * 255.0f + 0.5f);
-    }
-    s->has_picture = true;
+    take_pixels(s);
     fv_session_take_parts(s, scores);
     pthread_mutex_unlock(&s->mutex);
     return FV_OK;
+}
+
+/* The same without waiting: whoever wants the picture, or the next step while the device works,
+ * takes it in. */
+static fv_status send_picture(fv_session *s, const fv_scores *scores)
+{
+    pthread_mutex_lock(&s->mutex);
+    fv_status status = fv_plan_show(s->plan, s->picture);
+    s->coming = status >= 0;
+    if (status >= 0) fv_session_take_parts(s, scores);
+    pthread_mutex_unlock(&s->mutex);
+    return status;
 }
 
 static double schedule(const fv_options *o, int step)
@@ -394,10 +427,12 @@ static fv_status recorded_step(fv_session *s, fv_scores *scores, bool *finite)
     adam_numbers(s, numbers);
     FV_TRY(fv_views_draw(s->plan, &s->views, s->now, s->step));
     FV_TRY(fv_objectives_seed(s->plan, &s->refs, &s->objectives));
-    FV_TRY(fv_plan_step(s->plan, numbers, stats));
+    FV_TRY(fv_plan_step_begin(s->plan, numbers));
+    FV_TRY(take_in(s)); /* that of the step before, while this one runs */
+    FV_TRY(fv_plan_step_end(s->plan, stats));
     FV_TRY(fv_objectives_scores(s->plan, &s->refs, &s->objectives, scores, finite));
     take_stats(s, stats, finite);
-    return *finite ? take_picture(s, scores) : FV_OK;
+    return *finite ? send_picture(s, scores) : FV_OK;
 }
 
 /* Score, look, backward, Adam; the state is kept when its loss is known to be finite. */
@@ -471,6 +506,7 @@ static fv_status copy_picture(fv_session *s, fv_picture *out)
 {
     int side = s->now->size;
     size_t bytes = (size_t)side * (size_t)side * 3;
+    FV_TRY(take_in(s));
     fv_picture p = {side, side, malloc(bytes)};
     if (!p.rgb) return fv_fail(FV_ERR_MEMORY, "copying the picture: out of memory");
     pthread_mutex_lock(&s->mutex);

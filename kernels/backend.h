@@ -90,6 +90,11 @@ struct fv_backend {
     void (*forget)(fv_backend *be, void *recording);
     /* Enqueues a copy between tensors of one shape and format. There if recording is. */
     void (*copy)(fv_backend *be, fv_tensor *to, const fv_tensor *from);
+    /* A look that stalls nothing: show starts copying src (in float) to the host, behind the work
+     * enqueued so far, and returns; work enqueued later does not wait for it and cannot change
+     * it. shown waits for the newest of these copies alone. There if recording is. */
+    fv_status (*show)(fv_backend *be, const fv_tensor *src);
+    fv_status (*shown)(fv_backend *be, const fv_tensor *src, float *host);
     /* Time stamps in the order of the work; milliseconds after sync. */
     void (*mark)(fv_backend *be, int event);
     double (*milliseconds)(fv_backend *be, int from, int to);

@@ -132,6 +132,14 @@ fv_status fv_plan_adam(fv_plan *p, const float numbers[FV_ADAM_COLUMNS],
  * fv_plan_records, all of it is one recording that is replayed. */
 fv_status fv_plan_step(fv_plan *p, const float numbers[FV_ADAM_COLUMNS],
                        float stats[FV_ADAM_STATS]);
+/* The same in two halves: begin enqueues all of it where fv_plan_records (and does it elsewhere),
+ * end waits. In between the host may do something else, but not touch the plan. */
+fv_status fv_plan_step_begin(fv_plan *p, const float numbers[FV_ADAM_COLUMNS]);
+fv_status fv_plan_step_end(fv_plan *p, float stats[FV_ADAM_STATS]);
+/* An output of the steps so far on its way to the host, while later ones run; see fv_backend.show.
+ * Where fv_plan_records only. shown is for the newest. */
+fv_status fv_plan_show(fv_plan *p, fv_ref output);
+fv_status fv_plan_shown(fv_plan *p, fv_ref output, float *values);
 /* Whether the backend replays recordings of this plan: not while it is watched. */
 bool fv_plan_records(const fv_plan *p);
 

@@ -168,20 +168,52 @@ fv_status fv_plan_adam(fv_plan *p, const float numbers[FV_ADAM_COLUMNS], float s
     return p->be->download(p->be, &p->adam_stats, FV_F32, stats);
 }
 
-fv_status fv_plan_step(fv_plan *p, const float numbers[FV_ADAM_COLUMNS], float stats[FV_ADAM_STATS])
+fv_status fv_plan_step_begin(fv_plan *p, const float numbers[FV_ADAM_COLUMNS])
 {
     FV_TRY(has_backward(p, "running a step"));
     FV_TRY(fv_plan_block_exists(p, FV_BLOCK_M));
-    if (!fv_plan_records(p)) {
+    bool records = fv_plan_records(p);
+    if (!records) {
         FV_TRY(fv_plan_forward(p));
         FV_TRY(fv_plan_backward(p));
-        return fv_plan_adam(p, numbers, stats);
     }
-    FV_TRY(upload_seeds(p));
+    if (records) FV_TRY(upload_seeds(p));
     FV_TRY(p->be->upload(p->be, &p->adam_numbers, FV_F32, numbers));
-    FV_TRY(run_part(p, FV_PART_STEP));
+    if (records) return run_part(p, FV_PART_STEP);
+    enqueue_adam(p);
+    return FV_OK;
+}
+
+fv_status fv_plan_step_end(fv_plan *p, float stats[FV_ADAM_STATS])
+{
     FV_TRY(p->be->sync(p->be));
     return p->be->download(p->be, &p->adam_stats, FV_F32, stats);
+}
+
+fv_status fv_plan_step(fv_plan *p, const float numbers[FV_ADAM_COLUMNS], float stats[FV_ADAM_STATS])
+{
+    FV_TRY(fv_plan_step_begin(p, numbers));
+    return fv_plan_step_end(p, stats);
+}
+
+static fv_status can_show(const fv_plan *p, fv_ref r)
+{
+    FV_TRY(fv_plan_runnable(p, "showing"));
+    if (r >= 0 && r < p->node_count && p->nodes[r]->output && p->be->show) return FV_OK;
+    return fv_fail(FV_ERR_ARGUMENT, "showing %s: it is no output, or backend %s cannot",
+                   fv_plan_name(p, r), p->be->name);
+}
+
+fv_status fv_plan_show(fv_plan *p, fv_ref output)
+{
+    FV_TRY(can_show(p, output));
+    return p->be->show(p->be, &p->nodes[output]->value);
+}
+
+fv_status fv_plan_shown(fv_plan *p, fv_ref output, float *values)
+{
+    FV_TRY(can_show(p, output));
+    return p->be->shown(p->be, &p->nodes[output]->value, values);
 }
 
 /* --- time by op --- */

@@ -4,8 +4,10 @@
  * and back. Its gradient is held against cpu; recordings against the same calls one by one; every
  * launch, product and allocation is checked by the emulator.
  *
- *   test_cuda        on the emulator
- *   test_cuda gpu    on the first GPU; exit 77 without one */
+ *   test_cuda                  on the emulator
+ *   test_cuda gpu              on the first GPU; exit 77 without one
+ *   test_cuda shipped PIXELS   no test: how far the shipped model's gradient is from cpu's in each
+ *                              precision, on the emulator */
 #include "tests/check.h"
 
 #include <math.h>
@@ -15,7 +17,7 @@
 #include "kernels/cuda/cuda.h"
 #include "kernels/rng.h"
 #include "model/brivl.h"
-#include "model/plan.h"
+#include "model/plan_internal.h"
 #include "model/weights.h"
 
 enum { SIDE = 24, IMAGE = 40, VIEWS = 2, STEPS = 4 };
@@ -54,7 +56,7 @@ static void no_faults(fv_backend *be)
 
 typedef struct step_plan {
     fv_plan *p;
-    fv_ref latent, maps, numbers, keys, targets, cosines, neurons, tv;
+    fv_ref latent, picture, maps, numbers, keys, targets, cosines, neurons, tv;
 } step_plan;
 
 /* Orthonormal cosines, rows of frequencies: what the fourier parameterisation multiplies with. */
@@ -81,6 +83,7 @@ static fv_status build(step_plan *s, fv_backend *be, const fv_brivl *m, unsigned
     fv_ref rgb = fv_plan_weight(p, "rgb", (fv_shape){1, 1, 3, 3}, colours);
     fv_ref x = fv_separable(p, "waves", s->latent, rows, columns);
     x = fv_linear(p, "colours", x, rgb, FV_NONE, FV_ACT_SIGMOID);
+    s->picture = x;
     fv_plan_output(p, x);
     s->tv = fv_penalise(p, "tv", x, FV_PENALTY_TV);
     fv_plan_output(p, s->tv);
@@ -318,6 +321,223 @@ static void recordings_give_the_same_bytes(void **state)
     fv_backend_close(be);
 }
 
+/* --- a plan of full size, on a device that runs nothing --- */
+
+/* Which value, auxiliary or gradient each line of the arena holds. */
+enum { LINE = FV_ALIGNMENT };
+typedef struct ledger {
+    const fv_plan *p;
+    const fv_tensor **owner; /* [arena / LINE] */
+    const fv_op *op;         /* the one that runs */
+    long pointers;
+} ledger;
+
+/* Gradients that share memory are one. */
+static const fv_tensor *root_of(const fv_tensor *gradient)
+{
+    const fv_node *n = (const void *)((const char *)gradient - offsetof(fv_node, gradient));
+    while (n->shares) n = n->shares;
+    return &n->gradient;
+}
+
+static bool in_arena(const ledger *l, const void *at)
+{
+    const char *arena = l->p->arena;
+    return (const char *)at >= arena && (const char *)at < arena + l->p->arena_bytes;
+}
+
+static size_t first_line(const ledger *l, const fv_tensor *t)
+{
+    return (size_t)((const char *)t->data - (const char *)l->p->arena) / LINE;
+}
+
+static size_t lines_of(const ledger *l, const fv_tensor *t)
+{
+    if (!t || !in_arena(l, t->data)) return 0;
+    assert_int_equal((uintptr_t)t->data % LINE, 0);
+    return (fv_tensor_bytes(l->p->be, t) + LINE - 1) / LINE;
+}
+
+static void written(ledger *l, const fv_tensor *t)
+{
+    for (size_t i = 0, n = lines_of(l, t); i < n; i++) l->owner[first_line(l, t) + i] = t;
+}
+
+static void is_whole(const ledger *l, const fv_tensor *t, const char *what)
+{
+    for (size_t i = 0, n = lines_of(l, t); i < n; i++) {
+        const fv_tensor *owner = l->owner[first_line(l, t) + i];
+        if (owner != t)
+            fail_msg("%s reads %s, %s, where %s has been written", l->op ? l->op->name : "the end",
+                     what, t->name, owner ? owner->name : "nothing");
+    }
+}
+
+static bool within(const fv_backend *be, const fv_tensor *t, const void *at)
+{
+    return t && t->data && (const char *)at >= (const char *)t->data &&
+           (const char *)at < (const char *)t->data + fv_tensor_bytes(be, t);
+}
+
+/* A kernel of an op may be given pointers to that op's operands, and outside the arena. */
+static void see(void *user, const char *kernel, const void *at)
+{
+    ledger *l = user;
+    const fv_op *op = l->op;
+    l->pointers++;
+    if (!op || !in_arena(l, at)) return;
+    const fv_tensor *all[] = {op->x,   op->x2, op->w,  op->b,   op->y,
+                              op->aux, op->dy, op->dx, op->dx2, op->kept_x};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (within(l->p->be, all[i], at)) return;
+    fail_msg("%s: kernel %s is given memory that is none of its operands'", op->name, kernel);
+}
+
+static void kept_is_whole(const ledger *l, const fv_op *op)
+{
+    unsigned keeps = fv_ops[op->kind].keeps(op);
+    is_whole(l, root_of(op->dy), "its gradient");
+    if (keeps & FV_KEEP_X) is_whole(l, op->kept_x ? op->kept_x : op->x, "its input");
+    if (keeps & FV_KEEP_X2) is_whole(l, op->x2, "its second input");
+    if (keeps & FV_KEEP_Y) is_whole(l, op->y, "its result");
+    if (keeps & FV_KEEP_AUX) is_whole(l, op->aux, "what it kept");
+}
+
+static void walk_forward(ledger *l)
+{
+    for (int i = 0; i < fv_plan_op_count(l->p); i++) {
+        const fv_op *op = l->op = fv_plan_op(l->p, i);
+        written(l, op->aux);
+        written(l, op->y);
+        is_whole(l, op->x, "its input");
+        is_whole(l, op->x2, "its second input");
+        l->p->be->kernels[op->kind].forward(l->p->be, op);
+    }
+}
+
+static void walk_backward(ledger *l)
+{
+    for (int i = fv_plan_op_count(l->p) - 1; i >= 0; i--) {
+        const fv_op *op = l->op = fv_plan_op(l->p, i);
+        if (!op->dy) continue;
+        kept_is_whole(l, op);
+        if (op->dx && op->add_dx) is_whole(l, root_of(op->dx), "the gradient it adds to");
+        if (op->dx) written(l, root_of(op->dx));
+        if (op->dx2 && op->add_dx2) is_whole(l, root_of(op->dx2), "the gradient it adds to");
+        if (op->dx2) written(l, root_of(op->dx2));
+        kept_is_whole(l, op); /* what it writes lies nowhere that it reads */
+        l->p->be->kernels[op->kind].backward(l->p->be, op);
+    }
+}
+
+/* Runs a step by hand, with no number computed: every operand must be in memory that nobody else
+ * has taken since it was written. */
+static void walk(const fv_plan *p)
+{
+    fv_emulated_stats *stats = fv_cuda_emulated_stats(p->be);
+    ledger l = {.p = p, .owner = calloc(p->arena_bytes / LINE + 1, sizeof *l.owner)};
+    stats->on_pointer = see;
+    stats->user = &l;
+    walk_forward(&l);
+    for (int i = 0; i < p->node_count; i++)
+        if (p->nodes[i]->seed) written(&l, root_of(&p->nodes[i]->gradient));
+    walk_backward(&l);
+    l.op = NULL;
+    for (int i = 0; i < p->node_count; i++)
+        if (p->nodes[i]->output) is_whole(&l, &p->nodes[i]->value, "an output");
+    assert_true(l.pointers > 5 * fv_plan_op_count(p));
+    stats->on_pointer = NULL;
+    free(l.owner);
+}
+
+static long launches_of(fv_backend *be, const char *name)
+{
+    long count;
+    const char *found;
+    for (int i = 0; (found = fv_cuda_emulated_launch(be, i, &count)); i++)
+        if (strcmp(found, name) == 0) return count;
+    return 0;
+}
+
+/* EfficientNet-B0 with head at 456 pixels: limits of launches, operands, lifetimes, and how many
+ * launches a step has. */
+static void a_large_plan_keeps_to_the_limits(void **state)
+{
+    (void)state;
+    if (on_gpu) skip();
+    static const char *const precisions[] = {"fp16", "fp32", "bf16:own"};
+    for (int i = 0; i < 3; i++) {
+        fv_brivl *m;
+        step_plan s;
+        fv_backend *be = open_device(precisions[i]);
+        fv_emulated_stats *stats = fv_cuda_emulated_stats(be);
+        stats->dry = true;
+        MUST(fv_brivl_open(&m, source_file("tests/golden/towers/b0/cfg.yml"), unpacked("b0"), NULL,
+                           false));
+        m->config.image_size = 456;
+        MUST(build(&s, be, m, FV_PLAN_BACKWARD));
+        long before = stats->launches + stats->products;
+        walk(s.p);
+        long launches = stats->launches + stats->products - before, blocks = 16;
+        /* the joins have been made: no pass over a map for an add, a gate, or an activation but
+         * that of the network's last convolution and the head's relu layers */
+        assert_int_equal(launches_of(be, "excite"), blocks);
+        assert_int_equal(launches_of(be, "dwconv2d"), blocks);
+        assert_int_equal(launches_of(be, "dwconv2d backward"), blocks);
+        assert_int_equal(launches_of(be, "add") + launches_of(be, "mul_channel"), 0);
+        assert_int_equal(launches_of(be, "residual backward"), 0);
+        /* 12 a block; the rest are stem, head, objectives, views and parameterisation */
+        assert_true(launches <= 12 * blocks + 64);
+        if (i == 0) printf("B0 with head, %d ops: %ld launches\n", fv_plan_op_count(s.p), launches);
+        fv_plan_free(s.p);
+        no_faults(be);
+        fv_brivl_close(m);
+        fv_backend_close(be);
+    }
+}
+
+/* --- pictures on their way --- */
+
+/* What is shown after a step is that step's, whatever has been enqueued since; and a step that is
+ * replayed waits for nothing until its end. */
+static void a_picture_does_not_wait_and_is_not_overtaken(void **state)
+{
+    (void)state;
+    enum { N = 3 * SIDE * SIDE };
+    fv_brivl *m;
+    fv_backend *be = open_device("fp16");
+    step_plan s;
+    float numbers[FV_ADAM_COLUMNS], stats[FV_ADAM_STATS];
+    float *now = malloc(N * sizeof *now), *then = malloc(N * sizeof *then);
+    MUST(fv_brivl_open(&m, source_file("tests/golden/towers/lite0/cfg.yml"), unpacked("lite0"),
+                       NULL, false));
+    m->config.image_size = IMAGE;
+    MUST(build(&s, be, m, FV_PLAN_BACKWARD));
+    start(&s, m->dim);
+    for (int t = 0; t < STEPS; t++) {
+        long waits = on_gpu ? 0 : fv_cuda_emulated_stats(be)->waits;
+        adam_numbers(numbers, t + 1);
+        set_step(&s, m->config.image_size, t);
+        MUST(fv_plan_step_begin(s.p, numbers));
+        if (t > 0) { /* that of the step before, though this one is on its way */
+            MUST(fv_plan_shown(s.p, s.picture, then));
+            assert_memory_equal(then, now, N * sizeof *now);
+        }
+        if (!on_gpu) assert_int_equal(fv_cuda_emulated_stats(be)->waits, waits);
+        MUST(fv_plan_step_end(s.p, stats));
+        MUST(fv_plan_show(s.p, s.picture));
+        MUST(fv_plan_download(s.p, s.picture, now));
+        if (t > 0) assert_memory_not_equal(then, now, N * sizeof *now);
+    }
+    FAILS(fv_plan_show(s.p, s.latent), FV_ERR_ARGUMENT, "latent");
+    fv_plan_free(s.p);
+    no_faults(be);
+    free(now);
+    free(then);
+    fv_brivl_close(m);
+    fv_backend_close(be);
+}
+
 /* --- sessions --- */
 
 enum { PICTURE = 40, FEW = 4 };
@@ -443,10 +663,55 @@ static void faults_are_seen(void **state)
     assert_non_null(strstr(fv_cuda_emulated_stats(be)->faults, "allocating while recording"));
     be->forget(be, recording);
     fv_backend_close(be);
+    be = open_device("fp32");
+    MUST(be->record_begin(be));
+    assert_true(be->sync(be) < 0);
+    assert_true(be->record_end(be, &recording) < 0);
+    assert_non_null(strstr(fv_cuda_emulated_stats(be)->faults, "waiting while recording"));
+    be->forget(be, recording);
+    fv_backend_close(be);
+    be = open_device("fp32");
+    fv_tensor y = t;
+    fv_op op = {.kind = FV_OP_ACT, .name = "late", .act = FV_ACT_RELU, .x = &t, .y = &y};
+    MUST(be->alloc(be, 64, &t.data));
+    MUST(be->alloc(be, 64, &y.data));
+    be->free(be, t.data);
+    be->kernels[FV_OP_ACT].forward(be, &op);
+    assert_true(be->sync(be) < 0);
+    assert_non_null(strstr(fv_cuda_emulated_stats(be)->faults, "act: a pointer to memory that"));
+    be->free(be, y.data);
+    fv_backend_close(be);
+}
+
+static int measure_shipped(int pixels)
+{
+    static const char *const precisions[] = {"fp32", "tf32", "fp16", "bf16"};
+    fv_brivl *m;
+    fv_backend *cpu;
+    float cosines[4];
+    MUST(fv_brivl_open(&m, source_file("model/mini/mini.yml"), NULL, NULL, false));
+    m->config.image_size = pixels;
+    MUST(fv_backend_open(&cpu, "cpu", 0));
+    float *expected = one_gradient(cpu, m, FV_PLAN_BACKWARD, cosines);
+    for (int i = 0; i < 4; i++) {
+        fv_backend *be = open_device(precisions[i]);
+        float *found = one_gradient(be, m, FV_PLAN_BACKWARD, cosines);
+        printf("%s at %d pixels, %s: cosine of the gradient to cpu's %.6f\n", m->config.title,
+               pixels, precisions[i], cosine(expected, found, 3 * SIDE * SIDE));
+        fflush(stdout);
+        free(found);
+        fv_backend_close(be);
+    }
+    free(expected);
+    fv_brivl_close(m);
+    fv_backend_close(cpu);
+    return 0;
 }
 
 int main(int count, char **args)
 {
+    if (count > 2 && strcmp(args[1], "shipped") == 0) return measure_shipped(atoi(args[2]));
+
     on_gpu = count > 1 && strcmp(args[1], "gpu") == 0;
     fv_backend *be;
     if (on_gpu && fv_backend_open(&be, "cuda:fp32", 0) < 0) {
@@ -459,6 +724,8 @@ int main(int count, char **args)
         cmocka_unit_test(towers_in_half),
         cmocka_unit_test(towers_in_bfloat),
         cmocka_unit_test(recordings_give_the_same_bytes),
+        cmocka_unit_test(a_large_plan_keeps_to_the_limits),
+        cmocka_unit_test(a_picture_does_not_wait_and_is_not_overtaken),
         cmocka_unit_test(sessions_replay_their_steps),
         cmocka_unit_test(too_little_memory_says_what_to_lower),
         cmocka_unit_test(specs),

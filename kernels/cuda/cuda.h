@@ -25,17 +25,25 @@ fv_status fv_cuda_open(fv_backend *be, const char *spec);
 
 /* What the emulated device has seen. */
 typedef struct fv_emulated_stats {
-    long launches, products, copies, recordings, replays;
+    long launches, products, copies, recordings, replays, waits;
     size_t allocated, most_allocated; /* bytes */
-    size_t memory_limit;              /* of all allocations together; may be changed */
     const char *faults;               /* one line a fault; "": none */
+    /* may be changed: */
+    size_t memory_limit; /* of all allocations together */
+    bool dry;            /* launches are checked and counted, not run: plans of any size */
+    /* Called with every pointer into device memory that a launch, product or copy is given. */
+    void (*on_pointer)(void *user, const char *kernel, const void *pointer);
+    void *user;
 } fv_emulated_stats;
 
 /* The spec is that of fv_cuda_open, beginning with "emulated". On the host, and slow; fails
  * where a GPU would: launches over the limits, operands a library would not take, memory that is
- * not allocated, waiting or allocating while recording. */
+ * not allocated or no longer, waiting or allocating while recording. */
 fv_status fv_cuda_emulated_open(fv_backend *be, const char *spec);
 fv_emulated_stats *fv_cuda_emulated_stats(fv_backend *be);
+/* Name number i, by the alphabet, of what was launched so far ("product": by the library), and
+ * how often; NULL after the last. */
+const char *fv_cuda_emulated_launch(fv_backend *be, int i, long *count);
 
 /* Splits a spec after its first word: *device is -1 if there is none. */
 fv_status fv_cuda_parse(const char *spec, int *device, char precision[8], bool *own);

@@ -55,6 +55,9 @@ struct device {
     virtual fv_status copy_out(void *host, const void *device_memory, size_t bytes) = 0;
     virtual void copy(void *to, const void *from, size_t bytes) = 0; /* enqueues */
     virtual fv_status sync() = 0;
+    /* See fv_backend.show. */
+    virtual fv_status show(const void *from, size_t bytes) = 0;
+    virtual fv_status shown(void *host, size_t bytes) = 0;
     /* The library's plan for a product of this kind, or NULL: our own kernel does it then. */
     virtual void *product_plan(const product &p) = 0;
     virtual void product_run(void *plan, const product &p) = 0;
@@ -72,6 +75,9 @@ struct device {
 #else
     virtual void run(const char *name, dim3 grid, dim3 block, size_t shared, bool together,
                      std::function<void()> kernel) = 0;
+    /* An argument of the launch that follows: whatever in it points into device memory is
+     * checked. */
+    virtual void see(const char *name, const void *argument, size_t bytes) = 0;
 #endif
 };
 
@@ -96,6 +102,7 @@ void launch(device *d, const char *name, bool together, void (*kernel)(Params...
     kernel<<<grid, block, shared, d->stream>>>(static_cast<Params>(args)...);
     d->note(cudaGetLastError(), name);
 #else
+    (d->see(name, &args, sizeof args), ...);
     d->run(name, grid, block, shared, together, [=]() { kernel(static_cast<Params>(args)...); });
 #endif
 }

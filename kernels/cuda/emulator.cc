@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <ucontext.h>
 
 #include <deque>
@@ -183,8 +184,24 @@ static bool run_block(block_run *r, const std::function<void()> &kernel, unsigne
 
 enum { SHARED_LIMIT = 48 * 1024, GRID_LIMIT = 65535 };
 
+struct allocation {
+    size_t bytes;
+    bool mapped;
+};
+
+/* Freed memory is kept for a while, so that a pointer to it is known for what it is. */
+static const size_t most_kept = (size_t)256 << 20;
+
 struct emulated_device : device {
-    std::map<char *, size_t> memory; /* live allocations */
+    std::map<char *, allocation> memory, freed;
+    std::deque<char *> freed_in_order;
+    size_t kept = 0; /* bytes in `freed` */
+    std::map<std::string, long> counts;
+    struct picture { /* on its way to the host */
+        std::vector<char> aside;
+        bool there;
+    } pictures[2] = {};
+    int newest = 0;
     block_run block = {};
     std::string faults;
     fv_emulated_stats stats = {};
@@ -201,7 +218,16 @@ struct emulated_device : device {
     ~emulated_device() override
     {
         for (fiber &f : block.fibers) ::free(f.stack);
-        for (auto &m : memory) ::free(m.first);
+        for (auto &m : memory) release(m.first, m.second);
+        for (auto &m : freed) release(m.first, m.second);
+    }
+
+    static void release(char *p, const allocation &a)
+    {
+        if (a.mapped)
+            munmap(p, a.bytes);
+        else
+            ::free(p);
     }
 
     void fault(const std::string &what)
@@ -219,16 +245,28 @@ struct emulated_device : device {
         if (recording) fault(std::string(what) + " while recording");
     }
 
+    /* Where nothing runs nothing is touched: pages that are only promised will do. */
+    static void *zeros(size_t bytes, bool mapped)
+    {
+        if (mapped) {
+            void *p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+            return p == MAP_FAILED ? nullptr : p;
+        }
+        void *p = aligned_alloc(256, bytes);
+        if (p) memset(p, 0, bytes);
+        return p;
+    }
+
     fv_status alloc(size_t bytes, void **out) override
     {
         not_recording("allocating");
-        size_t rounded = (bytes + 255) / 256 * 256;
+        size_t rounded = bytes ? (bytes + 255) / 256 * 256 : 256;
         *out = nullptr;
         if (stats.allocated + bytes > stats.memory_limit || rounded < bytes ||
-            !(*out = aligned_alloc(256, rounded ? rounded : 256)))
+            !(*out = zeros(rounded, stats.dry)))
             return fv_fail(FV_ERR_MEMORY, "emulated device: cannot allocate %zu bytes", bytes);
-        memset(*out, 0, rounded ? rounded : 256);
-        memory[static_cast<char *>(*out)] = bytes;
+        memory[static_cast<char *>(*out)] = {bytes, stats.dry};
         stats.allocated += bytes;
         if (stats.allocated > stats.most_allocated) stats.most_allocated = stats.allocated;
         return FV_OK;
@@ -243,9 +281,19 @@ struct emulated_device : device {
             fault("freeing memory that is not allocated");
             return;
         }
-        stats.allocated -= it->second;
+        stats.allocated -= it->second.bytes;
+        freed.insert(*it);
+        freed_in_order.push_back(it->first);
+        kept += it->second.bytes;
+        if (!it->second.mapped) memset(p, 0xff, it->second.bytes); /* NaN */
         memory.erase(it);
-        ::free(p);
+        while (kept > most_kept) {
+            auto oldest = freed.find(freed_in_order.front());
+            kept -= oldest->second.bytes;
+            release(oldest->first, oldest->second);
+            freed.erase(oldest);
+            freed_in_order.pop_front();
+        }
     }
 
     fv_status room(size_t *free_bytes, size_t *total) override
@@ -256,19 +304,35 @@ struct emulated_device : device {
         return FV_OK;
     }
 
-    /* Whether all these bytes lie in one allocation. */
-    bool inside(const void *p, size_t bytes)
+    /* Whether all these bytes lie in one of these allocations. */
+    static bool inside(const std::map<char *, allocation> &all, const void *p, size_t bytes)
     {
         char *at = static_cast<char *>(const_cast<void *>(p));
-        auto it = memory.upper_bound(at);
-        if (it == memory.begin()) return false;
+        auto it = all.upper_bound(at);
+        if (it == all.begin()) return false;
         --it;
-        return at >= it->first && at + bytes <= it->first + it->second;
+        return at >= it->first && at + bytes <= it->first + it->second.bytes;
+    }
+
+    void see_pointer(const char *what, const void *p)
+    {
+        if (inside(freed, p, 1)) fault(std::string(what) + ": a pointer to memory that was freed");
+        if (stats.on_pointer && inside(memory, p, 1)) stats.on_pointer(stats.user, what, p);
+    }
+
+    void see(const char *what, const void *argument, size_t bytes) override
+    {
+        for (size_t at = 0; at + sizeof(void *) <= bytes; at += sizeof(void *)) {
+            void *p;
+            memcpy(&p, static_cast<const char *>(argument) + at, sizeof p);
+            see_pointer(what, p);
+        }
     }
 
     void must_be_inside(const char *what, const void *p, size_t bytes)
     {
-        if (!inside(p, bytes)) fault(std::string(what) + ": bytes outside device memory");
+        see_pointer(what, p);
+        if (!inside(memory, p, bytes)) fault(std::string(what) + ": bytes outside device memory");
     }
 
     fv_status copy_in(void *to, const void *host, size_t bytes) override
@@ -282,6 +346,7 @@ struct emulated_device : device {
     fv_status copy_out(void *host, const void *from, size_t bytes) override
     {
         not_recording("downloading");
+        stats.waits++;
         must_be_inside("download", from, bytes);
         if (failed == FV_OK) memcpy(host, from, bytes);
         return result();
@@ -290,6 +355,7 @@ struct emulated_device : device {
     void copy(void *to, const void *from, size_t bytes) override
     {
         stats.copies++;
+        counts["copy"]++;
         must_be_inside("copy", to, bytes);
         must_be_inside("copy", from, bytes);
         enqueue([=]() { memcpy(to, from, bytes); });
@@ -303,13 +369,36 @@ struct emulated_device : device {
     fv_status sync() override
     {
         not_recording("waiting");
+        stats.waits++;
+        return result();
+    }
+
+    /* The copy is made at once, like all work here; the host gets it no sooner than it asks. */
+    fv_status show(const void *from, size_t bytes) override
+    {
+        not_recording("showing");
+        must_be_inside("show", from, bytes);
+        if (failed != FV_OK) return result();
+        picture &p = pictures[newest ^= 1];
+        const char *bytes_of = static_cast<const char *>(from);
+        p.aside.assign(bytes_of, bytes_of + bytes);
+        p.there = true;
+        return result();
+    }
+
+    fv_status shown(void *host, size_t bytes) override
+    {
+        picture &p = pictures[newest];
+        if (!p.there || p.aside.size() != bytes)
+            return fv_fail(FV_ERR_ARGUMENT, "backend %s: no such picture is on its way", name);
+        memcpy(host, p.aside.data(), bytes);
         return result();
     }
 
     /* Now, or onto the tape. */
     void enqueue(std::function<void()> work)
     {
-        if (failed != FV_OK) return;
+        if (failed != FV_OK || stats.dry) return;
         if (recording)
             tape->push_back(std::move(work));
         else
@@ -320,6 +409,7 @@ struct emulated_device : device {
              std::function<void()> kernel) override
     {
         stats.launches++;
+        counts[what]++;
         unsigned threads = size.x * size.y * size.z;
         if (!threads || threads > MOST_THREADS || !grid.x || !grid.y || !grid.z ||
             grid.y > GRID_LIMIT || grid.z > GRID_LIMIT || grid.x > 0x7fffffffu ||
@@ -402,6 +492,7 @@ struct emulated_device : device {
     {
         const product &was = *static_cast<const product *>(plan);
         stats.products++;
+        counts["product"]++;
         if (was.m != p.m || was.n != p.n || was.k != p.k || was.batch != p.batch ||
             was.a.format != p.a.format || was.b.format != p.b.format ||
             was.c.format != p.c.format || was.a.ld != p.a.ld || was.b.ld != p.b.ld ||
@@ -417,10 +508,19 @@ struct emulated_device : device {
         if (p.addend) must_be_inside("addend", p.addend, extent(p.c, p.m, p.n, p.batch));
         if (p.bias) must_be_inside("bias", p.bias, (size_t)p.n * format_bytes(p.c.format));
         product copy = p;
-        enqueue([copy]() { multiply_on_host(copy); });
+        bool rounds = tf32 && p.a.format == FV_FORMAT_F32;
+        enqueue([copy, rounds]() { multiply_on_host(copy, rounds); });
     }
 
-    static void to_floats(const matrix &m, int rows, int columns, int at, std::vector<float> *out)
+    /* To the 10 bits that tensor cores read of a float in tf32. */
+    static float tf32_of(float x)
+    {
+        uint32_t bits = float_bits(x);
+        return is_finite(x) ? bits_float((bits + 0x1000u) & ~0x1fffu) : x;
+    }
+
+    static void to_floats(const matrix &m, int rows, int columns, int at, bool rounds,
+                          std::vector<float> *out)
     {
         mixed v{m.p, m.format};
         out->resize((size_t)rows * (size_t)columns);
@@ -429,16 +529,18 @@ struct emulated_device : device {
                 (*out)[(size_t)i * (size_t)columns + (size_t)j] =
                     v.get((size_t)at * m.stride +
                           (m.transposed ? (size_t)j * m.ld + i : (size_t)i * m.ld + j));
+        for (float &x : *out)
+            if (rounds) x = tf32_of(x);
     }
 
-    static void multiply_on_host(const product &p)
+    static void multiply_on_host(const product &p, bool rounds)
     {
         std::vector<float> a, b, row((size_t)p.n);
         mixed c{p.c.p, p.c.format}, addend{const_cast<void *>(p.addend), p.c.format},
             bias{const_cast<void *>(p.bias), p.c.format};
         for (int at = 0; at < p.batch; at++) {
-            to_floats(p.a, p.m, p.k, at, &a);
-            to_floats(p.b, p.k, p.n, at, &b);
+            to_floats(p.a, p.m, p.k, at, rounds, &a);
+            to_floats(p.b, p.k, p.n, at, rounds, &b);
             for (int i = 0; i < p.m; i++) {
                 size_t to = (size_t)at * p.c.stride + (size_t)i * (size_t)p.c.ld;
                 for (int j = 0; j < p.n; j++)
@@ -512,6 +614,17 @@ extern "C" fv_status fv_cuda_emulated_open(fv_backend *be, const char *spec)
     snprintf(d->name, sizeof d->name, "emulated:%s", precision);
     be->name = d->name;
     return fv_emulated::wire(be, d, precision);
+}
+
+extern "C" const char *fv_cuda_emulated_launch(fv_backend *be, int i, long *count)
+{
+    auto *d = static_cast<fv_emulated::emulated_device *>(fv_emulated::device_of(be));
+    for (auto &entry : d->counts)
+        if (i-- == 0) {
+            *count = entry.second;
+            return entry.first.c_str();
+        }
+    return nullptr;
 }
 
 extern "C" fv_emulated_stats *fv_cuda_emulated_stats(fv_backend *be)

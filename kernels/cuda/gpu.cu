@@ -54,6 +54,14 @@ struct library_product {
     bool fused; /* bias and relu ride on it */
 };
 
+/* A picture on its way to the host: a copy on the device that the stream may leave alone, pinned
+ * memory, and events for "it is aside" and "it has arrived". */
+struct passage {
+    void *aside, *pinned;
+    size_t room;
+    cudaEvent_t ready, arrived;
+};
+
 struct gpu_device : device {
     int number = 0;
     char name[48];
@@ -63,11 +71,17 @@ struct gpu_device : device {
     char *ring = nullptr;
     size_t ring_at = 0;
     std::vector<cudaEvent_t> events;
+    cudaStream_t viewer = nullptr; /* copies pictures beside the work */
+    passage passages[2] = {};      /* in turn */
+    int newest = 0;
 
     ~gpu_device() override
     {
         enter();
         for (cudaEvent_t e : events) cudaEventDestroy(e);
+        if (viewer) cudaStreamSynchronize(viewer);
+        for (passage &p : passages) close_passage(&p);
+        if (viewer) cudaStreamDestroy(viewer);
         if (handle) lt->cublasLtDestroy(handle);
         cudaFree(workspace);
         cudaFreeHost(ring);
@@ -180,6 +194,62 @@ struct gpu_device : device {
     {
         enter();
         note(cudaStreamSynchronize(stream), "waiting for the GPU");
+        return result();
+    }
+
+    /* --- pictures on their way to the host --- */
+
+    static void close_passage(passage *p)
+    {
+        cudaFree(p->aside);
+        cudaFreeHost(p->pinned);
+        if (p->ready) cudaEventDestroy(p->ready);
+        if (p->arrived) cudaEventDestroy(p->arrived);
+        *p = {};
+    }
+
+    void open_passage(passage *p, size_t bytes)
+    {
+        if (!viewer)
+            note(cudaStreamCreateWithFlags(&viewer, cudaStreamNonBlocking), "making a stream");
+        if (p->room) note(cudaEventSynchronize(p->arrived), "waiting for a picture");
+        close_passage(p);
+        note(cudaMalloc(&p->aside, bytes), "room for a picture");
+        note(cudaMallocHost(&p->pinned, bytes), "room for a picture");
+        note(cudaEventCreateWithFlags(&p->ready, cudaEventDisableTiming), "making an event");
+        note(cudaEventCreateWithFlags(&p->arrived, cudaEventDisableTiming), "making an event");
+        if (failed == FV_OK) p->room = bytes;
+    }
+
+    /* Aside on the stream of the work (a copy within the device, microseconds), then to the host
+     * on the other. The stream waits only if the picture before last has not arrived yet. */
+    fv_status show(const void *from, size_t bytes) override
+    {
+        enter();
+        passage *p = &passages[newest ^= 1];
+        if (p->room < bytes)
+            open_passage(p, bytes);
+        else
+            note(cudaStreamWaitEvent(stream, p->arrived, 0), "showing a picture");
+        if (failed != FV_OK) return result();
+        note(cudaMemcpyAsync(p->aside, from, bytes, cudaMemcpyDeviceToDevice, stream),
+             "showing a picture");
+        note(cudaEventRecord(p->ready, stream), "showing a picture");
+        note(cudaStreamWaitEvent(viewer, p->ready, 0), "showing a picture");
+        note(cudaMemcpyAsync(p->pinned, p->aside, bytes, cudaMemcpyDeviceToHost, viewer),
+             "showing a picture");
+        note(cudaEventRecord(p->arrived, viewer), "showing a picture");
+        return result();
+    }
+
+    fv_status shown(void *host, size_t bytes) override
+    {
+        enter();
+        passage *p = &passages[newest];
+        if (p->room < bytes)
+            return fv_fail(FV_ERR_ARGUMENT, "backend %s: no such picture is on its way", name);
+        note(cudaEventSynchronize(p->arrived), "waiting for a picture");
+        if (failed == FV_OK) memcpy(host, p->pinned, bytes);
         return result();
     }
 

@@ -183,6 +183,23 @@ static fv_status room_for(fv_backend *be, size_t bytes)
                                                            : "");
 }
 
+static size_t shown_bytes(const fv_tensor *t)
+{
+    return fv_count(t->shape) * sizeof(float);
+}
+
+static fv_status show(fv_backend *be, const fv_tensor *src)
+{
+    if (format_of(src) != FV_FORMAT_F32 || src->type != FV_REAL || src->role == FV_ROLE_GRADIENT)
+        return fv_fail(FV_ERR_ARGUMENT, "showing %s: it is not kept in float", src->name);
+    return device_of(be)->show(src->data, shown_bytes(src));
+}
+
+static fv_status shown(fv_backend *be, const fv_tensor *src, float *host)
+{
+    return device_of(be)->shown(host, shown_bytes(src));
+}
+
 static fv_status record_begin(fv_backend *be)
 {
     return device_of(be)->record_begin();
@@ -281,6 +298,8 @@ fv_status wire(fv_backend *be, device *d, const char *precision)
     be->record_end = record_end;
     be->replay = replay;
     be->forget = forget;
+    be->show = show;
+    be->shown = shown;
     be->mark = mark;
     be->milliseconds = milliseconds;
     fill_table(be->kernels);
