@@ -16,6 +16,10 @@ struct fv_model {
     char title[128], backend_name[64], fingerprint[24];
 };
 
+/* Adds to a backend's name (in `spec`, of `size` bytes) the precision that this network wants of a
+ * GPU, if the name leaves it open. */
+void fv_model_precision(const fv_brivl *b, char *spec, size_t size);
+
 /* The text tower for texts padded to `length` tokens, built on first use; borrowed. */
 fv_status fv_model_text_tower(fv_model *m, int length, fv_text_encoder **out);
 /* Embeds ids, padding included: their count is the length, whatever the options say. */

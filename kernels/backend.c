@@ -110,11 +110,14 @@ static fv_status open_cpu(fv_backend *be, const char *name, int threads)
     return fv_cpu_open(be, name, threads);
 }
 
-/* No GPU is no failure here: whoever asked for "auto" gets the cpu, and may say why. */
-static fv_status open_auto(fv_backend *be, int threads)
+/* No GPU is no failure here: whoever asked for "auto" gets the cpu, and may say why. name is
+ * "auto[:PRECISION]", of a GPU. */
+static fv_status open_auto(fv_backend *be, const char *name, int threads)
 {
     fv_backend host = *be;
-    if (fv_cuda_open(be, "cuda") >= 0) return FV_OK;
+    char gpu[64];
+    snprintf(gpu, sizeof gpu, "cuda%s", name + strlen("auto"));
+    if (fv_cuda_open(be, gpu) >= 0) return FV_OK;
     *be = host;
 #ifdef FV_WITH_CUDA
     snprintf(be->without_gpu, sizeof be->without_gpu, "%.*s", (int)strcspn(fv_error(), ";"),
@@ -134,8 +137,8 @@ fv_status fv_backend_open(fv_backend **out, const char *name, int threads)
                        .download = host_download,
                        .sync = host_sync};
     fv_status s;
-    if (strcmp(name, "auto") == 0)
-        s = open_auto(be, threads);
+    if (strncmp(name, "auto", 4) == 0 && (name[4] == 0 || name[4] == ':'))
+        s = open_auto(be, name, threads);
     else if (strncmp(name, "cpu", 3) == 0)
         s = open_cpu(be, name, threads);
     else if (strncmp(name, "cuda", 4) == 0 && (name[4] == 0 || name[4] == ':'))

@@ -112,8 +112,8 @@ static inline size_t fv_tensor_bytes(const fv_backend *be, const fv_tensor *t)
                                                                : sizeof(float));
 }
 
-/* name: one of fv_backend_names, or "cuda[:DEVICE][:PRECISION]"; "auto" is a GPU if there is one
- * that this build can use, else the cpu. threads 0: all of the
+/* name: one of fv_backend_names, or "cuda[:DEVICE][:PRECISION]"; "auto[:PRECISION]" is a GPU if
+ * there is one that this build can use, else the cpu. threads 0: all of the
  * machine's processors (as the scheduler allows this process). Caller closes. */
 fv_status fv_backend_open(fv_backend **out, const char *name, int threads);
 void fv_backend_close(fv_backend *be);

@@ -643,6 +643,33 @@ static void specs(void **state)
     fv_backend_close(out);
 }
 
+/* A network with relu6 computes in float unless somebody asks for less. */
+static void corners_want_float(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *tower, *asked, *opened;
+    } all[] = {{"lite0", "auto", "auto:fp32"},
+               {"lite0", "cuda", "cuda:fp32"},
+               {"lite0", "cuda:1", "cuda:1:fp32"},
+               {"lite0", "cuda:1:fp16", "cuda:1:fp16"},
+               {"lite0", "cuda:own", "cuda:own:fp32"},
+               {"lite0", "cpu", "cpu"},
+               {"lite0", "ref", "ref"},
+               {"b0", "auto", "auto"},
+               {"b0", "cuda:1", "cuda:1"}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        fv_brivl *m;
+        char config[64], spec[FV_BACKEND_SPEC];
+        snprintf(config, sizeof config, "tests/golden/towers/%s/cfg.yml", all[i].tower);
+        MUST(fv_brivl_open(&m, source_file(config), unpacked(all[i].tower), NULL, false));
+        snprintf(spec, sizeof spec, "%s", all[i].asked);
+        fv_model_precision(m, spec, sizeof spec);
+        assert_string_equal(spec, all[i].opened);
+        fv_brivl_close(m);
+    }
+}
+
 /* The emulator finds what it is there to find. */
 static void faults_are_seen(void **state)
 {
@@ -729,6 +756,7 @@ int main(int count, char **args)
         cmocka_unit_test(sessions_replay_their_steps),
         cmocka_unit_test(too_little_memory_says_what_to_lower),
         cmocka_unit_test(specs),
+        cmocka_unit_test(corners_want_float),
         cmocka_unit_test(faults_are_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

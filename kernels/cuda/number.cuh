@@ -161,6 +161,18 @@ FV_INLINE void pack8(float *p, const float in[8])
     }
 }
 
+/* n of 8 numbers of a view, one by one. */
+template <class V> FV_INLINE void load_each(const V &v, size_t i, int n, float out[8])
+{
+    for (int k = 0; k < 8; k++) out[k] = k < n ? v.get(i + (size_t)k) : 0;
+}
+
+template <class V> FV_INLINE void store_each(const V &v, size_t i, int n, const float in[8])
+{
+    for (int k = 0; k < 8; k++)
+        if (k < n) v.set(i + (size_t)k, in[k]);
+}
+
 template <class T> struct flat {
     T *p;
     static flat of(const fv_tensor *t)
@@ -185,15 +197,14 @@ template <class T> struct flat {
         if (n == 8)
             unpack8(p + i, out);
         else
-            for (int k = 0; k < 8; k++) out[k] = k < n ? get(i + (size_t)k) : 0;
+            load_each(*this, i, n, out);
     }
     FV_INLINE void store(size_t i, int n, const float in[8]) const
     {
         if (n == 8)
             pack8(p + i, in);
         else
-            for (int k = 0; k < 8; k++)
-                if (k < n) set(i + (size_t)k, in[k]);
+            store_each(*this, i, n, in);
     }
 };
 
@@ -225,16 +236,26 @@ struct mixed {
     }
     FV_INLINE void load(size_t i, int n, float out[8]) const
     {
-        for (int k = 0; k < 8; k++) out[k] = k < n ? get(i + (size_t)k) : 0;
+        load_each(*this, i, n, out);
     }
     FV_INLINE void store(size_t i, int n, const float in[8]) const
     {
-        for (int k = 0; k < 8; k++)
-            if (k < n) set(i + (size_t)k, in[k]);
+        store_each(*this, i, n, in);
     }
 };
 
 /* --- activations, see kernels/ref/activation.h --- */
+
+/* 1 / (1 + exp(-x)); on the device by its quick division, which is right to 2 units in the last
+ * place here: the divisor is never below 1, and one above 2^126 gives the 0 it should. */
+FV_BOTH float logistic(float x)
+{
+#ifdef __CUDA_ARCH__
+    return __fdividef(1.0f, 1 + expf(-x));
+#else
+    return 1 / (1 + expf(-x));
+#endif
+}
 
 FV_BOTH float activate(fv_act act, float x)
 {
@@ -244,9 +265,9 @@ FV_BOTH float activate(fv_act act, float x)
     case FV_ACT_RELU6:
         return x > 6 ? 6 : x > 0 ? x : 0;
     case FV_ACT_SILU:
-        return x / (1 + expf(-x));
+        return x * logistic(x);
     case FV_ACT_SIGMOID:
-        return 1 / (1 + expf(-x));
+        return logistic(x);
     case FV_ACT_GELU:
         return x * 0.5f * (1 + erff(x * 0.70710678f));
     case FV_ACT_TANH:
@@ -266,7 +287,7 @@ FV_BOTH float activation_slope(fv_act act, float kept)
     case FV_ACT_RELU6:
         return kept > 0 && kept < 6;
     case FV_ACT_SILU:
-        s = 1 / (1 + expf(-kept));
+        s = logistic(kept);
         return s + kept * s * (1 - s);
     case FV_ACT_SIGMOID:
         return kept * (1 - kept);

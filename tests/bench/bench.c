@@ -2,7 +2,7 @@
  *
  *   bench CFG [checkpoint=F] [tower=image|text] [batch=N] [size=PIXELS] [gradient=0|1]
  *             [backend=B] [threads=N] [runs=N] [ops=1] [serve=1] [peak=1] [cpu=1]
- *             [step=1]
+ *             [step=1] [launches=1]
  *
  * runs=N  runs N times after one to warm up, and prints best and median.
  * ops=1   also prints what each kind of op took in the best of all runs, op by op.
@@ -11,6 +11,8 @@
  * cpu=1   takes this process's processor time instead of the clock on the wall: for machines that
  *         others use too, with threads=1.
  * step=1  a run is a whole step, with Adam: one recording, on a backend that records.
+ * launches=1 takes a cuda backend's plan apart: what a step launches, how often, and the memory it
+ *         needs, on a device that runs nothing (no GPU is needed).
  * peak=1  prints the GFLOP/s of a product of 1536 x 1536 matrices instead. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,12 +20,13 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "kernels/cuda/cuda.h"
 #include "model/brivl.h"
 
 typedef struct settings {
     const char *config, *checkpoint, *tower, *backend;
     int batch, size, threads, runs;
-    bool gradient, ops, serve, peak, cpu, step;
+    bool gradient, ops, serve, peak, cpu, step, launches;
 } settings;
 
 static clockid_t timer = CLOCK_MONOTONIC;
@@ -76,6 +79,7 @@ static bool read_settings(settings *s, int argc, char **argv)
                    {"serve", NULL, NULL, &s->serve},
                    {"peak", NULL, NULL, &s->peak},
                    {"step", NULL, NULL, &s->step},
+                   {"launches", NULL, NULL, &s->launches},
                    {"cpu", NULL, NULL, &s->cpu}};
         size_t k = 0, count = sizeof all / sizeof *all;
         while (k < count && (strlen(all[k].name) != n || strncmp(all[k].name, argv[i], n) != 0))
@@ -117,10 +121,20 @@ static fv_status fill(bench *b)
     return s;
 }
 
+static fv_status open_backend(bench *b)
+{
+    if (!b->s.launches) return fv_backend_open(&b->be, b->s.backend, b->s.threads);
+    b->be = calloc(1, sizeof *b->be);
+    if (!b->be) return fv_fail(FV_ERR_MEMORY, "bench: out of memory");
+    fv_status s = fv_cuda_emulated_open(b->be, b->s.backend);
+    if (s >= 0) fv_cuda_emulated_stats(b->be)->dry = true;
+    return s;
+}
+
 static fv_status open_bench(bench *b)
 {
     double start = now();
-    FV_TRY(fv_backend_open(&b->be, b->s.backend, b->s.threads));
+    FV_TRY(open_backend(b));
     FV_TRY(fv_brivl_open(&b->model, b->s.config, b->s.checkpoint, NULL, false));
     FV_TRY(fv_plan_new(&b->plan, b->be));
     bool text = strcmp(b->s.tower, "text") == 0;
@@ -270,6 +284,33 @@ static void facts(bench *b)
     fflush(stdout);
 }
 
+/* A step's launches: what is counted after it less what preparing took. */
+static fv_status count_launches(bench *b)
+{
+    enum { MOST = 128 };
+    struct {
+        const char *name;
+        long count;
+    } before[MOST] = {{0}};
+    for (int i = 0; i < MOST; i++)
+        if (!(before[i].name = fv_cuda_emulated_launch(b->be, i, &before[i].count))) break;
+    b->s.step = true;
+    FV_TRY(run_once(b));
+    long total = 0, count;
+    const char *name;
+    for (int i = 0; (name = fv_cuda_emulated_launch(b->be, i, &count)); i++) {
+        for (int k = 0; k < MOST && before[k].name; k++)
+            if (strcmp(before[k].name, name) == 0) count -= before[k].count;
+        if (count) printf("%6ld  %s\n", count, name);
+        total += count;
+    }
+    const fv_emulated_stats *stats = fv_cuda_emulated_stats(b->be);
+    printf("%6ld  launches a step, %d ops\n%6.0f  MB on the device, %.0f MB at most\n%s", total,
+           fv_plan_op_count(b->plan), (double)stats->allocated / 1e6,
+           (double)stats->most_allocated / 1e6, stats->faults);
+    return FV_OK;
+}
+
 static fv_status serve(bench *b)
 {
     FV_TRY(run_once(b));
@@ -314,6 +355,7 @@ static fv_status run(bench *b)
 {
     if (b->s.peak) return peak(&b->s);
     FV_TRY(open_bench(b));
+    if (b->s.launches) return count_launches(b);
     if (b->s.serve) return serve(b);
     FV_TRY(measure(b));
     facts(b);

@@ -20,9 +20,10 @@ import contextlib
 import csv
 import os
 import statistics
-import subprocess
 import sys
 import time
+
+from server import Server
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -33,26 +34,11 @@ BENCH = os.path.join(ROOT, 'build', 'release', 'tests', 'bench')
 MINI = os.path.join(ROOT, 'model', 'mini', 'mini.yml')
 
 
-class Ours:
-    """The bench program in its serving mode: one run for every line."""
-
-    def __init__(self, cfg, threads, **settings):
-        args = [BENCH, cfg, 'serve=1', f'threads={threads}']
-        args += [f'{k}={v}' for k, v in settings.items()]
-        args += ['cpu=1'] if clock is time.process_time else []
-        self.process = subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True)
-        words = self.process.stdout.readline().split()
-        self.facts = dict(zip(words[::2], words[1::2]))
-
-    def run(self):
-        self.process.stdin.write('\n')
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
+def serve(cfg, threads, **settings):
+    """This program, as something that can be run."""
+    if clock is time.process_time:
+        settings['cpu'] = 1
+    return Server(BENCH, cfg, threads=threads, **settings)
 
 
 def fold(module):
@@ -193,10 +179,10 @@ def run_case(args, case, rows):
     compile_too = not args.no_compile and (batch == 1 or not args.quick)
     if tower == 'text':
         peers = list(text_variants(cfg, weights, compile_too))
-        ours = Ours(cfg, args.threads, tower='text')
+        ours = serve(cfg, args.threads, tower='text')
     else:
         peers = list(image_variants(cfg, weights, batch, size, bool(gradient), compile_too))
-        ours = Ours(cfg, args.threads, batch=batch, size=size, gradient=gradient)
+        ours = serve(cfg, args.threads, batch=batch, size=size, gradient=gradient)
     rounds = (5 if large else 25) // (2 if args.quick else 1)
     times = measure(ours, peers, max(3, rounds))
     ours.close()
@@ -227,7 +213,7 @@ def scaling(args):
     """Our time on 1, 2, 4 threads, in turns."""
     counts = [n for n in (1, 2, 4) if n <= (os.cpu_count() or 1)]
     for name, size in (('Lite0@224', 224), ('Lite0@320', 320)):
-        servers = {n: Ours(MINI, n, size=size) for n in counts}
+        servers = {n: serve(MINI, n, size=size) for n in counts}
         best = {n: min(t) for n, t in
                 zip(counts, zip(*[[turn(servers[n]) for n in counts] for _ in range(25)]))}
         for s in servers.values():

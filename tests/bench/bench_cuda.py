@@ -18,11 +18,12 @@ printed with what they are times feavis. Needs torch and timm with CUDA, and a b
 import argparse
 import os
 import statistics
-import subprocess
 import time
 
 import timm
 import torch
+
+from server import Server
 
 SIDE, TOKENS, WIDTH, GRID = 456, 37, 2048, 15
 
@@ -86,26 +87,6 @@ def make_step(variant, batch):
     return graph.replay
 
 
-class Feavis:
-    """tests/bench as a server: one step for every line it is sent."""
-
-    def __init__(self, program, folder, batch, backend):
-        command = [program, os.path.join(folder, 'b5.yml'), 'serve=1', 'step=1', f'batch={batch}',
-                   f'backend={backend}']
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True)
-        print('feavis:', self.process.stdout.readline().strip())
-
-    def milliseconds(self):
-        self.process.stdin.write('\n')
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
-
-
 def timed(step):
     torch.cuda.synchronize()
     start = time.perf_counter()
@@ -115,9 +96,12 @@ def timed(step):
 
 
 def compare(options, batch):
-    own = {f'feavis {b}': Feavis(options.bench, options.folder, batch, 'cuda:' + b)
+    cfg = os.path.join(options.folder, 'b5.yml')
+    own = {f'feavis {b}': Server(options.bench, cfg, step=1, batch=batch, backend='cuda:' + b)
            for b in options.precisions}
-    takers = {name: server.milliseconds for name, server in own.items()}
+    for server in own.values():
+        print('feavis:', server.facts)
+    takers = {name: server.run for name, server in own.items()}
     for variant in options.variants:
         try:
             step = make_step(variant, batch)

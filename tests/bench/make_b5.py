@@ -1,10 +1,14 @@
 """Writes a BriVL checkpoint of the official layout and size (2.2 GB) with random weights.
 
-    python3 tests/bench/make_b5.py FOLDER     writes FOLDER/b5.pth and FOLDER/b5.yml
+    python3 tests/bench/make_b5.py FOLDER            writes FOLDER/b5.pth and FOLDER/b5.yml
+    python3 tests/bench/make_b5.py FOLDER --blank    b5.safetensors of zeros, a file with a hole:
+                                                     enough to count launches and memory
 
 Weights are drawn so that activations keep their size through the network, which is all that
 speed and memory depend on. Needs torch and timm."""
+import json
 import os
+import struct
 import sys
 
 import timm
@@ -89,18 +93,43 @@ def weights():
     return w
 
 
-def main():
-    folder = sys.argv[1]
-    os.makedirs(folder, exist_ok=True)
+def write_blank(path, shapes):
+    """A safetensors file whose numbers are a hole: zeros that take no room."""
+    header, at = {}, 0
+    for name, shape in shapes.items():
+        count = 1
+        for n in shape:
+            count *= n
+        header[name] = {'dtype': 'F32', 'shape': list(shape), 'data_offsets': [at, at + 4 * count]}
+        at += 4 * count
+    text = json.dumps(header).encode()
+    with open(path, 'wb') as f:
+        f.write(struct.pack('<Q', len(text)) + text)
+        f.truncate(8 + len(text) + at)
+
+
+def write_weights(path):
     w = weights()
     # the official file holds more than the two towers (its queues and momentum copies)
     size = sum(v.numel() * v.element_size() for v in w.values())
     rest = int((2.2e9 - size) / 4)
     if rest > 0:
         w['img_queue'] = torch.randn(rest // 2048 * 2048).view(-1, 2048)
-    torch.save({'learnable.' + k: v for k, v in w.items()}, os.path.join(folder, 'b5.pth'))
-    for name, text in (('b5.yml', CFG), ('config.json', BERT)):
-        with open(os.path.join(folder, name), 'w', encoding='utf-8') as f:
+    torch.save({'learnable.' + k: v for k, v in w.items()}, path)
+
+
+def main():
+    folder, blank = sys.argv[1], '--blank' in sys.argv
+    os.makedirs(folder, exist_ok=True)
+    name = 'b5.safetensors' if blank else 'b5.pth'
+    if blank:
+        with torch.device('meta'):
+            write_blank(os.path.join(folder, name),
+                        {'learnable.' + k: v.shape for k, v in weights().items()})
+    else:
+        write_weights(os.path.join(folder, name))
+    for file, text in (('b5.yml', CFG.replace('b5.pth', name)), ('config.json', BERT)):
+        with open(os.path.join(folder, file), 'w', encoding='utf-8') as f:
             f.write(text)
 
 
