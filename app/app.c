@@ -27,13 +27,32 @@ bool app_busy(const app *a)
 
 /* --- texts --- */
 
+static bool says_weight(const char *line)
+{
+    const char *colon = strrchr(line, ':');
+    char *end;
+    if (strchr(line, '|')) return true;
+    if (!colon) return false;
+    strtof(colon + 1, &end);
+    return end != colon + 1 && !*end;
+}
+
+bool app_has_weight(const app *a)
+{
+    char line[1024];
+    for (int i = 0; *nth_line(a->text, i, line, sizeof line); i++)
+        if (says_weight(line)) return false;
+    return a->text[strspn(a->text, " \t\r\n")];
+}
+
 char *app_compose(const app *a, const char *line)
 {
-    char *out;
+    char *out, weight[16] = "", avoid[600] = "";
     bool avoids = strspn(a->avoid, " \t") < strlen(a->avoid);
-    int n = avoids ? asprintf(&out, "%s | %s:%.2f", line, a->avoid, -(double)a->avoid_weight)
-                   : asprintf(&out, "%s", line);
-    return n < 0 ? NULL : out;
+    if (a->text_weight != 1 && *line && !says_weight(line))
+        snprintf(weight, sizeof weight, ":%.2f", (double)a->text_weight);
+    if (avoids) snprintf(avoid, sizeof avoid, " | %s:%.2f", a->avoid, -(double)a->avoid_weight);
+    return asprintf(&out, "%s%s%s", line, weight, avoid) < 0 ? NULL : out;
 }
 
 static void compose_neurons(const app *a, char *out, size_t size)
@@ -46,7 +65,7 @@ static void compose_neurons(const app *a, char *out, size_t size)
                                   a->neurons[i].number, (double)a->neurons[i].weight);
 }
 
-static fv_status options_for(const app *a, const char *line, fv_options **out)
+fv_status app_options_for(const app *a, const char *line, fv_options **out)
 {
     char seed[16], llp[256];
     snprintf(seed, sizeof seed, "%d", a->seed);
@@ -85,7 +104,7 @@ static int each_line(app *a, const char *text, void (*fn)(app *, const char *))
 static void add_line(app *a, const char *line)
 {
     fv_options *o;
-    if (options_for(a, line, &o) < 0) {
+    if (app_options_for(a, line, &o) < 0) {
         app_fail(a);
         return;
     }
@@ -106,7 +125,7 @@ void app_imagine(app *a)
         add_line(a, "");
     worker_post(a->worker, ORDER_RUN, 0, NULL, NULL);
     a->page = PAGE_IMAGINE;
-    a->shown_moment = -1;
+    a->shown_moment = a->shown_panel = -1;
 }
 
 static char first[1024]; /* each_line's line, for the two below */
@@ -144,12 +163,58 @@ void app_space(app *a)
 {
     worker_order order = a->view.phase == WORKER_RUNNING ? ORDER_PAUSE : ORDER_RUN;
     worker_post(a->worker, order, 0, NULL, NULL);
-    a->shown_moment = -1;
+    a->shown_moment = a->shown_panel = -1;
 }
 
 void app_escape(app *a)
 {
     if (app_busy(a)) worker_post(a->worker, ORDER_KEEP, 0, NULL, NULL);
+}
+
+/* --- branches, places --- */
+
+void app_branch(app *a)
+{
+    char line[1024];
+    fv_options *o;
+    if (a->shown_moment < 0 || a->shown_moment >= a->view.moment_count) return;
+    snprintf(line, sizeof line, "%.*s", (int)strcspn(a->text, "\r\n"), a->text);
+    bool as_it_is = !*line && !a->neuron_count; /* nothing asked for: with its own text */
+    if (app_options_for(a, line, &o) < 0) {
+        app_fail(a);
+        return;
+    }
+    if (as_it_is &&
+        (fv_options_set(o, "text", a->view.text) < 0 || fv_options_set(o, "llp", a->view.llp) < 0))
+        app_fail(a);
+    worker_post_options(a->worker, ORDER_BRANCH, a->view.moment_steps[a->shown_moment], o);
+    fv_options_free(o);
+    a->shown_moment = -1;
+}
+
+void app_next_line(app *a, int by)
+{
+    const worker_view *v = &a->view;
+    for (int i = 0; i < v->line_count; i++)
+        if (v->lines[i].current && i + by >= 0 && i + by < v->line_count) {
+            worker_post(a->worker, ORDER_LINE, (long)v->lines[i + by].id, NULL, NULL);
+            a->shown_moment = -1;
+            return;
+        }
+}
+
+void app_pick(app *a, float x, float y)
+{
+    char place[64];
+    const worker_view *v = &a->view;
+    float side = (float)v->map_side;
+    if (v->map_side < 1 || !(x >= 0 && x < 1 && y >= 0 && y < 1)) return;
+    float column = floorf(x * side), row = floorf(y * side);
+    bool same =
+        v->place_x >= 0 && column == floorf(v->place_x * side) && row == floorf(v->place_y * side);
+    snprintf(place, sizeof place, "%.5f %.5f", (double)((column + 0.5f) / side),
+             (double)((row + 0.5f) / side));
+    worker_post(a->worker, ORDER_PICK, 0, NULL, same ? "" : place);
 }
 
 /* --- presets, recipes --- */
@@ -233,7 +298,7 @@ void app_use_recipe(app *a, const char *path, bool again)
         worker_post_options(a->worker, ORDER_ADD, 0, o);
         worker_post(a->worker, ORDER_RUN, 0, NULL, NULL);
         a->page = PAGE_IMAGINE;
-        a->shown_moment = -1;
+        a->shown_moment = a->shown_panel = -1;
     }
     static const char *const kept[] = {"stop",       "text",   "llp",        "seed",  "start",
                                        "start-hash", "config", "checkpoint", "vocab", "backend"};
@@ -250,15 +315,37 @@ void app_use_recipe(app *a, const char *path, bool again)
     fv_options_free(o);
 }
 
+/* One picture, or all of a folder. */
+static void add_to_match(app *a, const char *path)
+{
+    fv_list l;
+    if (fv_list_pictures(&l, path, NULL) < 0) {
+        app_fail(a);
+        return;
+    }
+    for (int i = 0; i < l.count; i++) {
+        fv_picture p;
+        size_t n = strlen(a->match_pictures);
+        if (n + strlen(l.at[i]) + 2 > sizeof a->match_pictures) break;
+        if (fv_picture_read(&p, l.at[i]) < 0) {
+            app_fail(a);
+            continue;
+        }
+        fv_picture_free(&p);
+        snprintf(a->match_pictures + n, sizeof a->match_pictures - n, "%s%s", n ? "\n" : "",
+                 l.at[i]);
+    }
+    fv_list_clear(&l);
+    worker_post(a->worker, ORDER_MATCH, 0, a->match_texts, a->match_pictures);
+}
+
 /* A PNG with a recipe gives it back; another picture becomes the start, or a row of the
  * similarity page. */
 void app_dropped(app *a, const char *path)
 {
     char *recipe;
     if (a->page == PAGE_MATCH) {
-        size_t n = strlen(a->match_pictures);
-        snprintf(a->match_pictures + n, sizeof a->match_pictures - n, "%s%s", n ? "\n" : "", path);
-        worker_post(a->worker, ORDER_MATCH, 0, a->match_texts, a->match_pictures);
+        add_to_match(a, path);
         return;
     }
     if (fv_recipe_read(&recipe, path) >= 0) {

@@ -10,7 +10,7 @@
 typedef enum app_page { PAGE_IMAGINE, PAGE_GALLERY, PAGE_SEEDS, PAGE_MATCH, PAGES } app_page;
 typedef enum app_map { MAP_GRADIENT, MAP_ACTIVATION } app_map;
 
-enum { APP_NEURONS = 6, APP_TEXT = 8192, APP_THUMBS = 160, APP_CURVE = 512 };
+enum { APP_NEURONS = 6, APP_TEXT = 8192, APP_THUMBS = 160, APP_CURVE = 512, APP_UNDO = 32 };
 
 typedef struct app_neuron {
     int number;
@@ -38,7 +38,7 @@ typedef struct app {
 
     /* what is asked for */
     char text[APP_TEXT], avoid[512];
-    float avoid_weight;
+    float text_weight, avoid_weight;
     app_neuron neurons[APP_NEURONS];
     int neuron_count;
     int seed;
@@ -49,6 +49,11 @@ typedef struct app {
     display_view look;
     app_map map;
     int shown_serial, shown_moment /* -1: the newest */, map_serial, start_serial;
+    int shown_panel; /* of a poem, in place of the picture; -1: none */
+    ui_rect timeline;
+    void *line_textures[FV_MOST_LINES];
+    unsigned line_ids[FV_MOST_LINES]; /* what these textures are of */
+    int line_steps[FV_MOST_LINES];
     bool pinned; /* `other` is A of A/B, not the start */
     int scrub;
     bool side_tab_measures, side_tab_neurons; /* narrow windows: what the one side shows */
@@ -60,9 +65,14 @@ typedef struct app {
     fv_saved *saved;
     int saved_count, saved_serial, chosen;
     char search[256];
-    char *undo;
+    int gallery_columns;
+    bool follow_chosen, show_recipe;
+    char *undo[APP_UNDO]; /* removed pictures, the last one last */
+    int undo_count;
     app_thumb thumbs[APP_THUMBS];
-    char neuron_number[16];
+    char neuron_search[96]; /* a number or a text */
+    unsigned edited;        /* id of a queue item; 0: none */
+    char edited_text[512];
 
     /* similarity */
     char match_texts[2048], match_pictures[WORKER_MATCH * 1024];
@@ -88,6 +98,13 @@ char *app_compose(const app *a, const char *line);
 void app_imagine(app *a);     /* one picture a line into the queue, and go */
 void app_change_text(app *a); /* the first line for the picture that grows */
 void app_set_neurons(app *a);
+void app_branch(app *a);            /* from the moment that is shown, with text, seed and neurons */
+void app_next_line(app *a, int by); /* to the next branch, or the one before */
+void app_pick(app *a, float x, float y); /* channels there; the same place again: nowhere */
+/* The options for one picture of that text. Caller frees. */
+fv_status app_options_for(const app *a, const char *line, fv_options **out);
+/* Whether the text may have a weight of its own: one text, that says none. */
+bool app_has_weight(const app *a);
 void app_space(app *a);  /* pause or go on */
 void app_escape(app *a); /* stop and keep */
 void app_use_preset(app *a, const char *name);
@@ -106,7 +123,20 @@ void page_controls(app *a, ui_rect r);
 void page_gallery(app *a, ui_rect r);
 void page_seeds(app *a, ui_rect r);
 void page_match(app *a, ui_rect r);
+void page_controls_tree(app *a, ui_rect r);
+float tree_height(const app *a); /* pixels; 0: there is one line */
 void app_refresh_gallery(app *a);
+void gallery_move(app *a, int columns, int rows); /* the chosen one, among those shown */
+void gallery_remove(app *a);
+void gallery_restore(app *a);
+/* The texture of a saved picture, or NULL; loads it if *loads allows, which it then lowers. */
+void *app_thumbnail(app *a, const char *path, int *loads);
+void app_more_frames(app *a); /* one more, soon */
+/* Keys that no field wanted (keys.c). */
+void app_key(app *a, const SDL_KeyboardEvent *e);
+float app_guess_scale(SDL_Window *window);
+/* Line n of lines; "" past the last. */
+const char *nth_line(const char *lines, int n, char *out, size_t size);
 /* The place of the picture, for display_draw. */
 ui_rect canvas_of(const app *a, ui_rect r);
 

@@ -79,6 +79,17 @@ static void draw_header(app *a, ui_rect r)
 
 /* --- the picture under the mouse --- */
 
+/* The position of the map that was picked. */
+static void draw_place(const app *a, ui_rect place)
+{
+    const worker_view *v = &a->view;
+    if (v->place_x < 0 || v->map_side < 1) return;
+    float side = (float)v->map_side, w = place.w / side, h = place.h / side;
+    float x = place.x + floorf(v->place_x * side) * w, y = place.y + floorf(v->place_y * side) * h;
+    ui_frame((ui_rect){x - 1, y - 1, w + 2, h + 2}, UI_CANVAS, 3);
+    ui_frame((ui_rect){x, y, w, h}, UI_BELIEF, 2);
+}
+
 static void touch(app *a, ui_rect canvas)
 {
     ui_touch t = ui_canvas("picture", canvas);
@@ -103,6 +114,9 @@ static void touch(app *a, ui_rect canvas)
         look->shift_y += t.dy;
     }
     if (t.double_clicked) look->zoom = look->shift_x = look->shift_y = 0;
+    if (t.clicked && !dragging && !t.double_clicked)
+        app_pick(a, (t.x - place.x) / place.w, (t.y - place.y) / place.h);
+    draw_place(a, place);
     if (look->mode == DISPLAY_COMPARE) {
         ui_rect knob = {divider - ui_px(5), place.y + place.h / 2 - ui_px(14), ui_px(10),
                         ui_px(28)};
@@ -216,8 +230,13 @@ static void draw_strip(app *a, ui_rect r)
         }
         if (i) ui_beside();
         bool running = v->item_count && v->items[0].running && v->items[0].id == v->panels[i].id;
-        ui_image(name, v->panels[i].serial ? a->panel_textures[i] : NULL, 64, 64, v->panels[i].text,
-                 running);
+        bool pressed =
+            ui_image(name, v->panels[i].serial ? a->panel_textures[i] : NULL, 64, 64,
+                     v->panels[i].text, a->shown_panel < 0 ? running : a->shown_panel == i);
+        if (pressed && v->panels[i].serial) {
+            a->shown_panel = running || a->shown_panel == i ? -1 : i;
+            a->shown_moment = -1;
+        }
     }
     ui_area_end();
 }
@@ -242,33 +261,25 @@ static void timeline(app *a)
     int marks[97], count = 0;
     for (int i = 0; i < v->moment_count; i++)
         if (v->moment_states[i]) marks[count++] = v->moment_steps[i];
-    int last = v->moment_count ? v->progress.step : 0;
-    int at = a->shown_moment >= 0 ? a->scrub : last;
+    int tip = v->moment_count ? v->progress.step : 0, last = tip;
+    for (int i = 0; i < v->line_count; i++)
+        if (v->lines[i].step > last) last = v->lines[i].step;
+    int at = a->shown_moment >= 0 ? a->scrub : tip;
     float branch = a->shown_moment >= 0 ? ui_text_width(tr(a, W_BRANCH), UI_BODY) + 30 : 0;
     int moved = ui_timeline("timeline", &at, last, marks, count, ui_room() - branch);
+    a->timeline = ui_last();
     if (moved) {
         a->scrub = at;
-        a->shown_moment = -1;
+        a->shown_moment = a->shown_panel = -1;
         a->shown_serial = 0;
         for (int i = 0; i < v->moment_count; i++)
             if (v->moment_steps[i] <= at) a->shown_moment = i;
-        if (at >= last) a->shown_moment = -1;
+        if (at >= tip) a->shown_moment = -1;
     }
     if (a->shown_moment < 0 || branch == 0) return;
     ui_beside();
-    if (!ui_button("branch", tr(a, W_BRANCH), UI_NO_ICON, UI_PRIMARY, 0, true)) return;
-    char seed[16];
-    fv_options *o;
-    if (fv_options_copy(&o, a->options) < 0) return;
-    snprintf(seed, sizeof seed, "%d", a->seed);
-    char line[1024];
-    snprintf(line, sizeof line, "%.*s", (int)strcspn(a->text, "\r\n"), a->text);
-    char *text = app_compose(a, *line ? line : v->text);
-    if (text && fv_options_set(o, "text", text) >= 0 && fv_options_set(o, "seed", seed) >= 0)
-        worker_post_options(a->worker, ORDER_BRANCH, a->scrub, o);
-    free(text);
-    fv_options_free(o);
-    a->shown_moment = -1;
+    if (ui_button("branch", tr(a, W_BRANCH), UI_NO_ICON, UI_PRIMARY, 0, true)) app_branch(a);
+    ui_hint(tr(a, W_BRANCH_ABOUT));
 }
 
 void page_controls(app *a, ui_rect r)

@@ -1,4 +1,4 @@
-/* The gallery, the seed board, similarity. */
+/* The gallery, and the seed board. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,7 @@ void app_refresh_gallery(app *a)
 }
 
 /* The texture of a saved picture; at most one is loaded a frame. */
-static void *thumb(app *a, const char *path, int *loads)
+void *app_thumbnail(app *a, const char *path, int *loads)
 {
     app_thumb *oldest = &a->thumbs[0];
     for (int i = 0; i < APP_THUMBS; i++) {
@@ -46,6 +46,12 @@ static void *thumb(app *a, const char *path, int *loads)
 static bool matches(const app *a, const fv_saved *s)
 {
     return !a->search[0] || strcasestr(s->name, a->search) || strcasestr(s->recipe, a->search);
+}
+
+void app_more_frames(app *a)
+{
+    SDL_Event e = {.type = a->news_event};
+    SDL_PushEvent(&e);
 }
 
 /* The value of a key at the start of a line of the recipe, without quotes. */
@@ -74,29 +80,64 @@ static void open_folder(app *a)
     if (SDL_OpenURL(url) != 0) app_toast(a, folder, false);
 }
 
-static void gallery_remove(app *a)
+static bool has_chosen(const app *a)
+{
+    return a->chosen >= 0 && a->chosen < a->saved_count && matches(a, &a->saved[a->chosen]);
+}
+
+void gallery_remove(app *a)
 {
     char *undo;
+    if (!has_chosen(a)) return;
     if (fv_gallery_remove(a->saved[a->chosen].path, &undo) < 0) {
         app_fail(a);
         return;
     }
-    free(a->undo);
-    a->undo = undo;
+    if (a->undo_count == APP_UNDO) {
+        free(a->undo[0]);
+        memmove(a->undo, a->undo + 1, (APP_UNDO - 1) * sizeof *a->undo);
+        a->undo_count--;
+    }
+    a->undo[a->undo_count++] = undo;
     app_refresh_gallery(a);
 }
 
-static void gallery_restore(app *a)
+void gallery_restore(app *a)
 {
     char *path;
-    if (fv_gallery_restore(a->undo, &path) < 0) {
+    if (!a->undo_count) return;
+    char *undo = a->undo[--a->undo_count];
+    fv_status s = fv_gallery_restore(undo, &path);
+    free(undo);
+    if (s < 0) {
         app_fail(a);
         return;
     }
-    free(path);
-    free(a->undo);
-    a->undo = NULL;
     app_refresh_gallery(a);
+    for (int i = 0; i < a->saved_count; i++) /* what has come back is what one looks at */
+        if (strcmp(a->saved[i].path, path) == 0) a->chosen = i;
+    a->follow_chosen = true;
+    free(path);
+}
+
+void gallery_move(app *a, int columns, int rows)
+{
+    int by = columns + rows * (a->gallery_columns > 0 ? a->gallery_columns : 1);
+    int left = by < 0 ? -by : by, at = a->chosen, to = has_chosen(a) ? at : -1;
+    if (to < 0) { /* nothing is chosen: the first, or the last */
+        at = by > 0 ? -1 : a->saved_count;
+        left = 1;
+    }
+    while (left > 0) {
+        at += by > 0 ? 1 : -1;
+        if (at < 0 || at >= a->saved_count) break;
+        if (!matches(a, &a->saved[at])) continue;
+        to = at;
+        left--;
+    }
+    if (left > 0 && rows) return; /* there is no such row */
+    if (to >= 0) a->chosen = to;
+    a->follow_chosen = true;
 }
 
 /* Of what the search leaves. */
@@ -114,7 +155,7 @@ static void gallery_sheet(app *a)
 
 static void gallery_bar(app *a)
 {
-    bool chosen = a->chosen >= 0 && a->chosen < a->saved_count;
+    bool chosen = has_chosen(a);
     ui_field("search", a->search, sizeof a->search, tr(a, W_SEARCH), 220);
     ui_beside();
     if (ui_button("again", tr(a, W_AGAIN), UI_NO_ICON, UI_PLAIN, 0, chosen))
@@ -133,9 +174,11 @@ static void gallery_bar(app *a)
     }
     ui_beside();
     if (ui_button("delete", tr(a, W_DELETE), UI_NO_ICON, UI_PLAIN, 0, chosen)) gallery_remove(a);
-    if (a->undo) {
+    ui_hint("Delete");
+    if (a->undo_count) {
         ui_beside();
         if (ui_button("undo", tr(a, W_UNDO), UI_NO_ICON, UI_PLAIN, 0, true)) gallery_restore(a);
+        ui_hint("Ctrl+Z");
     }
     ui_beside();
     if (ui_button("sheet", tr(a, W_SHEET), UI_NO_ICON, UI_PLAIN, 0, a->saved_count > 0))
@@ -147,41 +190,79 @@ static void gallery_bar(app *a)
 static void chosen_line(app *a)
 {
     char text[256], seed[32], steps[32], model[64], line[512];
-    if (a->chosen < 0 || a->chosen >= a->saved_count) return;
+    if (!has_chosen(a)) {
+        ui_text(tr(a, W_GALLERY_ABOUT), UI_SMALL, UI_MUTED);
+        return;
+    }
     const fv_saved *s = &a->saved[a->chosen];
     recipe_value(s->recipe, "text", text, sizeof text);
     recipe_value(s->recipe, "seed", seed, sizeof seed);
     recipe_value(s->recipe, "steps", steps, sizeof steps);
     recipe_value(s->recipe, "model", model, sizeof model);
+    if (ui_chip("recipe", tr(a, W_RECIPE), a->show_recipe)) a->show_recipe = !a->show_recipe;
+    ui_beside();
     snprintf(line, sizeof line, "%s   ·   %s %s   ·   %s %s   ·   %s", text, tr(a, W_SEED), seed,
              tr(a, W_STEPS), steps, model);
     ui_text(line, UI_SMALL, UI_MUTED);
 }
 
-void page_gallery(app *a, ui_rect r)
+/* The chosen picture, large, over all that made it. */
+static void recipe_side(app *a, ui_rect r)
 {
-    ui_area_begin("gallery", r, UI_PANEL, true);
-    gallery_bar(a);
-    chosen_line(a);
-    ui_space(6);
-    int loads = 2, shown = 0, columns = (int)((ui_room() + 12) / 172);
+    int loads = 1;
+    const fv_saved *s = &a->saved[a->chosen];
+    ui_area_begin("recipe-side", r, UI_FIELD, true);
+    float side = ui_room();
+    ui_image("large", app_thumbnail(a, s->path, &loads), side, side, NULL, false);
+    for (const char *at = s->recipe; *at;) {
+        char line[512], *colon;
+        size_t n = strcspn(at, "\n");
+        snprintf(line, sizeof line, "%.*s", (int)n, at);
+        at += n + (at[n] == '\n');
+        if (!n) continue;
+        colon = line[0] == '#' || line[0] == ' ' ? NULL : strstr(line, ": ");
+        if (colon && ui_text_width(line, UI_SMALL) < ui_room() - 8) {
+            *colon = 0;
+            ui_pair(line, colon + 2, UI_TEXT);
+        } else
+            ui_paragraph(line, UI_MUTED);
+    }
+    ui_area_end();
+}
+
+static void pictures(app *a)
+{
+    int loads = 2, shown = 0, columns = (int)((ui_room() + 8) / 172);
     if (columns < 1) columns = 1;
-    float side = (ui_room() - 12.0f * (float)(columns - 1)) / (float)columns;
+    a->gallery_columns = columns;
+    float side = (ui_room() - 8.0f * (float)(columns - 1)) / (float)columns;
     for (int i = 0; i < a->saved_count; i++) {
         char name[32];
         if (!matches(a, &a->saved[i])) continue;
         if (shown++ % columns != 0) ui_beside();
         snprintf(name, sizeof name, "saved-%d", i);
-        if (ui_image(name, thumb(a, a->saved[i].path, &loads), side, side, a->saved[i].name,
+        if (ui_image(name, app_thumbnail(a, a->saved[i].path, &loads), side, side, a->saved[i].name,
                      i == a->chosen))
             a->chosen = i;
+        if (i == a->chosen && a->follow_chosen) ui_scroll_here();
     }
+    a->follow_chosen = false;
     if (!shown) ui_text(tr(a, W_NO_PICTURES), UI_BODY, UI_MUTED);
-    if (loads <= 0) { /* there may be more to load: another frame */
-        SDL_Event e = {.type = a->news_event};
-        SDL_PushEvent(&e);
-    }
+    if (loads <= 0) app_more_frames(a); /* there may be more to load */
+}
+
+void page_gallery(app *a, ui_rect r)
+{
+    ui_rect side = {r.x + r.w - ui_px(300), r.y, ui_px(300), r.h};
+    bool recipe = a->show_recipe && has_chosen(a) && r.w > ui_px(700);
+    if (recipe) r.w -= side.w;
+    ui_area_begin("gallery", r, UI_PANEL, true);
+    gallery_bar(a);
+    chosen_line(a);
+    ui_space(6);
+    pictures(a);
     ui_area_end();
+    if (recipe && has_chosen(a)) recipe_side(a, side);
 }
 
 /* --- nine seeds --- */
@@ -233,64 +314,6 @@ void page_seeds(app *a, ui_rect r)
             a->seed = s->seed;
             a->page = PAGE_IMAGINE;
             a->shown_moment = -1;
-        }
-    }
-    ui_area_end();
-}
-
-/* --- similarity --- */
-
-static const char *nth_line(const char *lines, int n, char *out, size_t size)
-{
-    *out = 0;
-    while (*lines) {
-        size_t length = strcspn(lines, "\n");
-        if (length && n-- == 0) {
-            snprintf(out, size, "%.*s", (int)length, lines);
-            break;
-        }
-        lines += length + (lines[length] == '\n');
-    }
-    return out;
-}
-
-void page_match(app *a, ui_rect r)
-{
-    static float values[WORKER_MATCH * WORKER_MATCH];
-    const worker_view *v = &a->view;
-    char path[1024], text[512];
-    int loads = 2;
-    ui_area_begin("match", r, UI_PANEL, true);
-    ui_paragraph(tr(a, W_MATCH_ABOUT), UI_MUTED);
-    ui_poem("match-texts", a->match_texts, sizeof a->match_texts, tr(a, W_MATCH_HINT), 92);
-    if (ui_button("compute", tr(a, W_COMPUTE), UI_ICON_RUN, UI_PRIMARY, 0,
-                  *a->match_texts && *a->match_pictures))
-        worker_post(a->worker, ORDER_MATCH, 0, a->match_texts, a->match_pictures);
-    ui_beside();
-    if (ui_button("clear", tr(a, W_CLEAR), UI_NO_ICON, UI_PLAIN, 0, *a->match_pictures))
-        a->match_pictures[0] = 0;
-    ui_space(8);
-    for (int i = 0; *nth_line(a->match_pictures, i, path, sizeof path); i++) {
-        char name[32];
-        const char *slash = strrchr(path, '/');
-        snprintf(name, sizeof name, "row-%d", i);
-        if (i) ui_beside();
-        ui_image(name, thumb(a, path, &loads), 72, 72, slash ? slash + 1 : path, false);
-    }
-    ui_space(8);
-    bool has = v->match_serial && v->match_texts && v->match_pictures;
-    if (has && worker_match(a->worker, values)) {
-        int cell = ui_matrix("matrix", values, v->match_pictures, v->match_texts, WORKER_MATCH, 64);
-        for (int j = 0; j < v->match_texts; j++) {
-            char label[600];
-            snprintf(label, sizeof label, "%d   %s", j + 1,
-                     nth_line(a->match_texts, j, text, sizeof text));
-            ui_text(label, UI_SMALL, UI_MUTED);
-        }
-        if (cell >= 0) { /* imagine that text from that picture */
-            nth_line(a->match_texts, cell % v->match_texts, a->text, sizeof a->text);
-            nth_line(a->match_pictures, cell / v->match_texts, a->start, sizeof a->start);
-            app_imagine(a);
         }
     }
     ui_area_end();

@@ -153,12 +153,21 @@ static void page_exports(app *a)
     if (v->moment_count > 1) {
         ui_beside();
         if (ui_chip("film", tr(a, W_GROWTH), false))
-            worker_post(a->worker, ORDER_FILM, 0, NULL, NULL);
+            worker_post(a->worker, ORDER_FILM, FV_FILM_PNG, NULL, NULL);
+        ui_hint("APNG");
+        ui_beside();
+        if (ui_chip("gif", "GIF", false))
+            worker_post(a->worker, ORDER_FILM, FV_FILM_GIF, NULL, NULL);
+        ui_hint(tr(a, W_GIF));
     }
     if (v->panel_count > 1) {
         ui_beside();
         if (ui_chip("scroll", tr(a, W_SCROLL), false))
             worker_post(a->worker, ORDER_SCROLL, 0, NULL, NULL);
+        ui_hint(tr(a, W_SCROLL_ABOUT));
+        ui_beside();
+        if (ui_chip("poem-gif", tr(a, W_POEM_GIF), false))
+            worker_post(a->worker, ORDER_POEM, 0, NULL, NULL);
     }
 }
 
@@ -219,82 +228,5 @@ void page_measures(app *a)
         snprintf(left, sizeof left, "%s%s", p->kind == FV_PART_CHANNEL ? "LLP-" : "", p->name);
         snprintf(right, sizeof right, "%.2g × %.3f", (double)p->weight, (double)p->value);
         ui_pair(left, right, UI_TEXT);
-    }
-}
-
-/* --- neurons --- */
-
-static void add_neuron(app *a, int number)
-{
-    for (int i = 0; i < a->neuron_count; i++)
-        if (a->neurons[i].number == number) return;
-    if (a->neuron_count == APP_NEURONS || number < 0 || number >= a->view.channels) return;
-    a->neurons[a->neuron_count++] = (app_neuron){number, 0.05f};
-}
-
-static void follow(app *a, int number)
-{
-    int same = a->view.channel == number;
-    worker_post(a->worker, ORDER_CHANNEL, same ? -1 : number, NULL, NULL);
-    a->look.mode = same ? DISPLAY_PICTURE : DISPLAY_MAP;
-    a->map = MAP_ACTIVATION;
-    a->map_serial = 0;
-}
-
-static void neuron_rows(app *a)
-{
-    bool changed = false;
-    for (int i = 0; i < a->neuron_count; i++) {
-        app_neuron *n = &a->neurons[i];
-        char label[32], name[32], drop[32], look[32];
-        snprintf(label, sizeof label, "LLP-%d", n->number);
-        snprintf(name, sizeof name, "neuron-%d", n->number);
-        snprintf(drop, sizeof drop, "drop-neuron-%d", n->number);
-        snprintf(look, sizeof look, "look-%d", n->number);
-        changed |= ui_slider(name, label, &n->weight, -0.2f, 0.2f, "%+.3f") == 2;
-        if (ui_chip(look, tr(a, W_SHOW_MAP), a->view.channel == n->number)) follow(a, n->number);
-        ui_beside();
-        if (ui_chip(drop, tr(a, W_NO_START), false)) {
-            memmove(n, n + 1, (size_t)(a->neuron_count - i - 1) * sizeof *n);
-            a->neuron_count--;
-            changed = true;
-            i--;
-        }
-    }
-    if (changed && app_busy(a)) app_set_neurons(a);
-}
-
-void page_neurons(app *a)
-{
-    const worker_view *v = &a->view;
-    char range[96];
-    ui_heading(tr(a, W_NEURONS));
-    snprintf(range, sizeof range, "%s 0–%d", tr(a, W_CHANNEL), v->channels ? v->channels - 1 : 0);
-    ui_paragraph(range, UI_MUTED);
-    ui_field("neuron", a->neuron_number, sizeof a->neuron_number, tr(a, W_NEURON_HINT),
-             ui_room() - 84);
-    ui_beside();
-    char *end;
-    long number = strtol(a->neuron_number, &end, 10);
-    if (ui_button("add-neuron", tr(a, W_ADD_NEURON), UI_NO_ICON, UI_PLAIN, -1,
-                  end != a->neuron_number && v->channels)) {
-        add_neuron(a, (int)number);
-        a->neuron_number[0] = 0;
-        if (app_busy(a)) app_set_neurons(a);
-    }
-    neuron_rows(a);
-    ui_heading(tr(a, W_MOST_ACTIVE));
-    if (v->picture_serial && ui_chip("rank", tr(a, W_RANK), false))
-        worker_post(a->worker, ORDER_CHANNELS, 0, NULL, NULL);
-    for (int i = 0; i < v->best_count; i++) {
-        char name[32], label[32];
-        snprintf(name, sizeof name, "best-%d", v->best[i].number);
-        snprintf(label, sizeof label, "%d", v->best[i].number);
-        ui_beside();
-        if (ui_chip(name, label, v->channel == v->best[i].number)) follow(a, v->best[i].number);
-        if (ui_double_clicked()) {
-            add_neuron(a, v->best[i].number);
-            if (app_busy(a)) app_set_neurons(a);
-        }
     }
 }

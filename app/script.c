@@ -111,6 +111,13 @@ static double memory(void)
     return (double)resident * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
 }
 
+static int current_line(const worker_view *v)
+{
+    for (int i = 0; i < v->line_count; i++)
+        if (v->lines[i].current) return i;
+    return -1;
+}
+
 static bool field(const app *a, const char *name, char *out, size_t size)
 {
     const worker_view *v = &a->view;
@@ -148,7 +155,14 @@ static bool field(const app *a, const char *name, char *out, size_t size)
         {"zoom", (double)a->look.zoom},
         {"dark", ui_dark()},
         {"chinese", a->chinese},
-        {"undo", a->undo != NULL},
+        {"undo", a->undo_count},
+        {"lines", v->line_count},
+        {"line", current_line(v)},
+        {"place", v->place_x >= 0},
+        {"ranking", v->ranking},
+        {"bests", v->best_serial},
+        {"panel", a->shown_panel},
+        {"focused", ui_focused()},
         {"composing", ui_composing()},
         {"typing", ui_typing()},
         {"picture", display_has(a->screen, DISPLAY_SHOWN)},

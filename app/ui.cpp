@@ -283,6 +283,7 @@ extern "C" bool ui_event(const SDL_Event *e)
         compose("");
         ui_need(e->text.text, UI_BODY);
     }
+    if (e->type == SDL_MOUSEBUTTONDOWN) ui_focus_end();
     if (e->type == SDL_KEYDOWN && (*ui.composition || ui.composition_ended)) return true;
     ImGui_ImplSDL2_ProcessEvent(e);
     switch (e->type) {
@@ -336,6 +337,7 @@ extern "C" void ui_begin(void)
     ImGui::GetIO().DeltaTime = std::min(ImGui::GetIO().DeltaTime, 0.05f);
     ImGui::NewFrame();
     ui.box_count = 0;
+    memset(ui.reachable, 0, sizeof ui.reachable);
     ui.composition_ended = false;
     ImGui::SetNextWindowPos(ImVec2(0, 0));
     ImGui::SetNextWindowSize(ImVec2((float)w, (float)h));
@@ -396,6 +398,8 @@ static void draw_with_renderer(ImDrawData *data)
 
 extern "C" void ui_end(void)
 {
+    ui.focus_press = ui.focus_moved = false; /* for a widget that is no longer there */
+    ui.focus_nudge = 0;
     draw_composition();
     ImGui::PopFont();
     ImGui::End();
@@ -409,7 +413,64 @@ extern "C" void ui_end(void)
 extern "C" bool ui_wants_frame(void)
 {
     ImGuiContext &g = *ImGui::GetCurrentContext();
-    return ui.fonts_stale || *ui.enter || g.HoveredIdTimer < 0.6f || g.IO.MouseDown[0];
+    return ui.fonts_stale || *ui.enter || ui.focus_moved || ui.focus_press || ui.focus_nudge ||
+           g.HoveredIdTimer < 0.6f || g.IO.MouseDown[0];
+}
+
+/* --- the keyboard's way --- */
+
+extern "C" void ui_focus(int by)
+{
+    int at = by > 0 ? -1 : ui.box_count;
+    for (int i = 0; i < ui.box_count; i++)
+        if (*ui.focus && strcmp(ui.boxes[i].name, ui.focus) == 0) at = i;
+    for (int tries = 0; tries < ui.box_count; tries++) {
+        at = (at + by + ui.box_count) % ui.box_count;
+        if (!ui.reachable[at]) continue;
+        snprintf(ui.focus, sizeof ui.focus, "%s", ui.boxes[at].name);
+        ui.focus_moved = true;
+        return;
+    }
+}
+
+extern "C" bool ui_focused(void)
+{
+    return *ui.focus;
+}
+
+extern "C" void ui_focus_press(void)
+{
+    ui.focus_press = true;
+}
+
+extern "C" void ui_focus_nudge(int by)
+{
+    ui.focus_nudge = by;
+}
+
+extern "C" void ui_focus_end(void)
+{
+    *ui.focus = 0;
+}
+
+bool has_focus(const char *name)
+{
+    size_t n = strlen(ui.area);
+    return *ui.focus && strncmp(ui.focus, ui.area, n) == 0 && ui.focus[n] == '/' &&
+           strcmp(ui.focus + n + 1, name) == 0;
+}
+
+int take_nudge(const char *name)
+{
+    if (!ui.focus_nudge || !has_focus(name)) return 0;
+    int by = ui.focus_nudge;
+    ui.focus_nudge = 0;
+    return by;
+}
+
+void reach(void)
+{
+    if (ui.box_count) ui.reachable[ui.box_count - 1] = true;
 }
 
 extern "C" int ui_boxes(const ui_box **out)

@@ -74,6 +74,13 @@ bool ui_typing(void);    /* a text field has the keyboard */
 bool ui_composing(void); /* and an input method is at work in it */
 void ui_leave_field(void);
 void ui_enter_field(const char *name); /* in the next frame */
+/* The keyboard's way through the widgets of the last frame: by 1 or -1; a ring shows where it is.
+ * A press counts as a click, a nudge moves a slider or a choice. Clicks end it. */
+void ui_focus(int by);
+bool ui_focused(void);
+void ui_focus_press(void);
+void ui_focus_nudge(int by);
+void ui_focus_end(void);
 
 void ui_begin(void);
 void ui_end(void);         /* draws */
@@ -105,6 +112,7 @@ bool ui_tab(const char *name, const char *label, bool on);
 /* Result: 0 nothing, 1 being moved, 2 let go. */
 int ui_slider(const char *name, const char *label, float *value, float low, float high,
               const char *format);
+bool ui_entered(void); /* the last field, by Return */
 bool ui_field(const char *name, char *buffer, size_t size, const char *hint, float width);
 bool ui_poem(const char *name, char *buffer, size_t size, const char *hint, float height);
 /* A whole number, with its unit at the right. */
@@ -115,6 +123,8 @@ void ui_hint(const char *text); /* shown when the mouse rests on the last widget
 bool ui_hovered(void);
 bool ui_double_clicked(void); /* the last widget */
 bool ui_right_clicked(void);
+ui_rect ui_last(void);     /* where the last widget is */
+void ui_scroll_here(void); /* so far that the last widget can be seen */
 
 /* A texture of display.h with a frame; true when clicked. */
 bool ui_image(const char *name, void *texture, float width, float height, const char *caption,
@@ -132,17 +142,41 @@ float ui_plot(const char *name, const ui_series *series, int count, float height
 /* Positions 0 .. last; marks [mark_count] can be gone back to. 2 when let go. */
 int ui_timeline(const char *name, int *value, int last, const int *marks, int mark_count,
                 float width);
-/* values [rows * columns] as coloured cells; gives the cell that was clicked, or -1. */
-int ui_matrix(const char *name, const float *values, int rows, int columns, int stride, float cell);
+/* The branches of a timeline, each with a row: a line from where it left its parent. */
+typedef struct ui_branch {
+    const char *label, *note; /* at the left, and behind it in grey */
+    void *texture;            /* of its tip, or NULL */
+    int parent, from, to;     /* row, -1: none; steps */
+    bool on;
+} ui_branch;
+enum { UI_BRANCH_HEIGHT = 26 }; /* points */
+/* Steps 0 .. last lie in [left, left + span] pixels. The row that was pressed, or -1; its name is
+ * "branch-N". */
+int ui_tree(const ui_branch *branches, int count, int last, float left, float span);
+
+/* values [rows * columns] as coloured cells, NAN without colour, under the columns' labels and
+ * beside the rows' pictures (of `height` points); best [rows]: the column to mark, or NULL. Gives
+ * the cell that was pressed, or -1. */
+typedef struct ui_table {
+    const float *values;
+    int rows, columns;
+    const char *const *labels; /* [columns] */
+    void *const *pictures;     /* [rows] */
+    const int *best;
+    float width, height; /* of a cell, points */
+} ui_table;
+int ui_matrix(const char *name, const ui_table *t);
 
 /* What the mouse does over a place that draws itself. */
 typedef struct ui_touch {
     bool hovered, pressed, held, double_clicked;
+    bool clicked;              /* pressed and let go without moving */
     float x, y, dx, dy, wheel; /* pixels */
 } ui_touch;
 ui_touch ui_canvas(const char *name, ui_rect r);
 /* Over everything drawn so far. */
 void ui_fill(ui_rect r, ui_colour colour, float alpha, float radius);
+void ui_frame(ui_rect r, ui_colour colour, float width);
 void ui_line(float x0, float y0, float x1, float y1, ui_colour colour, float width);
 void ui_write(float x, float y, const char *text, ui_font font, ui_colour colour);
 void ui_write_centred(ui_rect r, const char *text, ui_font font, ui_colour colour);

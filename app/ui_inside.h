@@ -1,4 +1,4 @@
-/* What ui.cpp and ui_widgets.cpp share. */
+/* What the files of the widgets share. */
 #ifndef APP_UI_INSIDE_H
 #define APP_UI_INSIDE_H
 
@@ -25,14 +25,34 @@ struct ui_state {
     bool composition_ended; /* in this batch of events */
     float caret_x, caret_y;
     char enter[64]; /* the field that gets the keyboard next */
+    char focus[64]; /* "area/widget" that the keyboard has come to */
+    bool focus_press, focus_moved;
+    int focus_nudge;
+    bool entered; /* the last field */
     char area[32];
     ui_box boxes[UI_BOXES];
+    bool reachable[UI_BOXES]; /* by the keyboard */
     int box_count;
 };
 extern ui_state ui;
 
 ImU32 ui_u32(ui_colour c, float alpha);
 void ui_need(const char *text, ui_font font);
+
+/* What the widgets are made of. Sizes are pixels. */
+ImDrawList *list(void);
+float text_size(ui_font font);
+ImVec2 measure(const char *text, ui_font font, float wrap = 0);
+void write_at(ImVec2 at, const char *text, ui_font font, ImU32 colour, float wrap = 0);
+ImU32 mixed(ui_colour a, ui_colour b, float t);
+/* The last widget noted can be reached by the keyboard. */
+void reach(void);
+bool has_focus(const char *name);
+/* The nudge of a widget that has the focus, once. */
+int take_nudge(const char *name);
+/* True when it was clicked. */
+bool press(const char *name, ImVec2 size, bool enabled, bool *hovered, bool *held);
+
 /* A widget, for tests; it is enabled unless the next call says otherwise. */
 void ui_note(const char *name, ui_rect r, float needed);
 void ui_note_disabled(void);

@@ -62,17 +62,6 @@ static fv_status open_window(handles *h, int width, int height)
     return h->renderer ? FV_OK : fv_fail(FV_ERR_DEVICE, "opening a window: %s", SDL_GetError());
 }
 
-/* Steps of a quarter; 96 dots an inch is 1. */
-static float guess_scale(SDL_Window *window)
-{
-    float dpi = 96;
-    int w, dw;
-    SDL_GetWindowSize(window, &w, NULL);
-    SDL_GetWindowSizeInPixels(window, &dw, NULL);
-    if (dw != w || SDL_GetDisplayDPI(0, NULL, &dpi, NULL) != 0) return 1;
-    return roundf(fminf(fmaxf(dpi / 96, 1), 3) * 4) / 4;
-}
-
 static fv_status open_state(app *a, const fv_options *options)
 {
     char folder[1024], path[1088];
@@ -101,12 +90,15 @@ static void take_news(app *a)
         if (!a->pinned) display_set(a->screen, DISPLAY_OTHER, NULL);
         display_set_map(a->screen, NULL, 0);
         a->shown_serial = a->map_serial = a->start_serial = 0;
-        a->shown_moment = -1;
+        a->shown_moment = a->shown_panel = -1;
     }
     bool moment = a->shown_moment >= 0 && a->shown_moment < v->moment_count;
-    int wanted = moment ? -1 - a->shown_moment : v->picture_serial;
+    bool panel = a->shown_panel >= 0 && a->shown_panel < v->panel_count;
+    int wanted = moment ? -1 - a->shown_moment : panel ? -1000 - a->shown_panel : v->picture_serial;
     if (v->picture_serial && wanted != a->shown_serial &&
-        (moment ? worker_moment(a->worker, a->shown_moment, &p) : worker_picture(a->worker, &p))) {
+        (moment  ? worker_moment(a->worker, a->shown_moment, &p)
+         : panel ? worker_panel_picture(a->worker, a->shown_panel, &p)
+                 : worker_picture(a->worker, &p))) {
         display_set(a->screen, DISPLAY_SHOWN, &p);
         fv_picture_free(&p);
         a->shown_serial = wanted;
@@ -145,18 +137,18 @@ static void take_news(app *a)
     }
 }
 
-static void draw_toast(app *a, float w, float h)
+/* Over the lower end of the place where pictures are, where nothing is to be pressed. */
+static void draw_toast(app *a, ui_rect over)
 {
     if ((double)SDL_GetTicks64() / 1000 >= a->toast_until) return;
     float width = ui_px(ui_text_width(a->toast, UI_SMALL) + 32);
-    if (width > w - ui_px(40)) width = w - ui_px(40);
-    ui_rect r = {(w - width) / 2, h - ui_px(64 + 48), width, ui_px(36)};
+    if (width > over.w - ui_px(16)) width = over.w - ui_px(16);
+    ui_rect r = {over.x + (over.w - width) / 2, over.y + over.h - ui_px(36 + 8), width, ui_px(36)};
     ui_area_begin("toast", r, UI_CANVAS, false);
     ui_fill(r, UI_FIELD, 0.97f, 8);
     ui_line(r.x + ui_px(2), r.y + ui_px(8), r.x + ui_px(2), r.y + r.h - ui_px(8),
             a->toast_bad ? UI_WARNING : UI_SURVIVAL, 3);
-    ui_rect inside = {r.x + ui_px(14), r.y, r.w - ui_px(24), r.h};
-    ui_write(inside.x, r.y + ui_px(11), a->toast, UI_SMALL, UI_TEXT);
+    ui_write(r.x + ui_px(14), r.y + ui_px(11), a->toast, UI_SMALL, UI_TEXT);
     ui_area_end();
 }
 
@@ -231,7 +223,8 @@ static void draw_frame(app *a)
 {
     int width, height;
     SDL_GetWindowSize(a->window, &width, &height);
-    float w = (float)width, h = (float)height, top = ui_px(48), bottom = ui_px(60);
+    float w = (float)width, h = (float)height, top = ui_px(48), tree = tree_height(a),
+          bottom = ui_px(60) + tree;
     ui_rect middle = {0, top, w, h - top - bottom};
     ui_rect canvas = {0, 0, 0, 0};
     a->frame++;
@@ -253,119 +246,20 @@ static void draw_frame(app *a)
     default: {
         ui_rect r = draw_sides(a, middle);
         page_canvas(a, r);
-        page_controls(a, (ui_rect){0, h - bottom, w, bottom});
+        page_controls(a, (ui_rect){0, h - bottom, w, bottom - tree});
+        if (tree > 0) page_controls_tree(a, (ui_rect){0, h - tree, w, tree});
         canvas = canvas_of(a, r);
     }
     }
     ui_area_begin("lines", (ui_rect){0, 0, 1, 1}, UI_CANVAS, false);
     ui_area_end();
-    draw_toast(a, w, h);
+    draw_toast(a, a->page == PAGE_IMAGINE ? canvas : middle);
     if (a->page == PAGE_IMAGINE) display_draw(a->screen, canvas, &a->look);
     ui_end();
     display_present(a->screen);
 }
 
-/* --- keys --- */
-
-static void move_chosen(app *a, int by)
-{
-    int next = a->chosen + by;
-    if (next >= 0 && next < a->saved_count) a->chosen = next;
-}
-
-static void zoom_window(float by)
-{
-    ui_set_scale(roundf((ui_scale() + by) * 4) / 4);
-}
-
-static void control_key(app *a, SDL_Keycode key)
-{
-    switch (key) {
-    case SDLK_RETURN:
-    case SDLK_KP_ENTER:
-        app_imagine(a);
-        break;
-    case SDLK_s:
-        worker_post(a->worker, ORDER_SAVE, 0, NULL, NULL);
-        break;
-    case SDLK_EQUALS:
-    case SDLK_PLUS:
-    case SDLK_KP_PLUS:
-        zoom_window(0.25f);
-        break;
-    case SDLK_MINUS:
-    case SDLK_KP_MINUS:
-        zoom_window(-0.25f);
-        break;
-    case SDLK_0:
-        ui_set_scale(guess_scale(a->window));
-        break;
-    case SDLK_1:
-        a->page = PAGE_IMAGINE;
-        break;
-    case SDLK_2:
-        a->page = PAGE_GALLERY;
-        break;
-    case SDLK_3:
-        a->page = PAGE_SEEDS;
-        break;
-    case SDLK_4:
-        a->page = PAGE_MATCH;
-        break;
-    case SDLK_q:
-        a->quit = true;
-        break;
-    default:
-        break;
-    }
-}
-
-static void plain_key(app *a, SDL_Keycode key)
-{
-    bool gallery = a->page == PAGE_GALLERY;
-    int last = a->view.moment_count - 1, at = a->shown_moment < 0 ? last : a->shown_moment;
-    switch (key) {
-    case SDLK_SPACE:
-        app_space(a);
-        break;
-    case SDLK_ESCAPE:
-        app_escape(a);
-        break;
-    case SDLK_LEFT:
-        if (gallery)
-            move_chosen(a, -1);
-        else if (at > 0)
-            a->shown_moment = at - 1;
-        break;
-    case SDLK_RIGHT:
-        if (gallery)
-            move_chosen(a, 1);
-        else
-            a->shown_moment = at + 1 < last ? at + 1 : -1;
-        break;
-    case SDLK_F11:
-        SDL_SetWindowFullscreen(a->window, SDL_GetWindowFlags(a->window) & SDL_WINDOW_FULLSCREEN
-                                               ? 0
-                                               : SDL_WINDOW_FULLSCREEN_DESKTOP);
-        break;
-    default:
-        break;
-    }
-    if (a->shown_moment >= 0 && a->shown_moment <= last)
-        a->scrub = a->view.moment_steps[a->shown_moment];
-}
-
-static void key_down(app *a, const SDL_KeyboardEvent *e)
-{
-    if (ui_composing()) return; /* Return, Escape, arrows are the input method's */
-    if (e->keysym.mod & (KMOD_CTRL | KMOD_GUI)) {
-        control_key(a, e->keysym.sym);
-    } else if (!ui_typing()) {
-        plain_key(a, e->keysym.sym);
-    } else if (e->keysym.sym == SDLK_ESCAPE) {
-        ui_leave_field(); /* ImGui would take back what was typed */
-    }
-}
+/* --- events --- */
 
 static void handle(app *a, const SDL_Event *e)
 {
@@ -373,13 +267,14 @@ static void handle(app *a, const SDL_Event *e)
     bool enter = e->type == SDL_KEYDOWN && e->key.keysym.sym == SDLK_RETURN &&
                  (e->key.keysym.mod & KMOD_CTRL);
     bool composing = ui_composing();
-    if (!escape && !enter) ui_event(e);
+    bool tab = e->type == SDL_KEYDOWN && e->key.keysym.sym == SDLK_TAB;
+    if (!escape && !enter && !tab) ui_event(e);
     switch (e->type) {
     case SDL_QUIT:
         a->quit = true;
         break;
     case SDL_KEYDOWN:
-        if (!composing) key_down(a, &e->key);
+        if (!composing) app_key(a, &e->key);
         break;
     case SDL_DROPFILE:
         app_dropped(a, e->drop.file);
@@ -508,7 +403,7 @@ static fv_status run_window(app *a, const cli *c, script *s, bool *done)
         status = fv_fail(FV_ERR_DEVICE, "opening the window's widgets failed");
     if (status >= 0) status = display_open(&a->screen, h.window, h.gl, h.renderer);
     if (status >= 0) {
-        ui_set_scale(scale > 0 ? scale : guess_scale(h.window));
+        ui_set_scale(scale > 0 ? scale : app_guess_scale(h.window));
         state_load(a);
         if (c->words) snprintf(a->text, sizeof a->text, "%s", c->words);
         ui_enter_field("text");
@@ -531,7 +426,12 @@ int command_window(cli *c)
     static app a; /* some hundred kilobytes, zeroed */
     script *s = NULL;
     bool done = true;
-    a = (app){.shown_moment = -1, .chosen = -1, .avoid_weight = 0.3f, .seed = 1};
+    a = (app){.shown_moment = -1,
+              .shown_panel = -1,
+              .chosen = -1,
+              .text_weight = 1,
+              .avoid_weight = 0.3f,
+              .seed = 1};
     a.look = (display_view){.split = 0.5f, .strength = 0.85f};
     SDL_SetHint(SDL_HINT_IME_SHOW_UI, "1");
     SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
@@ -544,7 +444,7 @@ int command_window(cli *c)
     worker_stop(a.worker);
     script_close(s);
     fv_gallery_list_free(a.saved, a.saved_count);
-    free(a.undo);
+    for (int i = 0; i < a.undo_count; i++) free(a.undo[i]);
     fv_settings_close(a.settings);
     fv_options_free(a.options);
     SDL_Quit();

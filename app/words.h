@@ -24,7 +24,7 @@
     X(W_BY_STEP, "余弦随步数", "Cosine by step") X(W_GRADIENT_NORM, "梯度长度", "Gradient norm") X(W_PARTS, "损失的组成", "Parts of the loss") X(W_LEFT, "剩余", "left") \
     X(W_NEURONS, "神经元", "Neurons") X(W_CHANNEL, "池化前最后一层的通道", "Channels before pooling (LLP)") X(W_ADD_NEURON, "添加", "Add") \
     X(W_MOST_ACTIVE, "这幅画里最活跃的", "Most active in this picture") X(W_RANK, "找出来", "Find them") X(W_SHOW_MAP, "看位置", "Show where") \
-    X(W_NEURON_HINT, "编号，如 108", "number, e.g. 108") X(W_APPLY, "用到这幅画上", "Apply to this picture") \
+    X(W_NEURON_HINT, "编号或文字：108，大海", "108, or a text: the sea") X(W_APPLY, "用到这幅画上", "Apply to this picture") \
     X(W_PICTURE, "画面", "Picture") X(W_DIFFERENCE, "与开始之差", "Change since start") X(W_HEAT, "梯度", "Gradient") X(W_ACTIVATION, "激活", "Activation") \
     X(W_COMPARE, "对比", "A/B") X(W_CRISP, "像素", "Pixels") X(W_FIT, "适合窗口", "Fit") X(W_EXPOSURE, "曝光", "Exposure") X(W_PIN, "记为 A", "Keep as A") \
     X(W_EMPTY, "写下一句诗，看它慢慢出现", "Write a line and watch it appear") X(W_EMPTY_KEYS, "Ctrl+Enter 开始 · 空格 暂停 · Esc 停止", "Ctrl+Enter starts · Space pauses · Esc stops") \
@@ -34,6 +34,12 @@
     X(W_USE_START, "作为起点", "Start from it") X(W_RECIPE, "配方", "Recipe") X(W_SEEDS_ABOUT, "同一句话的九个种子，各走几步；点一个继续。", "Nine seeds of the same text, a few steps each; click one to go on.") \
     X(W_FILL, "试九个种子", "Try nine seeds") X(W_MATCH_ABOUT, "把图片拖到窗口上，每行写一段文字。点一格：从那张图片想象那段文字。", "Drop pictures on the window, write texts, one a line. A click on a cell imagines that text from that picture.") \
     X(W_COMPUTE, "计算", "Compute") X(W_MATCH_HINT, "每行一段文字", "one text a line") X(W_CLEAR, "清空", "Clear") \
+    X(W_ASKED_FOR_BY, "“%s”想要的通道", "What “%s” asks for") X(W_ACTIVE_HERE, "点中的位置最活跃的", "Most active at the place picked") \
+    X(W_WHOLE_PICTURE, "整幅画", "Whole picture") X(W_PICK_ABOUT, "点画面上的一处，看那里的通道；双击编号即添加。", "Click the picture for the channels there; double-click a number to add it.") \
+    X(W_BRANCH_ABOUT, "原来的线保留在下面的树里（Ctrl+B）", "The line that was stays, in the tree below (Ctrl+B)") \
+    X(W_GIF, "255 色，任何程序都能放", "255 colours, plays anywhere") X(W_SCROLL_ABOUT, "诗句题在画旁", "The lines beside their panels") X(W_POEM_GIF, "诗的 GIF", "Poem GIF") \
+    X(W_MATRIX_ABOUT, "图和表格 (CSV) 存到画廊", "As a picture and a table (CSV), into the gallery") \
+    X(W_GALLERY_ABOUT, "点一幅画，或用方向键选。", "Click a picture, or choose with the arrow keys.") \
     X(W_EXPORT, "保存与导出", "Save and export") X(W_SAVED, "已保存", "Saved") X(W_RESTORED, "已取回配方", "Recipe restored") X(W_DROPPED_TOKENS, "文字太长，末尾未被读入", "The text is too long: its end is not read") \
     X(W_UNKNOWN, "有模型不认识的字", "Some characters are unknown to the model") X(W_CONTINUES, "队列里有上次未完成的，按“继续”。", "The queue holds unfinished work: press Go on.") \
     X(W_THEME, "深色或浅色", "Dark or light") X(W_LANGUAGE, "English", "中文") X(W_DROPPED_START, "已设为起点", "Set as the start")

@@ -149,7 +149,7 @@ bool take_step(worker *w, fv_progress *p)
     return true;
 }
 
-static void set_phase(worker *w, worker_phase phase)
+void set_phase(worker *w, worker_phase phase)
 {
     pthread_mutex_lock(&w->mutex);
     w->view.phase = phase;
@@ -192,6 +192,7 @@ static bool open_all(worker *w)
     copy_text(w->view.model, sizeof w->view.model, fv_model_title(w->model));
     copy_text(w->view.backend, sizeof w->view.backend, fv_model_backend(w->model));
     w->view.channels = fv_model_channels(w->model);
+    w->view.map_side = fv_critic_map_side(w->critic);
     w->view.text_length = fv_model_text_length(w->model);
     w->view.phase = WORKER_IDLE;
     publish_queue(w);
@@ -252,6 +253,7 @@ fv_status worker_start(worker **out, const fv_options *o, const char *queue)
     w->group_open = true;
     w->view.phase = WORKER_LOADING;
     w->view.channel = -1;
+    w->view.place_x = w->view.place_y = -1;
     pthread_mutex_init(&w->mutex, NULL);
     pthread_cond_init(&w->news, NULL);
     fv_status s = fv_options_copy(&w->options, o);
@@ -289,10 +291,14 @@ void worker_stop(worker *w)
     fv_critic_close(w->critic);
     fv_model_close(w->model);
     fv_queue_close(w->queue);
-    fv_history_free(w->history);
     fv_options_free(w->options);
     fv_options_free(w->job);
     fv_options_free(w->board_options);
+    clear_match(w);
+    forget_reels(w);
+    fv_history_clear(w->history);
+    forget_asides(w);
+    fv_history_free(w->history);
     for (int i = 0; i < WORKER_BOARD; i++) fv_kept_free(w->board_states[i]);
     for (int i = 0; i < WORKER_BOARD; i++) fv_picture_free(&w->board[i]);
     for (int i = 0; i < WORKER_PANELS; i++) fv_picture_free(&w->panels[i]);

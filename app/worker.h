@@ -29,18 +29,24 @@ typedef enum worker_order {
     ORDER_SAVE,     /* saves what there is and goes on */
     ORDER_SET,      /* name, text: a live option */
     ORDER_BRANCH,   /* number: back to about that step; options "text" and "seed" if any */
+    ORDER_LINE,     /* number: id of a line of the tree, to go on with */
+    ORDER_FORGET,   /* number: id of a line that nothing grows from */
     ORDER_GRADIENT, /* number: 0 or 1, whether steps copy the gradient of the picture */
     ORDER_CHANNEL,  /* number: whose activation to follow; -1 none */
     ORDER_CHANNELS, /* ranks the channels of the picture */
+    ORDER_PICK,     /* text: "x y", those at that place of it, in shares; "": nowhere */
+    ORDER_SEARCH,   /* text: those that it asks for */
     ORDER_SEEDS,    /* options: nine seeds from theirs on; number: steps each */
     ORDER_CONTINUE, /* number: which of the nine grows on */
     ORDER_DROP,     /* number: id of a queue item */
     ORDER_RAISE,    /* number: id; one place up */
     ORDER_EDIT,     /* number: id; name, text: one of its options */
-    ORDER_FILM,     /* saves how the picture grew */
+    ORDER_FILM,     /* number: an fv_film_kind; saves how the picture grew */
+    ORDER_POEM,     /* saves how its panels grew, with their lines, as GIF */
     ORDER_SCROLL,   /* saves the panels as one scroll */
     ORDER_SHEET,    /* text: paths, one a line; saves a contact sheet */
-    ORDER_MATCH     /* name: one a line; text: pictures; similarity */
+    ORDER_MATCH,    /* name: one a line; text: pictures; similarity */
+    ORDER_MATRIX    /* saves the similarity as a heat map and as a table */
 } worker_order;
 
 typedef struct worker_item {
@@ -50,7 +56,9 @@ typedef struct worker_item {
     bool running;
 } worker_item;
 
-enum { WORKER_ITEMS = 64, WORKER_BEST = 12, WORKER_BOARD = 9, WORKER_MATCH = 12 };
+enum { WORKER_ITEMS = 64, WORKER_BEST = 12, WORKER_BOARD = 9, WORKER_MATCH = 64 };
+
+typedef enum worker_ranking { RANKED_PICTURE, RANKED_PLACE, RANKED_TEXT } worker_ranking;
 
 typedef struct worker_seed {
     int seed, step;
@@ -68,6 +76,15 @@ typedef struct worker_panel {
 } worker_panel;
 enum { WORKER_PANELS = 24 };
 
+/* A line of the tree that going back and branching makes. */
+typedef struct worker_line {
+    unsigned id;
+    int parent; /* place of the line it left, -1: none */
+    int fork, step;
+    bool current, leaf;
+    char text[96], seed[16]; /* where it was left; of the current one: now */
+} worker_line;
+
 typedef struct worker_view {
     worker_phase phase;
     char model[128], backend[64];
@@ -84,12 +101,18 @@ typedef struct worker_view {
     bool survived; /* survival holds numbers of this picture */
     fv_survival survival;
     int survival_step;
+    worker_ranking ranking; /* what `best` is of */
     fv_channel best[WORKER_BEST];
-    int best_count;
-    int channel; /* followed, -1: none */
+    int best_count, best_serial;
+    float place_x, place_y; /* that was picked, shares of the picture; < 0: none */
+    char searched[96];
+    int map_side; /* positions of the map the channels are of */
+    int channel;  /* followed, -1: none */
     int activation_serial, activation_side, gradient_serial;
     int moment_count, moment_steps[97];
     bool moment_states[97];
+    worker_line lines[FV_MOST_LINES];
+    int line_count;
     worker_item items[WORKER_ITEMS];
     int item_count; /* may be more than WORKER_ITEMS */
     worker_panel panels[WORKER_PANELS];
@@ -121,11 +144,14 @@ bool worker_picture(worker *w, fv_picture *out);
 bool worker_moment(worker *w, int i, fv_picture *out);
 bool worker_panel_picture(worker *w, int i, fv_picture *out);
 bool worker_board_picture(worker *w, int i, fv_picture *out);
-bool worker_start_picture(worker *w, fv_picture *out); /* the first of the history */
+bool worker_line_picture(worker *w, unsigned id, fv_picture *out); /* where it was left */
+bool worker_start_picture(worker *w, fv_picture *out);             /* the first of the history */
 /* [side * side] in [0, 1]. */
 bool worker_gradient(worker *w, float **out, int *side);
 bool worker_activation(worker *w, float **out, int *side);
-bool worker_match(worker *w, float out[WORKER_MATCH * WORKER_MATCH]);
+/* [match_pictures][match_texts] cosines, NAN where a picture could not be read; best
+ * [match_pictures]: the text that fits each best, -1 without. */
+bool worker_match(worker *w, float out[WORKER_MATCH * WORKER_MATCH], int best[WORKER_MATCH]);
 
 /* Points of the curves, newest last; at most `room` are copied, evenly thinned. */
 typedef struct worker_point {

@@ -7,7 +7,7 @@
 
 enum { FILM_MILLISECONDS = 80, SHEET_CELL = 240, SHEET_COLUMNS = 6, SHEET_MOST = 240 };
 
-static void tell_saved(worker *w, char *path)
+void tell_saved(worker *w, char *path)
 {
     pthread_mutex_lock(&w->mutex);
     copy_text(w->view.saved, sizeof w->view.saved, path);
@@ -18,7 +18,7 @@ static void tell_saved(worker *w, char *path)
 }
 
 /* The pictures of the history stay where they are while this thread, their only writer, reads. */
-void save_film(worker *w)
+void save_film(worker *w, fv_film_kind kind)
 {
     int count = fv_history_count(w->history);
     fv_picture *frames = count ? calloc((size_t)count, sizeof *frames) : NULL;
@@ -34,8 +34,8 @@ void save_film(worker *w)
     fv_status s = fv_session_recipe(w->session, &recipe);
     if (s >= 0) s = fv_gallery_prepare(gallery);
     if (s >= 0)
-        s = fv_gallery_add_film(gallery, title, strtoull(w->view.seed, NULL, 10), frames, count,
-                                FILM_MILLISECONDS, recipe, &path);
+        s = fv_gallery_add_film(gallery, title, strtoull(w->view.seed, NULL, 10), kind, frames,
+                                count, FILM_MILLISECONDS, recipe, &path);
     free(recipe);
     free(frames);
     if (s < 0)
@@ -74,6 +74,72 @@ void save_scroll(worker *w)
         say(w, NULL);
     else
         save_sheet_picture(w, title, &scroll);
+}
+
+/* --- a poem that grows --- */
+
+void forget_reels(worker *w)
+{
+    for (int i = 0; i < WORKER_PANELS; i++) {
+        for (int k = 0; k < w->reel_counts[i]; k++) fv_picture_free(&w->reels[i][k]);
+        w->reel_counts[i] = 0;
+    }
+}
+
+/* Of the panel that has just been finished; the last picture is the finished one. */
+void keep_reel(worker *w)
+{
+    int at = -1, n = fv_history_count(w->history);
+    for (int i = 0; i < w->view.panel_count; i++)
+        if (w->item && w->view.panels[i].id == w->item) at = i;
+    if (at < 0 || w->view.panel_count < 2 || !n) return;
+    for (int k = 0; k < w->reel_counts[at]; k++) fv_picture_free(&w->reels[at][k]);
+    int count = w->reel_counts[at] = n < REEL ? n : REEL;
+    for (int k = 0; k < count; k++) {
+        int from = count > 1 ? k * (n - 1) / (count - 1) : n - 1;
+        const fv_picture *p = &fv_history_at(w->history, from)->picture;
+        if (fv_picture_thumbnail(&w->reels[at][k], p, REEL_SIDE) >= 0) continue;
+        w->reel_counts[at] = k;
+        say(w, NULL);
+        return;
+    }
+}
+
+/* Each picture on paper, beside its line; the finished ones stay for a while. */
+static fv_status lay_poem(worker *w, fv_picture *frames, int room, int *count)
+{
+    enum { HOLD = 10 };
+    for (int i = 0; i < w->view.panel_count; i++) {
+        const char *line = w->view.panels[i].text;
+        for (int k = 0; k < w->reel_counts[i]; k++) {
+            bool last = k == w->reel_counts[i] - 1;
+            for (int n = 0; n < (last ? HOLD : 1) && *count < room; n++, ++*count)
+                FV_TRY(fv_scroll_make(&frames[*count], &w->reels[i][k], &line, 1));
+        }
+    }
+    return FV_OK;
+}
+
+void save_poem(worker *w)
+{
+    enum { MOST = WORKER_PANELS * (REEL + 10) };
+    fv_picture *frames = calloc(MOST, sizeof *frames);
+    char *path, title[256];
+    const char *gallery = fv_options_get(w->options, "gallery");
+    int count = 0;
+    fv_status s =
+        frames ? lay_poem(w, frames, MOST, &count) : fv_fail(FV_ERR_MEMORY, "out of memory");
+    snprintf(title, sizeof title, "%s poem", w->view.panels[0].text);
+    if (s >= 0 && count) s = fv_gallery_prepare(gallery);
+    if (s >= 0 && count)
+        s = fv_gallery_add_film(gallery, title, 1, FV_FILM_GIF, frames, count, FILM_MILLISECONDS,
+                                NULL, &path);
+    for (int i = 0; i < count; i++) fv_picture_free(&frames[i]);
+    free(frames);
+    if (s < 0)
+        say(w, NULL);
+    else if (count)
+        tell_saved(w, path);
 }
 
 void save_sheet(worker *w, const char *paths)

@@ -17,6 +17,24 @@ typedef struct order {
     struct order *next;
 } order;
 
+/* What belongs to a line of the history that does not grow now. */
+typedef struct line_aside {
+    unsigned id; /* 0: free */
+    char text[96], seed[16];
+    worker_point *curve;
+    int curve_count, curve_room;
+    bool saved;
+    fv_progress progress;
+} line_aside;
+
+/* Embeddings that need not be made again. */
+typedef struct remembered_rows {
+    fv_list names; /* texts, or paths with the file's time and size */
+    float *rows;   /* [names.count][dim] */
+} remembered_rows;
+
+enum { REEL = 16, REEL_SIDE = 256 };
+
 struct worker {
     pthread_t thread;
     pthread_mutex_t mutex; /* over everything below unless it says otherwise */
@@ -34,8 +52,10 @@ struct worker {
     worker_point *curve;
     int curve_count, curve_room;
     float match[WORKER_MATCH * WORKER_MATCH];
+    int match_best[WORKER_MATCH];
     fv_queue *queue;
     fv_history *history;
+    line_aside asides[FV_MOST_LINES];
     fv_session *session; /* read by worker_stop to cancel it */
     bool group_open;     /* the next item starts a new group of panels */
     long steps_taken;
@@ -51,6 +71,10 @@ struct worker {
     int pause_at;    /* a step to pause after; 0: none */
     double running_seconds, last_survival, survival_cost, last_activation, activation_cost;
     bool gradient_wanted;
+    fv_picture reels[WORKER_PANELS][REEL]; /* how each panel grew, thinned */
+    int reel_counts[WORKER_PANELS];
+    remembered_rows pictures_seen, texts_seen;
+    fv_list matched_pictures, matched_texts;
     fv_kept *board_states[WORKER_BOARD];
     fv_options *board_options;
 };
@@ -75,10 +99,27 @@ bool publish_seed(worker *w, int i);
 void measure_survival(worker *w, bool now);
 void measure_activation(worker *w, bool now);
 void rank_channels(worker *w);
+void rank_again(worker *w);
+void pick_place(worker *w, const char *place);
+void search_channels(worker *w, const char *text);
+void branch(worker *w, const order *o);
+void switch_line(worker *w, unsigned id);
+void forget_line(worker *w, unsigned id);
+void forget_asides(worker *w); /* with the lock: of lines that are gone */
+void publish_lines(worker *w); /* with the lock */
+void change(worker *w, const char *name, const char *value);
+void release_item(worker *w);
+void set_phase(worker *w, worker_phase phase);
 void fill_board(worker *w, const fv_options *o, int steps);
 void continue_board(worker *w, int i);
 void match_all(worker *w, const char *texts, const char *pictures);
-void save_film(worker *w);
+void tell_saved(worker *w, char *path); /* frees it */
+void save_matrix(worker *w);
+void clear_match(worker *w);
+void save_film(worker *w, fv_film_kind kind);
+void keep_reel(worker *w);
+void forget_reels(worker *w);
+void save_poem(worker *w);
 void save_scroll(worker *w);
 void save_sheet(worker *w, const char *paths);
 /* True: an order or the end is waiting. */

@@ -6,14 +6,6 @@
 
 #include "app/worker_inside.h"
 
-static void set_phase(worker *w, worker_phase phase)
-{
-    pthread_mutex_lock(&w->mutex);
-    w->view.phase = phase;
-    pthread_mutex_unlock(&w->mutex);
-    news(w);
-}
-
 static worker_phase phase_of(worker *w)
 {
     pthread_mutex_lock(&w->mutex);
@@ -73,7 +65,7 @@ bool save_picture(worker *w)
 }
 
 /* Only now does its file leave the queue: a crash before this point makes the picture again. */
-static void release_item(worker *w)
+void release_item(worker *w)
 {
     int at = w->item ? fv_queue_find(w->queue, w->item) : -1;
     if (at >= 0 && fv_queue_remove(w->queue, at) < 0) say(w, NULL);
@@ -92,9 +84,10 @@ void finish_picture(worker *w)
         set_phase(w, WORKER_PAUSED);
         return;
     }
+    keep_reel(w);
     release_item(w);
     if (fv_queue_count(w->queue) == 0) w->go = false;
-    rank_channels(w);
+    rank_again(w);
     set_phase(w, WORKER_DONE);
 }
 
@@ -106,9 +99,12 @@ void leave_easel(worker *w)
     fv_session *s = w->session;
     w->session = NULL;
     fv_history_clear(w->history);
+    forget_asides(w);
+    w->view.line_count = 0;
     w->curve_count = 0;
     w->view.picture_serial = w->view.activation_serial = w->view.gradient_serial = 0;
-    w->view.moment_count = w->view.part_count = w->view.best_count = 0;
+    w->view.moment_count = w->view.part_count = 0;
+    if (w->view.ranking != RANKED_TEXT) w->view.best_count = 0;
     w->view.survived = false;
     w->view.step_seconds = w->view.stepping = w->view.handing = 0;
     w->view.progress = (fv_progress){0};
@@ -174,6 +170,18 @@ void begin_next(worker *w)
 
 /* --- orders --- */
 
+/* What a panel says: the first text, without weights. */
+static void copy_line(char *out, size_t size, const char *text)
+{
+    copy_text(out, size, text);
+    char *bar = strstr(out, " | "), *end;
+    if (bar) *bar = 0;
+    char *colon = strrchr(out, ':');
+    if (!colon || !colon[1]) return;
+    strtod(colon + 1, &end);
+    if (!*end) *colon = 0;
+}
+
 static void add(worker *w, const fv_options *o)
 {
     if (fv_queue_add(w->queue, o) < 0) {
@@ -184,13 +192,14 @@ static void add(worker *w, const fv_options *o)
     pthread_mutex_lock(&w->mutex);
     if (w->group_open) {
         for (int i = 0; i < WORKER_PANELS; i++) fv_picture_free(&w->panels[i]);
+        forget_reels(w);
         w->view.panel_count = 0;
         w->group_open = false;
     }
     if (w->view.panel_count < WORKER_PANELS) {
         worker_panel *p = &w->view.panels[w->view.panel_count++];
         *p = (worker_panel){.id = fv_queue_id(w->queue, last)};
-        copy_text(p->text, sizeof p->text, fv_options_get(o, "text"));
+        copy_line(p->text, sizeof p->text, fv_options_get(o, "text"));
     }
     publish_queue(w);
     pthread_mutex_unlock(&w->mutex);
@@ -211,6 +220,7 @@ static void stop_with(worker *w, bool keep)
         set_phase(w, WORKER_PAUSED);
         return;
     }
+    if (keep) keep_reel(w);
     release_item(w);
     w->go = false;
     if (!keep) leave_easel(w);
@@ -234,40 +244,13 @@ static void more(worker *w, int count)
     set_phase(w, WORKER_RUNNING);
 }
 
-static void change(worker *w, const char *name, const char *value)
+void change(worker *w, const char *name, const char *value)
 {
     if (!w->session) return;
     if (fv_session_set(w->session, name, value) < 0 || fv_options_set(w->job, name, value) < 0)
         say(w, NULL);
     publish_options(w);
     news(w);
-}
-
-static void branch(worker *w, const order *o)
-{
-    if (!w->session) return;
-    int at = fv_history_state_before(w->history, (int)o->number);
-    if (at < 0) return;
-    if (!w->saved && !save_picture(w)) return; /* what was at the tip is not lost */
-    const fv_moment *m = fv_history_at(w->history, at);
-    if (fv_session_return(w->session, m->state) < 0) {
-        say(w, NULL);
-        return;
-    }
-    release_item(w);
-    int step = m->step;
-    pthread_mutex_lock(&w->mutex);
-    fv_history_cut(w->history, step);
-    while (w->curve_count && w->curve[w->curve_count - 1].step > step) w->curve_count--;
-    w->view.survived = false;
-    pthread_mutex_unlock(&w->mutex);
-    static const char *const names[] = {"text", "seed"};
-    for (int i = 0; o->options && i < 2; i++)
-        if (strcmp(fv_options_get(o->options, names[i]), fv_options_get(w->job, names[i])) != 0)
-            change(w, names[i], fv_options_get(o->options, names[i]));
-    if (fv_options_set(w->job, "stop", "0") < 0) say(w, NULL);
-    w->pause_at = 0;
-    set_phase(w, WORKER_RUNNING);
 }
 
 static void want_gradient(worker *w, bool wanted)
@@ -344,6 +327,12 @@ void obey(worker *w, const order *o)
     case ORDER_BRANCH:
         branch(w, o);
         break;
+    case ORDER_LINE:
+        switch_line(w, (unsigned)o->number);
+        break;
+    case ORDER_FORGET:
+        forget_line(w, (unsigned)o->number);
+        break;
     case ORDER_GRADIENT:
         want_gradient(w, o->number != 0);
         break;
@@ -352,6 +341,12 @@ void obey(worker *w, const order *o)
         break;
     case ORDER_CHANNELS:
         rank_channels(w);
+        break;
+    case ORDER_PICK:
+        pick_place(w, o->text ? o->text : "");
+        break;
+    case ORDER_SEARCH:
+        search_channels(w, o->text);
         break;
     case ORDER_SEEDS:
         fill_board(w, o->options, (int)o->number);
@@ -365,7 +360,10 @@ void obey(worker *w, const order *o)
         edit_queue(w, o);
         break;
     case ORDER_FILM:
-        save_film(w);
+        save_film(w, (fv_film_kind)o->number);
+        break;
+    case ORDER_POEM:
+        save_poem(w);
         break;
     case ORDER_SCROLL:
         save_scroll(w);
@@ -375,6 +373,9 @@ void obey(worker *w, const order *o)
         break;
     case ORDER_MATCH:
         match_all(w, o->name, o->text);
+        break;
+    case ORDER_MATRIX:
+        save_matrix(w);
         break;
     }
 }

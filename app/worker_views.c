@@ -69,13 +69,7 @@ void publish_picture(worker *w, const fv_progress *p)
     w->view.side = picture.width;
     w->view.progress = *p;
     w->view.part_count = fv_session_parts(w->session, w->view.parts);
-    int n = fv_history_count(w->history);
-    w->view.moment_count = n;
-    for (int i = 0; i < n; i++) {
-        const fv_moment *m = fv_history_at(w->history, i);
-        w->view.moment_steps[i] = m->step;
-        w->view.moment_states[i] = m->state != NULL;
-    }
+    publish_lines(w);
     for (int i = 0; i < w->view.panel_count; i++)
         if (w->item && w->view.panels[i].id == w->item) {
             fv_picture_free(&w->panels[i]);
@@ -125,108 +119,6 @@ void measure_survival(worker *w, bool now)
     pthread_mutex_unlock(&w->mutex);
     w->last_survival = seconds_now();
     w->survival_cost = w->last_survival - begin;
-}
-
-void measure_activation(worker *w, bool now)
-{
-    double begin = seconds_now();
-    fv_picture p;
-    int channel = w->view.channel; /* written by this thread only */
-    if (channel < 0 || !w->session) return;
-    if (!now && begin - w->last_activation < 10 * w->activation_cost) return;
-    if (!worker_picture(w, &p)) return;
-    int side = fv_critic_map_side(w->critic);
-    float *map = malloc((size_t)(side * side) * sizeof *map), high = 1e-6f;
-    fv_status s = map ? fv_critic_activation(w->critic, &p, channel, map)
-                      : fv_fail(FV_ERR_MEMORY, "following a channel: out of memory");
-    fv_picture_free(&p);
-    if (s < 0) {
-        free(map);
-        say(w, NULL);
-        return;
-    }
-    for (int i = 0; i < side * side; i++) high = fmaxf(high, map[i]);
-    for (int i = 0; i < side * side; i++) map[i] = fmaxf(map[i], 0) / high;
-    pthread_mutex_lock(&w->mutex);
-    free(w->activation);
-    w->activation = map;
-    w->view.activation_side = side;
-    w->view.activation_serial++;
-    pthread_mutex_unlock(&w->mutex);
-    w->last_activation = seconds_now();
-    w->activation_cost = w->last_activation - begin;
-    news(w);
-}
-
-void rank_channels(worker *w)
-{
-    fv_channel best[WORKER_BEST];
-    int count = WORKER_BEST;
-    fv_picture p;
-    if (!worker_picture(w, &p)) return;
-    fv_status s = fv_critic_channels(w->critic, &p, best, &count);
-    fv_picture_free(&p);
-    if (s < 0) {
-        say(w, NULL);
-        return;
-    }
-    pthread_mutex_lock(&w->mutex);
-    memcpy(w->view.best, best, sizeof best);
-    w->view.best_count = count;
-    pthread_mutex_unlock(&w->mutex);
-    news(w);
-}
-
-/* --- similarity --- */
-
-/* Up to WORKER_MATCH lines of `lines`, each embedded; the number. */
-static int embed_lines(worker *w, const char *lines, bool pictures, float *out, int dim)
-{
-    int n = 0;
-    char line[4096];
-    while (*lines && n < WORKER_MATCH) {
-        size_t length = strcspn(lines, "\n");
-        snprintf(line, sizeof line, "%.*s", (int)length, lines);
-        lines += length + (lines[length] == '\n');
-        if (!*line) continue;
-        fv_picture p = {0};
-        fv_status s = FV_OK;
-        float *to = out + (size_t)n * (size_t)dim;
-        if (pictures) s = fv_picture_read(&p, line);
-        if (s >= 0)
-            s = pictures ? fv_critic_embed(w->critic, &p, to)
-                         : fv_model_embed_text(w->model, line, to, NULL);
-        fv_picture_free(&p);
-        if (s < 0) {
-            say(w, NULL);
-            memset(to, 0, (size_t)dim * sizeof *to);
-        }
-        n++;
-    }
-    return n;
-}
-
-void match_all(worker *w, const char *texts, const char *pictures)
-{
-    int dim = fv_model_dim(w->model);
-    float *a = calloc((size_t)(2 * WORKER_MATCH * dim), sizeof *a);
-    if (!a) return;
-    float *b = a + (size_t)(WORKER_MATCH * dim);
-    int rows = embed_lines(w, pictures, true, a, dim);
-    int columns = embed_lines(w, texts, false, b, dim);
-    pthread_mutex_lock(&w->mutex);
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j++) {
-            double sum = 0;
-            for (int k = 0; k < dim; k++) sum += (double)a[i * dim + k] * (double)b[j * dim + k];
-            w->match[i * WORKER_MATCH + j] = (float)sum;
-        }
-    w->view.match_pictures = rows;
-    w->view.match_texts = columns;
-    w->view.match_serial++;
-    pthread_mutex_unlock(&w->mutex);
-    free(a);
-    news(w);
 }
 
 /* --- the window's side --- */
@@ -295,15 +187,6 @@ bool worker_gradient(worker *w, float **out, int *side)
 bool worker_activation(worker *w, float **out, int *side)
 {
     return give_map(w, &w->activation, &w->view.activation_side, out, side);
-}
-
-bool worker_match(worker *w, float out[WORKER_MATCH * WORKER_MATCH])
-{
-    pthread_mutex_lock(&w->mutex);
-    memcpy(out, w->match, sizeof w->match);
-    bool has = w->view.match_serial > 0;
-    pthread_mutex_unlock(&w->mutex);
-    return has;
 }
 
 int worker_curve(worker *w, worker_point *out, int room)

@@ -20,6 +20,8 @@ struct fv_critic {
     float *input, *scratch;         /* [side * side * 3] */
     float *maps, *vector;           /* [map_side^2 * channels], [dim] */
     float *base_mean, *base_spread; /* [channels], of smooth noise; NULL until needed */
+    fv_plan *head;                  /* map -> embedding and back; NULL until needed */
+    fv_ref head_map, head_embedding;
 };
 
 /* --- open, close --- */
@@ -68,6 +70,7 @@ void fv_critic_close(fv_critic *c)
 {
     if (!c) return;
     fv_plan_free(c->plan);
+    fv_plan_free(c->head);
     free(c->input);
     free(c->scratch);
     free(c->maps);
@@ -247,26 +250,123 @@ static fv_status need_base(fv_critic *c)
     return FV_OK;
 }
 
+/* The floor keeps channels that hardly ever fire from leading by a hair. */
+static float usual(const fv_critic *c, int k)
+{
+    return c->base_spread[k] + 0.05f;
+}
+
+/* Puts a channel in its place among the best so far, of which there is room for `most`. */
+static void rank(fv_channel *out, int *count, int most, fv_channel one)
+{
+    int at = *count < most ? (*count)++ : most;
+    while (at > 0 && out[at - 1].lead < one.lead) {
+        if (at < most) out[at] = out[at - 1];
+        at--;
+    }
+    if (at < most) out[at] = one;
+}
+
+static int room_for(const fv_critic *c, int count)
+{
+    return count < c->channels ? count : c->channels;
+}
+
 fv_status fv_critic_channels(fv_critic *c, const fv_picture *p, fv_channel *out, int *count)
 {
-    int most = *count < c->channels ? *count : c->channels, n = 0;
+    int most = room_for(c, *count), n = 0;
     FV_TRY(need_base(c));
     float *means = malloc((size_t)c->channels * sizeof *means);
     if (!means) return fv_fail(FV_ERR_MEMORY, "ranking channels: out of memory");
     fv_picture_to_tensor(p, c->side, c->input);
     fv_status s = look(c, c->input);
     if (s >= 0) s = channel_means(c, means);
-    for (int k = 0; s >= 0 && k < c->channels; k++) {
-        /* the floor keeps channels that hardly ever fire from leading by a hair */
-        fv_channel one = {k, means[k], (means[k] - c->base_mean[k]) / (c->base_spread[k] + 0.05f)};
-        int at = n < most ? n++ : most;
-        while (at > 0 && out[at - 1].lead < one.lead) {
-            if (at < most) out[at] = out[at - 1];
-            at--;
-        }
-        if (at < most) out[at] = one;
-    }
+    for (int k = 0; s >= 0 && k < c->channels; k++)
+        rank(out, &n, most, (fv_channel){k, means[k], (means[k] - c->base_mean[k]) / usual(c, k)});
     free(means);
+    if (s >= 0) *count = n;
+    return s;
+}
+
+fv_status fv_critic_channels_at(fv_critic *c, const fv_picture *p, float x, float y,
+                                fv_channel *out, int *count)
+{
+    int most = room_for(c, *count), n = 0, last = c->map_side - 1;
+    if (!(x >= 0 && x <= 1 && y >= 0 && y <= 1))
+        return fv_fail(FV_ERR_ARGUMENT, "position %g, %g is outside the picture", (double)x,
+                       (double)y);
+    FV_TRY(need_base(c));
+    fv_picture_to_tensor(p, c->side, c->input);
+    FV_TRY(look(c, c->input));
+    FV_TRY(fv_plan_download(c->plan, c->map, c->maps));
+    int column = (int)(x * (float)c->map_side), row = (int)(y * (float)c->map_side);
+    if (column > last) column = last;
+    if (row > last) row = last;
+    const float *here = c->maps + (size_t)(row * c->map_side + column) * (size_t)c->channels;
+    for (int k = 0; k < c->channels; k++)
+        rank(out, &n, most, (fv_channel){k, here[k], (here[k] - c->base_mean[k]) / usual(c, k)});
+    *count = n;
+    return FV_OK;
+}
+
+/* --- search by text --- */
+
+static fv_status need_head(fv_critic *c)
+{
+    if (c->head) return FV_OK;
+    const fv_brivl *b = c->model->brivl;
+    fv_plan *p;
+    FV_TRY(fv_plan_new(&p, c->model->backend));
+    c->head_map = fv_plan_param(p, "map", (fv_shape){1, c->map_side, c->map_side, c->channels});
+    c->head_embedding = fv_brivl_image_head(p, &b->source, &b->config, c->head_map);
+    fv_plan_output(p, c->head_embedding);
+    fv_status s = fv_plan_finish(p, FV_PLAN_BACKWARD);
+    if (s < 0)
+        fv_plan_free(p);
+    else
+        c->head = p;
+    return s;
+}
+
+/* Adds d cosine / d channel, all positions together, at the map of `pixels` to gains. */
+static fv_status add_gains(fv_critic *c, const float *pixels, const float *text, float *gains)
+{
+    size_t positions = (size_t)c->map_side * (size_t)c->map_side, n = (size_t)c->channels;
+    FV_TRY(look(c, pixels));
+    FV_TRY(fv_plan_download(c->plan, c->map, c->maps));
+    FV_TRY(fv_plan_block_upload(c->head, FV_BLOCK_VALUE, c->maps));
+    FV_TRY(fv_plan_forward(c->head));
+    FV_TRY(fv_plan_seed(c->head, c->head_embedding, text));
+    FV_TRY(fv_plan_backward(c->head));
+    FV_TRY(fv_plan_download_gradient(c->head, c->head_map, c->maps));
+    for (size_t i = 0; i < positions; i++)
+        for (size_t k = 0; k < n; k++) gains[k] += c->maps[i * n + k];
+    return FV_OK;
+}
+
+fv_status fv_critic_search(fv_critic *c, const char *text, const fv_picture *p, fv_channel *out,
+                           int *count)
+{
+    int most = room_for(c, *count), n = 0, pictures = p ? 1 : BASE_PICTURES;
+    FV_TRY(need_base(c));
+    FV_TRY(need_head(c));
+    float *target = malloc((size_t)c->dim * sizeof *target);
+    float *gains = calloc((size_t)c->channels, sizeof *gains);
+    fv_status s =
+        target && gains ? FV_OK : fv_fail(FV_ERR_MEMORY, "searching channels: out of memory");
+    if (s >= 0) s = fv_model_embed_text(c->model, text, target, NULL);
+    for (int i = 0; s >= 0 && i < pictures; i++) {
+        if (p)
+            fv_picture_to_tensor(p, c->side, c->input);
+        else
+            noise_picture(c, i);
+        s = add_gains(c, c->input, target, gains);
+    }
+    for (int k = 0; s >= 0 && k < c->channels; k++)
+        rank(out, &n, most,
+             (fv_channel){k, c->base_mean[k], gains[k] * usual(c, k) / (float)pictures});
+    free(target);
+    free(gains);
     if (s >= 0) *count = n;
     return s;
 }

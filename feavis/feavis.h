@@ -21,6 +21,7 @@
 
 #include "feavis/classify.h"
 #include "feavis/embed.h"
+#include "feavis/gif.h"
 #include "feavis/index.h"
 #include "feavis/lists.h"
 #include "feavis/match.h"
@@ -139,9 +140,11 @@ fv_status fv_gallery_add(const char *folder, const char *title, uint64_t seed,
 /* Animated PNG: the last frame for two seconds, then all of them, for ever. All of one size. */
 fv_status fv_film_write(const fv_picture *frames, int count, int milliseconds, const char *recipe,
                         const char *path);
+/* As that, or as GIF (gif.h), with the recipe as its comment. */
+typedef enum fv_film_kind { FV_FILM_PNG, FV_FILM_GIF } fv_film_kind;
 fv_status fv_gallery_add_film(const char *folder, const char *title, uint64_t seed,
-                              const fv_picture *frames, int count, int milliseconds,
-                              const char *recipe, char **path);
+                              fv_film_kind kind, const fv_picture *frames, int count,
+                              int milliseconds, const char *recipe, char **path);
 
 /* A poem as one hand scroll, read from the right: panels with their lines, Chinese ones from top
  * to bottom beside them, others below. The first panel's size is that of all. */
@@ -303,34 +306,58 @@ fv_status fv_session_gradient(fv_session *s, float *out);
 
 /* A state kept in memory: parameters, Adam's moments, step, recipe. */
 typedef struct fv_kept fv_kept;
-/* Not while a run is in progress, both. Going back forgets the changes made since; with the same
- * changes the same picture grows again, with others another branch. The session may be another
- * one than the state is of, if its model and size are the same. */
+/* Not while a run is in progress, both. Going back forgets the changes made or asked for since;
+ * with the same changes the same picture grows again, with others another branch. The session may
+ * be another one than the state is of, if its model and size are the same. */
 fv_status fv_session_keep(fv_session *s, fv_kept **out);
 fv_status fv_session_return(fv_session *s, const fv_kept *k);
 int fv_kept_step(const fv_kept *k);
 size_t fv_kept_bytes(const fv_kept *k);
 void fv_kept_free(fv_kept *k);
 
-/* How a picture grew: up to 96 pictures at even steps, about every fourth with its state. */
+/* How a picture grew: up to 96 pictures at even steps, about every fourth with its state. Whoever
+ * goes back and does otherwise begins another line; the old one stays. The lines are a tree, and
+ * moments are those of the line that grows now, from noise on. Everything on the session's
+ * thread. */
 typedef struct fv_moment {
     int step;
     fv_picture picture;
     fv_kept *state; /* NULL: not kept here */
 } fv_moment;
+typedef struct fv_line {
+    unsigned id; /* stays the same while places change */
+    int parent;  /* place of the line it left; -1: it grew from noise */
+    int fork;    /* step at which it left it */
+    int step;    /* how far it has come */
+} fv_line;
+enum { FV_MOST_LINES = 16 };
 typedef struct fv_history fv_history;
 fv_status fv_history_new(fv_history **out);
 void fv_history_free(fv_history *h);
 void fv_history_clear(fv_history *h);
-/* After a step, on the session's thread: keeps what is due. */
+void fv_history_keep_states(fv_history *h, bool keep); /* a film needs none; they are kept first */
+/* After a step: keeps what is due. */
 fv_status fv_history_note(fv_history *h, fv_session *s, int step);
 int fv_history_count(const fv_history *h);
 const fv_moment *fv_history_at(const fv_history *h, int i);
 /* The last moment with a state, at or before `step`; -1: none. */
 int fv_history_state_before(const fv_history *h, int step);
-/* Forgets what is after `step`. */
-void fv_history_cut(fv_history *h, int step);
+int fv_history_line_count(const fv_history *h);
+const fv_line *fv_history_line(const fv_history *h, int i);
+int fv_history_current(const fv_history *h);
+/* The picture where a line was left; NULL of the one that grows. */
+const fv_picture *fv_history_tip(const fv_history *h, int i);
+/* Keeps the tip of the line and begins another at the last state at or before *step, which
+ * becomes the step of that state; the session goes back to it. Of FV_MOST_LINES lines the oldest
+ * that nothing grows from is forgotten. */
+fv_status fv_history_branch(fv_history *h, fv_session *s, int *step);
+/* Keeps the tip of the line; the session goes on from the tip of line i. */
+fv_status fv_history_switch(fv_history *h, fv_session *s, int i);
+/* A line that nothing grows from, and not the one that grows. */
+fv_status fv_history_forget(fv_history *h, int i);
 
+/* An option as it is at this step, changes and all; as fv_options_get. Not while a step runs. */
+const char *fv_session_option(const fv_session *s, const char *name);
 /* The i-th text, without its weight; NULL past the last. Not while a step runs. */
 const char *fv_session_text(const fv_session *s, int i);
 /* What the texts became, in order; NULL past the last. */
@@ -361,10 +388,19 @@ fv_status fv_critic_activation(fv_critic *c, const fv_picture *p, int channel, f
 typedef struct fv_channel {
     int number;
     float mean; /* over positions */
-    float lead; /* how far above what smooth noise gives, in units of that */
+    float lead; /* what it is ranked by */
 } fv_channel;
-/* The channels with the greatest lead, best first; *count: room in, number out. */
+/* The channels that are furthest above what smooth noise gives, in units of that, best first;
+ * *count: room in, number out. */
 fv_status fv_critic_channels(fv_critic *c, const fv_picture *p, fv_channel *out, int *count);
+/* The same at one place of the picture, x and y in [0, 1]: the position of the map it is in. */
+fv_status fv_critic_channels_at(fv_critic *c, const fv_picture *p, float x, float y,
+                                fv_channel *out, int *count);
+/* The channels that a text asks for. lead: what the cosine would rise by, to first order, if the
+ * channel were higher everywhere by what it is in smooth noise. At this picture, or (NULL) on the
+ * average of smooth noise. */
+fv_status fv_critic_search(fv_critic *c, const char *text, const fv_picture *p, fv_channel *out,
+                           int *count);
 
 /* --- judge: a classifier that took no part, on finished pictures --- */
 

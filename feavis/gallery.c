@@ -111,8 +111,8 @@ static int put_new(const char *part, const char *name)
 }
 
 /* Gives `part` the first free name; removes it if there is none. Frees it in any case. */
-static fv_status take_name(const char *folder, const char *title, uint64_t seed, char *part,
-                           char **path)
+static fv_status take_name(const char *folder, const char *title, uint64_t seed, const char *ending,
+                           char *part, char **path)
 {
     char slug[SLUG_BYTES + 1], *name;
     fv_status s = FV_OK;
@@ -120,7 +120,8 @@ static fv_status take_name(const char *folder, const char *title, uint64_t seed,
     for (int copy = 1; s >= 0 && copy < MOST_COPIES; copy++) {
         char number[16] = "";
         if (copy > 1) snprintf(number, sizeof number, "-%d", copy);
-        if (asprintf(&name, "%s/%s-%llu%s.png", folder, slug, (unsigned long long)seed, number) < 0)
+        if (asprintf(&name, "%s/%s-%llu%s%s", folder, slug, (unsigned long long)seed, number,
+                     ending) < 0)
             break;
         if (put_new(part, name) == 0) {
             free(part);
@@ -143,19 +144,20 @@ fv_status fv_gallery_add(const char *folder, const char *title, uint64_t seed,
     char *part;
     FV_TRY(part_name(&part, folder));
     fv_status s = fv_picture_write(picture, part, recipe);
-    if (s >= 0) return take_name(folder, title, seed, part, path);
+    if (s >= 0) return take_name(folder, title, seed, ".png", part, path);
     free(part);
     return s;
 }
 
 fv_status fv_gallery_add_film(const char *folder, const char *title, uint64_t seed,
-                              const fv_picture *frames, int count, int milliseconds,
-                              const char *recipe, char **path)
+                              fv_film_kind kind, const fv_picture *frames, int count,
+                              int milliseconds, const char *recipe, char **path)
 {
     char *part;
+    bool gif = kind == FV_FILM_GIF;
     FV_TRY(part_name(&part, folder));
-    fv_status s = fv_film_write(frames, count, milliseconds, recipe, part);
-    if (s >= 0) return take_name(folder, title, seed, part, path);
+    fv_status s = (gif ? fv_gif_write : fv_film_write)(frames, count, milliseconds, recipe, part);
+    if (s >= 0) return take_name(folder, title, seed, gif ? ".gif" : ".png", part, path);
     free(part);
     return s;
 }

@@ -54,6 +54,11 @@ const char *fv_session_text(const fv_session *s, int i)
     return i >= 0 && i < s->objectives.text_count ? s->objectives.texts[i].name : NULL;
 }
 
+const char *fv_session_option(const fv_session *s, const char *name)
+{
+    return fv_options_get(s->now, name);
+}
+
 /* --- gradient of the picture --- */
 
 void fv_session_want_gradient(fv_session *s, bool wanted)
@@ -165,6 +170,17 @@ static const char *difference(const fv_options *a, const fv_options *b)
     return NULL;
 }
 
+/* Changes that were asked for but have not been made. */
+static void forget_pending(fv_session *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    for (int i = 0; i < s->pending_count; i++) free(s->pending[i].value);
+    free(s->pending);
+    s->pending = NULL;
+    s->pending_count = 0;
+    pthread_mutex_unlock(&s->mutex);
+}
+
 fv_status fv_session_return(fv_session *s, const fv_kept *k)
 {
     fv_options *recipe, *now;
@@ -188,6 +204,7 @@ fv_status fv_session_return(fv_session *s, const fv_kept *k)
     if (s->best) memcpy(s->best, k->best, k->count * sizeof *k->best);
     s->best_step = k->best_step;
     s->best_loss = k->best_loss;
+    forget_pending(s);
     fv_options_free(s->recipe);
     s->recipe = recipe;
     s->step = s->kept_step = k->step;

@@ -274,9 +274,115 @@ static void history_thins_and_goes_back(void **state)
     assert_true(states >= n / 5);
     int at = fv_history_state_before(h, 50);
     assert_true(at >= 0 && fv_history_at(h, at)->step <= 50);
-    MUST(fv_session_return(s, fv_history_at(h, at)->state));
-    fv_history_cut(h, fv_history_at(h, at)->step);
+    int step = 50, kept = fv_history_at(h, at)->step;
+    MUST(fv_history_branch(h, s, &step));
+    assert_int_equal(step, kept);
     assert_int_equal(fv_history_count(h), at + 1);
+    step = 1; /* the first picture never goes, nor its state */
+    MUST(fv_history_branch(h, s, &step));
+    assert_int_equal(step, 1);
+    assert_int_equal(fv_history_count(h), 1);
+    fv_history_free(h);
+    fv_session_close(s);
+}
+
+static void grow(fv_session *s, fv_history *h, int from, int to)
+{
+    for (int i = from + 1; i <= to; i++) {
+        steps(s, 1);
+        MUST(fv_history_note(h, s, i));
+    }
+}
+
+/* The pixels where line i was left; it must have been. */
+static const uint8_t *tip_of(const fv_history *h, int i)
+{
+    const fv_picture *p = fv_history_tip(h, i);
+    assert_non_null(p);
+    return p->rgb;
+}
+
+static void branches_are_a_tree_that_one_can_climb(void **state)
+{
+    (void)state;
+    static uint8_t first[BYTES], second[BYTES], again[BYTES];
+    fv_session *s = open_with("steps", "40");
+    fv_history *h;
+    fv_picture p;
+    MUST(fv_history_new(&h));
+    grow(s, h, 0, 12);
+    MUST(fv_session_snapshot(s, &p));
+    memcpy(first, p.rgb, BYTES);
+    fv_picture_free(&p);
+
+    int step = 9; /* states are kept at 1, 4, 8, 12 */
+    MUST(fv_history_branch(h, s, &step));
+    assert_int_equal(step, 8);
+    assert_int_equal(fv_history_line_count(h), 2);
+    assert_int_equal(fv_history_current(h), 1);
+    assert_memory_equal(tip_of(h, 0), first, BYTES);
+    assert_null(fv_history_tip(h, 1));
+    step = 4; /* at once again: nothing has grown that would be worth a line */
+    MUST(fv_history_branch(h, s, &step));
+    assert_int_equal(fv_history_line_count(h), 2);
+    const fv_line *l = fv_history_line(h, 1);
+    assert_true(l->parent == 0 && l->fork == 4 && l->step == 4);
+    MUST(fv_session_set(s, "text", "snow"));
+    grow(s, h, 4, 10);
+    assert_int_equal(fv_history_count(h), 10); /* 4 of the first line, 6 of its own */
+    MUST(fv_session_snapshot(s, &p));
+    memcpy(second, p.rgb, BYTES);
+    fv_picture_free(&p);
+
+    step = 8; /* from the second line, so that the tree has three levels */
+    MUST(fv_history_branch(h, s, &step));
+    assert_int_equal(fv_history_line(h, 2)->parent, 1);
+    MUST(fv_session_set(s, "seed", "7"));
+    grow(s, h, 8, 9);
+
+    MUST(fv_history_switch(h, s, 0)); /* the first goes on as if nothing had happened */
+    assert_int_equal(fv_history_count(h), 12);
+    assert_int_equal(fv_history_at(h, 11)->step, 12);
+    grow(s, h, 12, 14);
+    picture_of(s, first);
+    picture_again(s, again);
+    assert_memory_equal(first, again, BYTES);
+    MUST(fv_history_switch(h, s, 1));
+    assert_int_equal(fv_history_count(h), 10);
+    assert_memory_equal(tip_of(h, 1), second, BYTES);
+    MUST(fv_history_switch(h, s, 2)); /* left again without a step: its picture is still its own */
+    assert_memory_equal(tip_of(h, 1), second, BYTES);
+    assert_int_equal(fv_history_count(h), 9);
+    FAILS(fv_history_forget(h, 1), FV_ERR_ARGUMENT, "in use");
+    MUST(fv_history_switch(h, s, 0));
+    MUST(fv_history_forget(h, 2));
+    MUST(fv_history_forget(h, 1));
+    assert_int_equal(fv_history_line_count(h), 1);
+    FAILS(fv_history_switch(h, s, 1), FV_ERR_ARGUMENT, "branch 1 of 1");
+    fv_history_free(h);
+    fv_session_close(s);
+}
+
+static void old_branches_make_room_for_new_ones(void **state)
+{
+    (void)state;
+    fv_session *s = open_with("views", "1");
+    fv_history *h;
+    MUST(fv_history_new(&h));
+    grow(s, h, 0, 5);
+    unsigned second = 0;
+    for (int i = 1; i < 2 * FV_MOST_LINES; i++) {
+        int step = 4;
+        MUST(fv_history_branch(h, s, &step));
+        if (i == 1) second = fv_history_line(h, 1)->id;
+        grow(s, h, 4, 5);
+    }
+    assert_int_equal(fv_history_line_count(h), FV_MOST_LINES);
+    assert_int_equal(fv_history_line(h, 0)->parent, -1); /* what others grew from stays */
+    for (int i = 0; i < FV_MOST_LINES; i++) {
+        assert_true(fv_history_line(h, i)->id != second);
+        assert_true(fv_history_line(h, i)->parent < fv_history_line_count(h));
+    }
     fv_history_free(h);
     fv_session_close(s);
 }
@@ -325,6 +431,8 @@ int main(void)
         cmocka_unit_test(starts_from_a_picture),
         cmocka_unit_test(maco_starts_from_phases),
         cmocka_unit_test(history_thins_and_goes_back),
+        cmocka_unit_test(branches_are_a_tree_that_one_can_climb),
+        cmocka_unit_test(old_branches_make_room_for_new_ones),
         cmocka_unit_test(critic_sees_what_the_session_sees),
     };
     return cmocka_run_group_tests(tests, open_toy, close_toy);

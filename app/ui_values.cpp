@@ -1,0 +1,153 @@
+/* Widgets that change something: sliders, fields, numbers; and meters. See ui.h. */
+#include "app/ui_inside.h"
+
+#include <imgui/imgui_internal.h>
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- values --- */
+
+extern "C" int ui_slider(const char *name, const char *label, float *value, float low, float high,
+                         const char *format)
+{
+    char number[32];
+    snprintf(number, sizeof number, format, (double)*value);
+    ImVec2 at = ImGui::GetCursorScreenPos(), text = measure(label, UI_SMALL),
+           digits = measure(number, UI_SMALL);
+    float w = ImGui::GetContentRegionAvail().x, h = text.y + ui_px(18);
+    bool hovered, held;
+    press(name, ImVec2(w, h), true, &hovered, &held);
+    int result = held ? 1 : ImGui::IsItemDeactivated() ? 2 : 0;
+    ui_rect box = {at.x, at.y, w, h};
+    ui_note(name, box, text.x + digits.x);
+    reach();
+    int nudge = take_nudge(name);
+    if (nudge) {
+        *value = fminf(fmaxf(*value + (float)nudge * (high - low) / 20, low), high);
+        result = 2;
+    }
+    if (held) {
+        float t = (ImGui::GetIO().MousePos.x - at.x) / w;
+        *value = low + (high - low) * fminf(fmaxf(t, 0), 1);
+    }
+    float t = fminf(fmaxf((*value - low) / (high - low), 0), 1), y = at.y + text.y + ui_px(9);
+    float zero = low < 0 && high > 0 ? -low / (high - low) : 0;
+    write_at(at, label, UI_SMALL, ui_u32(UI_MUTED, 1));
+    write_at(ImVec2(at.x + w - digits.x, at.y), number, UI_SMALL, ui_u32(UI_TEXT, 1));
+    list()->AddRectFilled(ImVec2(at.x, y - ui_px(1.5f)), ImVec2(at.x + w, y + ui_px(1.5f)),
+                          ui_u32(UI_LINE, 1), ui_px(2));
+    list()->AddRectFilled(ImVec2(at.x + w * fminf(zero, t), y - ui_px(1.5f)),
+                          ImVec2(at.x + w * fmaxf(zero, t), y + ui_px(1.5f)), ui_u32(UI_ACCENT, 1),
+                          ui_px(2));
+    list()->AddCircleFilled(ImVec2(at.x + w * t, y), ui_px(held || hovered ? 7 : 6),
+                            ui_u32(UI_TEXT, 1), 24);
+    return result;
+}
+
+static void focus_if_asked(const char *name)
+{
+    if (strcmp(ui.enter, name) == 0) {
+        ImGui::SetKeyboardFocusHere();
+        ui.enter[0] = 0;
+    } else if (ui.focus_moved && has_focus(name)) {
+        ImGui::SetKeyboardFocusHere();
+        ui.focus_moved = false;
+    }
+}
+
+/* A frame around what one types in, and the hint while it is empty. */
+static void dress_field(const char *name, ui_rect r, const char *text, const char *hint)
+{
+    bool active = ImGui::IsItemActive();
+    ImVec2 a(r.x, r.y), b(r.x + r.w, r.y + r.h);
+    list()->AddRect(a, b, active ? ui_u32(UI_ACCENT, 0.85f) : ui_u32(UI_LINE, 1), ui_px(6), 0,
+                    active ? ui_px(1.5f) : 1);
+    if (!*text && hint && !(active && *ui.composition))
+        write_at(
+            ImVec2(a.x + ImGui::GetStyle().FramePadding.x, a.y + ImGui::GetStyle().FramePadding.y),
+            hint, UI_BODY, ui_u32(UI_MUTED, 0.8f), r.w - ui_px(20));
+    ui_note(name, r, 0);
+    reach();
+    if (active) /* the way goes on from here */
+        snprintf(ui.focus, sizeof ui.focus, "%s/%s", ui.area, name);
+    ui.entered =
+        ImGui::IsItemDeactivated() && ImGui::IsKeyPressed(ImGui::GetKeyIndex(ImGuiKey_Enter));
+}
+
+extern "C" bool ui_entered(void)
+{
+    return ui.entered;
+}
+
+extern "C" bool ui_field(const char *name, char *buffer, size_t size, const char *hint, float width)
+{
+    char id[72];
+    snprintf(id, sizeof id, "##%s", name);
+    ui_need(buffer, UI_BODY);
+    focus_if_asked(name);
+    ImGui::SetNextItemWidth(width > 0 ? ui_px(width) : ImGui::GetContentRegionAvail().x);
+    ImVec2 at = ImGui::GetCursorScreenPos();
+    bool changed = ImGui::InputText(id, buffer, size);
+    ui_rect r = ui_last();
+    r.x = at.x;
+    dress_field(name, r, buffer, hint);
+    return changed;
+}
+
+extern "C" bool ui_poem(const char *name, char *buffer, size_t size, const char *hint, float height)
+{
+    char id[72];
+    snprintf(id, sizeof id, "##%s", name);
+    ui_need(buffer, UI_BODY);
+    focus_if_asked(name);
+    ImVec2 at = ImGui::GetCursorScreenPos(),
+           extent(ImGui::GetContentRegionAvail().x, ui_px(height));
+    bool changed = ImGui::InputTextMultiline(id, buffer, size, extent);
+    ui_rect r = {at.x, at.y, extent.x, extent.y};
+    dress_field(name, r, buffer, hint);
+    return changed;
+}
+
+extern "C" bool ui_number(const char *name, const char *unit, int *value, int low, int high,
+                          float width)
+{
+    char id[72];
+    int before = *value;
+    snprintf(id, sizeof id, "##%s", name);
+    focus_if_asked(name);
+    ImGui::SetNextItemWidth(ui_px(width));
+    ImGui::InputInt(id, value, 0, 0);
+    *value = *value < low ? low : *value > high ? high : *value;
+    ui_rect r = ui_last();
+    ImVec2 text = measure(unit, UI_SMALL);
+    write_at(ImVec2(r.x + r.w - text.x - ui_px(8), r.y + (r.h - text.y) / 2), unit, UI_SMALL,
+             ui_u32(UI_MUTED, 1));
+    dress_field(name, r, "0", NULL);
+    return *value != before;
+}
+
+extern "C" void ui_meter(const char *name, const char *label, float value, float low, float high,
+                         ui_colour colour)
+{
+    char number[32] = "–";
+    bool known = !isnan(value);
+    if (known) snprintf(number, sizeof number, "%.3f", (double)value);
+    ImVec2 at = ImGui::GetCursorScreenPos(), text = measure(label, UI_SMALL),
+           digits = measure(number, UI_BODY);
+    float w = ImGui::GetContentRegionAvail().x, h = digits.y + ui_px(10);
+    ImGui::Dummy(ImVec2(w, h));
+    ui_rect box = {at.x, at.y, w, h};
+    ui_note(name, box, text.x + digits.x);
+    write_at(ImVec2(at.x, at.y + digits.y - text.y), label, UI_SMALL, ui_u32(UI_MUTED, 1));
+    write_at(ImVec2(at.x + w - digits.x, at.y), number, UI_BODY,
+             ui_u32(known ? colour : UI_MUTED, 1));
+    float y = at.y + digits.y + ui_px(4), t = known ? (value - low) / (high - low) : 0;
+    t = fminf(fmaxf(t, 0), 1);
+    list()->AddRectFilled(ImVec2(at.x, y), ImVec2(at.x + w, y + ui_px(4)), ui_u32(UI_LINE, 1),
+                          ui_px(2));
+    if (t > 0)
+        list()->AddRectFilled(ImVec2(at.x, y), ImVec2(at.x + w * t, y + ui_px(4)),
+                              ui_u32(colour, 1), ui_px(2));
+}
