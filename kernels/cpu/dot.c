@@ -20,18 +20,20 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* sums[r * OUTPUTS + o] += a[r] . w[o] over depth */
+/* sums[r * OUTPUTS + o] += a[r] . w[o] over depth. `ask`, or NULL: numbers to fetch into the second
+ * cache meanwhile. */
 INLINE void dots(const int rows, const int outputs, const float *a, size_t lda, const float *w,
-                 size_t ldw, size_t depth, float *sums)
+                 size_t ldw, size_t depth, const float *ask, float *sums)
 {
-    vf total[ROWS][OUTPUTS];
+    vf total[ROWS * OUTPUTS];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
-        for (int o = 0; o < outputs; o++) total[r][o] = (vf){0};
+        for (int o = 0; o < outputs; o++) total[r * outputs + o] = (vf){0};
     for (size_t p = 0; p < depth; p += LANES) {
         vf right[OUTPUTS];
         bool whole = p + LANES <= depth;
+        if (ask) __builtin_prefetch(ask + p, 0, 2);
 #pragma GCC unroll 8
         for (int o = 0; o < outputs; o++) {
             const float *from = w + (size_t)o * ldw + p;
@@ -42,30 +44,34 @@ INLINE void dots(const int rows, const int outputs, const float *a, size_t lda, 
             const float *from = a + (size_t)r * lda + p;
             vf left = whole ? v_load(from) : v_load_part(from, depth - p);
 #pragma GCC unroll 8
-            for (int o = 0; o < outputs; o++) total[r][o] += left * right[o];
+            for (int o = 0; o < outputs; o++) total[r * outputs + o] += left * right[o];
         }
+    }
+    if (rows == ROWS && outputs == OUTPUTS) {
+        v_add_sums(sums, total, ROWS * OUTPUTS);
+        return;
     }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
-        for (int o = 0; o < outputs; o++) sums[r * OUTPUTS + o] += v_sum(total[r][o]);
+        for (int o = 0; o < outputs; o++) sums[r * OUTPUTS + o] += v_sum(total[r * outputs + o]);
 }
 
 static void dots_any(int rows, int outputs, const float *a, size_t lda, const float *w, size_t ldw,
-                     size_t depth, float *sums)
+                     size_t depth, const float *ask, float *sums)
 {
     if (rows == ROWS && outputs == OUTPUTS) {
-        dots(ROWS, OUTPUTS, a, lda, w, ldw, depth, sums);
+        dots(ROWS, OUTPUTS, a, lda, w, ldw, depth, ask, sums);
         return;
     }
     if (outputs == OUTPUTS) {
         for (int r = 0; r < rows; r++, sums += OUTPUTS)
-            dots(1, OUTPUTS, a + (size_t)r * lda, lda, w, ldw, depth, sums);
+            dots(1, OUTPUTS, a + (size_t)r * lda, lda, w, ldw, depth, NULL, sums);
         return;
     }
     for (int r = 0; r < rows; r++)
         for (int o = 0; o < outputs; o++)
-            dots(1, 1, a + (size_t)r * lda, lda, w + (size_t)o * ldw, ldw, depth,
+            dots(1, 1, a + (size_t)r * lda, lda, w + (size_t)o * ldw, ldw, depth, NULL,
                  sums + r * OUTPUTS + o);
 }
 
@@ -88,16 +94,26 @@ typedef struct cut {
 
 enum { MOST_ROWS = 64 };
 
+/* Where the chunk begins that comes after this one: the same outputs', or the next ones'. While a
+ * few rows pass, one of its outputs is fetched. */
+static const float *next_weights(const fv_product *p, size_t at, size_t first)
+{
+    bool same = at + CHUNK < p->k;
+    return p->b + (same ? first : first + OUTPUTS) * p->k + (same ? at + CHUNK : 0);
+}
+
 static void outputs_of_rows(const fv_product *p, size_t row, size_t rows, size_t first,
                             size_t count)
 {
     float sums[MOST_ROWS * OUTPUTS] = {0};
     for (size_t at = 0; at < p->k; at += CHUNK) {
         size_t depth = least(CHUNK, p->k - at);
-        const float *w = p->b + first * p->k + at;
-        for (size_t r = 0; r < rows; r += ROWS)
+        const float *w = p->b + first * p->k + at, *then = next_weights(p, at, first);
+        for (size_t r = 0; r < rows; r += ROWS, then += p->k) {
+            bool more = r < OUTPUTS * ROWS && then < p->b + p->n * p->k;
             dots_any((int)least(ROWS, rows - r), (int)count, p->a + (row + r) * p->lda + at, p->lda,
-                     w, p->k, depth, sums + r * OUTPUTS);
+                     w, p->k, depth, more ? then : w, sums + r * OUTPUTS);
+        }
     }
     for (size_t r = 0; r < rows; r += ROWS)
         finish(p, sums + r * OUTPUTS, row + r, least(ROWS, rows - r), first, count);

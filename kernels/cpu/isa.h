@@ -131,6 +131,41 @@ INLINE float v_sum(vf v)
 #endif
 }
 
+#if defined(__AVX512F__)
+/* Of eight vectors: pairs of sums of halves, of quarters, of eighths; the same additions as in
+ * v_sum, and so the same bits, with a third of the instructions. */
+INLINE __m256 v_sums_of_eight(const vf *v)
+{
+    vf half[4], quarter[2];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+        half[i] = _mm512_shuffle_f32x4(v[2 * i], v[2 * i + 1], 0x44) +
+                  _mm512_shuffle_f32x4(v[2 * i], v[2 * i + 1], 0xee);
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++)
+        quarter[i] = _mm512_shuffle_f32x4(half[2 * i], half[2 * i + 1], 0x88) +
+                     _mm512_shuffle_f32x4(half[2 * i], half[2 * i + 1], 0xdd);
+    vf pair = _mm512_shuffle_ps(quarter[0], quarter[1], 0x44) +
+              _mm512_shuffle_ps(quarter[0], quarter[1], 0xee);
+    vf sum = pair + (vf)_mm512_permute_ps(pair, 0xb1);
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 2, 6, 10, 14, 0, 0, 0, 0, 0, 0, 0, 0);
+    return _mm512_castps512_ps256(_mm512_permutexvar_ps(order, sum));
+}
+#endif
+
+/* sums[i] += the sum of the lanes of v[i]; count is a constant */
+INLINE void v_add_sums(float *sums, const vf *v, const int count)
+{
+    int i = 0;
+#if defined(__AVX512F__)
+#pragma GCC unroll 8
+    for (; i + 8 <= count; i += 8)
+        _mm256_storeu_ps(sums + i, _mm256_loadu_ps(sums + i) + v_sums_of_eight(v + i));
+#endif
+#pragma GCC unroll 8
+    for (; i < count; i++) sums[i] += v_sum(v[i]);
+}
+
 INLINE vf v_round(vf x) /* to the nearest whole number, |x| < 2^22 */
 {
 #if defined(__AVX512F__)

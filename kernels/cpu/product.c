@@ -17,6 +17,7 @@ enum {
     ROOM_CHUNK = 256,        /* of k, when a panel is packed on the way */
     CHUNK = 768,             /* of k: a panel's chunk fits the second cache beside A's block */
     BLOCK_BYTES = 320 << 10, /* of A */
+    NEAR_BYTES = 24 << 10,   /* of the first cache, for a few rows of A and C */
     TASKS = 16,              /* to aim at */
     LEAST_ROWS = 24
 };
@@ -90,11 +91,19 @@ void ISA(pack)(fv_backend *be, float *to, const float *b, size_t row_step, size_
 
 /* --- the register tile --- */
 
+/* What a tile fetches into the second cache while it computes: a line for every step of k, `step`
+ * floats apart. With step 0 it is one that is near already. */
+typedef struct wish {
+    const float *from;
+    size_t step;
+} wish;
+
 /* out [rows][vectors * LANES] = A's rows . a panel */
-typedef void (*tile_function)(const float *a, size_t lda, const float *b, size_t k, float *out);
+typedef void (*tile_function)(const float *a, size_t lda, const float *b, size_t k, wish w,
+                              float *out);
 
 INLINE void tile(const int rows, const int vectors, const float *a, size_t lda, const float *b,
-                 size_t k, float *out)
+                 size_t k, wish w, float *out)
 {
     vf sum[MOST_ROWS][WIDE];
 #pragma GCC unroll 16
@@ -103,6 +112,7 @@ INLINE void tile(const int rows, const int vectors, const float *a, size_t lda, 
         for (int v = 0; v < vectors; v++) sum[r][v] = (vf){0};
     for (size_t p = 0; p < k; p++, b += vectors * LANES) {
         vf row[WIDE];
+        __builtin_prefetch(w.from + p * w.step, 0, 2);
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) row[v] = v_load(b + v * LANES);
 #pragma GCC unroll 16
@@ -120,9 +130,9 @@ INLINE void tile(const int rows, const int vectors, const float *a, size_t lda, 
 
 #define TILE(rows, vectors)                                                                        \
     static void tile_##rows##_##vectors(const float *a, size_t lda, const float *b, size_t k,      \
-                                        float *out)                                                \
+                                        wish w, float *out)                                        \
     {                                                                                              \
-        tile(rows, vectors, a, lda, b, k, out);                                                    \
+        tile(rows, vectors, a, lda, b, k, w, out);                                                 \
     }
 #define TILES_TO_5(v)  TILE(1, v) TILE(2, v) TILE(3, v) TILE(4, v) TILE(5, v)
 #define NAMES_TO_5(v)  tile_1_##v, tile_2_##v, tile_3_##v, tile_4_##v, tile_5_##v
@@ -136,15 +146,17 @@ TILES_TO_12(1)
 TILE(13, 1)
 TILE(14, 1)
 TILES_TO_12(2)
-TILES_TO_8(3) static const tile_function tiles[WIDE][MOST_ROWS] = {
+TILES_TO_8(3)
+static const tile_function tiles[WIDE][MOST_ROWS] = {
     {NAMES_TO_12(1), tile_13_1, tile_14_1}, {NAMES_TO_12(2)}, {NAMES_TO_8(3)}};
 #elif defined(__AVX2__)
 TILES_TO_8(1)
 TILE(9, 1)
 TILE(10, 1)
 TILES_TO_5(2)
-TILE(6, 2) static const tile_function tiles[WIDE][MOST_ROWS] = {
-    {NAMES_TO_8(1), tile_9_1, tile_10_1}, {NAMES_TO_5(2), tile_6_2}};
+TILE(6, 2)
+static const tile_function tiles[WIDE][MOST_ROWS] = {{NAMES_TO_8(1), tile_9_1, tile_10_1},
+                                                     {NAMES_TO_5(2), tile_6_2}};
 #else
 TILES_TO_8(1)
 TILES_TO_5(2)
@@ -201,11 +213,10 @@ typedef struct cut {
     size_t rows, groups, group; /* rows of a block; groups of panels, panels in one */
 } cut;
 
-/* depth rows of a panel whose columns are not packed yet. */
-static const float *pack_room(const fv_product *p, size_t at, size_t depth, size_t column,
-                              size_t width)
+/* depth rows of a panel, from row `at` on, to `to`. */
+static void pack_panel(const fv_product *p, size_t at, size_t depth, panel n, float *to)
 {
-    float *room = p->rooms + (size_t)fv_thread() * FV_ROOM, *to = room;
+    size_t column = n.vector * LANES, width = n.vectors * LANES;
     size_t columns = least(width, p->n - column);
     const float *from = p->b + at * p->ldb + column;
     for (size_t r = 0; r < depth; r++, from += p->ldb, to += width) {
@@ -213,10 +224,32 @@ static const float *pack_room(const fv_product *p, size_t at, size_t depth, size
         for (; c + LANES <= columns; c += LANES) v_store(to + c, v_load(from + c));
         if (c < columns) v_store(to + c, v_load_part(from + c, columns - c));
     }
-    return room;
 }
 
-static void block(const fv_product *p, size_t row, size_t rows, size_t first, size_t last)
+static float *room_of(const fv_product *p)
+{
+    return p->rooms + (size_t)fv_thread() * FV_ROOM;
+}
+
+/* The panel that a task needs next, line by line: tile t asks for its t-th part. */
+typedef struct next {
+    const float *from;
+    size_t part, step, parts;
+} next;
+
+static next next_panel(const fv_product *p, size_t origin, size_t at, size_t depth, size_t i)
+{
+    panel n = panel_at(p->n, i);
+    enum { LINE = 16 };
+    size_t column = n.vector * LANES, lines = ceil_divide(n.vectors * LANES, LINE);
+    if (p->ldb) return (next){p->b + at * p->ldb + column, LINE, p->ldb, lines};
+    const float *from = p->b + (column - origin) * p->k + at * n.vectors * LANES;
+    return (next){from, depth * LINE, LINE, lines};
+}
+
+/* Some rows of the panels first .. last - 1; p->b begins with column `origin`. */
+static void block(const fv_product *p, size_t origin, size_t row, size_t rows, size_t first,
+                  size_t last)
 {
     size_t chunks = ceil_divide(p->k, p->ldb ? ROOM_CHUNK : CHUNK),
            chunk = ceil_divide(p->k, chunks);
@@ -227,13 +260,21 @@ static void block(const fv_product *p, size_t row, size_t rows, size_t first, si
         for (size_t i = first; i < last; i++) {
             panel n = panel_at(p->n, i);
             size_t width = n.vectors * LANES, column = n.vector * LANES;
-            const float *b =
-                p->ldb ? pack_room(p, at, depth, column, width) : p->b + column * p->k + at * width;
+            const float *b = p->b + (column - origin) * p->k + at * width;
+            if (p->ldb) pack_panel(p, at, depth, n, room_of(p)), b = room_of(p);
+            next then = {b, 0, 0, 0};
+            if (i + 1 < last)
+                then = next_panel(p, origin, at, depth, i + 1);
+            else if (!whole)
+                then = next_panel(p, origin, at + depth, least(chunk, p->k - at - depth), first);
             size_t count = ceil_divide(rows, (size_t)tile_rows[n.vectors - 1]);
             for (size_t t = 0; t < count; t++) {
                 size_t begin = row + t * rows / count,
                        height = row + (t + 1) * rows / count - begin;
-                tiles[n.vectors - 1][height - 1](p->a + begin * p->lda + at, p->lda, b, depth, out);
+                wish w =
+                    t < then.parts ? (wish){then.from + t * then.part, then.step} : (wish){b, 0};
+                tiles[n.vectors - 1][height - 1](p->a + begin * p->lda + at, p->lda, b, depth, w,
+                                                 out);
                 (whole ? finish_tile : keep_sum)(p, out, width, begin, height, column, add);
             }
         }
@@ -254,14 +295,44 @@ static void undo_task(void *context, int i)
     undo(p, row, ((size_t)i + 1) * p->m / TASKS - row);
 }
 
+/* How many rows to take through all panels of a task before the next ones. Panels that stay in
+ * the second cache are best met by few rows, whose numbers stay in the first: A is read and C
+ * written line after line. 0: all rows, panel by panel. */
+static size_t rows_at_once(const fv_product *p, size_t rows, size_t columns)
+{
+    if (columns * p->k > FV_ROOM || (p->ldb && p->k > ROOM_CHUNK)) return 0;
+    size_t line = (p->undo ? 2 : 1) * p->k + (p->aux ? 2 : 1) * columns;
+    size_t step = NEAR_BYTES / sizeof(float) / line, height = (size_t)tile_rows[WIDE - 1];
+    step = step < height ? height : step / height * height;
+    return 4 * step <= rows ? step : 0;
+}
+
 static void product_task(void *context, int i)
 {
     const cut *c = context;
-    const fv_product *p = c->p;
+    fv_product p = *c->p;
     size_t row = (size_t)i / c->groups * c->rows, first = (size_t)i % c->groups * c->group;
-    size_t rows = least(c->rows, p->m - row);
-    if (p->undo && c->groups == 1) undo(p, row, rows);
-    block(p, row, rows, first, least(first + c->group, panel_count(p->n)));
+    size_t rows = least(c->rows, p.m - row), last = least(first + c->group, panel_count(p.n));
+    panel end = panel_at(p.n, last - 1);
+    size_t origin = panel_at(p.n, first).vector * LANES;
+    size_t step = rows_at_once(&p, rows, (end.vector + end.vectors) * LANES - origin);
+    if (p.ldb && step) { /* packs all at once */
+        float *room = room_of(&p);
+        for (size_t k = first; k < last; k++) {
+            panel n = panel_at(p.n, k);
+            pack_panel(&p, 0, p.k, n, room + (n.vector * LANES - origin) * p.k);
+        }
+        p.b = room;
+        p.ldb = 0;
+    } else {
+        origin = 0;
+    }
+    size_t parts = step ? ceil_divide(rows, step) : 1;
+    for (size_t t = 0; t < parts; t++) {
+        size_t begin = row + t * rows / parts, count = row + (t + 1) * rows / parts - begin;
+        if (p.undo && c->groups == 1) undo(&p, begin, count);
+        block(&p, origin, begin, count, first, last);
+    }
 }
 
 void ISA(product)(fv_backend *be, const fv_product *p)

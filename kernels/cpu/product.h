@@ -23,7 +23,7 @@ typedef struct fv_product {
 } fv_product;
 
 /* Multiply-adds below which a task is not worth a thread's attention (about 3 microseconds). */
-enum { FV_LEAST_WORK = 1 << 17, FV_ROOM = 256 * 3 * 16 };
+enum { FV_LEAST_WORK = 1 << 17, FV_ROOM = 1 << 15 };
 
 void ISA(product)(fv_backend *be, const fv_product *p);
 
