@@ -20,6 +20,26 @@ INLINE vf v_normal(vf x)
     return v_choose(x < 0, tail, 1.0f - tail);
 }
 
+/* The logistic function for SiLU, of which a large network computes two hundred million a step:
+ * with fewer instructions, relative error below 4e-7. 2^f by a polynomial that is off by 1.6e-7;
+ * 2^126 leaves 1 + 2^t finite, and what is lower than 2^-126 becomes 0 by itself. */
+INLINE vf v_silu_logistic(vf x)
+{
+#if defined(__AVX512F__)
+    vf t = v_min(v_all(126.0f), x * -1.44269504f), n = v_round(t), f = t - n;
+    vf p = v_all(1.3264727e-3f);
+    p = p * f + 9.671513e-3f;
+    p = p * f + 5.5507336e-2f;
+    p = p * f + 2.4022242e-1f;
+    p = p * f + 6.93147e-1f;
+    p = p * f + 1.0f;
+    vf d = 1.0f + (vf)_mm512_scalef_ps(p, n), r = _mm512_rcp14_ps(d);
+    return r * (2.0f - d * r);
+#else
+    return v_logistic(x);
+#endif
+}
+
 INLINE vf v_activate(const fv_act act, vf x)
 {
     const vf zero = {0};
@@ -29,7 +49,7 @@ INLINE vf v_activate(const fv_act act, vf x)
     case FV_ACT_RELU6:
         return v_min(v_all(6), v_max(zero, x));
     case FV_ACT_SILU:
-        return x * v_logistic(x);
+        return x * v_silu_logistic(x);
     case FV_ACT_SIGMOID:
         return v_logistic(x);
     case FV_ACT_GELU:
@@ -51,8 +71,8 @@ INLINE vf v_slope(const fv_act act, vf kept)
     case FV_ACT_RELU6:
         return v_choose((kept > 0) & (kept < 6), one, zero);
     case FV_ACT_SILU: {
-        vf s = v_logistic(kept);
-        return s + kept * s * (1.0f - s);
+        vf s = v_silu_logistic(kept);
+        return s * (1.0f + kept * (1.0f - s));
     }
     case FV_ACT_SIGMOID:
         return kept * (1.0f - kept);
