@@ -58,6 +58,9 @@ struct fv_backend {
     /* Fewer and larger ops are better: plans give residuals to the product before them and
      * activations to whoever reads them, and make one op of a squeeze-excite (model/join.c). */
     bool joins;
+    /* dwconv2d can take over what happens to its input and to its gradient (`before`, dy_gate,
+     * dy_mean and mean_y in op.h): large maps are read and written less often. */
+    bool fuses;
     fv_kernel kernels[FV_OP_COUNT];
 
     /* Zeroed memory, aligned to 64 bytes at least. Rare: a handful a plan. */

@@ -123,8 +123,16 @@ typedef struct fv_op {
     const fv_tensor *w2, *b2; /* of excite */
     fv_tensor *y;
     fv_tensor *aux;          /* what forward keeps for backward beyond x, x2, y; NULL: not kept */
-    const fv_tensor *kept_x; /* backward of mul_channel: if not NULL, x is gone, and was */
+    const fv_tensor *kept_x; /* mul_channel: if not NULL, backward cannot read x, nor forward if it
+                                has no memory: it was */
     fv_act kept_act;         /* kept_act(kept_x) (see fv_backend.recomputes) */
+    /* Of dwconv2d, set by a plan for a backend that fuses (model/fuse.c): the gate and the gradient
+     * of the mean of a squeeze-excite, {n,1,1,c}. What came back to y is dy * dy_gate +
+     * dy_mean / (h * w). Forward also writes the mean over h, w of y to mean_y, and y itself only
+     * if it has memory: its reader can do with act(aux), see kept_x. */
+    const fv_tensor *dy_gate, *dy_mean;
+    fv_tensor *mean_y;
+    bool done; /* forward is done by the op that makes x */
 
     fv_tensor *dy;        /* NULL in a forward-only plan */
     fv_tensor *dx, *dx2;  /* NULL: nobody needs it */

@@ -114,15 +114,21 @@ static void join_add(const fv_plan *p, fv_op *op)
     }
 }
 
+void fv_join_activations(fv_plan *p)
+{
+    count_readers(p);
+    for (int i = 0; i < p->op_count; i++)
+        if (p->ops[i].kind == FV_OP_DWCONV2D || p->ops[i].kind == FV_OP_EXCITE)
+            join_activation(p, &p->ops[i]);
+}
+
 void fv_plan_join(fv_plan *p)
 {
     count_readers(p);
     for (int i = 0; i < p->op_count; i++)
         if (p->ops[i].kind == FV_OP_MUL_CHANNEL) join_squeeze_excite(p, &p->ops[i]);
     compact(p);
-    for (int i = 0; i < p->op_count; i++)
-        if (p->ops[i].kind == FV_OP_DWCONV2D || p->ops[i].kind == FV_OP_EXCITE)
-            join_activation(p, &p->ops[i]);
+    fv_join_activations(p);
     for (int i = 0; i < p->op_count; i++)
         if (p->ops[i].kind == FV_OP_ADD) join_add(p, &p->ops[i]);
     compact(p);

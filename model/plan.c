@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -374,6 +375,12 @@ fv_ref fv_plan_find(const fv_plan *p, const char *name)
 
 /* --- finishing: who gets a gradient --- */
 
+/* The node whose gradient this is. */
+static node *node_of_gradient(const fv_tensor *gradient)
+{
+    return (node *)(void *)((char *)(uintptr_t)gradient - offsetof(node, gradient));
+}
+
 static bool has_gradient(const node *n)
 {
     return n && n->needs_gradient && n->wanted;
@@ -444,7 +451,7 @@ static fv_status live_at(fv_plan *p, int *span, const fv_tensor *t, int at)
 static fv_status value_live_at(fv_plan *p, const fv_tensor *t, int at)
 {
     node *n = fv_node_of(t);
-    if (!n || n->op < 0) return FV_OK; /* leaves have their own memory */
+    if (!n || n->op < 0 || n->left_out) return FV_OK; /* leaves have their own memory */
     return live_at(p, &n->value_span, &n->value, at);
 }
 
@@ -508,6 +515,7 @@ static fv_status op_lifetimes(fv_plan *p, int i)
     FV_TRY(value_live_at(p, op->w, i));
     FV_TRY(value_live_at(p, op->b, i));
     FV_TRY(value_live_at(p, op->y, i));
+    FV_TRY(value_live_at(p, op->mean_y, i));
     if (y->output) FV_TRY(value_live_at(p, op->y, 2 * p->op_count + 1));
     if (keeps & FV_KEEP_AUX && (op->dy || aux_in_forward(op->kind))) {
         y->has_aux = true;
@@ -521,7 +529,9 @@ static fv_status op_lifetimes(fv_plan *p, int i)
     if (keeps & FV_KEEP_X2) FV_TRY(value_live_at(p, op->x2, back));
     if (keeps & FV_KEEP_Y) FV_TRY(value_live_at(p, op->y, back));
     if (keeps & FV_KEEP_AUX) FV_TRY(live_at(p, &y->aux_span, &y->aux, back));
-    FV_TRY(gradient_live_at(p, y, back));
+    FV_TRY(gradient_live_at(p, node_of_gradient(op->dy), back));
+    if (op->dy_mean) FV_TRY(gradient_live_at(p, node_of_gradient(op->dy_mean), back));
+    FV_TRY(value_live_at(p, op->dy_gate, back));
     if (y->output) FV_TRY(gradient_live_at(p, y, p->op_count));
     if (op->dx) FV_TRY(gradient_live_at(p, fv_node_of(op->x), back));
     if (op->dx2) FV_TRY(gradient_live_at(p, fv_node_of(op->x2), back));
@@ -609,9 +619,12 @@ fv_status fv_plan_finish(fv_plan *p, unsigned flags)
     if (p->finished) return fv_fail(FV_ERR_ARGUMENT, "finishing a plan: it is finished already");
     p->flags = flags;
     p->finished = true;
-    if (p->be->joins && !(flags & FV_PLAN_WHOLE)) fv_plan_join(p);
+    bool whole = flags & FV_PLAN_WHOLE, fuses = p->be->fuses && !whole;
+    if (p->be->joins && !whole) fv_plan_join(p);
+    if (fuses) fv_join_activations(p);
     choose_formats(p);
     if (flags & FV_PLAN_BACKWARD) mark_gradients(p);
+    if (fuses) fv_fuse_gates(p);
     fv_status status = place_params(p);
     if (status >= 0) status = place_arena(p);
     if (status >= 0) status = prepare_kernels(p);

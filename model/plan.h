@@ -92,7 +92,8 @@ enum {
     FV_PLAN_FORWARD = 0,
     FV_PLAN_BACKWARD = 1, /* plan gradients, from outputs to params */
     FV_PLAN_POISON = 2,   /* tests: fill the arena with NaN before every forward */
-    FV_PLAN_WHOLE = 4 /* every op stays, so that every value can be watched (fv_backend.joins) */
+    FV_PLAN_WHOLE = 4     /* every op stays by itself, so that every value can be watched
+                             (fv_backend.joins, fuses) */
 };
 /* Ends building: prepares kernels and allocates. No builder may be called afterwards. */
 fv_status fv_plan_finish(fv_plan *p, unsigned flags);

@@ -1,5 +1,6 @@
-/* The inside of fv_plan, for the two files that share it: plan.c (building, gradients, memory,
- * moving numbers) and run.c (forward, backward, steps, recordings). */
+/* The inside of fv_plan, for the files that share it: plan.c (building, gradients, memory, moving
+ * numbers), fuse.c (work that moves from one op to another) and run.c (forward, backward, steps,
+ * recordings). */
 #ifndef FV_PLAN_INTERNAL_H
 #define FV_PLAN_INTERNAL_H
 
@@ -22,6 +23,7 @@ typedef struct fv_node {
     bool owns_data;
     int readers;            /* ops that read the value: join.c */
     struct fv_node *shares; /* its gradient is this node's: dx2 = dy of a residual */
+    bool left_out;          /* has no memory: its readers compute it (fuse.c) */
     int value_span, gradient_span, aux_span; /* -1: not in the arena */
 } fv_node;
 
@@ -67,6 +69,11 @@ static inline fv_node *fv_node_of(const fv_tensor *value)
 
 /* join.c: fewer, larger ops; before gradients are marked. */
 void fv_plan_join(fv_plan *p);
+/* Of that, only activations that move into what reads them. */
+void fv_join_activations(fv_plan *p);
+
+/* fuse.c: after gradients are marked. */
+void fv_fuse_gates(fv_plan *p);
 
 fv_status fv_plan_runnable(const fv_plan *p, const char *what);
 /* The params, their gradient or moments as one flat tensor. */

@@ -39,9 +39,14 @@ static fv_status poison(fv_plan *p)
 
 /* --- what a recording consists of --- */
 
+static void forward(fv_plan *p, const fv_op *op)
+{
+    if (!op->done) p->be->kernels[op->kind].forward(p->be, op);
+}
+
 static void enqueue_forward(fv_plan *p)
 {
-    for (int i = 0; i < p->op_count; i++) p->be->kernels[p->ops[i].kind].forward(p->be, &p->ops[i]);
+    for (int i = 0; i < p->op_count; i++) forward(p, &p->ops[i]);
 }
 
 static void enqueue_seeds(fv_plan *p)
@@ -105,7 +110,7 @@ fv_status fv_plan_forward(fv_plan *p)
         return p->be->sync(p->be);
     }
     for (int i = 0; i < p->op_count; i++) {
-        p->be->kernels[p->ops[i].kind].forward(p->be, &p->ops[i]);
+        forward(p, &p->ops[i]);
         FV_TRY(p->watch(p->watch_user, p, &p->ops[i], false));
     }
     return p->be->sync(p->be);
@@ -247,7 +252,7 @@ fv_status fv_plan_profile(fv_plan *p, double *forward_ms, double *backward_ms)
     if (!clock) return fv_fail(FV_ERR_MEMORY, "timing a plan: out of memory");
     stamp(p, clock, 0);
     for (int i = 0; i < n; i++) {
-        p->be->kernels[p->ops[i].kind].forward(p->be, &p->ops[i]);
+        forward(p, &p->ops[i]);
         stamp(p, clock, i + 1);
     }
     fv_status status = upload_seeds(p);

@@ -54,6 +54,17 @@ static bool made_by_op(const fv_plan *p, const fv_tensor *tensor)
     return false;
 }
 
+/* Whether the value and its gradient are what their names say, or were fused into a reader. */
+static bool is_whole(const fv_plan *p, const fv_tensor *tensor)
+{
+    for (int i = 0; i < fv_plan_op_count(p); i++) {
+        const fv_op *op = fv_plan_op(p, i);
+        if (op->x == tensor && op->before != FV_ACT_NONE) return false;
+        if (op->y == tensor && op->mean_y) return false;
+    }
+    return true;
+}
+
 static fv_status add_tap(tap *out, const fv_plan *p, const char *name)
 {
     out->gradient = strncmp(name, "d:", 2) == 0;
@@ -64,6 +75,8 @@ static fv_status add_tap(tap *out, const fv_plan *p, const char *name)
                        "tap %s: the plan computes no tensor of that name; the "
                        "nearest is %s",
                        name, nearest(p, name));
+    if (!is_whole(p, out->tensor))
+        return fv_fail(FV_ERR_ARGUMENT, "tap %s: fused; finish the plan with FV_PLAN_WHOLE", name);
     out->values = malloc(fv_count(out->tensor->shape) * sizeof *out->values);
     return out->values ? FV_OK : fv_fail(FV_ERR_MEMORY, "tap %s: out of memory", name);
 }

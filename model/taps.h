@@ -11,7 +11,8 @@ typedef struct fv_taps fv_taps;
 
 /* names: tensors made by an op of the plan (or their aliases); "d:" before a name asks for the
  * gradient d(loss)/d(tensor) instead of the value. An unknown name is an error that suggests the
- * nearest. Takes the plan's watch; one set of taps a plan. Free before the plan. */
+ * nearest; so is one that was fused into another op (FV_PLAN_WHOLE keeps them apart).
+ * Takes the plan's watch; one set of taps a plan. Free before the plan. */
 fv_status fv_taps_new(fv_taps **out, fv_plan *p, const char *const *names, int count);
 void fv_taps_free(fv_taps *t);
 

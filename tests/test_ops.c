@@ -29,6 +29,7 @@ typedef struct test_case {
     float spread; /* of the random operands; 0: 1 */
     fv_act before;
     fv_shape w2, b2;
+    bool gated; /* its dy comes through a gate */
 } test_case;
 
 #define S(n, h, w, c)                                                                              \
@@ -50,6 +51,12 @@ static const test_case cases[] = {
      .conv = {5, 1, 2, 2, 2, 2}},
     {FV_OP_DWCONV2D, S(1, 6, 9, 40), S(0, 0, 0, 0), S(1, 5, 5, 40), S(1, 1, 1, 40), FV_ACT_NONE,
      .conv = {5, 2, 1, 2, 2, 2}},
+    {FV_OP_DWCONV2D, S(2, 7, 6, 3), S(0, 0, 0, 0), S(1, 3, 3, 3), S(1, 1, 1, 3), FV_ACT_SILU,
+     .conv = {3, 2, 1, 0, 1, 1}, .spread = 2, .before = FV_ACT_SILU, .gated = true},
+    {FV_OP_DWCONV2D, S(1, 9, 8, 5), S(0, 0, 0, 0), S(1, 5, 5, 5), S(1, 1, 1, 5), FV_ACT_RELU6,
+     .conv = {5, 1, 2, 2, 2, 2}, .spread = 8, .before = FV_ACT_RELU6},
+    {FV_OP_DWCONV2D, S(2, 5, 4, 2), S(0, 0, 0, 0), S(1, 3, 3, 2), S(0, 0, 0, 0), FV_ACT_NONE,
+     .conv = {3, 1, 1, 1, 1, 1}, .before = FV_ACT_GELU, .gated = true},
     {FV_OP_LINEAR, S(2, 1, 5, 7), S(0, 0, 0, 0), S(1, 1, 6, 7), S(1, 1, 1, 6), FV_ACT_GELU,
      .spread = 1},
     {FV_OP_LINEAR, S(3, 1, 1, 4), S(0, 0, 0, 0), S(1, 1, 9, 4), S(0, 0, 0, 0), FV_ACT_TANH,
@@ -133,6 +140,19 @@ static const test_case large_cases[] = {
      .before = FV_ACT_SILU, .w2 = S(1, 1, 272, 11), .b2 = S(1, 1, 1, 272)},
     {FV_OP_CONV2D, S(2, 9, 9, 48), S(2, 9, 9, 24), S(24, 1, 1, 48), S(1, 1, 1, 24), FV_ACT_NONE,
      .conv = {1, 1, 0, 0, 0, 0}},
+    {FV_OP_DWCONV2D, S(2, 37, 31, 72), S(0, 0, 0, 0), S(1, 5, 5, 72), S(1, 1, 1, 72), FV_ACT_SILU,
+     .conv = {5, 2, 1, 2, 2, 2}, .spread = 3, .before = FV_ACT_SILU, .gated = true},
+    {FV_OP_DWCONV2D, S(1, 35, 33, 130), S(0, 0, 0, 0), S(1, 3, 3, 130), S(1, 1, 1, 130),
+     FV_ACT_SILU, .conv = {3, 1, 1, 1, 1, 1}, .spread = 3, .before = FV_ACT_SILU, .gated = true},
+    {FV_OP_DWCONV2D, S(2, 19, 18, 96), S(0, 0, 0, 0), S(1, 3, 3, 96), S(1, 1, 1, 96), FV_ACT_RELU6,
+     .conv = {3, 1, 1, 1, 1, 1}, .spread = 8, .before = FV_ACT_RELU6},
+    /* few rows at a time through panels that stay near, forwards and backwards */
+    {FV_OP_CONV2D, S(2, 57, 57, 40), S(0, 0, 0, 0), S(240, 1, 1, 40), S(1, 1, 1, 240), FV_ACT_SILU,
+     .conv = {1, 1, 0, 0, 0, 0}},
+    {FV_OP_CONV2D, S(1, 61, 59, 250), S(0, 0, 0, 0), S(68, 1, 1, 250), S(0, 0, 0, 0), FV_ACT_RELU6,
+     .conv = {1, 1, 0, 0, 0, 0}},
+    {FV_OP_LINEAR, S(1, 1, 37, 2100), S(0, 0, 0, 0), S(1, 1, 520, 2100), S(1, 1, 1, 520),
+     FV_ACT_GELU, .spread = 1},
     {FV_OP_LINEAR, S(1, 1, 37, 640), S(0, 0, 0, 0), S(1, 1, 512, 640), S(1, 1, 1, 512), FV_ACT_RELU,
      .spread = 1},
     {FV_OP_ATTENTION, S(2, 1, 37, 1536), .heads = 8, .spread = 0.3f},
@@ -150,8 +170,9 @@ typedef struct run {
     const test_case *c;
     fv_op op;
     fv_format x_format; /* of x and its gradient, where a backend has several */
-    fv_tensor x, x2, w, b, w2, b2, y, aux, dy, dx, dx2;
+    fv_tensor x, x2, w, b, w2, b2, y, aux, dy, dx, dx2, gate, mean, mean_y;
     double *hx, *hx2, *hw, *hw2, *hb2, *hdy; /* host copies */
+    double *hseed;                           /* what hdy stands for, behind a gate */
     int32_t *hb_int;
     double *hb;
     bool frozen; /* w is a weight, and may be packed once */
@@ -288,6 +309,31 @@ static void make_operands(run *r)
     special_operands(r);
 }
 
+/* hseed = hdy * gate + mean / (h w) */
+static void make_gate(run *r, fv_shape ys)
+{
+    size_t n = fv_count(ys), channels = (size_t)ys.c, positions = (size_t)(ys.h * ys.w);
+    r->hseed = malloc(n * sizeof *r->hseed);
+    memcpy(r->hseed, r->hdy, n * sizeof *r->hseed);
+    if (!r->c->gated) return;
+    fv_shape shape = {ys.n, 1, 1, ys.c};
+    double *gate = randoms(shape, 6, 1), *mean = randoms(shape, 7, 5);
+    make(r, &r->gate, "gate", shape, FV_REAL);
+    make(r, &r->mean, "mean", shape, FV_REAL);
+    put(r, &r->gate, gate);
+    put(r, &r->mean, mean);
+    for (size_t i = 0; i < n; i++) {
+        size_t k = i / (positions * channels) * channels + i % channels;
+        r->hseed[i] = r->hdy[i] * gate[k] + mean[k] / (double)positions;
+    }
+    r->op.dy_gate = &r->gate;
+    r->op.dy_mean = &r->mean;
+    make(r, &r->mean_y, "mean_y", shape, FV_REAL);
+    r->op.mean_y = &r->mean_y;
+    free(gate);
+    free(mean);
+}
+
 /* The gradients that backward will write, and how: prepare may ask. */
 static void want(run *r, bool x, bool x2, bool add)
 {
@@ -307,6 +353,7 @@ static void open_run_for(run *r, fv_backend *be, const test_case *c, bool frozen
     must(fv_op_shape(&r->op, &ys));
     make_results(r, ys);
     r->hdy = randoms(ys, 5, 1);
+    make_gate(r, ys);
     want(r, true, true, add);
     if (r->w.data && frozen) put(r, &r->w, r->hw);
     if (r->w2.data && frozen) put(r, &r->w2, r->hw2);
@@ -330,8 +377,8 @@ static void close_run(run *r)
 {
     const fv_kernel *k = &r->be->kernels[r->c->kind];
     if (k->release) k->release(r->be, &r->op);
-    fv_tensor *all[] = {&r->x, &r->x2,  &r->w,  &r->b,  &r->w2, &r->b2,
-                        &r->y, &r->aux, &r->dy, &r->dx, &r->dx2};
+    fv_tensor *all[] = {&r->x,   &r->x2, &r->w,  &r->b,   &r->w2,   &r->b2,   &r->y,
+                        &r->aux, &r->dy, &r->dx, &r->dx2, &r->gate, &r->mean, &r->mean_y};
     for (int i = 0; i < COUNT(all); i++)
         if (all[i]->data) r->be->free(r->be, all[i]->data);
     if (r->op.scratch) r->be->free(r->be, r->op.scratch);
@@ -343,6 +390,7 @@ static void close_run(run *r)
     free(r->hb2);
     free(r->hb_int);
     free(r->hdy);
+    free(r->hseed);
 }
 
 static void forward(run *r)
@@ -393,12 +441,12 @@ static const char *describe(const test_case *c)
 
 /* --- gradients --- */
 
-/* <dy, y> for the host copies as they are. */
+/* <what dy stands for, y> for the host copies as they are. */
 static double loss(run *r)
 {
     forward(r);
     double *y = get(r, &r->y), sum = 0;
-    for (size_t i = 0; i < fv_count(r->y.shape); i++) sum += y[i] * r->hdy[i];
+    for (size_t i = 0; i < fv_count(r->y.shape); i++) sum += y[i] * r->hseed[i];
     free(y);
     return sum;
 }
@@ -507,6 +555,7 @@ static void compare_case(fv_backend *be, fv_backend *truth, const test_case *c, 
         forward(&a);
         forward(&b);
         compare_tensor(&a, &b, &a.y, &b.y, forward_tolerance);
+        if (a.mean_y.data) compare_tensor(&a, &b, &a.mean_y, &b.mean_y, forward_tolerance);
         backward(&a, true, true, add);
         backward(&b, true, true, add);
         /* where a rounded number crosses the corner of relu or relu6 a whole gradient goes: their
@@ -533,16 +582,13 @@ static fv_backend *open_any(const char *name)
     return be;
 }
 
-/* What only plans for a backend that joins ops hold. */
-static bool joined(const test_case *c)
+/* Some ops are only in plans for a backend that joins or fuses; the reference knows all. */
+static bool takes(const fv_backend *be, const test_case *c)
 {
+    if (strncmp(be->name, "ref", 3) == 0) return true;
     bool residual = c->x2.n && (c->kind == FV_OP_CONV2D || c->kind == FV_OP_LINEAR);
-    return residual || c->before || c->kind == FV_OP_EXCITE;
-}
-
-static bool takes_joined(const fv_backend *be)
-{
-    return be->joins || strncmp(be->name, "ref", 3) == 0;
+    if (residual || c->kind == FV_OP_EXCITE) return be->joins;
+    return c->gated ? be->fuses : !c->before || be->joins || be->fuses;
 }
 
 static void compare_all(fv_backend *be, double tolerance)
@@ -552,7 +598,7 @@ static void compare_all(fv_backend *be, double tolerance)
     fv_format working = working_format(be);
     for (int i = 0; i < COUNT(cases) + COUNT(large_cases); i++) {
         const test_case *c = i < COUNT(cases) ? &cases[i] : &large_cases[i - COUNT(cases)];
-        if (joined(c) && !takes_joined(be)) continue;
+        if (!takes(be, c)) continue;
         bool picture = c->kind == FV_OP_SEPARABLE || c->kind == FV_OP_WARP ||
                        c->kind == FV_OP_PERTURB || c->kind == FV_OP_PENALTY;
         for (int frozen = 0; frozen < 2; frozen++)
@@ -632,7 +678,7 @@ static void threads_do_not_matter(void **state)
     must(fv_backend_open(&four, "cpu", 4));
     for (int i = 0; i < 2 * COUNT(large_cases); i++) {
         run a, b;
-        if (joined(&large_cases[i / 2])) continue;
+        if (!takes(one, &large_cases[i / 2])) continue;
         open_run(&a, one, &large_cases[i / 2], i % 2);
         open_run(&b, four, &large_cases[i / 2], i % 2);
         forward(&a);

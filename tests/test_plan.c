@@ -254,12 +254,13 @@ static void joined_ops_compute_the_same(void **state)
 {
     (void)state;
     enum { N = 2 * SIDE * SIDE * MAP };
-    float gradients[3][N], y[3][2 * MAP];
-    int ops[3];
-    size_t arena[3];
+    float gradients[4][N], y[4][2 * MAP];
+    int ops[4];
+    size_t arena[4];
     fv_backend *be = open_backend("ref64");
-    for (int k = 0; k < 3; k++) {
-        be->joins = k > 0;
+    for (int k = 0; k < 4; k++) {
+        be->joins = k == 1 || k == 2;
+        be->fuses = k == 3;
         unsigned whole = k == 1 ? FV_PLAN_WHOLE : 0;
         run_blocks(be, FV_PLAN_BACKWARD | FV_PLAN_POISON | whole, gradients[k], y[k], &ops[k],
                    &arena[k]);
@@ -267,16 +268,20 @@ static void joined_ops_compute_the_same(void **state)
     assert_int_equal(ops[0], 1 + 3 * 8 + 5);
     assert_int_equal(ops[1], ops[0]);
     assert_int_equal(ops[2], 1 + 3 * 4 + 3); /* a block: expand, depthwise, excite, project */
+    assert_int_equal(ops[3], ops[0]);        /* fused: the same ops, some of them in another */
     assert_true(arena[2] < arena[0]);
+    assert_true(arena[3] <= arena[0]);
     assert_memory_equal(gradients[0], gradients[1], sizeof gradients[0]);
-    for (int i = 0; i < 2 * MAP; i++) assert_true(fabsf(y[0][i] - y[2][i]) < 1e-6f);
+    for (int k = 2; k < 4; k++)
+        for (int i = 0; i < 2 * MAP; i++) assert_true(fabsf(y[0][i] - y[k][i]) < 1e-6f);
     double largest = 0;
     for (int i = 0; i < N; i++) largest = fmax(largest, fabs((double)gradients[0][i]));
     /* computed in double, read as floats */
-    for (int i = 0; i < N; i++)
-        if (!(fabs((double)gradients[0][i] - (double)gradients[2][i]) < 1e-6 * largest))
-            fail_msg("gradient %d: %g, joined %g", i, (double)gradients[0][i],
-                     (double)gradients[2][i]);
+    for (int k = 2; k < 4; k++)
+        for (int i = 0; i < N; i++)
+            if (!(fabs((double)gradients[0][i] - (double)gradients[k][i]) < 1e-6 * largest))
+                fail_msg("gradient %d: %g, %s %g", i, (double)gradients[0][i],
+                         k == 2 ? "joined" : "fused", (double)gradients[k][i]);
     fv_backend_close(be);
 }
 

@@ -39,6 +39,7 @@ typedef struct walk {
 
 typedef struct walks {
     walk forward, backward; /* backward: 0 phases without gradient */
+    size_t rings;           /* floats of scratch before the sums */
 } walks;
 
 /* --- preparing --- */
@@ -130,6 +131,12 @@ void ISA(dwconv2d_release)(fv_backend *be, fv_op *op)
     op->state = NULL;
 }
 
+/* Of one picture's outputs, strip by strip. */
+static size_t sums_of(const walk *w)
+{
+    return (size_t)(w->strips * w->vectors) * LANES;
+}
+
 fv_status ISA(dwconv2d_prepare)(fv_backend *be, fv_op *op)
 {
     const fv_conv_attr *a = &op->attr.conv;
@@ -157,19 +164,42 @@ fv_status ISA(dwconv2d_prepare)(fv_backend *be, fv_op *op)
         pack_weights(op, &w->backward, true);
         if (w->backward.ring > ring) ring = w->backward.ring;
     }
-    op->scratch_bytes = (size_t)be->threads * ring * sizeof(float);
+    size_t sums = op->mean_y ? (size_t)x.n * sums_of(&w->forward) : 0;
+    op->scratch_bytes = ((size_t)be->threads * ring + sums) * sizeof(float);
+    w->rings = (size_t)be->threads * ring;
     return FV_OK;
 }
 
 /* --- walking --- */
 
+INLINE vf load_lanes(const float *p, size_t lanes)
+{
+    return lanes == LANES ? v_load(p) : v_load_part(p, lanes);
+}
+
+INLINE void store_lanes(float *p, vf v, size_t lanes)
+{
+    if (lanes == LANES)
+        v_store(p, v);
+    else
+        v_store_part(p, v, lanes);
+}
+
 typedef struct job {
     const walk *w;
     fv_shape in, out;
-    const float *x, *kept; /* walked over; what undoes its activation, or NULL */
-    float *y, *aux;
+    const float *x;    /* walked over; */
+    fv_act before;     /* applied to it, */
+    const float *kept; /* or if not NULL: it is a gradient, multiplied by undo'(kept) */
+    fv_act undo;       /* after x * gate + share * mean, if there is a gate */
+    const float *gate, *mean;
+    float share;
+    float *y, *aux; /* either may be NULL, not both */
+    float *sums;    /* NULL, or [n][strips][vectors][LANES] of y */
     const float *bias;
-    fv_act act, undo;
+    fv_act act;
+    const float *slope; /* like y: in the end its numbers are multiplied by slope_act'(slope) */
+    fv_act slope_act;
     bool add;
     float *rings;
 } job;
@@ -177,6 +207,7 @@ typedef struct job {
 /* Channels channel .. channel + count - 1 of one tensor's pixels. */
 typedef struct span {
     size_t channel, count;
+    float *sums; /* NULL, or where outputs are added up */
 } span;
 
 static size_t lanes_of(span s, size_t vector)
@@ -190,29 +221,52 @@ static size_t vectors_of(span s)
     return (s.count + LANES - 1) / LANES;
 }
 
-/* One row into the ring, its activation undone. */
-INLINE void fill_row(const fv_act undo, float *to, size_t plane, const float *x, const float *kept,
-                     int count, size_t channels, span s)
+/* Where a row of the input begins, and what belongs to its channels. */
+typedef struct source {
+    const float *x, *kept; /* NULL: not a gradient */
+    const float *gate, *mean;
+    float share;
+    size_t channels;
+    int count;
+} source;
+
+/* One row into the ring. */
+INLINE void fill_row(const fv_act before, const fv_act undo, const bool gated, float *to,
+                     size_t plane, source s, span part)
 {
-    size_t vectors = vectors_of(s), whole = s.count / LANES;
-    for (int j = 0; j < count; j++, to += LANES, x += channels) {
+    size_t vectors = vectors_of(part);
+    for (int j = 0; j < s.count; j++, to += LANES, s.x += s.channels) {
         for (size_t v = 0; v < vectors; v++) {
-            __builtin_prefetch(x + AHEAD * channels + v * LANES);
-            if (undo != FV_ACT_NONE) __builtin_prefetch(kept + AHEAD * channels + v * LANES);
+            __builtin_prefetch(s.x + AHEAD * s.channels + v * LANES);
+            if (undo != FV_ACT_NONE) __builtin_prefetch(s.kept + AHEAD * s.channels + v * LANES);
         }
-        for (size_t v = 0; v < whole; v++) {
-            vf value = v_load(x + v * LANES);
-            if (undo != FV_ACT_NONE) value *= v_slope(undo, v_load(kept + v * LANES));
-            v_store(to + v * plane, value);
+        for (size_t v = 0; v < vectors; v++) {
+            size_t at = v * LANES, lanes = lanes_of(part, v);
+            vf value = load_lanes(s.x + at, lanes);
+            if (gated)
+                value = value * load_lanes(s.gate + at, lanes) +
+                        load_lanes(s.mean + at, lanes) * s.share;
+            if (undo != FV_ACT_NONE) value *= v_slope(undo, load_lanes(s.kept + at, lanes));
+            v_store(to + v * plane, v_activate(before, value));
         }
-        if (whole < vectors) {
-            size_t at = whole * LANES, lanes = lanes_of(s, whole);
-            vf value = v_load_part(x + at, lanes);
-            if (undo != FV_ACT_NONE) value *= v_slope(undo, v_load_part(kept + at, lanes));
-            v_store(to + whole * plane, value);
-        }
-        if (undo != FV_ACT_NONE) kept += channels;
+        if (undo != FV_ACT_NONE) s.kept += s.channels;
     }
+}
+
+/* Of an input, of a gradient, of a gradient behind a gate. */
+INLINE void fill_input(const fv_act act, float *to, size_t plane, source s, span part)
+{
+    fill_row(act, FV_ACT_NONE, false, to, plane, s, part);
+}
+
+INLINE void fill_gradient(const fv_act act, float *to, size_t plane, source s, span part)
+{
+    fill_row(FV_ACT_NONE, act, false, to, plane, s, part);
+}
+
+INLINE void fill_gated(const fv_act act, float *to, size_t plane, source s, span part)
+{
+    fill_row(FV_ACT_NONE, act, true, to, plane, s, part);
 }
 
 /* Sums of `across` neighbouring outputs; rows: where the first one's taps begin. */
@@ -246,38 +300,55 @@ static void sum_any(int kw, const float *const *rows, size_t at, int kh, const f
     *sum = total;
 }
 
-/* `count` finished sums go to y, `step` channels apart. */
+/* `count` finished sums of one vector of channels go to y, from `at` on, `step` numbers apart. */
 INLINE void put_sums(const fv_act act, const job *k, const vf *sum, int count, size_t at,
-                     size_t step, size_t channel, size_t lanes)
+                     size_t step, span part, size_t vector)
 {
+    size_t lanes = lanes_of(part, vector);
+    vf total = {0}, bias = {0};
+    if (k->bias) bias = load_lanes(k->bias + part.channel + vector * LANES, lanes);
     for (int j = 0; j < count; j++, at += step) {
         vf v = sum[j];
-        float *y = k->y + at;
-        if (lanes == LANES) {
-            if (k->add) v += v_load(y);
-            if (k->bias) v += v_load(k->bias + channel);
-            if (k->aux) v_store(k->aux + at, v);
-            v_store(y, v_activate(act, v));
-        } else {
-            if (k->add) v += v_load_part(y, lanes);
-            if (k->bias) v += v_load_part(k->bias + channel, lanes);
-            if (k->aux) v_store_part(k->aux + at, v, lanes);
-            v_store_part(y, v_activate(act, v), lanes);
-        }
+        if (k->add) v += load_lanes(k->y + at, lanes);
+        v += bias;
+        if (k->aux) store_lanes(k->aux + at, v, lanes);
+        v = v_activate(act, v);
+        if (k->y) store_lanes(k->y + at, v, lanes);
+        total += v;
+    }
+    if (!part.sums) return;
+    float *to = part.sums + vector * LANES;
+    v_store(to, v_load(to) + total);
+}
+
+/* The same for gradients of what goes into an activation. */
+INLINE void put_sloped(const fv_act act, const job *k, const vf *sum, int count, size_t at,
+                       size_t step, size_t lanes)
+{
+    for (int j = 0; j < count; j++, at += step) {
+        vf v = sum[j] * v_slope(act, load_lanes(k->slope + at, lanes));
+        if (k->add) v += load_lanes(k->y + at, lanes);
+        store_lanes(k->y + at, v, lanes);
     }
 }
 
-static void put(const job *k, const vf *sum, int count, size_t at, size_t step, size_t channel,
-                size_t lanes){
-    FV_WITH_ACT(k->act, put_sums, k, sum, count, at, step, channel, lanes)}
+static void put(const job *k, const vf *sum, int count, size_t at, size_t step, span part,
+                size_t vector)
+{
+    if (k->slope)
+        FV_WITH_ACT(k->slope_act, put_sloped, k, sum, count, at, step, lanes_of(part, vector))
+    else
+        FV_WITH_ACT(k->act, put_sums, k, sum, count, at, step, part, vector)
+}
 
 /* Asks for the lines that the outputs of the next part will be written to. */
 INLINE void prefetch_outputs(const job *k, size_t at, size_t step, int count, size_t channels)
 {
     for (int j = 0; j < count; j++, at += step)
         for (size_t c = 0; c < channels; c += 16) {
-            __builtin_prefetch(k->y + at + c, 1);
+            if (k->y) __builtin_prefetch(k->y + at + c, 1);
             if (k->aux) __builtin_prefetch(k->aux + at + c, 1);
+            if (k->slope) __builtin_prefetch(k->slope + at + c);
         }
 }
 
@@ -316,8 +387,7 @@ typedef struct target {
                     CASE(kw, s, 7)                                                                 \
                     CASE(kw, s, 8)                                                                 \
                 }                                                                                  \
-                put(k, sum, n, t.at + (size_t)begin * step + v * LANES, step,                      \
-                    t.part.channel + v * LANES, lanes_of(t.part, v));                              \
+                put(k, sum, n, t.at + (size_t)begin * step + v * LANES, step, t.part, v);          \
             }                                                                                      \
         }                                                                                          \
     }
@@ -325,10 +395,11 @@ ROW_FUNCTION(1, 1)
 ROW_FUNCTION(2, 1)
 ROW_FUNCTION(3, 1)
 ROW_FUNCTION(5, 1)
-ROW_FUNCTION(3, 2) ROW_FUNCTION(5, 2)
+ROW_FUNCTION(3, 2)
+ROW_FUNCTION(5, 2)
 
-    static void row_any(const job *k, const phase *p, const float *const *rows,
-                        const float *weights, target t)
+static void row_any(const job *k, const phase *p, const float *const *rows, const float *weights,
+                    target t)
 {
     size_t step = (size_t)k->w->step * (size_t)k->out.c;
     size_t taps = (size_t)(p->row.taps * p->column.taps) * LANES;
@@ -337,8 +408,7 @@ ROW_FUNCTION(3, 2) ROW_FUNCTION(5, 2)
             vf sum;
             sum_any(p->column.taps, rows, v * k->w->plane + (size_t)(j * k->w->stride) * LANES,
                     p->row.taps, weights + v * taps, &sum);
-            put(k, &sum, 1, t.at + v * LANES, step, t.part.channel + v * LANES,
-                lanes_of(t.part, v));
+            put(k, &sum, 1, t.at + v * LANES, step, t.part, v);
         }
 }
 
@@ -370,8 +440,20 @@ static void load_row(const job *k, float *ring, int n, int r, span s)
     if (!inside) return;
     size_t channels = (size_t)k->in.c;
     size_t at = ((size_t)n * (size_t)k->in.h + (size_t)r) * (size_t)k->in.w * channels + s.channel;
-    FV_WITH_ACT(k->undo, fill_row, to + left, w->plane, k->x + at, k->kept ? k->kept + at : NULL,
-                k->in.w, channels, s)
+    size_t picture = (size_t)n * channels + s.channel;
+    source from = {.x = k->x + at,
+                   .kept = k->kept ? k->kept + at : NULL,
+                   .gate = k->gate ? k->gate + picture : NULL,
+                   .mean = k->mean ? k->mean + picture : NULL,
+                   .share = k->share,
+                   .channels = channels,
+                   .count = k->in.w};
+    if (k->gate)
+        FV_WITH_ACT(k->undo, fill_gated, to + left, w->plane, from, s)
+    else if (k->kept)
+        FV_WITH_ACT(k->undo, fill_gradient, to + left, w->plane, from, s)
+    else
+        FV_WITH_ACT(k->before, fill_input, to + left, w->plane, from, s)
 }
 
 /* Output rows of step i: each phase's. */
@@ -417,9 +499,26 @@ static void walk_task(void *context, int i)
     int parts = ceil_divide(w->vectors, TOGETHER);
     for (int v = group * parts / w->groups; v < (group + 1) * parts / w->groups; v++) {
         size_t channel = (size_t)v * TOGETHER * LANES, rest = (size_t)k->in.c - channel;
-        span s = {channel, rest < TOGETHER * LANES ? rest : TOGETHER * LANES};
+        span s = {channel, rest < TOGETHER * LANES ? rest : TOGETHER * LANES, NULL};
+        if (k->sums) {
+            s.sums = k->sums + (size_t)(i / w->groups * w->vectors) * LANES + channel;
+            memset(s.sums, 0, vectors_of(s) * LANES * sizeof *s.sums);
+        }
         walk_strip(k, ring, n, strip * w->rows / w->strips, (strip + 1) * w->rows / w->strips, s);
     }
+}
+
+/* The sums of the strips to means. */
+static void finish_means(const fv_op *op, const walk *w, const float *sums)
+{
+    fv_shape s = op->y->shape;
+    float *mean = op->mean_y->data, share = 1 / (float)(s.h * s.w);
+    for (int n = 0; n < s.n; n++, sums += sums_of(w))
+        for (int c = 0; c < s.c; c++) {
+            float sum = 0;
+            for (int i = 0; i < w->strips; i++) sum += sums[i * w->vectors * LANES + c];
+            *mean++ = sum * share;
+        }
 }
 
 void ISA(dwconv2d_forward)(fv_backend *be, const fv_op *op)
@@ -430,12 +529,15 @@ void ISA(dwconv2d_forward)(fv_backend *be, const fv_op *op)
              .in = op->x->shape,
              .out = op->y->shape,
              .x = op->x->data,
+             .before = op->before,
+             .sums = op->mean_y ? (float *)op->scratch + w->rings : NULL,
              .y = op->y->data,
              .aux = op->aux ? op->aux->data : NULL,
              .bias = op->b ? op->b->data : NULL,
              .act = op->act,
              .rings = op->scratch};
     fv_parallel(be, op->x->shape.n * w->forward.strips * w->forward.groups, walk_task, &k);
+    if (op->mean_y) finish_means(op, &w->forward, k.sums);
 }
 
 void ISA(dwconv2d_backward)(fv_backend *be, const fv_op *op)
@@ -449,8 +551,13 @@ void ISA(dwconv2d_backward)(fv_backend *be, const fv_op *op)
              .out = op->x->shape,
              .x = op->dy->data,
              .kept = from_aux ? op->aux->data : op->y->data,
-             .y = op->dx->data,
              .undo = op->act,
+             .gate = op->dy_gate ? op->dy_gate->data : NULL,
+             .mean = op->dy_mean ? op->dy_mean->data : NULL,
+             .share = 1 / (float)(op->y->shape.h * op->y->shape.w),
+             .y = op->dx->data,
+             .slope = op->before != FV_ACT_NONE ? op->x->data : NULL,
+             .slope_act = op->before,
              .add = op->add_dx,
              .rings = op->scratch};
     fv_parallel(be, op->x->shape.n * w->backward.strips * w->backward.groups, walk_task, &k);

@@ -106,16 +106,28 @@ void ISA(mean_hw_backward)(fv_backend *be, const fv_op *op)
 
 /* --- mul_channel --- */
 
+/* One position: y = act(x) * gate. */
+INLINE void gate_forward(const fv_act act, float *y, const float *x, const float *gate, size_t n)
+{
+    size_t k = 0;
+    for (; k + LANES <= n; k += LANES)
+        v_store(y + k, v_activate(act, v_load(x + k)) * v_load(gate + k));
+    if (k == n) return;
+    vf rest = v_activate(act, v_load_part(x + k, n - k)) * v_load_part(gate + k, n - k);
+    v_store_part(y + k, rest, n - k);
+}
+
 static void gate_task(void *context, int i)
 {
     const fv_op *op = context;
     cut c = cut_of(op);
     size_t positions, at = run_of(c, i, &positions);
-    const float *x = (const float *)op->x->data + at;
+    fv_act act = op->x->data ? FV_ACT_NONE : op->kept_act;
+    const float *x = (const float *)(op->x->data ? op->x : op->kept_x)->data + at;
     const float *gate = (const float *)op->x2->data + (size_t)i / c.runs * c.channels;
     float *y = (float *)op->y->data + at;
     for (size_t p = 0; p < positions; p++, x += c.channels, y += c.channels)
-        for (size_t k = 0; k < c.channels; k++) y[k] = x[k] * gate[k];
+        FV_WITH_ACT(act, gate_forward, y, x, gate, c.channels)
 }
 
 void ISA(mul_channel_forward)(fv_backend *be, const fv_op *op)

@@ -24,16 +24,17 @@ void REF(act_backward)(fv_backend *be, const fv_op *op)
     }
 }
 
-/* y[n,p,c] = x[n,p,c] * x2[n,c] */
+/* y[n,p,c] = x[n,p,c] * x2[n,c], where x may have to be computed again */
 void REF(mul_channel_forward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
     fv_shape s = op->x->shape;
-    const real *x = op->x->data, *gate = op->x2->data;
+    const real *x = op->x->data ? op->x->data : op->kept_x->data, *gate = op->x2->data;
+    fv_act act = op->x->data ? FV_ACT_NONE : op->kept_act;
     real *y = op->y->data;
     for (int n = 0; n < s.n; n++, gate += s.c)
         for (int p = 0; p < s.h * s.w; p++)
-            for (int c = 0; c < s.c; c++) *y++ = *x++ * gate[c];
+            for (int c = 0; c < s.c; c++) *y++ = activate(act, *x++) * gate[c];
 }
 
 /* dx = dy * x2;   dx2[n,c] = sum over p of dy * x, where x may have to be computed again */

@@ -1,0 +1,49 @@
+/* Fusing, where the backend asks for it (fv_backend.fuses): work on large maps moves into the
+ * depthwise convolution, which reads them anyway. An activation before it moves by join.c.
+ *
+ *   dwconv2d -> mean_hw          A squeeze-excite. The gradient of what it reads is
+ *           \\-> mul_channel      dy * gate + dmean / (h w): the depthwise convolution computes
+ *                                that while it reads dy, and no map is written for it. It also
+ *                                takes the mean while it writes; and if backward needs what goes
+ *                                into its activation, nothing else is written: the gate reads
+ *                                that. */
+#include "model/plan_internal.h"
+
+typedef struct readers {
+    int count;
+    fv_op *by[2]; /* the first ones */
+} readers;
+
+static readers readers_of(fv_plan *p, const fv_tensor *value)
+{
+    readers r = {0, {NULL, NULL}};
+    for (int i = 0; i < p->op_count; i++) {
+        fv_op *op = &p->ops[i];
+        if (op->x != value && op->x2 != value && op->w != value && op->b != value) continue;
+        if (r.count < 2) r.by[r.count] = op;
+        r.count++;
+    }
+    return r;
+}
+
+void fv_fuse_gates(fv_plan *p)
+{
+    for (int i = 0; i < p->op_count; i++) {
+        fv_op *maker = &p->ops[i];
+        fv_node *y = fv_node_of(maker->y);
+        if (maker->kind != FV_OP_DWCONV2D || y->output) continue;
+        readers r = readers_of(p, maker->y);
+        if (r.count != 2) continue;
+        fv_op *mean = r.by[0], *gate = r.by[1];
+        if (mean->kind != FV_OP_MEAN_HW || gate->kind != FV_OP_MUL_CHANNEL) continue;
+        if (gate->x != maker->y) continue;
+        maker->mean_y = mean->y;
+        mean->done = true;
+        if (!maker->dy || !mean->dy || !gate->dy) continue;
+        y->left_out = p->be->recomputes && fv_ops[maker->kind].keeps(maker) & FV_KEEP_AUX;
+        maker->dy = gate->dy;
+        maker->dy_gate = gate->x2;
+        maker->dy_mean = mean->dy;
+        gate->dx = mean->dx = NULL;
+    }
+}
