@@ -15,10 +15,17 @@ server=$!
 read -r number <number || { echo "Xvfb does not start:"; cat server.log; exit 1; }
 export DISPLAY=:$number
 
+# A sanitized program looks for leaks when it ends; the list names what others leak.
+export LSAN_OPTIONS="suppressions=$here/leaks.supp:print_suppressions=0"
+preload=
+stay=$build/tests/libui_stay_loaded.so
+[ ! -f "$stay" ] || preload=$(ldd "$build/app/feavis" | sed -n 's/.*libasan.* => \([^ ]*\).*/\1/p'):$stay
+
 # work SCRIPT [WRAPPER...]: the window with a small model. "#: ..." in a script: more arguments.
 work() {
     work_script=$1
     shift
+    set -- "$@" env ${preload:+LD_PRELOAD=$preload}
     "$@" "$build/app/feavis" window --script "$work_script" --gallery gallery \
         --config "$here/small.yml" --size 64 --steps 24 --shift 8 --views 1 --threads 1 \
         $(sed -n 's/^#: //p' "$work_script")

@@ -14,10 +14,6 @@ mkdir -p "$build/tests/ui/$name/gallery" "$build/tests/ui/$name/state/queue"
 cd "$build/tests/ui/$name"
 cp "$here"/*.png .
 export FEAVIS_STATE=$PWD/state FEAVIS_HOME=$source
-# LeakSanitizer blames 112 bytes, whatever the input, on a driver that is unloaded by then and so
-# cannot be named in a list of exceptions; soak.sh looks for leaks where no driver is loaded
-export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=0}"
-
 . "$here/display.sh"
 
 whole() {

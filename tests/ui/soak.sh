@@ -3,8 +3,7 @@
 # soak.sh BUILD rounds N [renderer]: one round of ordinary work N times, to see what memory does.
 #
 # Both print the memory of the process as they go. With a sanitized BUILD a bad access, undefined
-# behaviour or, with the renderer "sdl", a leak ends it with a report and an exit status other than
-# zero: SDL's software renderer loads no driver, and drivers leak.
+# behaviour or a leak ends it with a report and an exit status other than zero.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "$1" && pwd) seed=$2 amount=$3 source=$here/../..
@@ -13,10 +12,8 @@ rm -rf "$folder"
 mkdir -p "$folder"
 cd "$folder"
 cp "$here"/*.png .
-export FEAVIS_STATE=$PWD/state FEAVIS_HOME=$source ASAN_OPTIONS=detect_leaks=0
-if [ "${4:-}" = sdl ]; then
-    export FEAVIS_RENDERER=sdl SDL_RENDER_DRIVER=software ASAN_OPTIONS=detect_leaks=1
-fi
+export FEAVIS_STATE=$PWD/state FEAVIS_HOME=$source
+[ -z "${4:-}" ] || export FEAVIS_RENDERER=$4
 . "$here/display.sh"
 
 random_input() {
