@@ -91,6 +91,18 @@ inline unsigned blocks_for(size_t count, size_t each)
     return (unsigned)((count + each - 1) / each);
 }
 
+#ifndef __CUDACC__
+/* Padding holds what was on the stack, stale pointers too; see() takes every word for one. */
+template <class T> inline void clear_padding(T &argument)
+{
+#if defined(__GNUC__) && !defined(__clang__)
+    __builtin_clear_padding(&argument);
+#else
+    (void)argument;
+#endif
+}
+#endif
+
 /* together: threads of a block meet at barriers or exchange values. */
 template <class... Params, class... Args>
 void launch(device *d, const char *name, bool together, void (*kernel)(Params...), dim3 grid,
@@ -102,7 +114,7 @@ void launch(device *d, const char *name, bool together, void (*kernel)(Params...
     kernel<<<grid, block, shared, d->stream>>>(static_cast<Params>(args)...);
     d->note(cudaGetLastError(), name);
 #else
-    (d->see(name, &args, sizeof args), ...);
+    ((clear_padding(args), d->see(name, &args, sizeof args)), ...);
     d->run(name, grid, block, shared, together, [=]() { kernel(static_cast<Params>(args)...); });
 #endif
 }

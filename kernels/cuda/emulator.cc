@@ -325,9 +325,7 @@ struct emulated_device : device {
         for (size_t at = 0; at + sizeof(void *) <= bytes; at += sizeof(void *)) {
             void *p;
             memcpy(&p, static_cast<const char *>(argument) + at, sizeof p);
-            /* A count beside padding, which holds what was on the stack: the upper half of a stale
-             * pointer, often. No pointer is lost but those just above a multiple of 4 GiB. */
-            if ((uint32_t) reinterpret_cast<uintptr_t>(p) >= 1u << 24) see_pointer(what, p);
+            see_pointer(what, p);
         }
     }
 
