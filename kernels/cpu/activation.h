@@ -20,10 +20,12 @@ INLINE vf v_normal(vf x)
     return v_choose(x < 0, tail, 1.0f - tail);
 }
 
-/* The logistic function for SiLU, of which a large network computes two hundred million a step:
- * with fewer instructions, relative error below 4e-7. 2^f by a polynomial that is off by 1.6e-7;
- * 2^126 leaves 1 + 2^t finite, and what is lower than 2^-126 becomes 0 by itself. */
-INLINE vf v_silu_logistic(vf x)
+/* 1 + e^-x for SiLU, of which a large network computes two hundred million a step: with fewer
+ * instructions than v_logistic, relative error of the logistic function below 4e-7. 2^f by a
+ * polynomial that is off by 1.6e-7. With AVX-512, 2^126 leaves 1 + 2^t finite, and what is lower
+ * than 2^-126 becomes 0 by itself; with AVX2, n is the low bits of a sum, and is added to an
+ * exponent. */
+INLINE vf v_silu_divisor(vf x)
 {
 #if defined(__AVX512F__)
     vf t = v_min(v_all(126.0f), x * -1.44269504f), n = v_round(t), f = t - n;
@@ -33,11 +35,26 @@ INLINE vf v_silu_logistic(vf x)
     p = p * f + 2.4022242e-1f;
     p = p * f + 6.93147e-1f;
     p = p * f + 1.0f;
-    vf d = 1.0f + (vf)_mm512_scalef_ps(p, n), r = _mm512_rcp14_ps(d);
-    return r * (2.0f - d * r);
+    return 1.0f + (vf)_mm512_scalef_ps(p, n);
+#elif defined(__FMA__)
+    x = v_min(v_all(87.0f), v_max(v_all(-87.0f), x));
+    const vf turn = v_all(-1.44269504f), shift = v_all(12582912.0f); /* 1.5 * 2^23 */
+    vf z = _mm256_fmadd_ps(x, turn, shift), f = _mm256_fmsub_ps(x, turn, z - shift);
+    vf p = v_all(1.3264727e-3f);
+    p = p * f + 9.671513e-3f;
+    p = p * f + 5.5507336e-2f;
+    p = p * f + 2.4022242e-1f;
+    p = p * f + 6.93147e-1f;
+    p = p * f + 1.0f;
+    return 1.0f + (vf)((vu)p + ((vu)z << 23));
 #else
-    return v_logistic(x);
+    return 1.0f + v_exp(-x);
 #endif
+}
+
+INLINE vf v_silu_logistic(vf x)
+{
+    return v_reciprocal(v_silu_divisor(x));
 }
 
 INLINE vf v_activate(const fv_act act, vf x)
@@ -49,7 +66,11 @@ INLINE vf v_activate(const fv_act act, vf x)
     case FV_ACT_RELU6:
         return v_min(v_all(6), v_max(zero, x));
     case FV_ACT_SILU:
+#if defined(__AVX512F__)
         return x * v_silu_logistic(x);
+#else
+        return x / v_silu_divisor(x); /* one rounding less where a division it is anyway */
+#endif
     case FV_ACT_SIGMOID:
         return v_logistic(x);
     case FV_ACT_GELU:

@@ -230,25 +230,29 @@ typedef struct source {
     int count;
 } source;
 
+INLINE void fill_vector(const fv_act before, const fv_act undo, const bool gated, float *to,
+                        source s, size_t at, size_t lanes)
+{
+    vf value = load_lanes(s.x + at, lanes);
+    if (gated)
+        value = value * load_lanes(s.gate + at, lanes) + load_lanes(s.mean + at, lanes) * s.share;
+    if (undo != FV_ACT_NONE) value *= v_slope(undo, load_lanes(s.kept + at, lanes));
+    v_store(to, v_activate(before, value));
+}
+
 /* One row into the ring. */
 INLINE void fill_row(const fv_act before, const fv_act undo, const bool gated, float *to,
                      size_t plane, source s, span part)
 {
-    size_t vectors = vectors_of(part);
+    size_t whole = part.count / LANES, rest = part.count % LANES;
     for (int j = 0; j < s.count; j++, to += LANES, s.x += s.channels) {
-        for (size_t v = 0; v < vectors; v++) {
-            __builtin_prefetch(s.x + AHEAD * s.channels + v * LANES);
-            if (undo != FV_ACT_NONE) __builtin_prefetch(s.kept + AHEAD * s.channels + v * LANES);
+        for (size_t c = 0; c < part.count; c += 16) {
+            __builtin_prefetch(s.x + AHEAD * s.channels + c);
+            if (undo != FV_ACT_NONE) __builtin_prefetch(s.kept + AHEAD * s.channels + c);
         }
-        for (size_t v = 0; v < vectors; v++) {
-            size_t at = v * LANES, lanes = lanes_of(part, v);
-            vf value = load_lanes(s.x + at, lanes);
-            if (gated)
-                value = value * load_lanes(s.gate + at, lanes) +
-                        load_lanes(s.mean + at, lanes) * s.share;
-            if (undo != FV_ACT_NONE) value *= v_slope(undo, load_lanes(s.kept + at, lanes));
-            v_store(to + v * plane, v_activate(before, value));
-        }
+        for (size_t v = 0; v < whole; v++)
+            fill_vector(before, undo, gated, to + v * plane, s, v * LANES, LANES);
+        if (rest) fill_vector(before, undo, gated, to + whole * plane, s, whole * LANES, rest);
         if (undo != FV_ACT_NONE) s.kept += s.channels;
     }
 }
@@ -269,6 +273,17 @@ INLINE void fill_gated(const fv_act act, float *to, size_t plane, source s, span
     fill_row(FV_ACT_NONE, act, true, to, plane, s, part);
 }
 
+/* a + b * c; with AVX2 as one instruction: the compiler would add pairs of products up for a
+ * shorter chain, which takes one more. */
+INLINE vf add_product(vf a, vf b, vf c)
+{
+#if defined(__FMA__) && !defined(__AVX512F__)
+    return _mm256_fmadd_ps(b, c, a);
+#else
+    return a + b * c;
+#endif
+}
+
 /* Sums of `across` neighbouring outputs; rows: where the first one's taps begin. */
 INLINE void sum_taps(const int kw, const int stride, const int across, const float *const *rows,
                      size_t at, int kh, const float *w, vf *sum)
@@ -286,7 +301,7 @@ INLINE void sum_taps(const int kw, const int stride, const int across, const flo
 #pragma GCC unroll 5
             for (int v = 0; v < kw; v++)
                 if (q >= v && (q - v) % stride == 0 && (q - v) / stride < across)
-                    sum[(q - v) / stride] += value * taps[v];
+                    sum[(q - v) / stride] = add_product(sum[(q - v) / stride], value, taps[v]);
         }
     }
 }
@@ -300,36 +315,64 @@ static void sum_any(int kw, const float *const *rows, size_t at, int kh, const f
     *sum = total;
 }
 
-/* `count` finished sums of one vector of channels go to y, from `at` on, `step` numbers apart. */
+/* `count` finished sums of one vector of channels go to y and aux, `step` numbers apart. Returns
+ * their sum after the activation. */
+INLINE vf put_each(const fv_act act, const bool add, float *y, float *aux, vf bias, const vf *sum,
+                   int count, size_t step, size_t lanes)
+{
+    vf total = {0};
+    for (int j = 0; j < count; j++) {
+        size_t at = (size_t)j * step;
+        vf v = sum[j];
+        if (add) v += load_lanes(y + at, lanes);
+        v += bias;
+        if (aux) store_lanes(aux + at, v, lanes);
+        v = v_activate(act, v);
+        if (y) store_lanes(y + at, v, lanes);
+        total += v;
+    }
+    return total;
+}
+
+/* The commonest cases have loops of their own. */
 INLINE void put_sums(const fv_act act, const job *k, const vf *sum, int count, size_t at,
                      size_t step, span part, size_t vector)
 {
     size_t lanes = lanes_of(part, vector);
-    vf total = {0}, bias = {0};
+    float *y = k->y ? k->y + at : NULL, *aux = k->aux ? k->aux + at : NULL;
+    vf total, bias = {0};
     if (k->bias) bias = load_lanes(k->bias + part.channel + vector * LANES, lanes);
-    for (int j = 0; j < count; j++, at += step) {
-        vf v = sum[j];
-        if (k->add) v += load_lanes(k->y + at, lanes);
-        v += bias;
-        if (k->aux) store_lanes(k->aux + at, v, lanes);
-        v = v_activate(act, v);
-        if (k->y) store_lanes(k->y + at, v, lanes);
-        total += v;
-    }
+    if (lanes < LANES || k->add)
+        total = put_each(act, k->add, y, aux, bias, sum, count, step, lanes);
+    else if (!y)
+        total = put_each(act, false, NULL, aux, bias, sum, count, step, LANES);
+    else if (!aux)
+        total = put_each(act, false, y, NULL, bias, sum, count, step, LANES);
+    else
+        total = put_each(act, false, y, aux, bias, sum, count, step, LANES);
     if (!part.sums) return;
     float *to = part.sums + vector * LANES;
     v_store(to, v_load(to) + total);
 }
 
 /* The same for gradients of what goes into an activation. */
+INLINE void put_slopes(const fv_act act, const bool add, float *y, const float *slope,
+                       const vf *sum, int count, size_t step, size_t lanes)
+{
+    for (int j = 0; j < count; j++, y += step, slope += step) {
+        vf v = sum[j] * v_slope(act, load_lanes(slope, lanes));
+        if (add) v += load_lanes(y, lanes);
+        store_lanes(y, v, lanes);
+    }
+}
+
 INLINE void put_sloped(const fv_act act, const job *k, const vf *sum, int count, size_t at,
                        size_t step, size_t lanes)
 {
-    for (int j = 0; j < count; j++, at += step) {
-        vf v = sum[j] * v_slope(act, load_lanes(k->slope + at, lanes));
-        if (k->add) v += load_lanes(k->y + at, lanes);
-        store_lanes(k->y + at, v, lanes);
-    }
+    if (lanes < LANES || k->add)
+        put_slopes(act, k->add, k->y + at, k->slope + at, sum, count, step, lanes);
+    else
+        put_slopes(act, false, k->y + at, k->slope + at, sum, count, step, LANES);
 }
 
 static void put(const job *k, const vf *sum, int count, size_t at, size_t step, span part,
