@@ -102,6 +102,7 @@ static void pack_weights(const fv_op *op, walk *w, bool back)
 static void measure(walk *w, fv_shape in)
 {
     int bottom = -MOST_KERNEL, right = 0;
+    int columns = w->phase[0].column.count; /* others have as many or one less */
     w->top = MOST_KERNEL;
     w->left = w->rows = 0;
     for (int i = 0; i < w->phases; i++) {
@@ -109,7 +110,7 @@ static void measure(walk *w, fv_shape in)
         w->top = least(w->top, r->offset);
         bottom = most(bottom, r->offset + r->taps);
         w->left = most(w->left, -c->offset);
-        right = most(right, (c->count - 1) * w->stride + c->offset + c->taps - in.w);
+        right = most(right, (columns - 1) * w->stride + c->offset + c->taps - in.w);
         w->rows = most(w->rows, r->count);
     }
     w->height = most(bottom - w->top, 1);
@@ -284,10 +285,12 @@ INLINE vf add_product(vf a, vf b, vf c)
 #endif
 }
 
-/* Sums of `across` neighbouring outputs; rows: where the first one's taps begin. */
-INLINE void sum_taps(const int kw, const int stride, const int across, const float *const *rows,
-                     size_t at, int kh, const float *w, vf *sum)
+/* Sums of `across` neighbouring outputs, to every `every`th of `to`; rows + at: where the first
+ * one's taps begin. */
+INLINE void sum_taps(const int kw, const int stride, const int across, const int every,
+                     const float *const *rows, size_t at, int kh, const float *w, vf *to)
 {
+    vf sum[ACROSS];
 #pragma GCC unroll 8
     for (int j = 0; j < across; j++) sum[j] = (vf){0};
     for (int u = 0; u < kh; u++, w += kw * LANES) {
@@ -304,6 +307,8 @@ INLINE void sum_taps(const int kw, const int stride, const int across, const flo
                     sum[(q - v) / stride] = add_product(sum[(q - v) / stride], value, taps[v]);
         }
     }
+#pragma GCC unroll 8
+    for (int j = 0; j < across; j++) to[j * every] = sum[j];
 }
 
 static void sum_any(int kw, const float *const *rows, size_t at, int kh, const float *w, vf *sum)
@@ -401,69 +406,119 @@ typedef struct target {
     span part;
 } target;
 
-#define CASE(kw, s, n)                                                                             \
+/* Where the taps of output `begin` and vector v lie in a row of the ring; v's weights. */
+INLINE size_t taps_at(const walk *w, const phase *p, int begin, size_t v)
+{
+    return v * w->plane + (size_t)(w->left + p->column.offset + begin * w->stride) * LANES;
+}
+
+INLINE const float *weights_of(const phase *p, span part, size_t v)
+{
+    size_t taps = (size_t)(p->row.taps * p->column.taps);
+    return p->w + (part.channel + v * LANES) * taps;
+}
+
+#define EACH_COUNT(CASE, kw, s)                                                                    \
+    CASE(kw, s, 1)                                                                                 \
+    CASE(kw, s, 2)                                                                                 \
+    CASE(kw, s, 3)                                                                                 \
+    CASE(kw, s, 4)                                                                                 \
+    CASE(kw, s, 5)                                                                                 \
+    CASE(kw, s, 6)                                                                                 \
+    CASE(kw, s, 7)                                                                                 \
+    CASE(kw, s, 8)
+
+#define ROW_CASE(kw, s, n)                                                                         \
     case n:                                                                                        \
-        sum_taps(kw, s, n, rows, at, p->row.taps, w, sum);                                         \
+        sum_taps(kw, s, n, 1, rows, taps_at(k->w, p, begin, v), p->row.taps,                       \
+                 weights_of(p, t.part, v), sum);                                                   \
         break;
 
 #define ROW_FUNCTION(kw, s)                                                                        \
-    static void row_##kw##_##s(const job *k, const phase *p, const float *const *rows,             \
-                               const float *weights, target t)                                     \
+    static void row_##kw##_##s(const job *k, const phase *p, const float *const *rows, target t)   \
     {                                                                                              \
         int count = p->column.count, parts = ceil_divide(count, ACROSS);                           \
         size_t step = (size_t)k->w->step * (size_t)k->out.c;                                       \
-        size_t taps = (size_t)(p->row.taps * p->column.taps) * LANES;                              \
         for (int i = 0; i < parts; i++) {                                                          \
             int begin = i * count / parts, n = (i + 1) * count / parts - begin;                    \
             prefetch_outputs(k, t.at + (size_t)(begin + n) * step, step, ACROSS, t.part.count);    \
             for (size_t v = 0; v < vectors_of(t.part); v++) {                                      \
-                size_t at = v * k->w->plane + (size_t)(begin * s) * LANES;                         \
-                const float *w = weights + v * taps;                                               \
                 vf sum[ACROSS];                                                                    \
                 switch (n) {                                                                       \
-                    CASE(kw, s, 1)                                                                 \
-                    CASE(kw, s, 2)                                                                 \
-                    CASE(kw, s, 3)                                                                 \
-                    CASE(kw, s, 4)                                                                 \
-                    CASE(kw, s, 5)                                                                 \
-                    CASE(kw, s, 6)                                                                 \
-                    CASE(kw, s, 7)                                                                 \
-                    CASE(kw, s, 8)                                                                 \
+                    EACH_COUNT(ROW_CASE, kw, s)                                                    \
                 }                                                                                  \
                 put(k, sum, n, t.at + (size_t)begin * step + v * LANES, step, t.part, v);          \
             }                                                                                      \
         }                                                                                          \
     }
-ROW_FUNCTION(1, 1)
-ROW_FUNCTION(2, 1)
 ROW_FUNCTION(3, 1)
 ROW_FUNCTION(5, 1)
 ROW_FUNCTION(3, 2)
 ROW_FUNCTION(5, 2)
 
-static void row_any(const job *k, const phase *p, const float *const *rows, const float *weights,
-                    target t)
+/* Two phases whose outputs take turns in a row: p's are even columns, and (p + 1)'s odd ones. The
+ * last of these may be one too many, and is not stored. */
+#define PAIR_CASE(even, odd, n)                                                                    \
+    case n:                                                                                        \
+        sum_taps(even, 1, n, 2, rows, taps_at(k->w, p, begin, v), p->row.taps,                     \
+                 weights_of(p, t.part, v), sum);                                                   \
+        sum_taps(odd, 1, n, 2, rows, taps_at(k->w, p + 1, begin, v), p->row.taps,                  \
+                 weights_of(p + 1, t.part, v), sum + 1);                                           \
+        break;
+
+#define PAIR_FUNCTION(even, odd)                                                                   \
+    static void pair_##even##_##odd(const job *k, const phase *p, const float *const *rows,        \
+                                    target t)                                                      \
+    {                                                                                              \
+        int count = p->column.count, parts = ceil_divide(count, ACROSS);                           \
+        size_t step = (size_t)k->out.c;                                                            \
+        for (int i = 0; i < parts; i++) {                                                          \
+            int begin = i * count / parts, n = (i + 1) * count / parts - begin;                    \
+            size_t at = t.at + (size_t)(2 * begin) * step;                                         \
+            prefetch_outputs(k, at + (size_t)(2 * n) * step, step, 2 * ACROSS, t.part.count);      \
+            for (size_t v = 0; v < vectors_of(t.part); v++) {                                      \
+                vf sum[2 * ACROSS];                                                                \
+                switch (n) {                                                                       \
+                    EACH_COUNT(PAIR_CASE, even, odd)                                               \
+                }                                                                                  \
+                put(k, sum, least(2 * n, k->out.w - 2 * begin), at + v * LANES, step, t.part, v);  \
+            }                                                                                      \
+        }                                                                                          \
+    }
+PAIR_FUNCTION(1, 2)
+PAIR_FUNCTION(2, 1)
+PAIR_FUNCTION(2, 3)
+PAIR_FUNCTION(3, 2)
+
+static void row_any(const job *k, const phase *p, const float *const *rows, target t)
 {
     size_t step = (size_t)k->w->step * (size_t)k->out.c;
-    size_t taps = (size_t)(p->row.taps * p->column.taps) * LANES;
     for (int j = 0; j < p->column.count; j++, t.at += step)
         for (size_t v = 0; v < vectors_of(t.part); v++) {
             vf sum;
-            sum_any(p->column.taps, rows, v * k->w->plane + (size_t)(j * k->w->stride) * LANES,
-                    p->row.taps, weights + v * taps, &sum);
+            sum_any(p->column.taps, rows, taps_at(k->w, p, j, v), p->row.taps,
+                    weights_of(p, t.part, v), &sum);
             put(k, &sum, 1, t.at + v * LANES, step, t.part, v);
         }
 }
 
-typedef void (*row_function)(const job *k, const phase *p, const float *const *rows,
-                             const float *weights, target t);
+typedef void (*row_function)(const job *k, const phase *p, const float *const *rows, target t);
 
 static row_function choose_row(int kw, int stride)
 {
-    static const row_function one[6] = {NULL, row_1_1, row_2_1, row_3_1, NULL, row_5_1};
-    static const row_function two[6] = {NULL, NULL, NULL, row_3_2, NULL, row_5_2};
+    static const row_function one[6] = {[3] = row_3_1, [5] = row_5_1};
+    static const row_function two[6] = {[3] = row_3_2, [5] = row_5_2};
     row_function f = kw > 5 || stride > 2 ? NULL : stride == 1 ? one[kw] : two[kw];
     return f ? f : row_any;
+}
+
+/* NULL: phase by phase. */
+static row_function choose_pair(const walk *w)
+{
+    static const row_function pairs[4][4] = {
+        [1] = {[2] = pair_1_2}, [2] = {[1] = pair_2_1, [3] = pair_2_3}, [3] = {[2] = pair_3_2}};
+    int even = w->phase[0].column.taps, odd = w->phase[1].column.taps;
+    return w->step != 2 || even > 3 || odd > 3 ? NULL : pairs[even][odd];
 }
 
 /* Row `r` of the input into its place in the ring. */
@@ -503,21 +558,19 @@ static void load_row(const job *k, float *ring, int n, int r, span s)
 static void compute_rows(const job *k, const float *ring, int n, int i, span s)
 {
     const walk *w = k->w;
-    for (int q = 0; q < w->phases; q++) {
+    row_function pair = choose_pair(w);
+    for (int q = 0; q < w->phases; q += pair ? 2 : 1) {
         const phase *p = &w->phase[q];
         if (i >= p->row.count) continue;
         const float *rows[MOST_KERNEL];
         for (int u = 0; u < p->row.taps; u++) {
             int place = (i * w->stride + p->row.offset - w->top + u) % w->height;
-            rows[u] =
-                ring +
-                ((size_t)place * (size_t)w->width + (size_t)(w->left + p->column.offset)) * LANES;
+            rows[u] = ring + (size_t)place * (size_t)w->width * LANES;
         }
-        size_t r = (size_t)(p->row.first + w->step * i), taps = (size_t)p->row.taps;
+        size_t r = (size_t)(p->row.first + w->step * i);
         size_t at = ((size_t)n * (size_t)k->out.h + r) * (size_t)k->out.w;
         target t = {(at + (size_t)p->column.first) * (size_t)k->out.c + s.channel, s};
-        choose_row(p->column.taps, w->stride)(k, p, rows,
-                                              p->w + s.channel * taps * (size_t)p->column.taps, t);
+        (pair ? pair : choose_row(p->column.taps, w->stride))(k, p, rows, t);
     }
 }
 
