@@ -389,22 +389,50 @@ static void put(const job *k, const vf *sum, int count, size_t at, size_t step, 
         FV_WITH_ACT(k->act, put_sums, k, sum, count, at, step, part, vector)
 }
 
-/* Asks for the lines that the outputs of the next part will be written to. */
-INLINE void prefetch_outputs(const job *k, size_t at, size_t step, int count, size_t channels)
-{
-    for (int j = 0; j < count; j++, at += step)
-        for (size_t c = 0; c < channels; c += 16) {
-            if (k->y) __builtin_prefetch(k->y + at + c, 1);
-            if (k->aux) __builtin_prefetch(k->aux + at + c, 1);
-            if (k->slope) __builtin_prefetch(k->slope + at + c);
-        }
-}
-
-/* Where the outputs of one row begin, and whose channels they are. */
+/* Where the outputs of one row begin, and whose channels they are; pixels of the input that are
+ * loaded next and may be fetched meanwhile. */
 typedef struct target {
     size_t at; /* floats into y */
     span part;
+    size_t next, pixels; /* floats into x */
 } target;
+
+/* What each of `turns` asks for while a row is computed, so that there are never many lines under
+ * way: those that `outputs` are written to, `step` floats apart from `at` on, and of the next
+ * input. */
+typedef struct fetch {
+    size_t at, step, next;
+    int outputs, pixels; /* a turn */
+} fetch;
+
+INLINE void fetch_outputs(const job *k, size_t at, size_t count)
+{
+    for (size_t c = at; c < at + count; c += 16) {
+        if (k->y) __builtin_prefetch(k->y + c, 1);
+        if (k->aux) __builtin_prefetch(k->aux + c, 1);
+        if (k->slope) __builtin_prefetch(k->slope + c);
+    }
+}
+
+INLINE void fetch_turn(const job *k, fetch *f, const target *t)
+{
+    for (int i = 0; i < f->outputs; i++, f->at += f->step) fetch_outputs(k, f->at, t->part.count);
+    for (int i = 0; i < f->pixels; i++, f->next += (size_t)k->in.c)
+        for (size_t c = f->next; c < f->next + t->part.count; c += 16) {
+            __builtin_prefetch(k->x + c, 0, 2); /* into the second cache */
+            if (k->kept) __builtin_prefetch(k->kept + c, 0, 2);
+        }
+}
+
+/* A row of `parts` parts; each has `outputs` outputs at most. */
+INLINE fetch fetch_row(const target *t, int parts, int outputs, size_t step)
+{
+    int vectors = (int)vectors_of(t->part);
+    return (fetch){.step = step,
+                   .next = t->next,
+                   .outputs = ceil_divide(outputs, vectors),
+                   .pixels = ceil_divide((int)t->pixels, parts * vectors)};
+}
 
 /* Where the taps of output `begin` and vector v lie in a row of the ring; v's weights. */
 INLINE size_t taps_at(const walk *w, const phase *p, int begin, size_t v)
@@ -439,10 +467,12 @@ INLINE const float *weights_of(const phase *p, span part, size_t v)
     {                                                                                              \
         int count = p->column.count, parts = ceil_divide(count, ACROSS);                           \
         size_t step = (size_t)k->w->step * (size_t)k->out.c;                                       \
+        fetch f = fetch_row(&t, parts, ACROSS, step);                                              \
         for (int i = 0; i < parts; i++) {                                                          \
             int begin = i * count / parts, n = (i + 1) * count / parts - begin;                    \
-            prefetch_outputs(k, t.at + (size_t)(begin + n) * step, step, ACROSS, t.part.count);    \
+            f.at = t.at + (size_t)(begin + n) * step;                                              \
             for (size_t v = 0; v < vectors_of(t.part); v++) {                                      \
+                fetch_turn(k, &f, &t);                                                             \
                 vf sum[ACROSS];                                                                    \
                 switch (n) {                                                                       \
                     EACH_COUNT(ROW_CASE, kw, s)                                                    \
@@ -472,11 +502,13 @@ ROW_FUNCTION(5, 2)
     {                                                                                              \
         int count = p->column.count, parts = ceil_divide(count, ACROSS);                           \
         size_t step = (size_t)k->out.c;                                                            \
+        fetch f = fetch_row(&t, parts, 2 * ACROSS, step);                                          \
         for (int i = 0; i < parts; i++) {                                                          \
             int begin = i * count / parts, n = (i + 1) * count / parts - begin;                    \
             size_t at = t.at + (size_t)(2 * begin) * step;                                         \
-            prefetch_outputs(k, at + (size_t)(2 * n) * step, step, 2 * ACROSS, t.part.count);      \
+            f.at = at + (size_t)(2 * n) * step;                                                    \
             for (size_t v = 0; v < vectors_of(t.part); v++) {                                      \
+                fetch_turn(k, &f, &t);                                                             \
                 vf sum[2 * ACROSS];                                                                \
                 switch (n) {                                                                       \
                     EACH_COUNT(PAIR_CASE, even, odd)                                               \
@@ -554,12 +586,16 @@ static void load_row(const job *k, float *ring, int n, int r, span s)
         FV_WITH_ACT(k->before, fill_input, to + left, w->plane, from, s)
 }
 
-/* Output rows of step i: each phase's. */
-static void compute_rows(const job *k, const float *ring, int n, int i, span s)
+/* Output rows of step i: each phase's. Rows next .. next + count - 1 of the input will be loaded.
+ */
+static void compute_rows(const job *k, const float *ring, int n, int i, span s, int next, int count)
 {
     const walk *w = k->w;
     row_function pair = choose_pair(w);
-    for (int q = 0; q < w->phases; q += pair ? 2 : 1) {
+    int together = pair ? 2 : 1, width = k->in.w, passes = w->phases / together;
+    next = (n * k->in.h + next) * width;
+    count *= width;
+    for (int q = 0; q < w->phases; q += together) {
         const phase *p = &w->phase[q];
         if (i >= p->row.count) continue;
         const float *rows[MOST_KERNEL];
@@ -569,7 +605,11 @@ static void compute_rows(const job *k, const float *ring, int n, int i, span s)
         }
         size_t r = (size_t)(p->row.first + w->step * i);
         size_t at = ((size_t)n * (size_t)k->out.h + r) * (size_t)k->out.w;
-        target t = {(at + (size_t)p->column.first) * (size_t)k->out.c + s.channel, s};
+        int done = q / together, begin = count * done / passes, end = count * (done + 1) / passes;
+        target t = {.at = (at + (size_t)p->column.first) * (size_t)k->out.c + s.channel,
+                    .part = s,
+                    .next = (size_t)(next + begin) * (size_t)k->in.c + s.channel,
+                    .pixels = (size_t)(end - begin)};
         (pair ? pair : choose_row(p->column.taps, w->stride))(k, p, rows, t);
     }
 }
@@ -582,7 +622,9 @@ static void walk_strip(const job *k, float *ring, int n, int begin, int end, spa
         int first = i * w->stride + w->top;
         for (loaded = most(loaded, first); loaded < first + w->height; loaded++)
             load_row(k, ring, n, loaded, s);
-        compute_rows(k, ring, n, i, s);
+        int next = most(loaded, 0), last = next;
+        if (k->kept && i + 1 < end) last = least(loaded + w->stride, k->in.h);
+        compute_rows(k, ring, n, i, s, next, most(last - next, 0));
     }
 }
 
