@@ -397,12 +397,12 @@ typedef struct target {
     size_t next, pixels; /* floats into x */
 } target;
 
-/* What each of `turns` asks for while a row is computed, so that there are never many lines under
- * way: those that `outputs` are written to, `step` floats apart from `at` on, and of the next
- * input. */
+/* What every vector of a part asks for while a row is computed, so that few lines are under way at
+ * a time: those of some outputs of the next part, `step` floats apart from `at` on, and of some
+ * pixels that the ring takes next. */
 typedef struct fetch {
     size_t at, step, next;
-    int outputs, pixels; /* a turn */
+    int outputs, pixels; /* each time */
 } fetch;
 
 INLINE void fetch_outputs(const job *k, size_t at, size_t count)
@@ -586,8 +586,8 @@ static void load_row(const job *k, float *ring, int n, int r, span s)
         FV_WITH_ACT(k->before, fill_input, to + left, w->plane, from, s)
 }
 
-/* Output rows of step i: each phase's. Rows next .. next + count - 1 of the input will be loaded.
- */
+/* Output rows of step i: each phase's. Meanwhile the input's rows next .. next + count - 1 are
+ * fetched. */
 static void compute_rows(const job *k, const float *ring, int n, int i, span s, int next, int count)
 {
     const walk *w = k->w;
