@@ -166,6 +166,15 @@ INLINE void v_add_sums(float *sums, const vf *v, const int count)
     for (; i < count; i++) sums[i] += v_sum(v[i]);
 }
 
+/* Keeps the compiler from seeing where a vector comes from. */
+#if defined(__SSE2__)
+#define FV_HIDE(v) __asm__("" : "+x"(v))
+#elif defined(__aarch64__)
+#define FV_HIDE(v) __asm__("" : "+w"(v))
+#else
+#define FV_HIDE(v) __asm__("" : "+m"(v))
+#endif
+
 INLINE vf v_round(vf x) /* to the nearest whole number, |x| < 2^22 */
 {
 #if defined(__AVX512F__)
@@ -175,7 +184,7 @@ INLINE vf v_round(vf x) /* to the nearest whole number, |x| < 2^22 */
 #else
     const vf shift = v_all(12582912.0f); /* 1.5 * 2^23: whole numbers apart */
     vf high = x + shift;
-    __asm__("" : "+x"(high)); /* (x + s) - s is not x here */
+    FV_HIDE(high); /* (x + s) - s is not x here */
     return high - shift;
 #endif
 }

@@ -3,8 +3,8 @@
  * Forward turns w [out, in] round: convolutions have that done once, when a plan is prepared
  * (op->state: the packed copy). A linear op over few rows, or with a matrix that its owner may
  * change between steps, uses w as it is: it is read once and not worth a second copy (BriVL's four
- * layers over 37 tokens hold 450 MB). Backward packs panels of w on the way: for some fifty rows
- * and more that costs nothing that can be measured, and a copy would be another 113 MB. */
+ * layers over 37 tokens hold 450 MB). Backward has a packed copy too where that is small; of other
+ * weights it packs panels on the way, as a copy would be another 100 MB. */
 #include "kernels/cpu/product.h"
 
 static size_t outputs(const fv_op *op)
@@ -23,7 +23,7 @@ void ISA(packed_release)(fv_backend *be, fv_op *op)
     op->state = NULL;
 }
 
-enum { FEW_ROWS = 1024 };
+enum { LEAST_ROWS = 4, FEW_ROWS = 1024, SMALL = 1 << 18 };
 
 static bool in_place(const fv_op *op)
 {
@@ -31,13 +31,38 @@ static bool in_place(const fv_op *op)
            (op->kind == FV_OP_LINEAR && fv_rows(op->y->shape) <= FEW_ROWS);
 }
 
+/* Forward by few_rows_product: enough rows to fill vectors that are short. */
+static bool few_rows(const fv_op *op)
+{
+    size_t rows = fv_rows(op->y->shape);
+    return op->kind == FV_OP_LINEAR && in_place(op) && LANES < 16 && rows > LEAST_ROWS &&
+           rows <= FEW_ROWS;
+}
+
+/* Floats of the packed copies. */
+static size_t packed_forward(const fv_op *op)
+{
+    return in_place(op) ? 0 : ISA(packed_count)(outputs(op), inputs(op));
+}
+
+static size_t packed_backward(const fv_op *op)
+{
+    bool small = outputs(op) * inputs(op) <= SMALL;
+    return in_place(op) || !op->dx || !small ? 0 : ISA(packed_count)(inputs(op), outputs(op));
+}
+
 fv_status ISA(linear_prepare)(fv_backend *be, fv_op *op)
 {
-    op->scratch_bytes += (size_t)be->threads * FV_ROOM * sizeof(float);
+    size_t turned = few_rows(op) ? ISA(few_rows_scratch)(fv_rows(op->y->shape), inputs(op)) : 0;
+    size_t rooms = packed_backward(op) ? 0 : (size_t)be->threads * FV_ROOM;
+    op->scratch_bytes += (turned > rooms ? turned : rooms) * sizeof(float);
     if (in_place(op)) return FV_OK;
-    size_t out = outputs(op), in = inputs(op);
-    FV_TRY(be->alloc(be, ISA(packed_count)(out, in) * sizeof(float), &op->state));
+    size_t out = outputs(op), in = inputs(op), forward = packed_forward(op);
+    size_t bytes = (forward + packed_backward(op)) * sizeof(float);
+    FV_TRY(be->alloc(be, bytes, &op->state));
     ISA(pack)(be, op->state, op->w->data, 1, in, out, in);
+    if (packed_backward(op))
+        ISA(pack)(be, (float *)op->state + forward, op->w->data, in, 1, in, out);
     return FV_OK;
 }
 
@@ -54,24 +79,30 @@ static void apply(fv_backend *be, const fv_op *op, const float *a)
                     .act = op->act,
                     .bias = op->b ? op->b->data : NULL,
                     .aux = op->aux ? op->aux->data : NULL};
-    if (op->state)
+    if (op->state) {
         ISA(product)(be, &p);
-    else
+    } else if (few_rows(op)) {
+        p.rooms = op->scratch;
+        ISA(few_rows_product)(be, &p);
+    } else {
         ISA(dot_product)(be, &p);
+    }
 }
 
 /* da = dy . w, the activation undone first */
 static void apply_back(fv_backend *be, const fv_op *op, float *da, bool add, float *rooms)
 {
     bool from_aux = fv_ops[op->kind].keeps(op) & FV_KEEP_AUX;
+    bool packed = packed_backward(op) > 0;
     fv_product p = {.m = fv_rows(op->y->shape),
                     .n = inputs(op),
                     .k = outputs(op),
                     .a = op->dy->data,
                     .lda = outputs(op),
-                    .b = op->w->data,
-                    .ldb = inputs(op),
+                    .b = packed ? (const float *)op->state + packed_forward(op) : op->w->data,
+                    .ldb = packed ? 0 : inputs(op),
                     .rooms = rooms,
+                    .chunk = FV_ROOM_CHUNK,
                     .undo = op->act == FV_ACT_NONE ? NULL : op->dy->data,
                     .kept = from_aux ? op->aux->data : op->y->data,
                     .undo_act = op->act,

@@ -14,12 +14,13 @@
 
 enum {
     MOST_ROWS = 14,
-    ROOM_CHUNK = 256,        /* of k, when a panel is packed on the way */
     CHUNK = 768,             /* of k: a panel's chunk fits the second cache beside A's block */
     BLOCK_BYTES = 320 << 10, /* of A */
     NEAR_BYTES = 24 << 10,   /* of the first cache, for a few rows of A and C */
     TASKS = 16,              /* to aim at */
-    LEAST_ROWS = 24
+    LEAST_ROWS = 24,
+    LINE = 16,      /* floats of one */
+    PACK_AHEAD = 16 /* rows */
 };
 static const int tile_rows[] = FV_TILE_ROWS;
 
@@ -91,30 +92,54 @@ void ISA(pack)(fv_backend *be, float *to, const float *b, size_t row_step, size_
 
 /* --- the register tile --- */
 
-/* What a tile fetches into the second cache while it computes: a line for every step of k, `step`
- * floats apart. With step 0 it is one that is near already. */
+/* What a tile fetches into the second cache while it computes: a line for every 2^shift steps of k,
+ * `step` floats apart. With step 0 it is one that is near already. */
 typedef struct wish {
     const float *from;
     size_t step;
+    int shift;
 } wish;
 
-/* out [rows][vectors * LANES] = A's rows . a panel */
-typedef void (*tile_function)(const float *a, size_t lda, const float *b, size_t k, wish w,
-                              float *out);
+/* out [rows][vectors * LANES] (+)= A's rows . a panel; rows of out lie ldo apart. A tile that packs
+ * finds the panel's rows ldb apart, and leaves them one behind the other in `room`. */
+typedef struct tile_work {
+    const float *a;
+    size_t lda;
+    const float *b;
+    size_t ldb, k;
+    float *room;
+    wish w;
+    float *out;
+    size_t ldo;
+    bool add;
+} tile_work;
 
-INLINE void tile(const int rows, const int vectors, const float *a, size_t lda, const float *b,
-                 size_t k, wish w, float *out)
+typedef void (*tile_function)(const tile_work *work);
+
+INLINE void tile(const int rows, const int vectors, const bool packs, const tile_work *work)
 {
+    const float *a = work->a, *b = work->b;
+    float *room = work->room;
+    size_t lda = work->lda, k = work->k, step = packs ? work->ldb : (size_t)(vectors * LANES);
+    wish w = work->w;
     vf sum[MOST_ROWS][WIDE];
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) sum[r][v] = (vf){0};
-    for (size_t p = 0; p < k; p++, b += vectors * LANES) {
+    for (size_t p = 0; p < k; p++, b += step) {
         vf row[WIDE];
-        __builtin_prefetch(w.from + p * w.step, 0, 2);
+        __builtin_prefetch(w.from + (p >> w.shift) * w.step, 0, 2);
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) row[v] = v_load(b + v * LANES);
+        if (packs) {
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) {
+                if (v * LANES % LINE == 0) __builtin_prefetch(b + PACK_AHEAD * step + v * LANES);
+                v_store(room + v * LANES, row[v]);
+            }
+            room += vectors * LANES;
+        }
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) {
             vf x = v_all(a[(size_t)r * lda + p]);
@@ -125,14 +150,21 @@ INLINE void tile(const int rows, const int vectors, const float *a, size_t lda, 
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++) v_store(out + (r * vectors + v) * LANES, sum[r][v]);
+        for (int v = 0; v < vectors; v++) {
+            float *to = work->out + (size_t)r * work->ldo + v * LANES;
+            v_store(to, work->add ? sum[r][v] + v_load(to) : sum[r][v]);
+        }
 }
 
 #define TILE(rows, vectors)                                                                        \
-    static void tile_##rows##_##vectors(const float *a, size_t lda, const float *b, size_t k,      \
-                                        wish w, float *out)                                        \
+    static void tile_##rows##_##vectors(const tile_work *work)                                     \
     {                                                                                              \
-        tile(rows, vectors, a, lda, b, k, w, out);                                                 \
+        tile(rows, vectors, false, work);                                                          \
+    }
+#define PACKS(rows)                                                                                \
+    static void packing_tile_##rows(const tile_work *work)                                         \
+    {                                                                                              \
+        tile(rows, WIDE, true, work);                                                              \
     }
 #define TILES_TO_5(v)  TILE(1, v) TILE(2, v) TILE(3, v) TILE(4, v) TILE(5, v)
 #define NAMES_TO_5(v)  tile_1_##v, tile_2_##v, tile_3_##v, tile_4_##v, tile_5_##v
@@ -163,47 +195,80 @@ TILES_TO_5(2)
 static const tile_function tiles[WIDE][MOST_ROWS] = {{NAMES_TO_8(1)}, {NAMES_TO_5(2)}};
 #endif
 
+PACKS(1)
+PACKS(2)
+PACKS(3)
+PACKS(4)
+PACKS(5)
+#if defined(__AVX2__)
+PACKS(6)
+#endif
+#if defined(__AVX512F__)
+PACKS(7)
+PACKS(8)
+#endif
+static const tile_function packing_tiles[] = {packing_tile_1, packing_tile_2, packing_tile_3,
+                                              packing_tile_4, packing_tile_5,
+#if defined(__AVX2__)
+                                              packing_tile_6,
+#endif
+#if defined(__AVX512F__)
+                                              packing_tile_7, packing_tile_8
+#endif
+};
+
 /* --- finishing a tile --- */
 
-/* rows x columns numbers of `from` (rows of `width`) into C at c. */
-INLINE void finish(const fv_act act, const fv_product *p, const float *from, size_t width,
-                   size_t row, size_t rows, size_t column, bool add)
+/* One vector of C, or its first `lanes` numbers. */
+INLINE void finish_vector(const fv_act act, const float *from, float *c, float *aux,
+                          const float *bias, bool add, size_t lanes)
+{
+    vf x = v_load(from);
+    if (add) x += lanes == LANES ? v_load(c) : v_load_part(c, lanes);
+    if (bias) x += lanes == LANES ? v_load(bias) : v_load_part(bias, lanes);
+    vf y = v_activate(act, x);
+    if (lanes == LANES) {
+        if (aux) v_store(aux, x);
+        v_store(c, y);
+    } else {
+        if (aux) v_store_part(aux, x, lanes);
+        v_store_part(c, y, lanes);
+    }
+}
+
+/* rows x columns numbers of `from` (rows of `width`) into C, from (row, column) on. */
+INLINE void finish_any(const fv_act act, const fv_product *p, const float *from, size_t width,
+                       size_t row, size_t rows, size_t column, bool add)
 {
     size_t columns = least(width, p->n - column);
     for (size_t r = 0; r < rows; r++, from += width) {
         float *c = p->c + (row + r) * p->n + column;
         float *aux = p->aux ? p->aux + (row + r) * p->n + column : NULL;
         const float *bias = p->bias ? p->bias + column : NULL;
-        size_t i = 0;
-        for (; i + LANES <= columns; i += LANES) {
-            vf x = v_load(from + i);
-            if (add) x += v_load(c + i);
-            if (bias) x += v_load(bias + i);
-            if (aux) v_store(aux + i, x);
-            v_store(c + i, v_activate(act, x));
-        }
-        if (i == columns) continue;
-        size_t rest = columns - i;
-        vf x = v_load(from + i);
-        if (add) x += v_load_part(c + i, rest);
-        if (bias) x += v_load_part(bias + i, rest);
-        if (aux) v_store_part(aux + i, x, rest);
-        v_store_part(c + i, v_activate(act, x), rest);
+        for (size_t i = 0; i < columns; i += LANES)
+            finish_vector(act, from + i, c + i, aux ? aux + i : NULL, bias ? bias + i : NULL, add,
+                          least(LANES, columns - i));
     }
 }
 
-/* Of all but the last chunk of k: the sum so far waits in C. */
-static void keep_sum(const fv_product *p, const float *from, size_t width, size_t row, size_t rows,
-                     size_t column, bool add)
+/* The same of a whole tile of the widest kind, as forward has most: with bias, nothing added. */
+INLINE void finish_whole(const fv_act act, const fv_product *p, const float *from, size_t row,
+                         size_t rows, size_t column)
 {
-    fv_product plain = {.n = p->n, .c = p->c};
-    finish(FV_ACT_NONE, &plain, from, width, row, rows, column, add);
+    size_t at = row * p->n + column;
+    for (size_t r = 0; r < rows; r++, from += WIDE * LANES, at += p->n)
+#pragma GCC unroll 4
+        for (size_t i = 0; i < WIDE * LANES; i += LANES)
+            finish_vector(act, from + i, p->c + at + i, NULL, p->bias + column + i, false, LANES);
 }
 
 static void finish_tile(const fv_product *p, const float *from, size_t width, size_t row,
                         size_t rows, size_t column, bool add)
 {
-    FV_WITH_ACT(p->act, finish, p, from, width, row, rows, column, add)
+    if (width == WIDE * LANES && column + width <= p->n && p->bias && !p->aux && !add)
+        FV_WITH_ACT(p->act, finish_whole, p, from, row, rows, column)
+    else
+        FV_WITH_ACT(p->act, finish_any, p, from, width, row, rows, column, add)
 }
 
 /* --- tasks --- */
@@ -214,7 +279,7 @@ typedef struct cut {
 } cut;
 
 /* depth rows of a panel, from row `at` on, to `to`. */
-static void pack_panel(const fv_product *p, size_t at, size_t depth, panel n, float *to)
+static void pack_rows(const fv_product *p, float *to, size_t at, size_t depth, panel n)
 {
     size_t column = n.vector * LANES, width = n.vectors * LANES;
     size_t columns = least(width, p->n - column);
@@ -233,50 +298,122 @@ static float *room_of(const fv_product *p)
 
 /* The panel that a task needs next, line by line: tile t asks for its t-th part. */
 typedef struct next {
-    const float *from;
-    size_t part, step, parts;
+    wish w;
+    size_t part, parts;
 } next;
 
 static next next_panel(const fv_product *p, size_t origin, size_t at, size_t depth, size_t i)
 {
     panel n = panel_at(p->n, i);
-    enum { LINE = 16 };
     size_t column = n.vector * LANES, lines = ceil_divide(n.vectors * LANES, LINE);
-    if (p->ldb) return (next){p->b + at * p->ldb + column, LINE, p->ldb, lines};
     const float *from = p->b + (column - origin) * p->k + at * n.vectors * LANES;
-    return (next){from, depth * LINE, LINE, lines};
+    return (next){{from, LINE, 0}, depth * LINE, lines};
+}
+
+/* The same for rows of B that lie ldb apart, while `others` tiles run. */
+static next next_rows(const fv_product *p, size_t at, size_t depth, size_t i, size_t others)
+{
+    enum { PARTS = 4, SHIFT = 2 };
+    panel n = panel_at(p->n, i);
+    size_t lines = ceil_divide(n.vectors * LANES, LINE);
+    const float *from = p->b + at * p->ldb + n.vector * LANES;
+    if (lines * PARTS > others) return (next){{from, p->ldb, 0}, LINE, lines};
+    return (next){{from, p->ldb, SHIFT}, depth / PARTS * p->ldb, PARTS};
+}
+
+static wish part_of(next z, size_t t, const float *near)
+{
+    if (t >= z.parts) return (wish){near, 0, 0};
+    return (wish){z.w.from + t * z.part, z.w.step, z.w.shift};
+}
+
+static size_t tiles_of(panel n, size_t rows)
+{
+    return ceil_divide(rows, (size_t)tile_rows[n.vectors - 1]);
+}
+
+/* Rows of C that tiles of one panel pass, and the chunk of k that they add. */
+typedef struct pass {
+    size_t row, rows, at, depth;
+} pass;
+
+/* Tile t of n; b: the panel's rows from z.at on, packed, or if there is a room where they lie.
+ * Whatever needs no bias and no activation goes into C at once: the last chunk of a gradient, the
+ * sum so far of all others. */
+INLINE void run_tile(const fv_product *p, pass z, size_t t, panel n, const float *b, float *room,
+                     wish w)
+{
+    bool add = p->add || z.at > 0, whole = z.at + z.depth == p->k;
+    size_t width = n.vectors * LANES, column = n.vector * LANES;
+    size_t count = tiles_of(n, z.rows), row = z.row + t * z.rows / count;
+    size_t height = z.row + (t + 1) * z.rows / count - row;
+    tile_function f = room ? packing_tiles[height - 1] : tiles[n.vectors - 1][height - 1];
+    tile_work work = {p->a + row * p->lda + z.at, p->lda, b, p->ldb, z.depth, room, w, NULL, 0, 0};
+    bool plain = !whole || (p->act == FV_ACT_NONE && !p->bias && !p->aux);
+    if (plain && column + width <= p->n) {
+        work.out = p->c + row * p->n + column;
+        work.ldo = p->n;
+        work.add = add;
+        f(&work);
+        return;
+    }
+    float out[MOST_ROWS * WIDE * LANES] __attribute__((aligned(64)));
+    work.out = out;
+    work.ldo = width;
+    f(&work);
+    if (plain)
+        finish_any(FV_ACT_NONE, &(fv_product){.n = p->n, .c = p->c}, out, width, row, height,
+                   column, add);
+    else
+        finish_tile(p, out, width, row, height, column, add);
 }
 
 /* Some rows of the panels first .. last - 1; p->b begins with column `origin`. */
 static void block(const fv_product *p, size_t origin, size_t row, size_t rows, size_t first,
                   size_t last)
 {
-    size_t chunks = ceil_divide(p->k, p->ldb ? ROOM_CHUNK : CHUNK),
-           chunk = ceil_divide(p->k, chunks);
-    float out[MOST_ROWS * WIDE * LANES] __attribute__((aligned(64)));
+    size_t chunk = ceil_divide(p->k, ceil_divide(p->k, p->chunk ? p->chunk : CHUNK));
     for (size_t at = 0; at < p->k; at += chunk) {
-        size_t depth = least(chunk, p->k - at);
-        bool add = p->add || at > 0, whole = at + depth == p->k;
+        pass z = {row, rows, at, least(chunk, p->k - at)};
+        size_t after = at + z.depth;
         for (size_t i = first; i < last; i++) {
             panel n = panel_at(p->n, i);
-            size_t width = n.vectors * LANES, column = n.vector * LANES;
-            const float *b = p->b + (column - origin) * p->k + at * width;
-            if (p->ldb) pack_panel(p, at, depth, n, room_of(p)), b = room_of(p);
-            next then = {b, 0, 0, 0};
+            const float *b = p->b + (n.vector * LANES - origin) * p->k + at * n.vectors * LANES;
+            next then = {{b, 0, 0}, 0, 0};
             if (i + 1 < last)
-                then = next_panel(p, origin, at, depth, i + 1);
-            else if (!whole)
-                then = next_panel(p, origin, at + depth, least(chunk, p->k - at - depth), first);
-            size_t count = ceil_divide(rows, (size_t)tile_rows[n.vectors - 1]);
-            for (size_t t = 0; t < count; t++) {
-                size_t begin = row + t * rows / count,
-                       height = row + (t + 1) * rows / count - begin;
-                wish w =
-                    t < then.parts ? (wish){then.from + t * then.part, then.step} : (wish){b, 0};
-                tiles[n.vectors - 1][height - 1](p->a + begin * p->lda + at, p->lda, b, depth, w,
-                                                 out);
-                (whole ? finish_tile : keep_sum)(p, out, width, begin, height, column, add);
-            }
+                then = next_panel(p, origin, at, z.depth, i + 1);
+            else if (after < p->k)
+                then = next_panel(p, origin, after, least(chunk, p->k - after), first);
+            for (size_t t = 0; t < tiles_of(n, rows); t++)
+                run_tile(p, z, t, n, b, NULL, part_of(then, t, b));
+        }
+    }
+}
+
+/* The same with rows of B as they are: the first tile of a panel packs it for the others, which
+ * fetch what the next one will read. */
+static void block_packing(const fv_product *p, size_t row, size_t rows, size_t first, size_t last)
+{
+    size_t chunk = ceil_divide(p->k, ceil_divide(p->k, p->chunk));
+    float *room = room_of(p);
+    for (size_t at = 0; at < p->k; at += chunk) {
+        pass z = {row, rows, at, least(chunk, p->k - at)};
+        size_t after = at + z.depth;
+        for (size_t i = first; i < last; i++) {
+            panel n = panel_at(p->n, i);
+            size_t column = n.vector * LANES, count = tiles_of(n, rows), t = 0;
+            const float *b = p->b + at * p->ldb + column;
+            if (n.vectors == WIDE && column + WIDE * LANES <= p->n)
+                run_tile(p, z, t++, n, b, room, (wish){b, 0, 0});
+            else
+                pack_rows(p, room, at, z.depth, n);
+            next then = {{room, 0, 0}, 0, 0};
+            if (i + 1 < last)
+                then = next_rows(p, at, z.depth, i + 1, count - t);
+            else if (after < p->k)
+                then = next_rows(p, after, least(chunk, p->k - after), first, count - t);
+            for (size_t q = 0; t < count; t++, q++)
+                run_tile(p, z, t, n, room, NULL, part_of(then, q, room));
         }
     }
 }
@@ -300,7 +437,7 @@ static void undo_task(void *context, int i)
  * written line after line. 0: all rows, panel by panel. */
 static size_t rows_at_once(const fv_product *p, size_t rows, size_t columns)
 {
-    if (columns * p->k > FV_ROOM || (p->ldb && p->k > ROOM_CHUNK)) return 0;
+    if (columns * p->k > FV_ROOM || (p->ldb && p->k > FV_ROOM_CHUNK)) return 0;
     size_t line = (p->undo ? 2 : 1) * p->k + (p->aux ? 2 : 1) * columns;
     size_t step = NEAR_BYTES / sizeof(float) / line, height = (size_t)tile_rows[WIDE - 1];
     step = step < height ? height : step / height * height;
@@ -320,7 +457,7 @@ static void product_task(void *context, int i)
         float *room = room_of(&p);
         for (size_t k = first; k < last; k++) {
             panel n = panel_at(p.n, k);
-            pack_panel(&p, 0, p.k, n, room + (n.vector * LANES - origin) * p.k);
+            pack_rows(&p, room + (n.vector * LANES - origin) * p.k, 0, p.k, n);
         }
         p.b = room;
         p.ldb = 0;
@@ -331,7 +468,10 @@ static void product_task(void *context, int i)
     for (size_t t = 0; t < parts; t++) {
         size_t begin = row + t * rows / parts, count = row + (t + 1) * rows / parts - begin;
         if (p.undo && c->groups == 1) undo(&p, begin, count);
-        block(&p, origin, begin, count, first, last);
+        if (p.ldb)
+            block_packing(&p, begin, count, first, last);
+        else
+            block(&p, origin, begin, count, first, last);
     }
 }
 

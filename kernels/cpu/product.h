@@ -10,8 +10,9 @@ typedef struct fv_product {
     const float *a;
     size_t lda;
     const float *b; /* packed; or, if ldb is not 0, row by row, ldb numbers apart */
-    size_t ldb;     /* then each task packs what it uses into its thread's room */
+    size_t ldb;     /* then the first tile that uses a panel packs it into its thread's room */
     float *rooms;   /* [threads][FV_ROOM] */
+    size_t chunk;   /* of k that is added at a time, or 0: one that suits packed matrices */
     bool add;       /* onto what C holds */
     float *c;
     fv_act act;
@@ -23,12 +24,16 @@ typedef struct fv_product {
 } fv_product;
 
 /* Multiply-adds below which a task is not worth a thread's attention (about 3 microseconds). */
-enum { FV_LEAST_WORK = 1 << 17, FV_ROOM = 1 << 15 };
+enum { FV_LEAST_WORK = 1 << 17, FV_ROOM = 1 << 15, FV_ROOM_CHUNK = 256 };
 
 void ISA(product)(fv_backend *be, const fv_product *p);
 
 /* C = act(A . W^T + bias), b: W [n,k] row by row. */
 void ISA(dot_product)(fv_backend *be, const fv_product *p);
+
+/* The same for some rows; p->rooms: so many floats, where A is turned round. */
+size_t ISA(few_rows_scratch)(size_t m, size_t k);
+void ISA(few_rows_product)(fv_backend *be, const fv_product *p);
 
 /* Floats of a packed B [k,n], and the packing: element (row, column) of B lies at
  * b[row * row_step + column * column_step]. */
