@@ -123,6 +123,11 @@ void ISA(linear_backward)(fv_backend *be, const fv_op *op)
 
 /* --- conv2d --- */
 
+static bool is_stem(const fv_op *op)
+{
+    return ISA(is_stem)(op) && !in_place(op);
+}
+
 static bool is_pointwise(const fv_op *op)
 {
     return op->attr.conv.k == 1 && fv_rows(op->x->shape) == fv_rows(op->y->shape);
@@ -130,7 +135,10 @@ static bool is_pointwise(const fv_op *op)
 
 fv_status ISA(conv2d_prepare)(fv_backend *be, fv_op *op)
 {
-    if (!is_pointwise(op)) op->scratch_bytes = fv_rows(op->y->shape) * inputs(op) * sizeof(float);
+    if (is_stem(op))
+        op->scratch_bytes = ISA(stem_scratch)(be, op) * sizeof(float);
+    else if (!is_pointwise(op))
+        op->scratch_bytes = fv_rows(op->y->shape) * inputs(op) * sizeof(float);
     return ISA(linear_prepare)(be, op);
 }
 
@@ -205,6 +213,10 @@ void ISA(conv2d_forward)(fv_backend *be, const fv_op *op)
         apply(be, op, op->x->data);
         return;
     }
+    if (is_stem(op)) {
+        ISA(stem_forward)(be, op, op->state);
+        return;
+    }
     fv_parallel(be, op->y->shape.n * op->y->shape.h, gather_task, (void *)(uintptr_t)op);
     apply(be, op, op->scratch);
 }
@@ -214,6 +226,10 @@ void ISA(conv2d_backward)(fv_backend *be, const fv_op *op)
     if (!op->dx) return;
     if (is_pointwise(op)) {
         apply_back(be, op, op->dx->data, op->add_dx, op->scratch);
+        return;
+    }
+    if (is_stem(op)) {
+        ISA(stem_backward)(be, op, (float *)op->state + packed_forward(op));
         return;
     }
     apply_back(be, op, op->scratch, false,

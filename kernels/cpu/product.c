@@ -475,6 +475,11 @@ static void product_task(void *context, int i)
     }
 }
 
+void ISA(product_alone)(const fv_product *p)
+{
+    block(p, 0, 0, p->m, 0, panel_count(p->n));
+}
+
 void ISA(product)(fv_backend *be, const fv_product *p)
 {
     size_t panels = panel_count(p->n), depth = least(p->k, CHUNK);

@@ -27,6 +27,8 @@ typedef struct fv_product {
 enum { FV_LEAST_WORK = 1 << 17, FV_ROOM = 1 << 15, FV_ROOM_CHUNK = 256 };
 
 void ISA(product)(fv_backend *be, const fv_product *p);
+/* The same with a packed B, within a task. */
+void ISA(product_alone)(const fv_product *p);
 
 /* C = act(A . W^T + bias), b: W [n,k] row by row. */
 void ISA(dot_product)(fv_backend *be, const fv_product *p);
@@ -40,5 +42,12 @@ void ISA(few_rows_product)(fv_backend *be, const fv_product *p);
 size_t ISA(packed_count)(size_t n, size_t k);
 void ISA(pack)(fv_backend *be, float *to, const float *b, size_t row_step, size_t column_step,
                size_t n, size_t k);
+
+/* conv2d of 3x3 taps with stride 2 over three channels; packed: the weights as linear.c packs them,
+ * for this direction. stem_scratch: floats of op->scratch. */
+bool ISA(is_stem)(const fv_op *op);
+size_t ISA(stem_scratch)(const fv_backend *be, const fv_op *op);
+void ISA(stem_forward)(fv_backend *be, const fv_op *op, const float *packed);
+void ISA(stem_backward)(fv_backend *be, const fv_op *op, const float *packed);
 
 #endif
