@@ -111,6 +111,7 @@ typedef struct tile_work {
     wish w;
     float *out;
     size_t ldo;
+    const float *bias; /* or NULL */
     bool add;
 } tile_work;
 
@@ -152,7 +153,10 @@ INLINE void tile(const int rows, const int vectors, const bool packs, const tile
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) {
             float *to = work->out + (size_t)r * work->ldo + v * LANES;
-            v_store(to, work->add ? sum[r][v] + v_load(to) : sum[r][v]);
+            vf x = sum[r][v];
+            if (work->add) x += v_load(to);
+            if (work->bias) x += v_load(work->bias + v * LANES);
+            v_store(to, x);
         }
 }
 
@@ -338,8 +342,8 @@ typedef struct pass {
 } pass;
 
 /* Tile t of n; b: the panel's rows from z.at on, packed, or if there is a room where they lie.
- * Whatever needs no bias and no activation goes into C at once: the last chunk of a gradient, the
- * sum so far of all others. */
+ * Whatever needs no activation goes into C at once, as do the sums so far of all chunks but the
+ * last. */
 INLINE void run_tile(const fv_product *p, pass z, size_t t, panel n, const float *b, float *room,
                      wish w)
 {
@@ -348,12 +352,18 @@ INLINE void run_tile(const fv_product *p, pass z, size_t t, panel n, const float
     size_t count = tiles_of(n, z.rows), row = z.row + t * z.rows / count;
     size_t height = z.row + (t + 1) * z.rows / count - row;
     tile_function f = room ? packing_tiles[height - 1] : tiles[n.vectors - 1][height - 1];
-    tile_work work = {p->a + row * p->lda + z.at, p->lda, b, p->ldb, z.depth, room, w, NULL, 0, 0};
-    bool plain = !whole || (p->act == FV_ACT_NONE && !p->bias && !p->aux);
-    if (plain && column + width <= p->n) {
+    tile_work work = {.a = p->a + row * p->lda + z.at,
+                      .lda = p->lda,
+                      .b = b,
+                      .ldb = p->ldb,
+                      .k = z.depth,
+                      .room = room,
+                      .w = w};
+    if (column + width <= p->n && (!whole || (p->act == FV_ACT_NONE && !p->aux))) {
         work.out = p->c + row * p->n + column;
         work.ldo = p->n;
         work.add = add;
+        if (whole && p->bias) work.bias = p->bias + column;
         f(&work);
         return;
     }
@@ -361,11 +371,11 @@ INLINE void run_tile(const fv_product *p, pass z, size_t t, panel n, const float
     work.out = out;
     work.ldo = width;
     f(&work);
-    if (plain)
+    if (whole)
+        finish_tile(p, out, width, row, height, column, add);
+    else
         finish_any(FV_ACT_NONE, &(fv_product){.n = p->n, .c = p->c}, out, width, row, height,
                    column, add);
-    else
-        finish_tile(p, out, width, row, height, column, add);
 }
 
 /* Some rows of the panels first .. last - 1; p->b begins with column `origin`. */
