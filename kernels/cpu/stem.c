@@ -140,6 +140,10 @@ static void back_patches(const stem *s, int n, int row, float *gradient, float *
     ISA(product_alone)(&p);
 }
 
+/* Sums in the order in which the patches lie, as everywhere: the compiler may not regroup them. */
+#pragma GCC push_options
+#pragma GCC optimize("no-associative-math")
+
 /* sum += what x[2j] and x[2j + 1] get from patches j - 1 and j, whose runs lie PADDED apart. */
 INLINE void add_shares(v8 *sum, const float *runs, int j)
 {
@@ -169,6 +173,8 @@ static void add_runs(const float *const *runs, int count, int width, float *line
         for (int u = 0; u < count; u++) *end += runs[u][(ptrdiff_t)(width - 1) * PADDED + STEP + k];
     }
 }
+
+#pragma GCC pop_options
 
 static void put_line(const fv_op *op, const float *line, bool seen, float *dx)
 {
