@@ -45,10 +45,15 @@ static size_t packed_forward(const fv_op *op)
     return in_place(op) ? 0 : ISA(packed_count)(outputs(op), inputs(op));
 }
 
+static bool is_small(const fv_op *op)
+{
+    return outputs(op) * inputs(op) <= SMALL;
+}
+
 static size_t packed_backward(const fv_op *op)
 {
-    bool small = outputs(op) * inputs(op) <= SMALL;
-    return in_place(op) || !op->dx || !small ? 0 : ISA(packed_count)(inputs(op), outputs(op));
+    bool packed = !in_place(op) && op->dx && is_small(op);
+    return packed ? ISA(packed_count)(inputs(op), outputs(op)) : 0;
 }
 
 fv_status ISA(linear_prepare)(fv_backend *be, fv_op *op)
@@ -123,9 +128,10 @@ void ISA(linear_backward)(fv_backend *be, const fv_op *op)
 
 /* --- conv2d --- */
 
+/* Packed both ways, as stem.c takes it. */
 static bool is_stem(const fv_op *op)
 {
-    return ISA(is_stem)(op) && !in_place(op);
+    return ISA(is_stem)(op) && !in_place(op) && is_small(op);
 }
 
 static bool is_pointwise(const fv_op *op)
