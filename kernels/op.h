@@ -162,6 +162,12 @@ extern const fv_op_info fv_ops[FV_OP_COUNT];
 /* Checks shapes against the table; fv_op_shape(op, &y) is fv_ops[op->kind].shape with context. */
 fv_status fv_op_shape(const fv_op *op, fv_shape *y);
 
+/* What the slope of op's activation is read from in backward: aux or y. */
+static inline const fv_tensor *fv_slope_from(const fv_op *op)
+{
+    return fv_ops[op->kind].keeps(op) & FV_KEEP_AUX ? op->aux : op->y;
+}
+
 const char *fv_act_name(fv_act act);
 /* Whether activation and derivative are functions of the input that need nothing else kept. */
 bool fv_act_by_input(fv_act act);

@@ -683,12 +683,11 @@ void ISA(dwconv2d_backward)(fv_backend *be, const fv_op *op)
     if (!op->dx) return;
     walks *w = op->state;
     if (op->w->role != FV_ROLE_WEIGHT) pack_weights(op, &w->backward, true);
-    bool from_aux = fv_ops[op->kind].keeps(op) & FV_KEEP_AUX;
     job k = {.w = &w->backward,
              .in = op->y->shape,
              .out = op->x->shape,
              .x = op->dy->data,
-             .kept = from_aux ? op->aux->data : op->y->data,
+             .kept = fv_slope_from(op)->data,
              .undo = op->act,
              .gate = op->dy_gate ? op->dy_gate->data : NULL,
              .mean = op->dy_mean ? op->dy_mean->data : NULL,

@@ -97,7 +97,6 @@ static void apply(fv_backend *be, const fv_op *op, const float *a)
 /* da = dy . w, the activation undone first */
 static void apply_back(fv_backend *be, const fv_op *op, float *da, bool add, float *rooms)
 {
-    bool from_aux = fv_ops[op->kind].keeps(op) & FV_KEEP_AUX;
     bool packed = packed_backward(op) > 0;
     fv_product p = {.m = fv_rows(op->y->shape),
                     .n = inputs(op),
@@ -109,7 +108,7 @@ static void apply_back(fv_backend *be, const fv_op *op, float *da, bool add, flo
                     .rooms = rooms,
                     .chunk = FV_ROOM_CHUNK,
                     .undo = op->act == FV_ACT_NONE ? NULL : op->dy->data,
-                    .kept = from_aux ? op->aux->data : op->y->data,
+                    .kept = fv_slope_from(op)->data,
                     .undo_act = op->act,
                     .c = da,
                     .add = add};

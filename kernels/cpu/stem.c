@@ -124,8 +124,7 @@ static void back_patches(const stem *s, int n, int row, float *gradient, float *
     size_t count = (size_t)ys.w * (size_t)ys.c, at = (size_t)(n * ys.h + row) * count;
     const float *dy = (const float *)op->dy->data + at;
     if (op->act != FV_ACT_NONE) {
-        bool from_aux = fv_ops[op->kind].keeps(op) & FV_KEEP_AUX;
-        const float *kept = (const float *)(from_aux ? op->aux : op->y)->data + at;
+        const float *kept = (const float *)fv_slope_from(op)->data + at;
         ISA(slope)(op->act, gradient, dy, kept, count);
         dy = gradient;
     }

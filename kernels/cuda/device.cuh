@@ -180,8 +180,7 @@ void with_view(Fn fn, const fv_tensor *a, const fv_tensor *b = nullptr,
 /* What the slope of a fused activation is read from; NULL: there is no activation. */
 inline const fv_tensor *kept_of(const fv_op *op)
 {
-    if (op->act == FV_ACT_NONE) return nullptr;
-    return fv_ops[op->kind].keeps(op) & FV_KEEP_AUX ? op->aux : op->y;
+    return op->act == FV_ACT_NONE ? nullptr : fv_slope_from(op);
 }
 /* dx2 = dy, or += dy, of an op with a residual. */
 void pass_on(device *d, const fv_op *op);

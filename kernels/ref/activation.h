@@ -69,8 +69,7 @@ static inline void undo_activation(const fv_op *op)
 {
     if (op->act == FV_ACT_NONE) return;
     real *dy = op->dy->data;
-    unsigned keeps = fv_ops[op->kind].keeps(op);
-    const real *kept = keeps & FV_KEEP_AUX ? op->aux->data : op->y->data;
+    const real *kept = fv_slope_from(op)->data;
     for (size_t i = 0, n = fv_count(op->y->shape); i < n; i++)
         dy[i] *= activation_slope(op->act, kept[i]);
 }
