@@ -20,33 +20,32 @@ INLINE vf v_normal(vf x)
     return v_choose(x < 0, tail, 1.0f - tail);
 }
 
+/* 2^f for |f| <= 1/2, off by 1.6e-7 */
+INLINE vf v_short_power(vf f)
+{
+    vf p = v_all(1.3264727e-3f);
+    p = p * f + 9.671513e-3f;
+    p = p * f + 5.5507336e-2f;
+    p = p * f + 2.4022242e-1f;
+    p = p * f + 6.93147e-1f;
+    return p * f + 1.0f;
+}
+
 /* 1 + e^-x for SiLU, of which a large network computes two hundred million a step: with fewer
  * instructions than v_logistic. SiLU's relative error is below 4e-7 from x = -5 on, where it
- * counts, and 1e-6 at -60, with 1 / ln 2 of one number. 2^f by a polynomial that is off by 1.6e-7.
+ * counts, and 1e-6 at -60, with 1 / ln 2 of one number.
  * With AVX-512, 2^126 leaves 1 + 2^t finite, and what is lower than 2^-126 becomes 0 by itself;
  * with AVX2, n is the low bits of a sum, and is added to an exponent. */
 INLINE vf v_silu_divisor(vf x)
 {
 #if defined(__AVX512F__)
     vf t = v_min(v_all(126.0f), x * -1.44269504f), n = v_round(t), f = t - n;
-    vf p = v_all(1.3264727e-3f);
-    p = p * f + 9.671513e-3f;
-    p = p * f + 5.5507336e-2f;
-    p = p * f + 2.4022242e-1f;
-    p = p * f + 6.93147e-1f;
-    p = p * f + 1.0f;
-    return 1.0f + (vf)_mm512_scalef_ps(p, n);
+    return 1.0f + (vf)_mm512_scalef_ps(v_short_power(f), n);
 #elif defined(__FMA__)
     x = v_min(v_all(87.0f), v_max(v_all(-87.0f), x));
     const vf turn = v_all(-1.44269504f), shift = v_all(12582912.0f); /* 1.5 * 2^23 */
     vf z = _mm256_fmadd_ps(x, turn, shift), f = _mm256_fmsub_ps(x, turn, z - shift);
-    vf p = v_all(1.3264727e-3f);
-    p = p * f + 9.671513e-3f;
-    p = p * f + 5.5507336e-2f;
-    p = p * f + 2.4022242e-1f;
-    p = p * f + 6.93147e-1f;
-    p = p * f + 1.0f;
-    return 1.0f + (vf)((vu)p + ((vu)z << 23));
+    return 1.0f + (vf)((vu)v_short_power(f) + ((vu)z << 23));
 #else
     return 1.0f + v_exp(-x);
 #endif

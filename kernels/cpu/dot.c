@@ -15,11 +15,6 @@ enum { ROWS = 3, OUTPUTS = 3 };
 #endif
 enum { CHUNK = 1024, TASKS = 32 };
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* sums[r * OUTPUTS + o] += a[r] . w[o] over depth. `ask`, or NULL: numbers to fetch into the second
  * cache meanwhile. */
 INLINE void dots(const int rows, const int outputs, const float *a, size_t lda, const float *w,

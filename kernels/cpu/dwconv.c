@@ -173,19 +173,6 @@ fv_status ISA(dwconv2d_prepare)(fv_backend *be, fv_op *op)
 
 /* --- walking --- */
 
-INLINE vf load_lanes(const float *p, size_t lanes)
-{
-    return lanes == LANES ? v_load(p) : v_load_part(p, lanes);
-}
-
-INLINE void store_lanes(float *p, vf v, size_t lanes)
-{
-    if (lanes == LANES)
-        v_store(p, v);
-    else
-        v_store_part(p, v, lanes);
-}
-
 typedef struct job {
     const walk *w;
     fv_shape in, out;

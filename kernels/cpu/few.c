@@ -11,16 +11,6 @@
 
 enum { MOST_VECTORS = 5, CHUNK = 128, BLOCK = 48, TASKS = 32, LINE = 16 };
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t ceil_divide(size_t a, size_t b)
-{
-    return (a + b - 1) / b;
-}
-
 /* Panel i of the rows of A. */
 typedef struct panel {
     size_t vector, vectors;

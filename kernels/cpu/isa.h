@@ -85,6 +85,20 @@ INLINE void v_store_part(float *p, vf v, size_t n)
 #endif
 }
 
+/* The same where mostly lanes == LANES. */
+INLINE vf load_lanes(const float *p, size_t lanes)
+{
+    return lanes == LANES ? v_load(p) : v_load_part(p, lanes);
+}
+
+INLINE void store_lanes(float *p, vf v, size_t lanes)
+{
+    if (lanes == LANES)
+        v_store(p, v);
+    else
+        v_store_part(p, v, lanes);
+}
+
 /* mask ? a : b, lane by lane; mask is what a comparison of vectors gives. */
 INLINE vf v_choose(vi mask, vf a, vf b)
 {

@@ -24,16 +24,6 @@ enum {
 };
 static const int tile_rows[] = FV_TILE_ROWS;
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t ceil_divide(size_t a, size_t b)
-{
-    return (a + b - 1) / b;
-}
-
 /* --- panels --- */
 
 typedef struct panel {
@@ -223,56 +213,30 @@ static const tile_function packing_tiles[] = {packing_tile_1, packing_tile_2, pa
 
 /* --- finishing a tile --- */
 
-/* One vector of C, or its first `lanes` numbers. */
-INLINE void finish_vector(const fv_act act, const float *from, float *c, float *aux,
-                          const float *bias, bool add, size_t lanes)
-{
-    vf x = v_load(from);
-    if (add) x += lanes == LANES ? v_load(c) : v_load_part(c, lanes);
-    if (bias) x += lanes == LANES ? v_load(bias) : v_load_part(bias, lanes);
-    vf y = v_activate(act, x);
-    if (lanes == LANES) {
-        if (aux) v_store(aux, x);
-        v_store(c, y);
-    } else {
-        if (aux) v_store_part(aux, x, lanes);
-        v_store_part(c, y, lanes);
-    }
-}
-
 /* rows x columns numbers of `from` (rows of `width`) into C, from (row, column) on. */
-INLINE void finish_any(const fv_act act, const fv_product *p, const float *from, size_t width,
-                       size_t row, size_t rows, size_t column, bool add)
+INLINE void finish(const fv_act act, const fv_product *p, const float *from, size_t width,
+                   size_t row, size_t rows, size_t column, bool add)
 {
     size_t columns = least(width, p->n - column);
     for (size_t r = 0; r < rows; r++, from += width) {
         float *c = p->c + (row + r) * p->n + column;
         float *aux = p->aux ? p->aux + (row + r) * p->n + column : NULL;
         const float *bias = p->bias ? p->bias + column : NULL;
-        for (size_t i = 0; i < columns; i += LANES)
-            finish_vector(act, from + i, c + i, aux ? aux + i : NULL, bias ? bias + i : NULL, add,
-                          least(LANES, columns - i));
+        for (size_t i = 0; i < columns; i += LANES) {
+            size_t lanes = least(LANES, columns - i);
+            vf x = v_load(from + i);
+            if (add) x += load_lanes(c + i, lanes);
+            if (bias) x += load_lanes(bias + i, lanes);
+            if (aux) store_lanes(aux + i, x, lanes);
+            store_lanes(c + i, v_activate(act, x), lanes);
+        }
     }
-}
-
-/* The same of a whole tile of the widest kind, as forward has most: with bias, nothing added. */
-INLINE void finish_whole(const fv_act act, const fv_product *p, const float *from, size_t row,
-                         size_t rows, size_t column)
-{
-    size_t at = row * p->n + column;
-    for (size_t r = 0; r < rows; r++, from += WIDE * LANES, at += p->n)
-#pragma GCC unroll 4
-        for (size_t i = 0; i < WIDE * LANES; i += LANES)
-            finish_vector(act, from + i, p->c + at + i, NULL, p->bias + column + i, false, LANES);
 }
 
 static void finish_tile(const fv_product *p, const float *from, size_t width, size_t row,
                         size_t rows, size_t column, bool add)
 {
-    if (width == WIDE * LANES && column + width <= p->n && p->bias && !p->aux && !add)
-        FV_WITH_ACT(p->act, finish_whole, p, from, row, rows, column)
-    else
-        FV_WITH_ACT(p->act, finish_any, p, from, width, row, rows, column, add)
+    FV_WITH_ACT(p->act, finish, p, from, width, row, rows, column, add)
 }
 
 /* --- tasks --- */
@@ -283,7 +247,7 @@ typedef struct cut {
 } cut;
 
 /* depth rows of a panel, from row `at` on, to `to`. */
-static void pack_rows(const fv_product *p, float *to, size_t at, size_t depth, panel n)
+static void pack_panel(const fv_product *p, size_t at, size_t depth, panel n, float *to)
 {
     size_t column = n.vector * LANES, width = n.vectors * LANES;
     size_t columns = least(width, p->n - column);
@@ -374,8 +338,8 @@ INLINE void run_tile(const fv_product *p, pass z, size_t t, panel n, const float
     if (whole)
         finish_tile(p, out, width, row, height, column, add);
     else
-        finish_any(FV_ACT_NONE, &(fv_product){.n = p->n, .c = p->c}, out, width, row, height,
-                   column, add);
+        finish(FV_ACT_NONE, &(fv_product){.n = p->n, .c = p->c}, out, width, row, height, column,
+               add);
 }
 
 /* Some rows of the panels first .. last - 1; p->b begins with column `origin`. */
@@ -416,7 +380,7 @@ static void block_packing(const fv_product *p, size_t row, size_t rows, size_t f
             if (n.vectors == WIDE && column + WIDE * LANES <= p->n)
                 run_tile(p, z, t++, n, b, room, (wish){b, 0, 0});
             else
-                pack_rows(p, room, at, z.depth, n);
+                pack_panel(p, at, z.depth, n, room);
             next then = {{room, 0, 0}, 0, 0};
             if (i + 1 < last)
                 then = next_rows(p, at, z.depth, i + 1, count - t);
@@ -467,7 +431,7 @@ static void product_task(void *context, int i)
         float *room = room_of(&p);
         for (size_t k = first; k < last; k++) {
             panel n = panel_at(p.n, k);
-            pack_rows(&p, room + (n.vector * LANES - origin) * p.k, 0, p.k, n);
+            pack_panel(&p, 0, p.k, n, room + (n.vector * LANES - origin) * p.k);
         }
         p.b = room;
         p.ldb = 0;

@@ -4,6 +4,16 @@
 
 #include "kernels/cpu/level.h"
 
+static inline size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline size_t ceil_divide(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
+
 /* C [m,n] = act(A [m,k] . B + bias), row-major; the rows of A lie lda numbers apart. */
 typedef struct fv_product {
     size_t m, n, k;

@@ -199,7 +199,6 @@ static void backward_task(void *context, int i)
     float *line = room(op), *patches = line + line_of(op);
     float *gradient = patches + (ROWS / 2 + 1) * patches_of(op);
     int first = (begin + top - 1) / 2, last = (end - 1 + top) / 2; /* outputs that see these rows */
-    if (first < 0) first = 0;
     if (last >= ys.h) last = ys.h - 1;
     for (int row = first; row <= last; row++)
         back_patches(s, n, row, gradient, patches + (size_t)(row - first) * patches_of(op));
