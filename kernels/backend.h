@@ -61,6 +61,9 @@ struct fv_backend {
     /* dwconv2d can take over what happens to its input and to its gradient (`before`, dy_gate,
      * dy_mean and mean_y in op.h): large maps are read and written less often. */
     bool fuses;
+    /* Maps of a batch that take more bytes than this are better passed from op to op for one
+     * picture after another (model/pictures.c); 0: never. */
+    size_t near_bytes;
     fv_kernel kernels[FV_OP_COUNT];
 
     /* Zeroed memory, aligned to 64 bytes at least. Rare: a handful a plan. */

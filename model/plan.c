@@ -546,6 +546,7 @@ static void *in_arena(const fv_plan *p, int span)
 static fv_status place_arena(fv_plan *p)
 {
     for (int i = 0; i < p->op_count; i++) FV_TRY(op_lifetimes(p, i));
+    FV_TRY(fv_confine_spans(p));
     FV_TRY(fv_memory_plan(p->spans, (size_t)p->span_count, &p->arena_bytes));
     if (p->be->room_for) FV_TRY(p->be->room_for(p->be, p->arena_bytes));
     FV_TRY(p->be->alloc(p->be, p->arena_bytes ? p->arena_bytes : FV_ALIGNMENT, &p->arena));
@@ -556,6 +557,8 @@ static fv_status place_arena(fv_plan *p)
         n->gradient.data = in_arena(p, owner_of_gradient(n)->gradient_span);
         n->aux.data = in_arena(p, n->aux_span);
     }
+    FV_TRY(fv_make_passing_ops(p));
+    if (p->passing) fv_aim(p, 0);
     return FV_OK;
 }
 
@@ -585,7 +588,7 @@ static fv_status place_params(fv_plan *p)
 static fv_status prepare_kernels(fv_plan *p)
 {
     for (int i = 0; i < p->op_count; i++) {
-        fv_op *op = &p->ops[i];
+        fv_op *op = fv_running_op(p, i);
         const fv_kernel *k = &p->be->kernels[op->kind];
         if (!k->forward || (op->dy && !k->backward))
             return fv_fail(FV_ERR_UNSUPPORTED, "%s: backend %s has no %s of %s", op->name,
@@ -595,7 +598,7 @@ static fv_status prepare_kernels(fv_plan *p)
     }
     if (p->scratch_bytes == 0) return FV_OK;
     FV_TRY(p->be->alloc(p->be, p->scratch_bytes, &p->scratch));
-    for (int i = 0; i < p->op_count; i++) p->ops[i].scratch = p->scratch;
+    for (int i = 0; i < p->op_count; i++) fv_running_op(p, i)->scratch = p->scratch;
     return FV_OK;
 }
 
@@ -625,6 +628,7 @@ fv_status fv_plan_finish(fv_plan *p, unsigned flags)
     choose_formats(p);
     if (flags & FV_PLAN_BACKWARD) mark_gradients(p);
     if (fuses) fv_fuse_gates(p);
+    fv_choose_stretch(p, whole ? 0 : p->be->near_bytes);
     fv_status status = place_params(p);
     if (status >= 0) status = place_arena(p);
     if (status >= 0) status = prepare_kernels(p);
@@ -639,8 +643,8 @@ void fv_plan_free(fv_plan *p)
     for (int i = 0; i < FV_PARTS; i++)
         if (p->recordings[i]) p->be->forget(p->be, p->recordings[i]);
     for (int i = 0; i < p->op_count; i++) {
-        const fv_kernel *k = &p->be->kernels[p->ops[i].kind];
-        if (k->release) k->release(p->be, &p->ops[i]);
+        fv_op *op = fv_running_op(p, i);
+        if (p->be->kernels[op->kind].release) p->be->kernels[op->kind].release(p->be, op);
     }
     for (int i = 0; i < p->node_count; i++) {
         node *n = p->nodes[i];
@@ -659,6 +663,8 @@ void fv_plan_free(fv_plan *p)
     free(p->aliases);
     free(p->nodes);
     free(p->ops);
+    free(p->passing);
+    free(p->alone);
     free(p->spans);
     free(p);
 }
@@ -767,6 +773,11 @@ fv_plan_info fv_plan_describe(const fv_plan *p)
 int fv_plan_op_count(const fv_plan *p)
 {
     return p->op_count;
+}
+
+bool fv_plan_passes(const fv_plan *p, int i)
+{
+    return p->passing && fv_in_stretch(p, i);
 }
 
 const fv_op *fv_plan_op(const fv_plan *p, int i)

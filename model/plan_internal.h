@@ -22,6 +22,8 @@ typedef struct fv_node {
     fv_tensor seed_copy; /* on the device, where the backend records: outlives a forward */
     bool owns_data;
     int readers;            /* ops that read the value: join.c */
+    bool passes;            /* an operand of p->passing: */
+    fv_tensor one[3];       /* value, gradient and aux of one picture (pictures.c) */
     struct fv_node *shares; /* its gradient is this node's: dx2 = dy of a residual */
     bool left_out;          /* has no memory: its readers compute it (fuse.c) */
     int value_span, gradient_span, aux_span; /* -1: not in the arena */
@@ -32,12 +34,20 @@ typedef struct fv_alias {
     fv_ref target;
 } fv_alias;
 
+/* Ops that run for one picture after another (pictures.c): ops[first .. last]; none if last <
+ * first. */
+typedef struct fv_stretch {
+    int first, last, pictures;
+} fv_stretch;
+
 struct fv_plan {
     fv_backend *be;
     fv_node **nodes;
     int node_count, node_room;
     fv_op *ops;
     int op_count, op_room;
+    fv_stretch stretch;
+    fv_op *passing; /* what runs in the place of ops[stretch.first .. stretch.last] */
     fv_alias *aliases;
     int alias_count, alias_room;
     size_t scopes[FV_MAX_SCOPES]; /* length of `prefix` at each push */
@@ -50,6 +60,7 @@ struct fv_plan {
 
     fv_span *spans;
     int span_count, span_room;
+    bool *alone; /* by span, with a stretch: it holds one picture */
     void *arena, *scratch;
     size_t arena_bytes, scratch_bytes, weight_bytes;
     void *blocks[FV_BLOCKS];
@@ -74,6 +85,20 @@ void fv_join_activations(fv_plan *p);
 
 /* fuse.c: after gradients are marked. */
 void fv_fuse_gates(fv_plan *p);
+
+/* pictures.c: once gradients are marked; once lifetimes are known; once memory is there. */
+void fv_choose_stretch(fv_plan *p, size_t near_bytes);
+fv_status fv_confine_spans(fv_plan *p);
+fv_status fv_make_passing_ops(fv_plan *p);
+bool fv_in_stretch(const fv_plan *p, int op);
+/* The passing ops' operands show this picture. */
+void fv_aim(fv_plan *p, int picture);
+
+/* Op i as it runs. */
+static inline fv_op *fv_running_op(const fv_plan *p, int i)
+{
+    return fv_plan_passes(p, i) ? &p->passing[i - p->stretch.first] : &p->ops[i];
+}
 
 fv_status fv_plan_runnable(const fv_plan *p, const char *what);
 /* The params, their gradient or moments as one flat tensor. */

@@ -39,14 +39,53 @@ static fv_status poison(fv_plan *p)
 
 /* --- what a recording consists of --- */
 
-static void forward(fv_plan *p, const fv_op *op)
+/* What is done with op i of the list, in the order of the list or of its reverse. */
+typedef fv_status (*visit)(fv_plan *p, int i, void *user);
+
+static fv_status downwards(fv_plan *p, int first, int end, visit v, void *user)
 {
+    for (int i = first; i < end; i++) FV_TRY(v(p, i, user));
+    return FV_OK;
+}
+
+static fv_status upwards(fv_plan *p, int first, int end, visit v, void *user)
+{
+    for (int i = end - 1; i >= first; i--) FV_TRY(v(p, i, user));
+    return FV_OK;
+}
+
+/* All of it; the ops of a stretch come by once for each picture. */
+static fv_status each_op(fv_plan *p, bool back, visit v, void *user)
+{
+    fv_status (*const along)(fv_plan *, int, int, visit, void *) = back ? upwards : downwards;
+    int first = p->stretch.first, end = p->stretch.last + 1;
+    FV_TRY(back ? along(p, end, p->op_count, v, user) : along(p, 0, first, v, user));
+    for (int k = 0; k < p->stretch.pictures; k++) {
+        fv_aim(p, k);
+        FV_TRY(along(p, first, end, v, user));
+    }
+    return back ? along(p, 0, first, v, user) : along(p, end, p->op_count, v, user);
+}
+
+static fv_status forward(fv_plan *p, int i, void *user)
+{
+    (void)user;
+    const fv_op *op = fv_running_op(p, i);
     if (!op->done) p->be->kernels[op->kind].forward(p->be, op);
+    return FV_OK;
+}
+
+static fv_status backward(fv_plan *p, int i, void *user)
+{
+    (void)user;
+    const fv_op *op = fv_running_op(p, i);
+    if (op->dy) p->be->kernels[op->kind].backward(p->be, op);
+    return FV_OK;
 }
 
 static void enqueue_forward(fv_plan *p)
 {
-    for (int i = 0; i < p->op_count; i++) forward(p, &p->ops[i]);
+    (void)each_op(p, false, forward, NULL);
 }
 
 static void enqueue_seeds(fv_plan *p)
@@ -58,8 +97,7 @@ static void enqueue_seeds(fv_plan *p)
 static void enqueue_backward(fv_plan *p)
 {
     enqueue_seeds(p);
-    for (int i = p->op_count - 1; i >= 0; i--)
-        if (p->ops[i].dy) p->be->kernels[p->ops[i].kind].backward(p->be, &p->ops[i]);
+    (void)each_op(p, true, backward, NULL);
 }
 
 static void enqueue_adam(fv_plan *p)
@@ -101,18 +139,24 @@ static fv_status run_part(fv_plan *p, int part)
 
 /* --- running --- */
 
+static fv_status forward_watched(fv_plan *p, int i, void *user)
+{
+    FV_TRY(forward(p, i, user));
+    return p->watch(p->watch_user, p, &p->ops[i], false);
+}
+
+static fv_status backward_watched(fv_plan *p, int i, void *user)
+{
+    if (!p->ops[i].dy) return FV_OK;
+    FV_TRY(p->watch(p->watch_user, p, &p->ops[i], true));
+    return backward(p, i, user);
+}
+
 fv_status fv_plan_forward(fv_plan *p)
 {
     FV_TRY(fv_plan_runnable(p, "running a plan forward"));
     if (p->flags & FV_PLAN_POISON) FV_TRY(poison(p));
-    if (!p->watch) {
-        FV_TRY(run_part(p, FV_PART_FORWARD));
-        return p->be->sync(p->be);
-    }
-    for (int i = 0; i < p->op_count; i++) {
-        forward(p, &p->ops[i]);
-        FV_TRY(p->watch(p->watch_user, p, &p->ops[i], false));
-    }
+    FV_TRY(p->watch ? each_op(p, false, forward_watched, NULL) : run_part(p, FV_PART_FORWARD));
     return p->be->sync(p->be);
 }
 
@@ -138,17 +182,6 @@ static fv_status upload_seeds(fv_plan *p)
     return FV_OK;
 }
 
-static fv_status backward_watched(fv_plan *p)
-{
-    enqueue_seeds(p);
-    for (int i = p->op_count - 1; i >= 0; i--) {
-        if (!p->ops[i].dy) continue;
-        FV_TRY(p->watch(p->watch_user, p, &p->ops[i], true));
-        p->be->kernels[p->ops[i].kind].backward(p->be, &p->ops[i]);
-    }
-    return FV_OK;
-}
-
 static fv_status has_backward(const fv_plan *p, const char *what)
 {
     FV_TRY(fv_plan_runnable(p, what));
@@ -160,7 +193,12 @@ fv_status fv_plan_backward(fv_plan *p)
 {
     FV_TRY(has_backward(p, "running a plan backward"));
     FV_TRY(upload_seeds(p));
-    FV_TRY(p->watch ? backward_watched(p) : run_part(p, FV_PART_BACKWARD));
+    if (!p->watch) {
+        FV_TRY(run_part(p, FV_PART_BACKWARD));
+        return p->be->sync(p->be);
+    }
+    enqueue_seeds(p);
+    FV_TRY(each_op(p, true, backward_watched, NULL));
     return p->be->sync(p->be);
 }
 
@@ -230,44 +268,51 @@ static double now_ms(void)
     return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
 }
 
-/* A time stamp: an event on the device, or the clock where work is done at once. */
-static void stamp(fv_plan *p, double *clock, int i)
+/* Time stamps where work is done later: mark i is taken before the i-th visit. */
+typedef struct timing {
+    double *ms; /* by op */
+    int *ops;   /* of each visit */
+    int visits, first;
+    visit run;
+} timing;
+
+static fv_status time_op(fv_plan *p, int i, void *user)
 {
-    if (p->be->mark)
-        p->be->mark(p->be, i);
-    else
-        clock[i] = now_ms();
+    timing *t = user;
+    double begin = now_ms();
+    FV_TRY(t->run(p, i, NULL));
+    if (!p->be->mark) t->ms[i] += now_ms() - begin;
+    if (!p->be->mark) return FV_OK;
+    t->ops[t->visits++] = i;
+    p->be->mark(p->be, t->first + t->visits);
+    return FV_OK;
 }
 
-static double between(fv_plan *p, const double *clock, int i)
+static void take_marks(fv_plan *p, const timing *t)
 {
-    return p->be->milliseconds ? p->be->milliseconds(p->be, i, i + 1) : clock[i + 1] - clock[i];
+    for (int i = 0; i < t->visits; i++)
+        t->ms[t->ops[i]] += p->be->milliseconds(p->be, t->first + i, t->first + i + 1);
 }
 
 fv_status fv_plan_profile(fv_plan *p, double *forward_ms, double *backward_ms)
 {
     FV_TRY(has_backward(p, "timing a plan"));
-    int n = p->op_count;
-    double *clock = calloc(2 * (size_t)n + 2, sizeof *clock);
-    if (!clock) return fv_fail(FV_ERR_MEMORY, "timing a plan: out of memory");
-    stamp(p, clock, 0);
-    for (int i = 0; i < n; i++) {
-        forward(p, &p->ops[i]);
-        stamp(p, clock, i + 1);
-    }
-    fv_status status = upload_seeds(p);
+    int n = p->op_count, visits = n * (p->stretch.pictures + 1);
+    int *ops = calloc(2 * (size_t)visits + 1, sizeof *ops);
+    if (!ops) return fv_fail(FV_ERR_MEMORY, "timing a plan: out of memory");
+    memset(forward_ms, 0, (size_t)n * sizeof *forward_ms);
+    memset(backward_ms, 0, (size_t)n * sizeof *backward_ms);
+    timing down = {forward_ms, ops, 0, 0, forward};
+    timing up = {backward_ms, ops + visits, 0, visits + 1, backward};
+    if (p->be->mark) p->be->mark(p->be, down.first);
+    fv_status status = each_op(p, false, time_op, &down);
+    if (status >= 0) status = upload_seeds(p);
     enqueue_seeds(p);
-    stamp(p, clock, n + 1);
-    for (int i = 0; i < n; i++) {
-        const fv_op *op = &p->ops[n - 1 - i];
-        if (op->dy) p->be->kernels[op->kind].backward(p->be, op);
-        stamp(p, clock, n + 2 + i);
-    }
+    if (p->be->mark) p->be->mark(p->be, up.first);
+    if (status >= 0) status = each_op(p, true, time_op, &up);
     if (status >= 0) status = p->be->sync(p->be);
-    for (int i = 0; status >= 0 && i < n; i++) {
-        forward_ms[i] = between(p, clock, i);
-        backward_ms[n - 1 - i] = between(p, clock, n + 1 + i);
-    }
-    free(clock);
+    if (status >= 0) take_marks(p, &down);
+    if (status >= 0) take_marks(p, &up);
+    free(ops);
     return status;
 }

@@ -60,7 +60,7 @@ static bool is_whole(const fv_plan *p, const fv_tensor *tensor)
     for (int i = 0; i < fv_plan_op_count(p); i++) {
         const fv_op *op = fv_plan_op(p, i);
         if (op->x == tensor && op->before != FV_ACT_NONE) return false;
-        if (op->y == tensor && op->mean_y) return false;
+        if (op->y == tensor && (op->mean_y || fv_plan_passes(p, i))) return false;
     }
     return true;
 }
@@ -76,7 +76,9 @@ static fv_status add_tap(tap *out, const fv_plan *p, const char *name)
                        "nearest is %s",
                        name, nearest(p, name));
     if (!is_whole(p, out->tensor))
-        return fv_fail(FV_ERR_ARGUMENT, "tap %s: fused; finish the plan with FV_PLAN_WHOLE", name);
+        return fv_fail(FV_ERR_ARGUMENT,
+                       "tap %s: fused, or passed by pictures; finish the plan with FV_PLAN_WHOLE",
+                       name);
     out->values = malloc(fv_count(out->tensor->shape) * sizeof *out->values);
     return out->values ? FV_OK : fv_fail(FV_ERR_MEMORY, "tap %s: out of memory", name);
 }

@@ -4,6 +4,7 @@
 #include "kernels/rng.h"
 #include "model/memory.h"
 #include "model/plan.h"
+#include "model/taps.h"
 #include "tests/check.h"
 
 /* --- memory --- */
@@ -158,7 +159,7 @@ static void gradients_of_shared_inputs_add_up(void **state)
 
 /* --- joined ops --- */
 
-enum { SIDE = 6, MAP = 8, WIDE = 16 };
+enum { PICTURES = 3, SIDE = 6, MAP = 8, WIDE = 16 };
 
 static fv_ref random_weight(fv_plan *p, const char *name, fv_shape s, uint32_t stream)
 {
@@ -204,7 +205,7 @@ static fv_plan *build_blocks(fv_backend *be, unsigned flags, fv_ref *x, fv_ref o
 {
     fv_plan *p;
     MUST(fv_plan_new(&p, be));
-    *x = fv_plan_param(p, "x", (fv_shape){2, SIDE, SIDE, MAP});
+    *x = fv_plan_param(p, "x", (fv_shape){PICTURES, SIDE, SIDE, MAP});
     fv_ref a = pointwise(p, "stem", *x, MAP, FV_ACT_SILU);
     fv_plan_push(p, "one.");
     fv_ref b = block(p, a);
@@ -230,10 +231,10 @@ static void run_blocks(fv_backend *be, unsigned flags, float *gradient, float *y
 {
     fv_ref x, outputs[2];
     fv_plan *p = build_blocks(be, flags, &x, outputs);
-    enum { N = 2 * SIDE * SIDE * MAP };
-    float values[N], seed[2 * MAP];
+    enum { N = PICTURES * SIDE * SIDE * MAP };
+    float values[N], seed[PICTURES * MAP];
     for (uint32_t i = 0; i < N; i++) values[i] = 4 * fv_uniform(fv_philox(6, i, 0, 0, 0).v[0]) - 2;
-    for (int i = 0; i < 2 * MAP; i++) seed[i] = (float)(i % 5) - 1.5f;
+    for (int i = 0; i < PICTURES * MAP; i++) seed[i] = (float)(i % 5) - 1.5f;
     MUST(fv_plan_upload(p, x, values));
     MUST(fv_plan_forward(p));
     MUST(fv_plan_download(p, outputs[1], y));
@@ -253,8 +254,8 @@ static void run_blocks(fv_backend *be, unsigned flags, float *gradient, float *y
 static void joined_ops_compute_the_same(void **state)
 {
     (void)state;
-    enum { N = 2 * SIDE * SIDE * MAP };
-    float gradients[4][N], y[4][2 * MAP];
+    enum { N = PICTURES * SIDE * SIDE * MAP };
+    float gradients[4][N], y[4][PICTURES * MAP];
     int ops[4];
     size_t arena[4];
     fv_backend *be = open_backend("ref64");
@@ -273,7 +274,7 @@ static void joined_ops_compute_the_same(void **state)
     assert_true(arena[3] <= arena[0]);
     assert_memory_equal(gradients[0], gradients[1], sizeof gradients[0]);
     for (int k = 2; k < 4; k++)
-        for (int i = 0; i < 2 * MAP; i++) assert_true(fabsf(y[0][i] - y[k][i]) < 1e-6f);
+        for (int i = 0; i < PICTURES * MAP; i++) assert_true(fabsf(y[0][i] - y[k][i]) < 1e-6f);
     double largest = 0;
     for (int i = 0; i < N; i++) largest = fmax(largest, fabs((double)gradients[0][i]));
     /* computed in double, read as floats */
@@ -283,6 +284,79 @@ static void joined_ops_compute_the_same(void **state)
                 fail_msg("gradient %d: %g, %s %g", i, (double)gradients[0][i],
                          k == 2 ? "joined" : "fused", (double)gradients[k][i]);
     fv_backend_close(be);
+}
+
+/* --- one picture after another --- */
+
+static fv_status count_visits(void *user, fv_plan *p, const fv_op *op, bool backward)
+{
+    (void)p;
+    (void)op;
+    ((int *)user)[backward]++;
+    return FV_OK;
+}
+
+/* Maps count as large from `near` bytes on: how many ops pass, and that a watch meets these once a
+ * picture, and that no tap can ask for them. */
+static int passing_ops(fv_backend *be, size_t near)
+{
+    fv_ref x, outputs[2];
+    be->near_bytes = near;
+    fv_plan *p = build_blocks(be, FV_PLAN_BACKWARD, &x, outputs);
+    int ops = fv_plan_op_count(p), passing = 0, visits[2] = {0, 0};
+    for (int i = 0; i < ops; i++) passing += fv_plan_passes(p, i);
+    fv_plan_watch(p, count_visits, visits);
+    MUST(fv_plan_forward(p));
+    MUST(fv_plan_backward(p));
+    assert_int_equal(visits[0], ops + (PICTURES - 1) * passing);
+    fv_taps *taps;
+    const char *name = "two.depthwise";
+    if (passing) FAILS(fv_taps_new(&taps, p, &name, 1), FV_ERR_ARGUMENT, "passed by pictures");
+    fv_plan_free(p);
+    be->near_bytes = 0;
+    p = build_blocks(be, FV_PLAN_BACKWARD | FV_PLAN_WHOLE, &x, outputs);
+    int whole[2] = {0, 0};
+    fv_plan_watch(p, count_visits, whole);
+    MUST(fv_plan_forward(p));
+    MUST(fv_plan_backward(p));
+    assert_int_equal(whole[0], ops);
+    assert_true(visits[1] >= whole[1] + (passing ? PICTURES - 1 : 0));
+    fv_plan_free(p);
+    return passing;
+}
+
+/* The same additions in the same order: not a bit may change, and what lives between two ops of
+ * the stretch takes less memory. */
+static void pictures_that_pass_alone_give_the_same(void **state)
+{
+    (void)state;
+    enum { N = PICTURES * SIDE * SIDE * MAP };
+    static const char *const names[] = {"ref64", "ref", "cpu"};
+    for (int k = 0; k < 3; k++) {
+        fv_backend *be = open_backend(names[k]);
+        /* between the maps of a block, and those of blocks */
+        size_t wide = be->real_bytes * PICTURES * SIDE * SIDE * (2 * MAP + 1);
+        int all = 1 + 3 * 8 + 5, passing = passing_ops(be, wide);
+        assert_int_equal(passing_ops(be, 0), 0);
+        assert_int_equal(passing_ops(be, 1), all);
+        assert_true(passing > 3 * 6 && passing < all - 4);
+        for (int fused = 0; fused < 2; fused++)
+            for (int some = 0; some < 2; some++) {
+                float gradient[2][N], y[2][PICTURES * MAP];
+                int ops;
+                size_t arena[2], near[] = {1, wide};
+                be->fuses = fused;
+                be->near_bytes = 0;
+                run_blocks(be, FV_PLAN_BACKWARD | FV_PLAN_POISON, gradient[0], y[0], &ops,
+                           &arena[0]);
+                be->near_bytes = near[some];
+                run_blocks(be, FV_PLAN_BACKWARD | FV_PLAN_POISON, gradient[1], y[1], &ops,
+                           &arena[1]);
+                assert_memory_equal(gradient[0], gradient[1], sizeof gradient[0]);
+                assert_memory_equal(y[0], y[1], sizeof y[0]);
+            }
+        fv_backend_close(be);
+    }
 }
 
 /* An output without a seed is a zero, however often backward runs; and no NaN of the poisoned
@@ -457,6 +531,7 @@ int main(void)
         cmocka_unit_test(first_failure_is_reported),
         cmocka_unit_test(gradients_of_shared_inputs_add_up),
         cmocka_unit_test(joined_ops_compute_the_same),
+        cmocka_unit_test(pictures_that_pass_alone_give_the_same),
         cmocka_unit_test(unseeded_outputs_count_as_zero),
         cmocka_unit_test(plans_share_what_a_store_keeps),
         cmocka_unit_test(adam_follows_the_paper),

@@ -1,0 +1,155 @@
+/* One picture after another, where the backend asks for it (fv_backend.near_bytes).
+ *
+ * The first layers of a network make maps of many megabytes. A batch of them leaves the caches
+ * before the next op reads it. So a stretch of ops that treat pictures apart, first .. last, runs
+ * to its end for one picture before it begins with the next, forward and backward.
+ *
+ * What lives in the stretch alone (a gradient, a map that backward does not need) then has room
+ * for one picture, not for the batch; all else that lives there lives from the stretch's begin to
+ * its end, since pictures pass again and again. The ops that run are copies whose operands show
+ * one picture each; fv_aim moves these from picture to picture. */
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "model/plan_internal.h"
+
+static bool apart(fv_op_kind kind)
+{
+    switch (kind) {
+    case FV_OP_CONV2D:
+    case FV_OP_DWCONV2D:
+    case FV_OP_LINEAR:
+    case FV_OP_ACT:
+    case FV_OP_MUL_CHANNEL:
+    case FV_OP_EXCITE:
+    case FV_OP_ADD:
+    case FV_OP_MEAN_HW:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool can_pass(const fv_op *op, int pictures)
+{
+    return apart(op->kind) && pictures > 1 && op->x->shape.n == pictures &&
+           op->y->shape.n == pictures && (!op->x2 || op->x2->shape.n == pictures);
+}
+
+/* Whether passing pays: the batch's maps would leave the caches, and weights that are read again
+ * for every picture are less than its maps. */
+static bool pays(const fv_plan *p, const fv_op *op, size_t near_bytes)
+{
+    size_t maps = fv_tensor_bytes(p->be, op->x) + fv_tensor_bytes(p->be, op->y);
+    size_t weights = op->w ? fv_tensor_bytes(p->be, op->w) : 0;
+    return maps > near_bytes && maps >= weights * (size_t)op->y->shape.n;
+}
+
+/* The longest stretch; it begins and ends with an op that gains by it. */
+void fv_choose_stretch(fv_plan *p, size_t near_bytes)
+{
+    p->stretch = (fv_stretch){0, -1, 0};
+    for (int i = 0; near_bytes && i < p->op_count; i++) {
+        int pictures = p->ops[i].y->shape.n, last = -1, k = i;
+        if (!pays(p, &p->ops[i], near_bytes)) continue;
+        for (; k < p->op_count && can_pass(&p->ops[k], pictures); k++)
+            if (pays(p, &p->ops[k], near_bytes)) last = k;
+        if (last - i > p->stretch.last - p->stretch.first)
+            p->stretch = (fv_stretch){i, last, pictures};
+        if (k > i) i = k - 1;
+    }
+}
+
+bool fv_in_stretch(const fv_plan *p, int op)
+{
+    return op >= p->stretch.first && op <= p->stretch.last;
+}
+
+/* --- memory --- */
+
+/* Whether s lives in steps first .. last of plan.c's time alone. If not, its life in them is all of
+ * them. */
+static bool confine(fv_span *s, int first, int last)
+{
+    bool begins = s->first >= first && s->first <= last, ends = s->last >= first && s->last <= last;
+    if (begins && ends) return true;
+    if (begins) s->first = first;
+    if (ends) s->last = last;
+    return false;
+}
+
+fv_status fv_confine_spans(fv_plan *p)
+{
+    fv_stretch z = p->stretch;
+    if (z.last < z.first) return FV_OK;
+    p->alone = calloc((size_t)p->span_count + 1, sizeof *p->alone);
+    if (!p->alone) return fv_fail(FV_ERR_MEMORY, "planning memory: out of memory");
+    int back = 2 * p->op_count - z.last, end = 2 * p->op_count - z.first;
+    for (int i = 0; i < p->span_count; i++) {
+        fv_span *s = &p->spans[i];
+        p->alone[i] = confine(s, z.first, z.last) || confine(s, back, end);
+        if (p->alone[i]) s->bytes /= (size_t)z.pictures;
+    }
+    return FV_OK;
+}
+
+/* --- running --- */
+
+/* Every member of fv_node that is a tensor has its like of one picture. */
+enum { VALUE, GRADIENT, AUX };
+
+static const size_t members[] = {offsetof(fv_node, value), offsetof(fv_node, gradient),
+                                 offsetof(fv_node, aux)};
+
+static fv_tensor *one_of(const fv_plan *p, const fv_tensor *t, int member)
+{
+    if (!t || t->shape.n != p->stretch.pictures) return (fv_tensor *)(uintptr_t)t;
+    fv_node *n = (fv_node *)(void *)((char *)(uintptr_t)t - members[member]);
+    n->passes = true;
+    return &n->one[member];
+}
+
+fv_status fv_make_passing_ops(fv_plan *p)
+{
+    fv_stretch z = p->stretch;
+    if (z.last < z.first) return FV_OK;
+    size_t count = (size_t)(z.last - z.first + 1);
+    p->passing = calloc(count, sizeof *p->passing);
+    if (!p->passing) return fv_fail(FV_ERR_MEMORY, "planning passes: out of memory");
+    for (size_t i = 0; i < count; i++) {
+        fv_op *op = &p->passing[i];
+        *op = p->ops[(size_t)z.first + i];
+        op->x = one_of(p, op->x, VALUE);
+        op->x2 = one_of(p, op->x2, VALUE);
+        op->y = one_of(p, op->y, VALUE);
+        op->aux = one_of(p, op->aux, AUX);
+        op->kept_x = one_of(p, op->kept_x, AUX);
+        op->dy_gate = one_of(p, op->dy_gate, VALUE);
+        op->dy_mean = one_of(p, op->dy_mean, GRADIENT);
+        op->mean_y = one_of(p, op->mean_y, VALUE);
+        op->dy = one_of(p, op->dy, GRADIENT);
+        op->dx = one_of(p, op->dx, GRADIENT);
+        op->dx2 = one_of(p, op->dx2, GRADIENT);
+    }
+    return FV_OK;
+}
+
+static void aim(const fv_plan *p, fv_tensor *one, const fv_tensor *all, int span, int picture)
+{
+    *one = *all;
+    one->shape.n = 1;
+    if (!one->data || (span >= 0 && p->alone[span])) return;
+    one->data = (char *)all->data + (size_t)picture * fv_tensor_bytes(p->be, one);
+}
+
+void fv_aim(fv_plan *p, int picture)
+{
+    for (int i = 0; i < p->node_count; i++) {
+        fv_node *n = p->nodes[i], *owner = n;
+        if (!n->passes) continue;
+        while (owner->shares) owner = owner->shares;
+        aim(p, &n->one[VALUE], &n->value, n->value_span, picture);
+        aim(p, &n->one[GRADIENT], &n->gradient, owner->gradient_span, picture);
+        aim(p, &n->one[AUX], &n->aux, n->aux_span, picture);
+    }
+}
