@@ -133,6 +133,8 @@ typedef struct fv_op {
     const fv_tensor *dy_gate, *dy_mean;
     fv_tensor *mean_y;
     bool done; /* forward is done by the op that makes x */
+    /* With dwconv2d's `before`, dx may be x's own memory: each number's slope is read before its
+     * gradient is written. */
 
     fv_tensor *dy;        /* NULL in a forward-only plan */
     fv_tensor *dx, *dx2;  /* NULL: nobody needs it */

@@ -6,7 +6,10 @@
  *                                that while it reads dy, and no map is written for it. It also
  *                                takes the mean while it writes; and if backward needs what goes
  *                                into its activation, nothing else is written: the gate reads
- *                                that. */
+ *                                that.
+ *   dwconv2d, `before`           What goes into that activation is read for the last time while
+ *                                its gradient is written, number by number: the gradient takes
+ *                                its place, and lines of the cache that are there already. */
 #include "model/plan_internal.h"
 
 typedef struct readers {
@@ -46,4 +49,21 @@ void fv_fuse_gates(fv_plan *p)
         maker->dy_mean = mean->dy;
         gate->dx = mean->dx = NULL;
     }
+}
+
+/* Whether op's backward is the last to read x, and the only one to write its gradient. */
+static bool can_overwrite(const fv_plan *p, const fv_op *op)
+{
+    const fv_node *x = fv_node_of(op->x);
+    if (op->kind != FV_OP_DWCONV2D || op->before == FV_ACT_NONE || !op->dx) return false;
+    if (x->op < 0 || x->output || x->readers != 1) return false;
+    const fv_op *maker = &p->ops[x->op];
+    return !(fv_ops[maker->kind].keeps(maker) & FV_KEEP_Y) && !x->shares &&
+           fv_tensor_bytes(p->be, &x->value) == fv_tensor_bytes(p->be, &x->gradient);
+}
+
+void fv_overwrite_maps(fv_plan *p)
+{
+    for (int i = 0; i < p->op_count; i++)
+        if (can_overwrite(p, &p->ops[i])) fv_node_of(p->ops[i].x)->overwritten = true;
 }

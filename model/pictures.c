@@ -145,11 +145,10 @@ static void aim(const fv_plan *p, fv_tensor *one, const fv_tensor *all, int span
 void fv_aim(fv_plan *p, int picture)
 {
     for (int i = 0; i < p->node_count; i++) {
-        fv_node *n = p->nodes[i], *owner = n;
+        fv_node *n = p->nodes[i];
         if (!n->passes) continue;
-        while (owner->shares) owner = owner->shares;
         aim(p, &n->one[VALUE], &n->value, n->value_span, picture);
-        aim(p, &n->one[GRADIENT], &n->gradient, owner->gradient_span, picture);
+        aim(p, &n->one[GRADIENT], &n->gradient, fv_gradient_span(n), picture);
         aim(p, &n->one[AUX], &n->aux, n->aux_span, picture);
     }
 }

@@ -465,6 +465,7 @@ static fv_status gradient_live_at(fv_plan *p, node *n, int at)
 {
     n = owner_of_gradient(n);
     if (n->op < 0) return FV_OK; /* of a param: in the gradient block */
+    if (n->overwritten) return live_at(p, &n->value_span, &n->value, at);
     return live_at(p, &n->gradient_span, &n->gradient, at);
 }
 
@@ -554,7 +555,7 @@ static fv_status place_arena(fv_plan *p)
         node *n = p->nodes[i];
         if (n->op < 0) continue;
         n->value.data = in_arena(p, n->value_span);
-        n->gradient.data = in_arena(p, owner_of_gradient(n)->gradient_span);
+        n->gradient.data = in_arena(p, fv_gradient_span(n));
         n->aux.data = in_arena(p, n->aux_span);
     }
     FV_TRY(fv_make_passing_ops(p));
@@ -628,6 +629,7 @@ fv_status fv_plan_finish(fv_plan *p, unsigned flags)
     choose_formats(p);
     if (flags & FV_PLAN_BACKWARD) mark_gradients(p);
     if (fuses) fv_fuse_gates(p);
+    if (fuses) fv_overwrite_maps(p);
     fv_choose_stretch(p, whole ? 0 : p->be->near_bytes);
     fv_status status = place_params(p);
     if (status >= 0) status = place_arena(p);

@@ -26,6 +26,7 @@ typedef struct fv_node {
     fv_tensor one[3];       /* value, gradient and aux of one picture (pictures.c) */
     struct fv_node *shares; /* its gradient is this node's: dx2 = dy of a residual */
     bool left_out;          /* has no memory: its readers compute it (fuse.c) */
+    bool overwritten;       /* the gradient takes the value's memory (fuse.c) */
     int value_span, gradient_span, aux_span; /* -1: not in the arena */
 } fv_node;
 
@@ -78,6 +79,13 @@ static inline fv_node *fv_node_of(const fv_tensor *value)
     return value ? (fv_node *)(void *)(uintptr_t)value : NULL;
 }
 
+/* Where the gradient of n lies. */
+static inline int fv_gradient_span(const fv_node *n)
+{
+    while (n->shares) n = n->shares;
+    return n->overwritten ? n->value_span : n->gradient_span;
+}
+
 /* join.c: fewer, larger ops; before gradients are marked. */
 void fv_plan_join(fv_plan *p);
 /* Of that, only activations that move into what reads them. */
@@ -85,6 +93,7 @@ void fv_join_activations(fv_plan *p);
 
 /* fuse.c: after gradients are marked. */
 void fv_fuse_gates(fv_plan *p);
+void fv_overwrite_maps(fv_plan *p);
 
 /* pictures.c: once gradients are marked; once lifetimes are known; once memory is there. */
 void fv_choose_stretch(fv_plan *p, size_t near_bytes);

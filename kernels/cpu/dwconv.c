@@ -397,7 +397,7 @@ INLINE void fetch_outputs(const job *k, size_t at, size_t count)
     for (size_t c = at; c < at + count; c += 16) {
         if (k->y) __builtin_prefetch(k->y + c, 1);
         if (k->aux) __builtin_prefetch(k->aux + c, 1);
-        if (k->slope) __builtin_prefetch(k->slope + c);
+        if (k->slope && k->slope != k->y) __builtin_prefetch(k->slope + c);
     }
 }
 
