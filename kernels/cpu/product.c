@@ -315,6 +315,9 @@ INLINE void run_tile(const fv_product *p, pass z, size_t t, panel n, const float
     size_t width = n.vectors * LANES, column = n.vector * LANES;
     size_t count = tiles_of(n, z.rows), row = z.row + t * z.rows / count;
     size_t height = z.row + (t + 1) * z.rows / count - row;
+    const float *to = p->c + (row + height) * p->n + column;
+    for (size_t r = 0; r < height; r++, to += p->n)
+        for (size_t q = 0; q < n.vectors * LANES; q += LINE) __builtin_prefetch(to + q, 1);
     tile_function f = room ? packing_tiles[height - 1] : tiles[n.vectors - 1][height - 1];
     tile_work work = {.a = p->a + row * p->lda + z.at,
                       .lda = p->lda,
