@@ -59,7 +59,8 @@ struct fv_backend {
      * activations to whoever reads them, and make one op of a squeeze-excite (model/join.c). */
     bool joins;
     /* dwconv2d can take over what happens to its input and to its gradient (`before`, dy_gate,
-     * dy_mean and mean_y in op.h): large maps are read and written less often. */
+     * dy_mean and mean_y in op.h), and conv2d and linear add a residual: large maps are read and
+     * written less often. */
     bool fuses;
     /* Maps of a batch that take more bytes than this are better passed from op to op for one
      * picture after another (model/pictures.c); 0: never. */

@@ -35,8 +35,8 @@
  * backward (so the derivative of a fused activation needs no extra memory).
  *
  * `before` and `excite`, and x2 of conv2d and linear (a residual, or NULL; without an activation
- * only), are what a plan joins other ops into where the backend asks for it: see fv_backend.joins.
- * An op with a residual leaves its dy as it is, so that dx2 may be dy itself. */
+ * only), are what a plan joins other ops into where the backend asks for it: see fv_backend.joins,
+ * fuses. An op with a residual leaves its dy as it is, so that dx2 may be dy itself. */
 #ifndef FV_OP_H
 #define FV_OP_H
 

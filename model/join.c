@@ -6,6 +6,7 @@
  *   one dwconv2d or excite alone reads              reads (`before`), and keeps what went into it
  *   1x1 conv2d or linear, then add              ->  with a residual
  *
+ * A backend that fuses (fv_backend.fuses) asks for the last two only.
  * Values that vanish keep their names, but no op makes them any more. */
 #include "model/plan_internal.h"
 
@@ -114,12 +115,25 @@ static void join_add(const fv_plan *p, fv_op *op)
     }
 }
 
-void fv_join_activations(fv_plan *p)
+static void join_activations(fv_plan *p)
 {
     count_readers(p);
     for (int i = 0; i < p->op_count; i++)
         if (p->ops[i].kind == FV_OP_DWCONV2D || p->ops[i].kind == FV_OP_EXCITE)
             join_activation(p, &p->ops[i]);
+}
+
+static void join_adds(fv_plan *p)
+{
+    for (int i = 0; i < p->op_count; i++)
+        if (p->ops[i].kind == FV_OP_ADD) join_add(p, &p->ops[i]);
+    compact(p);
+}
+
+void fv_join_maps(fv_plan *p)
+{
+    join_activations(p);
+    join_adds(p);
 }
 
 void fv_plan_join(fv_plan *p)
@@ -128,8 +142,5 @@ void fv_plan_join(fv_plan *p)
     for (int i = 0; i < p->op_count; i++)
         if (p->ops[i].kind == FV_OP_MUL_CHANNEL) join_squeeze_excite(p, &p->ops[i]);
     compact(p);
-    fv_join_activations(p);
-    for (int i = 0; i < p->op_count; i++)
-        if (p->ops[i].kind == FV_OP_ADD) join_add(p, &p->ops[i]);
-    compact(p);
+    fv_join_maps(p);
 }

@@ -625,7 +625,7 @@ fv_status fv_plan_finish(fv_plan *p, unsigned flags)
     p->finished = true;
     bool whole = flags & FV_PLAN_WHOLE, fuses = p->be->fuses && !whole;
     if (p->be->joins && !whole) fv_plan_join(p);
-    if (fuses) fv_join_activations(p);
+    if (fuses) fv_join_maps(p);
     choose_formats(p);
     if (flags & FV_PLAN_BACKWARD) mark_gradients(p);
     if (fuses) fv_fuse_gates(p);

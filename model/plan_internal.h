@@ -88,8 +88,8 @@ static inline int fv_gradient_span(const fv_node *n)
 
 /* join.c: fewer, larger ops; before gradients are marked. */
 void fv_plan_join(fv_plan *p);
-/* Of that, only activations that move into what reads them. */
-void fv_join_activations(fv_plan *p);
+/* Of that, only activations that move into what reads them, and residuals. */
+void fv_join_maps(fv_plan *p);
 
 /* fuse.c: after gradients are marked. */
 void fv_fuse_gates(fv_plan *p);

@@ -609,7 +609,8 @@ static bool takes(const fv_backend *be, const test_case *c)
 {
     if (strncmp(be->name, "ref", 3) == 0) return true;
     bool residual = c->x2.n && (c->kind == FV_OP_CONV2D || c->kind == FV_OP_LINEAR);
-    if (residual || c->kind == FV_OP_EXCITE) return be->joins;
+    if (residual) return be->joins || be->fuses;
+    if (c->kind == FV_OP_EXCITE) return be->joins;
     return c->gated ? be->fuses : !c->before || be->joins || be->fuses;
 }
 

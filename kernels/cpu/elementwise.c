@@ -51,6 +51,26 @@ static void put_piece(float *dx, const float *value, size_t n, bool add)
         memcpy(dx, value, n * sizeof *dx);
 }
 
+typedef struct putting {
+    float *to;
+    const float *from;
+    size_t count;
+    bool add;
+} putting;
+
+static void put_task(void *context, int i)
+{
+    const putting *p = context;
+    size_t at = (size_t)i * PIECE;
+    put_piece(p->to + at, p->from + at, piece_size(p->count, i), p->add);
+}
+
+void ISA(put)(fv_backend *be, float *to, const float *from, size_t count, bool add)
+{
+    putting p = {to, from, count, add};
+    fv_parallel(be, pieces(count), put_task, &p);
+}
+
 /* dy is this op's own: its derivative goes in place, then to dx */
 static void act_back_task(void *context, int i)
 {

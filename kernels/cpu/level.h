@@ -17,6 +17,9 @@ void ISA(activate)(fv_act act, float *y, const float *x, float *aux, const float
 /* to = dy * act'(kept), kept as fv_ops[].keeps says; `to` may be dy. */
 void ISA(slope)(fv_act act, float *to, const float *dy, const float *kept, size_t count);
 
+/* to = from, or with add += from. */
+void ISA(put)(fv_backend *be, float *to, const float *from, size_t count, bool add);
+
 #define FV_CPU_ROW(kind)                                                                           \
     void ISA(kind##_forward)(fv_backend * be, const fv_op *op);                                    \
     void ISA(kind##_backward)(fv_backend * be, const fv_op *op);

@@ -71,7 +71,7 @@ fv_status ISA(linear_prepare)(fv_backend *be, fv_op *op)
     return FV_OK;
 }
 
-/* y = act(a . w^T + b), a [rows of y, in] */
+/* y = act(a . w^T + b) + x2, a [rows of y, in] */
 static void apply(fv_backend *be, const fv_op *op, const float *a)
 {
     fv_product p = {.m = fv_rows(op->y->shape),
@@ -83,15 +83,25 @@ static void apply(fv_backend *be, const fv_op *op, const float *a)
                     .c = op->y->data,
                     .act = op->act,
                     .bias = op->b ? op->b->data : NULL,
-                    .aux = op->aux ? op->aux->data : NULL};
+                    .aux = op->aux ? op->aux->data : NULL,
+                    .plus = op->x2 ? op->x2->data : NULL};
     if (op->state) {
         ISA(product)(be, &p);
-    } else if (few_rows(op)) {
+        return;
+    }
+    if (few_rows(op)) {
         p.rooms = op->scratch;
         ISA(few_rows_product)(be, &p);
     } else {
         ISA(dot_product)(be, &p);
     }
+    if (op->x2) ISA(put)(be, op->y->data, op->x2->data, fv_count(op->y->shape), true);
+}
+
+/* Of a residual; dy is whole, as there is no activation. */
+static void residual_back(fv_backend *be, const fv_op *op)
+{
+    if (op->dx2) ISA(put)(be, op->dx2->data, op->dy->data, fv_count(op->y->shape), op->add_dx2);
 }
 
 /* da = dy . w, the activation undone first */
@@ -122,6 +132,7 @@ void ISA(linear_forward)(fv_backend *be, const fv_op *op)
 
 void ISA(linear_backward)(fv_backend *be, const fv_op *op)
 {
+    residual_back(be, op);
     if (op->dx) apply_back(be, op, op->dx->data, op->add_dx, op->scratch);
 }
 
@@ -228,6 +239,7 @@ void ISA(conv2d_forward)(fv_backend *be, const fv_op *op)
 
 void ISA(conv2d_backward)(fv_backend *be, const fv_op *op)
 {
+    residual_back(be, op);
     if (!op->dx) return;
     if (is_pointwise(op)) {
         apply_back(be, op, op->dx->data, op->add_dx, op->scratch);

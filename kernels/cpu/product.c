@@ -101,7 +101,7 @@ typedef struct tile_work {
     wish w;
     float *out;
     size_t ldo;
-    const float *bias; /* or NULL */
+    const float *bias, *plus; /* or NULL; rows of plus lie ldo apart */
     bool add;
 } tile_work;
 
@@ -146,6 +146,7 @@ INLINE void tile(const int rows, const int vectors, const bool packs, const tile
             vf x = sum[r][v];
             if (work->add) x += v_load(to);
             if (work->bias) x += v_load(work->bias + v * LANES);
+            if (work->plus) x += v_load(work->plus + (size_t)r * work->ldo + v * LANES);
             v_store(to, x);
         }
 }
@@ -222,11 +223,13 @@ INLINE void finish(const fv_act act, const fv_product *p, const float *from, siz
         float *c = p->c + (row + r) * p->n + column;
         float *aux = p->aux ? p->aux + (row + r) * p->n + column : NULL;
         const float *bias = p->bias ? p->bias + column : NULL;
+        const float *plus = p->plus ? p->plus + (row + r) * p->n + column : NULL;
         for (size_t i = 0; i < columns; i += LANES) {
             size_t lanes = least(LANES, columns - i);
             vf x = v_load(from + i);
             if (add) x += load_lanes(c + i, lanes);
             if (bias) x += load_lanes(bias + i, lanes);
+            if (plus) x += load_lanes(plus + i, lanes);
             if (aux) store_lanes(aux + i, x, lanes);
             store_lanes(c + i, v_activate(act, x), lanes);
         }
@@ -331,6 +334,7 @@ INLINE void run_tile(const fv_product *p, pass z, size_t t, panel n, const float
         work.ldo = p->n;
         work.add = add;
         if (whole && p->bias) work.bias = p->bias + column;
+        if (whole && p->plus) work.plus = p->plus + row * p->n + column;
         f(&work);
         return;
     }

@@ -31,6 +31,7 @@ typedef struct fv_product {
     fv_act undo_act;
     const float *bias; /* [n] or NULL */
     float *aux;        /* like C: what goes into the activation, or NULL */
+    const float *plus; /* like C: added in the end, where there is no activation; or NULL */
 } fv_product;
 
 /* Multiply-adds below which a task is not worth a thread's attention (about 3 microseconds). */
