@@ -188,7 +188,7 @@ def run_case(args, case, rows):
     else:
         peers = list(image_variants(cfg, weights, batch, size, bool(gradient), compile_too))
         ours = serve(cfg, args.threads, batch=batch, size=size, gradient=gradient)
-    rounds = (5 if large else 25) // (2 if args.quick else 1)
+    rounds = (12 if large else 25) // (2 if args.quick else 1)
     times = measure(ours, peers, max(3, rounds))
     ours.close()
     work = 2e-6 * float(ours.facts['gmac']) * 1e9 * (2 if gradient else 1) * 1e-3
