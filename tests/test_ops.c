@@ -75,6 +75,8 @@ static const test_case cases[] = {
     /* what a plan joins, for backends that ask for it */
     {FV_OP_CONV2D, S(2, 3, 5, 6), S(2, 3, 5, 4), S(4, 1, 1, 6), S(1, 1, 1, 4), FV_ACT_NONE,
      .conv = {1, 1, 0, 0, 0, 0}},
+    {FV_OP_CONV2D, S(2, 7, 5, 3), S(2, 3, 3, 4), S(4, 3, 3, 3), S(1, 1, 1, 4), FV_ACT_NONE,
+     .conv = {3, 2, 0, 1, 1, 1}},
     {FV_OP_CONV2D, S(1, 6, 5, 2), S(1, 6, 5, 3), S(3, 3, 3, 2), S(1, 1, 1, 3), FV_ACT_NONE,
      .conv = {3, 1, 1, 1, 1, 1}},
     {FV_OP_LINEAR, S(2, 1, 9, 7), S(2, 1, 9, 6), S(1, 1, 6, 7), S(1, 1, 1, 6), FV_ACT_NONE,

@@ -141,7 +141,7 @@ void ISA(linear_backward)(fv_backend *be, const fv_op *op)
 /* Packed both ways, as stem.c takes it. */
 static bool is_stem(const fv_op *op)
 {
-    return ISA(is_stem)(op) && !in_place(op) && is_small(op);
+    return ISA(is_stem)(op) && !in_place(op) && is_small(op) && !op->x2;
 }
 
 static bool is_pointwise(const fv_op *op)
