@@ -60,9 +60,9 @@ void fv_choose_stretch(fv_plan *p, size_t near_bytes)
     }
 }
 
-bool fv_in_stretch(const fv_plan *p, int op)
+bool fv_plan_passes(const fv_plan *p, int i)
 {
-    return op >= p->stretch.first && op <= p->stretch.last;
+    return p->passing && i >= p->stretch.first && i <= p->stretch.last;
 }
 
 /* --- memory --- */
@@ -131,6 +131,7 @@ fv_status fv_make_passing_ops(fv_plan *p)
         op->dx = one_of(p, op->dx, GRADIENT);
         op->dx2 = one_of(p, op->dx2, GRADIENT);
     }
+    fv_aim(p, 0); /* shapes, for preparing */
     return FV_OK;
 }
 

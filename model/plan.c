@@ -455,15 +455,9 @@ static fv_status value_live_at(fv_plan *p, const fv_tensor *t, int at)
     return live_at(p, &n->value_span, &n->value, at);
 }
 
-static node *owner_of_gradient(node *n)
-{
-    while (n->shares) n = n->shares;
-    return n;
-}
-
 static fv_status gradient_live_at(fv_plan *p, node *n, int at)
 {
-    n = owner_of_gradient(n);
+    n = fv_gradient_owner(n);
     if (n->op < 0) return FV_OK; /* of a param: in the gradient block */
     if (n->overwritten) return live_at(p, &n->value_span, &n->value, at);
     return live_at(p, &n->gradient_span, &n->gradient, at);
@@ -558,9 +552,7 @@ static fv_status place_arena(fv_plan *p)
         n->gradient.data = in_arena(p, fv_gradient_span(n));
         n->aux.data = in_arena(p, n->aux_span);
     }
-    FV_TRY(fv_make_passing_ops(p));
-    if (p->passing) fv_aim(p, 0);
-    return FV_OK;
+    return fv_make_passing_ops(p);
 }
 
 /* Params, their gradients and moments: four blocks of one layout. */
@@ -775,11 +767,6 @@ fv_plan_info fv_plan_describe(const fv_plan *p)
 int fv_plan_op_count(const fv_plan *p)
 {
     return p->op_count;
-}
-
-bool fv_plan_passes(const fv_plan *p, int i)
-{
-    return p->passing && fv_in_stretch(p, i);
 }
 
 const fv_op *fv_plan_op(const fv_plan *p, int i)

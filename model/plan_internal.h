@@ -79,11 +79,18 @@ static inline fv_node *fv_node_of(const fv_tensor *value)
     return value ? (fv_node *)(void *)(uintptr_t)value : NULL;
 }
 
-/* Where the gradient of n lies. */
-static inline int fv_gradient_span(const fv_node *n)
+/* The node whose gradient n's is. */
+static inline fv_node *fv_gradient_owner(fv_node *n)
 {
     while (n->shares) n = n->shares;
-    return n->overwritten ? n->value_span : n->gradient_span;
+    return n;
+}
+
+/* Where the gradient of n lies. */
+static inline int fv_gradient_span(fv_node *n)
+{
+    const fv_node *owner = fv_gradient_owner(n);
+    return owner->overwritten ? owner->value_span : owner->gradient_span;
 }
 
 /* join.c: fewer, larger ops; before gradients are marked. */
@@ -99,7 +106,6 @@ void fv_overwrite_maps(fv_plan *p);
 void fv_choose_stretch(fv_plan *p, size_t near_bytes);
 fv_status fv_confine_spans(fv_plan *p);
 fv_status fv_make_passing_ops(fv_plan *p);
-bool fv_in_stretch(const fv_plan *p, int op);
 /* The passing ops' operands show this picture. */
 void fv_aim(fv_plan *p, int picture);
 

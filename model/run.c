@@ -281,8 +281,10 @@ static fv_status time_op(fv_plan *p, int i, void *user)
     timing *t = user;
     double begin = now_ms();
     FV_TRY(t->run(p, i, NULL));
-    if (!p->be->mark) t->ms[i] += now_ms() - begin;
-    if (!p->be->mark) return FV_OK;
+    if (!p->be->mark) {
+        t->ms[i] += now_ms() - begin;
+        return FV_OK;
+    }
     t->ops[t->visits++] = i;
     p->be->mark(p->be, t->first + t->visits);
     return FV_OK;

@@ -343,14 +343,12 @@ static void pictures_that_pass_alone_give_the_same(void **state)
             for (int some = 0; some < 2; some++) {
                 float gradient[2][N], y[2][PICTURES * MAP];
                 int ops;
-                size_t arena[2], near[] = {1, wide};
+                size_t arena, near[] = {1, wide};
                 be->fuses = fused;
                 be->near_bytes = 0;
-                run_blocks(be, FV_PLAN_BACKWARD | FV_PLAN_POISON, gradient[0], y[0], &ops,
-                           &arena[0]);
+                run_blocks(be, FV_PLAN_BACKWARD | FV_PLAN_POISON, gradient[0], y[0], &ops, &arena);
                 be->near_bytes = near[some];
-                run_blocks(be, FV_PLAN_BACKWARD | FV_PLAN_POISON, gradient[1], y[1], &ops,
-                           &arena[1]);
+                run_blocks(be, FV_PLAN_BACKWARD | FV_PLAN_POISON, gradient[1], y[1], &ops, &arena);
                 assert_memory_equal(gradient[0], gradient[1], sizeof gradient[0]);
                 assert_memory_equal(y[0], y[1], sizeof y[0]);
             }

@@ -108,19 +108,11 @@ void ISA(add_forward)(fv_backend *be, const fv_op *op)
     fv_parallel(be, pieces(fv_count(op->y->shape)), add_task, op_context(op));
 }
 
-static void add_back_task(void *context, int i)
-{
-    const fv_op *op = context;
-    size_t at = (size_t)i * PIECE, n = piece_size(fv_count(op->y->shape), i);
-    const float *dy = (const float *)op->dy->data + at;
-    if (op->dx) put_piece((float *)op->dx->data + at, dy, n, op->add_dx);
-    if (op->dx2) put_piece((float *)op->dx2->data + at, dy, n, op->add_dx2);
-}
-
 void ISA(add_backward)(fv_backend *be, const fv_op *op)
 {
-    if (op->dx || op->dx2)
-        fv_parallel(be, pieces(fv_count(op->y->shape)), add_back_task, op_context(op));
+    size_t n = fv_count(op->y->shape);
+    if (op->dx) ISA(put)(be, op->dx->data, op->dy->data, n, op->add_dx);
+    if (op->dx2) ISA(put)(be, op->dx2->data, op->dy->data, n, op->add_dx2);
 }
 
 /* --- affine: a task is one row, or with a number an element one picture's line --- */

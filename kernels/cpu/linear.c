@@ -83,9 +83,9 @@ static void apply(fv_backend *be, const fv_op *op, const float *a)
                     .c = op->y->data,
                     .act = op->act,
                     .bias = op->b ? op->b->data : NULL,
-                    .aux = op->aux ? op->aux->data : NULL,
-                    .plus = op->x2 ? op->x2->data : NULL};
+                    .aux = op->aux ? op->aux->data : NULL};
     if (op->state) {
+        p.plus = op->x2 ? op->x2->data : NULL;
         ISA(product)(be, &p);
         return;
     }

@@ -14,7 +14,7 @@ static inline size_t ceil_divide(size_t a, size_t b)
     return (a + b - 1) / b;
 }
 
-/* C [m,n] = act(A [m,k] . B + bias), row-major; the rows of A lie lda numbers apart. */
+/* C [m,n] = act(A [m,k] . B + bias) + plus, row-major; the rows of A lie lda numbers apart. */
 typedef struct fv_product {
     size_t m, n, k;
     const float *a;
@@ -31,7 +31,7 @@ typedef struct fv_product {
     fv_act undo_act;
     const float *bias; /* [n] or NULL */
     float *aux;        /* like C: what goes into the activation, or NULL */
-    const float *plus; /* like C: added in the end, where there is no activation; or NULL */
+    const float *plus; /* like C, without an activation only; or NULL. product alone adds it */
 } fv_product;
 
 /* Multiply-adds below which a task is not worth a thread's attention (about 3 microseconds). */

@@ -221,8 +221,8 @@ static fv_status measure_ops(bench *b)
 {
     int count = fv_plan_op_count(b->plan);
     b->best = calloc(4 * (size_t)count, sizeof *b->best);
-    b->once = b->best + 2 * count;
     if (!b->best) return fv_fail(FV_ERR_MEMORY, "bench: out of memory");
+    b->once = b->best + 2 * count;
     if (b->be->mark) FV_TRY(measure_by_marks(b));
     if (!b->be->mark) fv_plan_watch(b->plan, watch, b);
     for (int i = 0; i < b->s.runs && !b->be->mark; i++) {

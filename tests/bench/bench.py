@@ -4,9 +4,10 @@
 
 Both run in turns, so that whatever else the machine does meets both. A turn is a short rest (after
 its last parallel region OpenMP's threads spin for some milliseconds, on the core that the next one
-wants), one run that warms the caches as the step before would have, and runs that count for a fifth of
-a second, one at least: a session is steps after steps, and short ones need more luck to meet a quiet
-moment. For every case PyTorch's best of {eager, channels_last, batch norm folded, torch.compile} is the number to beat;
+wants), one run that warms the caches as the step before would have, and runs that count for a fifth
+of a second, one at least: a session is steps after steps, and short ones need more luck to meet a
+quiet moment. For every case PyTorch's best of {eager, channels_last, batch norm folded,
+torch.compile} is the number to beat;
 its weights are frozen and only the pixels require a gradient. Prints a table, and writes NAME.csv
 and NAME.png (bench.csv and bench.png in the build folder by default).
 
