@@ -403,8 +403,8 @@ static void a_recipe_brings_back_options_and_changes(void **state)
         "null",
         "~",
         "12:30",
-        "next line \xc2\x85, C1 \xc2\x9b, separators \xe2\x80\xa8 \xe2\x80\xa9, BOM \xef\xbb\xbf, "
-        "no character \xef\xbf\xbe \xf0\x9f\xbf\xbf",
+        ("next line \xc2\x85, C1 \xc2\x9b, separators \xe2\x80\xa8 \xe2\x80\xa9, BOM \xef\xbb\xbf, "
+         "no character \xef\xbf\xbe \xf0\x9f\xbf\xbf"),
     };
     fv_options *o = fresh();
     set(o, "text-length", "12");

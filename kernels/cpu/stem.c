@@ -140,8 +140,12 @@ static void back_patches(const stem *s, int n, int row, float *gradient, float *
 }
 
 /* Sums in the order in which the patches lie, as everywhere: the compiler may not regroup them. */
+#if defined(__clang__)
+#pragma float_control(precise, on, push)
+#else
 #pragma GCC push_options
 #pragma GCC optimize("no-associative-math")
+#endif
 
 /* sum += what x[2j] and x[2j + 1] get from patches j - 1 and j, whose runs lie PADDED apart. */
 INLINE void add_shares(v8 *sum, const float *runs, int j)
@@ -173,7 +177,11 @@ static void add_runs(const float *const *runs, int count, int width, float *line
     }
 }
 
+#if defined(__clang__)
+#pragma float_control(pop)
+#else
 #pragma GCC pop_options
+#endif
 
 static void put_line(const fv_op *op, const float *line, bool seen, float *dx)
 {
