@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "feavis/feavis.h"
+#include "kernels/number.h"
 #include "model/efficientnet.h"
 
 /* A word of a text and the classes it stands for. */
@@ -164,7 +165,7 @@ static fv_status metadata_number(const fv_judge *j, const char *key, float *out)
 {
     const char *text = fv_weights_metadata(j->weights, key);
     char *end;
-    *out = text ? strtof(text, &end) : 0;
+    *out = text ? fv_to_float(text, &end) : 0;
     if (text && end != text && !*end && isfinite(*out) && *out > 0 && *out < 4096) return FV_OK;
     return fv_fail(FV_ERR_FORMAT, "judge %s: its metadata lacks a number \"%s\"",
                    fv_weights_path(j->weights), key);

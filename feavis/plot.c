@@ -18,6 +18,7 @@
 
 #include "feavis/feavis.h"
 #include "feavis/font.h"
+#include "kernels/number.h"
 
 enum {
     MARGIN = 16,
@@ -202,7 +203,7 @@ static fv_status lay_out(plot *q)
 /* "%.*f", without the sign of a zero. */
 static void print_value(char *out, size_t size, int decimals, float value)
 {
-    snprintf(out, size, "%.*f", decimals, (double)value);
+    fv_print(out, size, "%.*f", decimals, (double)value);
     if (out[0] == '-' && strspn(out + 1, "0.") == strlen(out + 1))
         memmove(out, out + 1, strlen(out));
 }

@@ -6,6 +6,7 @@
 
 #include "feavis/recipe.h"
 #include "feavis/session.h"
+#include "kernels/number.h"
 
 static const char *const block_names[3] = {"value", "adam.m", "adam.v"};
 
@@ -28,7 +29,7 @@ fv_status fv_session_save(fv_session *s, const char *path)
         entries[3 + i] = (fv_save_entry){
             kept_names[i], FV_FILE_F32, 1, {(int64_t)n}, s->kept[fv_kept_blocks[i]]};
     entries[6] = (fv_save_entry){"best.value", FV_FILE_F32, 1, {(int64_t)n}, s->best};
-    snprintf(numbers, sizeof numbers, "%d %d %a %d %d %d %a", s->step, s->kept_step, s->caution,
+    fv_print(numbers, sizeof numbers, "%d %d %a %d %d %d %a", s->step, s->kept_step, s->caution,
              s->restored, s->restored_in_a_row, s->best_step, s->best_loss);
     const char *const metadata[] = {"feavis.recipe", recipe, "feavis.state", numbers, NULL};
     if (status >= 0) status = fv_weights_save(path, entries, s->best ? 7 : 6, metadata);
@@ -77,7 +78,7 @@ static fv_status read_state(fv_session *s, const fv_weights *w)
     const char *numbers = fv_weights_metadata(w, "feavis.state");
     int step, kept_step, restored, in_a_row, best_step = 0;
     double caution, best_loss = 0;
-    int found = numbers ? sscanf(numbers, "%d %d %la %d %d %d %la", &step, &kept_step, &caution,
+    int found = numbers ? fv_scan(numbers, "%d %d %la %d %d %d %la", &step, &kept_step, &caution,
                                  &restored, &in_a_row, &best_step, &best_loss)
                         : 0;
     bool whole = found == 7 || (found == 5 && !s->best); /* files without a best state are older */

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <yaml.h>
 
+#include "kernels/number.h"
+
 enum { MOST_BYTES = 4 << 20, MOST_NODES = 100000, MOST_DEPTH = 32 };
 
 typedef enum node_kind { SCALAR, LIST, MAP } node_kind;
@@ -355,7 +357,7 @@ static bool read_double(const fv_yaml_node *n, double *out)
 {
     char *end;
     if (n->kind != SCALAR || !*n->text) return false;
-    double x = strtod(n->text, &end);
+    double x = fv_to_double(n->text, &end);
     if (*end || !isfinite(x)) return false;
     *out = x;
     return true;

@@ -1,0 +1,19 @@
+/* Numbers as text, the same under every locale: what is read and written is in the C locale
+ * ("0.5"), whatever LC_NUMERIC of the process says ("0,5"). Files, recipes, options and flags are
+ * read and written through these; strtod, sscanf and printf follow the locale. From any thread. */
+#ifndef FV_NUMBER_H
+#define FV_NUMBER_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+/* As strtod. */
+double fv_to_double(const char *text, char **end);
+/* As strtof: rounded once, from the text. */
+float fv_to_float(const char *text, char **end);
+/* As snprintf and sscanf. */
+int fv_print(char *out, size_t size, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+int fv_scan(const char *text, const char *format, ...) __attribute__((format(scanf, 2, 3)));
+
+#endif
