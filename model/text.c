@@ -111,36 +111,49 @@ static fv_status read_text(fv_vocab *v, const char *path, size_t *bytes)
     return FV_OK;
 }
 
-static fv_status split_lines(fv_vocab *v, const char *path, size_t bytes)
+/* Behind the line that begins at `at`; its end becomes 0. *n: its bytes. */
+static char *end_line(char *at, char *end, size_t *n)
+{
+    char *stop = at;
+    while (stop < end && *stop != '\n' && *stop != '\r') stop++;
+    char *next = stop + (stop < end) + (stop + 1 < end && stop[0] == '\r' && stop[1] == '\n');
+    *stop = 0; /* a zero stands behind the content */
+    *n = (size_t)(stop - at);
+    return next;
+}
+
+static size_t count_lines(const char *text, size_t bytes)
 {
     size_t lines = 0;
-    for (size_t i = 0; i < bytes; i++) lines += v->text[i] == '\n';
-    if (v->text[bytes - 1] != '\n') lines++;
+    bool open = false;
+    for (size_t i = 0; i < bytes; i++) {
+        bool ends = text[i] == '\n' || (text[i] == '\r' && (i + 1 == bytes || text[i + 1] != '\n'));
+        lines += ends;
+        open = !ends;
+    }
+    return lines + open;
+}
+
+static fv_status split_lines(fv_vocab *v, const char *path, size_t bytes)
+{
+    char *line = v->text, *end = v->text + bytes;
+    if (bytes >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) line += 3;
+    size_t lines = count_lines(line, (size_t)(end - line));
     if (lines > MOST_PIECES)
         return fv_fail(FV_ERR_FORMAT, "vocabulary %s has %zu lines, expected at most %d", path,
                        lines, MOST_PIECES);
     for (v->slot_count = 64; v->slot_count < 2 * lines;) v->slot_count *= 2;
-    v->pieces = malloc(lines * sizeof *v->pieces);
+    v->pieces = malloc((lines + 1) * sizeof *v->pieces);
     v->slots = malloc(v->slot_count * sizeof *v->slots);
     if (!v->pieces || !v->slots)
         return fv_fail(FV_ERR_MEMORY, "reading vocabulary %s: out of memory", path);
     memset(v->slots, 0xff, v->slot_count * sizeof *v->slots);
-    char *line = v->text;
     for (size_t i = 0; i < lines; i++) {
-        char *end = memchr(line, '\n', (size_t)(v->text + bytes - line));
-        char *next = end ? end + 1 : v->text + bytes;
-        if (!end) end = v->text + bytes;
-        if (end > line && end[-1] == '\r') end--;
-        *end = 0;
-        size_t n = (size_t)(end - line);
+        size_t n;
+        char *next = end_line(line, end, &n);
         if (strlen(line) != n || fv_utf8_check(line, n, path) < 0)
             return fv_fail(FV_ERR_FORMAT, "vocabulary %s, line %zu: not UTF-8 text", path, i + 1);
-        int32_t *slot = slot_of(v, line, n);
-        if (*slot >= 0)
-            return fv_fail(FV_ERR_FORMAT,
-                           "vocabulary %s, line %zu: \"%.60s\" is on line %d already", path, i + 1,
-                           line, *slot + 1);
-        *slot = (int32_t)i;
+        *slot_of(v, line, n) = (int32_t)i; /* the last of equal ones is the one that is found */
         v->pieces[i] = line;
         v->size = (int)i + 1;
         line = next;
@@ -214,14 +227,20 @@ static bool is_space(int32_t c)
     return k == UTF8PROC_CATEGORY_ZS || k == UTF8PROC_CATEGORY_ZL || k == UTF8PROC_CATEGORY_ZP;
 }
 
+/* Code points that never become characters: U+FDD0 to U+FDEF, the last two of each plane. */
+static bool is_no_character(int32_t c)
+{
+    return (c >= 0xfdd0 && c <= 0xfdef) || (c & 0xfffe) == 0xfffe;
+}
+
 /* Dropped: zero, the replacement character, and every category C (control, format, private,
- * surrogate, unassigned) that is not white space. */
+ * surrogate) that is not white space. Unassigned ones are letters, see text.h. */
 static bool is_dropped(int32_t c)
 {
-    if (c == 0 || c == 0xfffd) return true;
+    if (c == 0 || c == 0xfffd || is_no_character(c)) return true;
     utf8proc_category_t k = utf8proc_category(c);
-    return k == UTF8PROC_CATEGORY_CN || k == UTF8PROC_CATEGORY_CC || k == UTF8PROC_CATEGORY_CF ||
-           k == UTF8PROC_CATEGORY_CS || k == UTF8PROC_CATEGORY_CO;
+    return k == UTF8PROC_CATEGORY_CC || k == UTF8PROC_CATEGORY_CF || k == UTF8PROC_CATEGORY_CS ||
+           k == UTF8PROC_CATEGORY_CO;
 }
 
 static bool is_ideograph(int32_t c)
@@ -239,6 +258,29 @@ static bool is_punctuation(int32_t c)
         return true;
     utf8proc_category_t k = utf8proc_category(c);
     return k >= UTF8PROC_CATEGORY_PC && k <= UTF8PROC_CATEGORY_PO;
+}
+
+/* Lower case, canonical decomposition, marks dropped: at most DECOMPOSED characters. */
+static int normalise(int32_t c, utf8proc_int32_t out[DECOMPOSED])
+{
+    utf8proc_int32_t parts[DECOMPOSED];
+    int boundary = 0, count = 0;
+    utf8proc_ssize_t n = utf8proc_decompose_char(utf8proc_tolower(c), parts, DECOMPOSED,
+                                                 UTF8PROC_DECOMPOSE, &boundary);
+    for (utf8proc_ssize_t i = 0; i < n && i < DECOMPOSED; i++)
+        if (utf8proc_category(parts[i]) != UTF8PROC_CATEGORY_MN) out[count++] = parts[i];
+    return count;
+}
+
+bool fv_text_blank(const char *utf8)
+{
+    utf8proc_int32_t c, parts[DECOMPOSED];
+    for (const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)utf8; *at;) {
+        utf8proc_ssize_t n = utf8proc_iterate(at, -1, &c);
+        if (n <= 0 || (!is_space(c) && !is_dropped(c) && normalise(c, parts))) return false;
+        at += n;
+    }
+    return true;
 }
 
 /* --- words to pieces --- */
@@ -305,15 +347,12 @@ static void add_character(writer *w, int32_t c)
     w->ends[w->characters++] = begin;
 }
 
-/* Lower case, canonical decomposition, marks dropped; punctuation stands alone. */
+/* Punctuation stands alone. */
 static void add_normalised(writer *w, int32_t c)
 {
     utf8proc_int32_t parts[DECOMPOSED];
-    int boundary = 0;
-    utf8proc_ssize_t n = utf8proc_decompose_char(utf8proc_tolower(c), parts, DECOMPOSED,
-                                                 UTF8PROC_DECOMPOSE, &boundary);
-    for (utf8proc_ssize_t i = 0; i < n && i < DECOMPOSED; i++) {
-        if (utf8proc_category(parts[i]) == UTF8PROC_CATEGORY_MN) continue;
+    int n = normalise(c, parts);
+    for (int i = 0; i < n; i++) {
         if (is_punctuation(parts[i])) {
             end_word(w);
             add_character(w, parts[i]);

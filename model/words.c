@@ -1,7 +1,6 @@
 /* A sorted table of words. See words.h. */
 #include "model/words.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,14 +41,15 @@ static fv_status read_all(fv_words *w, const char *path, FILE *f)
     return fv_utf8_check(w->text, n, path);
 }
 
+/* Lines end with LF, CR LF or CR; a byte order mark may stand in front. */
 static fv_status split(fv_words *w)
 {
     size_t lines = 1;
-    for (const char *c = w->text; *c; c++) lines += *c == '\n';
+    for (const char *c = w->text; *c; c++) lines += *c == '\n' || *c == '\r';
     w->lines = malloc(lines * sizeof *w->lines);
     if (!w->lines) return fv_fail(FV_ERR_MEMORY, "reading words: out of memory");
-    for (char *rest = w->text, *line; (line = strsep(&rest, "\n"));) {
-        line[strcspn(line, "\r")] = 0;
+    bool marked = strncmp(w->text, "\xef\xbb\xbf", 3) == 0;
+    for (char *rest = w->text + (marked ? 3 : 0), *line; (line = strsep(&rest, "\r\n"));) {
         if (*line) w->lines[w->count++] = line;
     }
     qsort(w->lines, w->count, sizeof *w->lines, compare);
@@ -86,6 +86,17 @@ static bool known(const fv_words *w, const char *word)
 }
 
 /* --- words of letters --- */
+
+/* Of ASCII alone, whatever the locale: a byte above it is part of a character. */
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
 
 static bool known_letters(const fv_words *w, const char *word)
 {
@@ -146,10 +157,10 @@ void fv_words_unknown(const fv_words *w, const char *text, char *out, size_t siz
     for (const char *c = text; *c && size;) {
         size_t n = 0, wide = 0;
         char word[LETTERS + 1];
-        while (isalpha((unsigned char)c[n])) n++;
+        while (is_letter(c[n])) n++;
         if (n) {
             size_t kept = n < LETTERS ? n : LETTERS;
-            for (size_t i = 0; i < kept; i++) word[i] = (char)tolower((unsigned char)c[i]);
+            for (size_t i = 0; i < kept; i++) word[i] = lower(c[i]);
             word[kept] = 0;
             if (!known_letters(w, word)) add(out, size, c, n);
             c += n;

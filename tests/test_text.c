@@ -106,8 +106,7 @@ static void refuses_broken_vocabularies(void **state)
     static const struct {
         const char *tail, *words;
     } broken[] = {
-        {"moon\n\xff\xfe\n", "line 6"},
-        {"moon\nmoon\n", "line 6"},
+        {"moon\n\xff\xfe\n", "line 6"}, {"moon\r\xed\xa0\x80\r", "line 6"}, /* a surrogate */
     };
     char text[256];
     fv_vocab *v;
@@ -127,6 +126,124 @@ static void refuses_broken_vocabularies(void **state)
     fv_vocab_free(v);
 }
 
+/* What HuggingFace's load_vocab does: lines are counted, empty ones too, and of equal pieces the
+ * last is found. (Its mark in front would be part of the first piece; here it is none.) */
+static void vocabularies_are_read_as_by_the_reference(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int size, moon, lake;
+    } cases[] = {
+        {"[PAD]\n[UNK]\n[CLS]\n[SEP]\nmoon\nlake\n", 6, 4, 5},
+        {"\xef\xbb\xbf[PAD]\n[UNK]\n[CLS]\n[SEP]\nmoon\nlake", 6, 4, 5},
+        {"[PAD]\n[UNK]\n[CLS]\n[SEP]\n\nmoon\n\n\nlake\n\n", 10, 5, 8},
+        {"[PAD]\n[UNK]\n[CLS]\n[SEP]\nmoon\nlake\nmoon\n", 7, 6, 5},
+        {"[PAD]\r[UNK]\r[CLS]\r[SEP]\r\rmoon\rlake\r", 7, 5, 6},
+        {"\xef\xbb\xbf[PAD]\r\n[UNK]\r\n[CLS]\r\n[SEP]\r\n\r\nmoon\r\nlake\r\nlake\r\n", 8, 5, 7},
+        /* what ends a line elsewhere is part of a piece here */
+        {"[PAD]\n[UNK]\n[CLS]\n[SEP]\n\xe2\x80\xa8\n\xc2\x85\nmoon\nlake\n", 8, 6, 7},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fv_vocab *v;
+        fv_tokens t;
+        spill("vocab.txt", cases[i].text, strlen(cases[i].text));
+        MUST(fv_vocab_open(&v, "vocab.txt"));
+        assert_int_equal(fv_vocab_size(v), cases[i].size);
+        assert_int_equal(fv_vocab_find(v, "[PAD]"), 0);
+        assert_int_equal(fv_vocab_find(v, "moon"), cases[i].moon);
+        MUST(fv_tokenize(v, "lake  moon", 4, &t));
+        const int32_t ids[] = {2, cases[i].lake, cases[i].moon, 3};
+        assert_memory_equal(t.ids, ids, sizeof ids);
+        assert_int_equal(t.unknown, 0);
+        fv_tokens_free(&t);
+        fv_vocab_free(v);
+    }
+}
+
+/* U+0378 is in no Unicode version so far; it stands for what the next one adds. */
+static void characters_newer_than_the_tables_are_unknown(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int used, unknown;
+    } cases[] = {
+        {"\xcd\xb8", 3, 1},         {"moon \xcd\xb8", 4, 1},
+        {"moon\xcd\xb8", 3, 1},     {"\xcd\xb8 moon \xcd\xb8", 5, 2},
+        {"moon\xe2\x80\x8b", 3, 0}, /* a format character */
+        {"moon\xef\xbf\xbe", 3, 0}, /* no character, ever */
+        {"moon\xef\xb7\x90", 3, 0},
+    };
+    fv_vocab *v;
+    MUST(fv_vocab_open(&v, source_file("tests/golden/text_vocab.txt")));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fv_tokens t;
+        MUST(fv_tokenize(v, cases[i].text, 8, &t));
+        assert_int_equal(t.used, cases[i].used);
+        assert_int_equal(t.unknown, cases[i].unknown);
+        fv_tokens_free(&t);
+    }
+    fv_vocab_free(v);
+}
+
+/* Blank is what gives no token, and nothing else is. */
+static void blank_text_is_text_without_a_token(void **state)
+{
+    (void)state;
+    static const char *const blank[] = {
+        "",
+        " \t\r\n",
+        "\xe3\x80\x80",             /* ideographic space */
+        "\xe2\x80\x8b\xe2\x80\x8d", /* zero width: space, joiner */
+        "\xc2\xa0",
+        "\xef\xb8\x8f", /* no-break space, variation selector */
+        "\xf3\xa0\x84\x80",
+        "\xef\xbb\xbf", /* variation selector 17, byte order mark */
+        "\x01\x7f",
+        "\xc2\x85", /* control characters */
+        "\xcc\x81",
+        "\xe2\x80\xa8", /* a mark alone, line separator */
+        "\xee\x80\x80",
+        "\xef\xbf\xbd", /* private, replacement character */
+        "\xe2\x80\xae",
+        "\xef\xbf\xbe",     /* right-to-left override, no character */
+        "\xf3\xa0\x81\xa7", /* a tag */
+    };
+    static const char *const full[] = {
+        "a",
+        ".",
+        "\xe3\x80\x82",
+        "\xe5\xb1\xb1",
+        "\xf0\x9f\x98\x80",
+        "\xcd\xb8",
+        "[PAD]",
+        "\xe3\x80\x80"
+        "a",
+        "\xe1\x84\x80",
+        "\xcc\x81"
+        "e",
+        "\xc3\xa9",
+        "\xed\xa0\x80",
+    };
+    fv_vocab *v;
+    fv_tokens t;
+    MUST(fv_vocab_open(&v, source_file("tests/golden/text_vocab.txt")));
+    for (size_t i = 0; i < sizeof blank / sizeof blank[0]; i++) {
+        if (!fv_text_blank(blank[i])) fail_msg("blank[%zu] is not", i);
+        MUST(fv_tokenize(v, blank[i], 8, &t));
+        assert_int_equal(t.used, 2);
+        fv_tokens_free(&t);
+    }
+    for (size_t i = 0; i < sizeof full / sizeof full[0]; i++) {
+        if (fv_text_blank(full[i])) fail_msg("full[%zu] is blank", i);
+        if (fv_tokenize(v, full[i], 8, &t) < 0) continue; /* the surrogate */
+        assert_true(t.used > 2);
+        fv_tokens_free(&t);
+    }
+    fv_vocab_free(v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +252,9 @@ int main(void)
         cmocka_unit_test(says_what_was_cut_and_unknown),
         cmocka_unit_test(refuses_broken_utf8),
         cmocka_unit_test(refuses_broken_vocabularies),
+        cmocka_unit_test(vocabularies_are_read_as_by_the_reference),
+        cmocka_unit_test(characters_newer_than_the_tables_are_unknown),
+        cmocka_unit_test(blank_text_is_text_without_a_token),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

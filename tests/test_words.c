@@ -53,6 +53,23 @@ static void long_lists_are_cut_at_parts(void **state)
     fv_words_free(w);
 }
 
+static void any_line_end_and_a_mark_in_front(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"\xef\xbb\xbf"
+                                        "castle\rmoon\r",
+                                        "\xef\xbb\xbfmoon\r\n\r\ncastle"};
+    char out[64];
+    for (size_t i = 0; i < 2; i++) {
+        fv_words *w;
+        spill("marked.txt", files[i], strlen(files[i]));
+        MUST(fv_words_open(&w, "marked.txt"));
+        fv_words_unknown(w, "castle moon", out, sizeof out);
+        assert_string_equal(out, "");
+        fv_words_free(w);
+    }
+}
+
 static void bad_files_are_named(void **state)
 {
     (void)state;
@@ -67,6 +84,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unknown_parts_are_named),
         cmocka_unit_test(long_lists_are_cut_at_parts),
+        cmocka_unit_test(any_line_end_and_a_mark_in_front),
         cmocka_unit_test(bad_files_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
