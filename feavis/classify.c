@@ -1,13 +1,13 @@
 /* See classify.h. */
 #include "feavis/classify.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "feavis/feavis.h"
+#include "model/text.h"
 
 enum { TEMPLATE_BYTES = 4096 };
 
@@ -23,14 +23,33 @@ void fv_classes_clear(fv_classes *c)
 
 /* --- labels --- */
 
+/* The first "|" or full-width "｜" that no backslash makes literal; that backslash goes. NULL:
+ * none. */
+static char *find_bar(char *text, size_t *bytes)
+{
+    static const char wide[] = "｜";
+    for (char *at = text; *at; at++) {
+        bool literal = *at == '\\';
+        *bytes = at[literal] == '|' ? 1 : strncmp(at + literal, wide, 3) == 0 ? 3 : 0;
+        if (*bytes && !literal) return at;
+        if (*bytes) memmove(at, at + 1, strlen(at));
+    }
+    return NULL;
+}
+
 static fv_status split_words(fv_list *out, char *text, const char *path)
 {
     while (text) {
-        char *bar = strchr(text, '|');
-        if (bar) *bar++ = 0;
+        size_t bytes;
+        char *bar = find_bar(text, &bytes);
+        if (bar) {
+            *bar = 0;
+            bar += bytes;
+        }
         text += strspn(text, " ");
         for (size_t n = strlen(text); n && text[n - 1] == ' ';) text[--n] = 0;
-        if (!*text) return fv_fail(FV_ERR_FORMAT, "%s has a class with an empty label", path);
+        if (fv_text_blank(text))
+            return fv_fail(FV_ERR_FORMAT, "%s has a class with an empty label", path);
         FV_TRY(fv_list_add(out, text));
         text = bar;
     }
@@ -71,11 +90,14 @@ fv_status fv_classes_read(fv_classes *out, const char *path)
 
 static fv_status fill_template(char out[TEMPLATE_BYTES], const char *template, const char *label)
 {
+    static const char wide[] = "｛｝";
     const char *gap = strstr(template, "{}");
+    size_t bytes = gap ? 2 : sizeof wide - 1;
+    if (!gap) gap = strstr(template, wide);
     if (!gap)
         return fv_fail(FV_ERR_FORMAT, "the template \"%.200s\" has no {} for the label", template);
-    int n =
-        snprintf(out, TEMPLATE_BYTES, "%.*s%s%s", (int)(gap - template), template, label, gap + 2);
+    int n = snprintf(out, TEMPLATE_BYTES, "%.*s%s%s", (int)(gap - template), template, label,
+                     gap + bytes);
     return n < TEMPLATE_BYTES
                ? FV_OK
                : fv_fail(FV_ERR_FORMAT, "the template \"%.200s\" is too long", template);
@@ -132,7 +154,13 @@ fv_status fv_classes_embed(fv_classes *c, fv_model *m, const fv_list *templates)
 /* Bytes outside ASCII count as letters. */
 static bool counts(unsigned char c)
 {
-    return c >= 0x80 || isalnum(c);
+    return c >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Of ASCII alone, whatever the locale. */
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
 static bool same_name(const char *a, const char *b, size_t b_length)
@@ -142,7 +170,7 @@ static bool same_name(const char *a, const char *b, size_t b_length)
         while (*a && !counts((unsigned char)*a)) a++;
         while (b < end && !counts((unsigned char)*b)) b++;
         if (!*a || b == end) return !*a && b == end;
-        if (tolower((unsigned char)*a++) != tolower((unsigned char)*b++)) return false;
+        if (lower(*a++) != lower(*b++)) return false;
     }
 }
 

@@ -75,8 +75,13 @@ void fv_options_free(fv_options *o);
 /* With channels and no text, a start from stronger noise, unless start-noise was set already: on a
  * grey start some channels are cut off by their activation, and give no gradient to climb. */
 fv_status fv_options_wake_channels(fv_options *o);
-/* Fails on an unknown name (and suggests the nearest) and on a value out of range. */
+/* Fails on an unknown name (and suggests the nearest) and on a value out of range. In text and llp
+ * full-width syntax ("山：1 ｜ 雪：0.5") becomes its ASCII twin; recipes have that. */
 fv_status fv_options_set(fv_options *o, const char *name, const char *value);
+/* What a person asks for, before any work: fails where text or llp has an empty part or a weight
+ * past 10. *reading: how text was read, one line without an end, if a weight is written in it;
+ * NULL otherwise. Caller frees. */
+fv_status fv_options_asked(const fv_options *o, char **reading);
 /* The value as text that fv_options_set takes; "" for an unknown name. Valid until the option
  * is set again or this has been called 8 more times. */
 const char *fv_options_get(const fv_options *o, const char *name);

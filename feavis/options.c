@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "kernels/number.h"
 #include "model/text.h"
 
 #define ROW(field) .offset = offsetof(fv_options, field)
@@ -162,7 +163,7 @@ static const char *nearest(const char *name)
 static fv_status parse_number(const fv_option *row, const char *value, double *out)
 {
     char *end;
-    double x = strtod(value, &end);
+    double x = fv_to_double(value, &end);
     bool found = end != value;
     while (*end == ' ') end++;
     bool whole = row->kind != FV_OPTION_INT || x == floor(x);
@@ -233,21 +234,38 @@ static fv_status set_row(fv_options *o, const fv_option *row, const char *value)
     }
 }
 
-fv_status fv_options_set(fv_options *o, const char *name, const char *value)
+/* As set_row; text and llp in the form that recipes have. */
+static fv_status set_typed(fv_options *o, const fv_option *row, const char *value)
+{
+    bool text = row->offset == offsetof(fv_options, text);
+    char *plain;
+    if (!text && row->offset != offsetof(fv_options, llp)) return set_row(o, row, value);
+    FV_TRY(fv_weighted_plain(&plain, value, text ? '|' : ',', row->name));
+    fv_status s = set_row(o, row, plain);
+    free(plain);
+    return s;
+}
+
+static const fv_option *find_row(const char *name)
 {
     const fv_option *row = fv_option_find(name);
     if (!row)
-        return fv_fail(FV_ERR_ARGUMENT, "there is no option %.80s; did you mean %s?", name,
-                       nearest(name));
-    return set_row(o, row, value);
+        fv_fail(FV_ERR_ARGUMENT, "there is no option %.80s; did you mean %s?", name, nearest(name));
+    return row;
+}
+
+fv_status fv_options_set(fv_options *o, const char *name, const char *value)
+{
+    const fv_option *row = find_row(name);
+    return row ? set_typed(o, row, value) : FV_ERR_ARGUMENT;
 }
 
 static const char *print_number(char *out, size_t size, double x)
 {
     /* the shortest that reads back as the same number */
     for (int digits = 6; digits <= 17; digits++) {
-        snprintf(out, size, "%.*g", digits, x);
-        if (strtod(out, NULL) == x) break;
+        fv_print(out, size, "%.*g", digits, x);
+        if (fv_to_double(out, NULL) == x) break;
     }
     return out;
 }
@@ -284,7 +302,8 @@ bool fv_options_is_default(const fv_options *o, const char *name)
     const fv_option *row = fv_option_find(name);
     if (!row) return false;
     const char *value = fv_options_get(o, name);
-    if (row->kind == FV_OPTION_FLOAT) return strtod(value, NULL) == strtod(row->value, NULL);
+    if (row->kind == FV_OPTION_FLOAT)
+        return fv_to_double(value, NULL) == fv_to_double(row->value, NULL);
     return strcmp(value, row->value) == 0;
 }
 
@@ -358,6 +377,8 @@ static bool listed(const char *key, const char *const *list)
 fv_status fv_options_from_yaml(fv_options *o, const fv_yaml *doc, const fv_yaml_node *map,
                                const char *const *skip)
 {
+    /* a preset is typed by a person; a recipe's text means what it meant when it was written */
+    bool recipe = fv_yaml_find(map, "feavis") != NULL;
     for (int i = 0; i < fv_yaml_count(map); i++) {
         const char *key = fv_yaml_key(map, i);
         if (listed(key, skip)) continue;
@@ -365,87 +386,11 @@ fv_status fv_options_from_yaml(fv_options *o, const fv_yaml *doc, const fv_yaml_
         if (!fv_yaml_is_scalar(value))
             return fv_fail(FV_ERR_FORMAT, "%s:%d: %s should be one value", fv_yaml_name(doc),
                            fv_yaml_line(value), key);
-        fv_status s = fv_options_set(o, key, fv_yaml_text(value));
+        const fv_option *row = find_row(key);
+        fv_status s = !row     ? FV_ERR_ARGUMENT
+                      : recipe ? set_row(o, row, fv_yaml_text(value))
+                               : set_typed(o, row, fv_yaml_text(value));
         if (s < 0) return fv_fail_context(s, "%s:%d", fv_yaml_name(doc), fv_yaml_line(value));
     }
-    return FV_OK;
-}
-
-/* --- weighted lists --- */
-
-/* Cuts a trailing ":number" off `name` and gives the number. "12\:30" is the text 12:30. */
-static float take_weight(char *name)
-{
-    char *colon = strrchr(name, ':'), *end;
-    if (colon && colon > name && colon[-1] == '\\') {
-        memmove(colon - 1, colon, strlen(colon) + 1);
-        return 1;
-    }
-    if (!colon || colon == name || !colon[1]) return 1;
-    if (strspn(colon + 1, "+-.0123456789eE ") != strlen(colon + 1)) return 1;
-    float weight = strtof(colon + 1, &end);
-    while (*end == ' ') end++;
-    if (end == colon + 1 || *end || !isfinite(weight)) return 1;
-    *colon = 0;
-    return weight;
-}
-
-static void trim(char *s)
-{
-    size_t lead = strspn(s, " \t\r\n"), n = strlen(s) - lead;
-    memmove(s, s + lead, n + 1);
-    while (n && strchr(" \t\r\n", s[n - 1])) s[--n] = 0;
-}
-
-void fv_weighted_free(fv_weighted *list, int count)
-{
-    for (int i = 0; i < count; i++) free(list[i].name);
-    free(list);
-}
-
-fv_status fv_weighted_parse(fv_weighted **out, int *count, const char *text, char separator,
-                            const char *what)
-{
-    enum { MOST = 64 };
-    fv_weighted *list = calloc(MOST, sizeof *list);
-    int n = 0;
-    if (!list) return fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", what);
-    while (*text) {
-        size_t room = strlen(text) + 1, used = 0;
-        char *name = n < MOST ? malloc(room) : NULL;
-        if (!name) {
-            fv_weighted_free(list, n);
-            return fv_fail(FV_ERR_ARGUMENT, "%s has more than %d parts", what, MOST);
-        }
-        while (*text && *text != separator) {
-            if (text[0] == '\\' && text[1] == separator) text++;
-            name[used++] = *text++;
-        }
-        name[used] = 0;
-        bool more = *text == separator;
-        if (more) text++;
-        trim(name);
-        list[n].weight = take_weight(name);
-        trim(name);
-        list[n++].name = name;
-        bool empty = !*name;
-        if (empty && !more && n == 1) { /* only white space: nothing was asked for */
-            fv_weighted_free(list, n);
-            list = NULL;
-            n = 0;
-            break;
-        }
-        if (empty || (more && !*text)) {
-            fv_weighted_free(list, n);
-            return fv_fail(FV_ERR_ARGUMENT, "%s has an empty part between its '%c'", what,
-                           separator);
-        }
-    }
-    if (n == 0) {
-        free(list);
-        list = NULL;
-    }
-    *out = list;
-    *count = n;
     return FV_OK;
 }

@@ -50,14 +50,23 @@ struct fv_options {
 typedef struct fv_weighted {
     char *name;
     float weight;
+    bool weighed; /* the weight was written, not taken as 1 */
 } fv_weighted;
 
 /* Splits at `separator` ("\|" is a literal one), takes a trailing ":number" as the weight (1
- * without; "\:" is a literal colon there). Caller frees with fv_weighted_free. Empty text: count 0.
- */
+ * without; "\:" is a literal colon there). The number is in the C locale. Full-width twins are
+ * no syntax here, so that a recipe means what it meant before they were: see fv_weighted_plain.
+ * Caller frees with fv_weighted_free. Empty text: count 0. */
 fv_status fv_weighted_parse(fv_weighted **out, int *count, const char *text, char separator,
                             const char *what);
 void fv_weighted_free(fv_weighted *list, int count);
+
+/* What a person typed in the form that fv_weighted_parse reads: the separator and the colon of a
+ * weight may be full-width (： ｜ ，, for numbers also 、), and so may a weight's digits, sign and
+ * point; they become their ASCII twins. All else stays as it is: "\：" and "\｜" are literal. Text
+ * that gives the model nothing to read (fv_text_blank) becomes "". Applied to what it gives, it
+ * changes nothing. Caller frees. */
+fv_status fv_weighted_plain(char **out, const char *typed, char separator, const char *what);
 
 fv_status fv_options_add_change(fv_options *o, int step, const fv_option *option,
                                 const char *value);

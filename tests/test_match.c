@@ -133,6 +133,14 @@ static void test_classes(void **state)
     assert_int_equal(fv_classes_of_path(&c, "x/golf/1.jpg"), -1);
     assert_int_equal(fv_classes_of_path(&c, "golfcourse.jpg"), -1);
     fv_classes_clear(&c);
+    write_text("labels.txt", "mountain\t山｜高山 | 山峰\na\tx\\|y\\｜z\n");
+    MUST(fv_classes_read(&c, "labels.txt"));
+    assert_int_equal(c.words[0].count, 3);
+    assert_string_equal(c.words[0].at[1], "高山");
+    assert_string_equal(c.labels.at[1], "x|y｜z");
+    fv_classes_clear(&c);
+    write_text("labels.txt", "a\tb | \xe3\x80\x80\n");
+    FAILS(fv_classes_read(&c, "labels.txt"), FV_ERR_FORMAT, "empty label");
     write_text("labels.txt", "a\nb\na\n");
     FAILS(fv_classes_read(&c, "labels.txt"), FV_ERR_FORMAT, "class a twice");
     write_text("labels.txt", "a\t| b\n");

@@ -211,7 +211,7 @@ static void weighted_texts(void **state)
         {"a:1x", 1, {"a:1x"}, {1}},
         {"a:-", 1, {"a:-"}, {1}},
         {"a:1e99", 1, {"a:1e99"}, {1}},
-        {"梦：2", 1, {"梦：2"}, {1}}, /* the full-width colon is the text's own */
+        {"梦：2", 1, {"梦：2"}, {1}}, /* typed, it would have been 梦:2 by now */
         {"一：二:3", 1, {"一：二"}, {3}},
         {"梦｜山", 1, {"梦｜山"}, {1}},
     };
@@ -226,6 +226,123 @@ static void weighted_texts(void **state)
         }
         fv_weighted_free(list, count);
     }
+}
+
+/* Full-width punctuation and digits are syntax where a person types them, as their twins are. */
+static void full_width_syntax_is_its_ascii_twin(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *option, *typed, *plain;
+    } cases[] = {
+        {"text", "山：1 ｜ 雪：0.5", "山:1 | 雪:0.5"},
+        {"text", "山：１｜雪：０．５｜文字：－０．３", "山:1|雪:0.5|文字:-0.3"},
+        {"text", "山:１ | 雪：−2", "山:1 | 雪:-2"},
+        {"text", "山：2　｜　雪", "山:2 |　雪"},
+        {"text", "山：1ｅ1", "山:1e1"},
+        /* the text itself stays what it is */
+        {"text", "静夜思：床前明月光", "静夜思：床前明月光"},
+        {"text", "１２：３０ 的钟，山：水", "１２：３０ 的钟，山：水"},
+        {"text", "山，水、花！", "山，水、花！"},
+        {"text", "：5", "：5"},
+        {"text", "山：", "山："},
+        {"text", "ｍｏｏｎ：x", "ｍｏｏｎ：x"},
+        {"text", "a\\b ∣ c", "a\\b ∣ c"}, /* another bar */
+        {"text", "梦:1 | 文字:-0.3", "梦:1 | 文字:-0.3"},
+        /* a backslash makes it literal */
+        {"text", "比例 16\\：9", "比例 16\\：9"},
+        {"text", "比例 16\\:9", "比例 16\\:9"},
+        {"text", "山\\｜水：２", "山\\｜水:2"},
+        /* nothing to read */
+        {"text", "　", ""},
+        {"text", "\xe2\x80\x8b", ""},
+        {"llp", "１０８，４５６：０．５", "108,456:0.5"},
+        {"llp", "108、 7：−1", "108, 7:-1"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fv_options *o = fresh();
+        for (int twice = 0; twice < 2; twice++) {
+            char value[256];
+            snprintf(value, sizeof value, "%s",
+                     twice ? fv_options_get(o, cases[i].option) : cases[i].typed);
+            set(o, cases[i].option, value);
+            assert_string_equal(fv_options_get(o, cases[i].option), cases[i].plain);
+        }
+        fv_options_free(o);
+    }
+    fv_weighted *list;
+    int count;
+    MUST(fv_weighted_parse(&list, &count, "比例 16\\：9 | 山\\｜水:2 |　雪　", '|', "text"));
+    assert_int_equal(count, 3);
+    assert_string_equal(list[0].name, "比例 16：9");
+    assert_string_equal(list[1].name, "山｜水");
+    assert_true(list[1].weight == 2 && list[1].weighed && !list[0].weighed);
+    assert_string_equal(list[2].name, "雪");
+    fv_weighted_free(list, count);
+}
+
+/* "梦：2" was a text with a colon before it was a weight: the picture made then is made again. */
+static void an_older_recipe_means_what_it_meant(void **state)
+{
+    (void)state;
+    fv_options *o = fresh();
+    MUST(fv_recipe_apply(o, "feavis: 0.1.0\ntext: \"梦：2 ｜ 山:30\"\n", "old.png"));
+    assert_string_equal(fv_options_get(o, "text"), "梦：2 ｜ 山:30");
+    fv_options_free(o);
+}
+
+static void expect_reading(const char *text, const char *expected)
+{
+    fv_options *o = fresh();
+    char *reading;
+    set(o, "text", text);
+    MUST(fv_options_asked(o, &reading));
+    if (!expected)
+        assert_null(reading);
+    else
+        assert_string_equal(reading, expected);
+    free(reading);
+    fv_options_free(o);
+}
+
+static void it_is_said_how_weights_were_read(void **state)
+{
+    (void)state;
+    expect_reading("moon", NULL);
+    expect_reading("moon | lake", NULL);
+    expect_reading("", NULL);
+    expect_reading("12\\:30", NULL);
+    expect_reading("山：1 ｜ 雪", "\"山\" with weight 1, \"雪\" with weight 1");
+    expect_reading("moon:-0.25|lake", "\"moon\" with weight -0.25, \"lake\" with weight 1");
+    expect_reading("比例 16:9",
+                   "\"比例 16\" with weight 9 (a colon of the text itself is written \\:)");
+}
+
+static void weights_past_ten_are_refused_with_the_escape(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *option, *value, *words;
+    } cases[] = {
+        {"text", "the clock says 12:30",
+         "the weight 30 of \"the clock says 12\" is not from -10 to 10; if it belongs to the text, "
+         "write \\:30"},
+        {"text", "moon | 12：３０", "write \\:30"},
+        {"text", "moon:-10.5", "the weight -10.5 of"},
+        {"text", "moon | \xe2\x80\x8b", "empty part"},
+        {"text", "moon | | lake", "empty part"},
+        {"llp", "108:456", "the weight 456 of llp 108 is not"},
+        {"llp", "1，，2", "empty part"},
+    };
+    fv_options *o;
+    char *reading;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        o = fresh();
+        set(o, cases[i].option, cases[i].value);
+        FAILS(fv_options_asked(o, &reading), FV_ERR_ARGUMENT, cases[i].words);
+        fv_options_free(o);
+    }
+    expect_reading("moon:10 | lake:-10", "\"moon\" with weight 10, \"lake\" with weight -10");
 }
 
 static void empty_parts_and_too_many_are_refused(void **state)
@@ -495,6 +612,10 @@ int main(void)
         cmocka_unit_test(texts_are_utf8_and_paths_are_bytes),
         cmocka_unit_test(a_copy_is_whole_and_its_own),
         cmocka_unit_test(weighted_texts),
+        cmocka_unit_test(full_width_syntax_is_its_ascii_twin),
+        cmocka_unit_test(an_older_recipe_means_what_it_meant),
+        cmocka_unit_test(it_is_said_how_weights_were_read),
+        cmocka_unit_test(weights_past_ten_are_refused_with_the_escape),
         cmocka_unit_test(empty_parts_and_too_many_are_refused),
         cmocka_unit_test(a_device_and_a_backend_become_one_name),
         cmocka_unit_test(every_preset_applies_and_so_do_its_pictures),
