@@ -35,7 +35,7 @@ static fv_status read_inputs(classify *q)
     free(path);
     if (s < 0 || !q->c->prompts) return s;
     FV_TRY(fv_list_find(&path, "prompts", q->c->prompts));
-    s = fv_list_lines(&q->templates, path);
+    s = fv_templates_read(&q->templates, path);
     free(path);
     return s;
 }

@@ -51,7 +51,7 @@ static fv_status read_pairs(match *q)
         return FV_OK;
     }
     fv_list names;
-    FV_TRY(fv_list_lines(&names, pairs));
+    FV_TRY(fv_list_names(&names, pairs));
     fv_status s = names.count == texts ? FV_OK
                                        : fv_fail(FV_ERR_FORMAT, "%s has %d lines for %d texts",
                                                  pairs, names.count, texts);
@@ -59,7 +59,7 @@ static fv_status read_pairs(match *q)
         q->image_of[j] = find_image(&q->images, names.at[j]);
         if (q->image_of[j] < 0 && q->images.asked == q->images.list.count)
             s = fv_fail(FV_ERR_FORMAT, "%s: line %d names %s, which is none of the pictures", pairs,
-                        j + 1, names.at[j]);
+                        names.lines[j], names.at[j]);
     }
     fv_list_clear(&names);
     return s;

@@ -37,7 +37,7 @@ static char *find_bar(char *text, size_t *bytes)
     return NULL;
 }
 
-static fv_status split_words(fv_list *out, char *text, const char *path)
+static fv_status split_words(fv_list *out, char *text, int line)
 {
     while (text) {
         size_t bytes;
@@ -49,23 +49,23 @@ static fv_status split_words(fv_list *out, char *text, const char *path)
         text += strspn(text, " ");
         for (size_t n = strlen(text); n && text[n - 1] == ' ';) text[--n] = 0;
         if (fv_text_blank(text))
-            return fv_fail(FV_ERR_FORMAT, "%s has a class with an empty label", path);
+            return fv_fail(FV_ERR_FORMAT, "line %d has a class with an empty label", line);
         FV_TRY(fv_list_add(out, text));
         text = bar;
     }
     return FV_OK;
 }
 
-static fv_status read_class(fv_classes *c, char *line, const char *path)
+static fv_status read_class(fv_classes *c, char *line, int number)
 {
     char *tab = strchr(line, '\t');
     if (tab) *tab++ = 0;
-    FV_TRY(split_words(&c->words[c->count++], tab ? tab : line, path));
+    FV_TRY(split_words(&c->words[c->count++], tab ? tab : line, number));
     const char *label = c->words[c->count - 1].at[0];
     const char *folder = tab ? line : label;
     for (int i = 0; i < c->folders.count; i++)
         if (strcmp(c->folders.at[i], folder) == 0)
-            return fv_fail(FV_ERR_FORMAT, "%s has the class %s twice", path, folder);
+            return fv_fail(FV_ERR_FORMAT, "line %d has the class %s twice", number, folder);
     FV_TRY(fv_list_add(&c->folders, folder));
     return fv_list_add(&c->labels, label);
 }
@@ -77,7 +77,14 @@ fv_status fv_classes_read(fv_classes *out, const char *path)
     FV_TRY(fv_list_lines(&lines, path));
     c.words = calloc((size_t)lines.count, sizeof *c.words);
     fv_status s = c.words ? FV_OK : fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", path);
-    for (int i = 0; s >= 0 && i < lines.count; i++) s = read_class(&c, lines.at[i], path);
+    fv_bad_lines bad = {.count = 0};
+    for (int i = 0; s >= 0 && i < lines.count; i++) {
+        s = read_class(&c, lines.at[i], lines.lines[i]);
+        if (s != FV_ERR_FORMAT) continue;
+        fv_bad_lines_add(&bad, lines.lines[i]);
+        s = FV_OK;
+    }
+    if (s >= 0) s = fv_bad_lines_say(&bad, path);
     fv_list_clear(&lines);
     if (s < 0)
         fv_classes_clear(&c);
@@ -86,14 +93,43 @@ fv_status fv_classes_read(fv_classes *out, const char *path)
     return s;
 }
 
+/* --- templates --- */
+
+/* Where the label goes, and how many bytes stand for it; NULL: nowhere. */
+static const char *find_gap(const char *template, size_t *bytes)
+{
+    static const char wide[] = "｛｝";
+    const char *gap = strstr(template, "{}");
+    *bytes = gap ? 2 : sizeof wide - 1;
+    return gap ? gap : strstr(template, wide);
+}
+
+fv_status fv_templates_read(fv_list *out, const char *path)
+{
+    fv_list list;
+    fv_bad_lines bad = {.count = 0};
+    size_t bytes;
+    FV_TRY(fv_list_lines(&list, path));
+    for (int i = 0; i < list.count; i++) {
+        if (find_gap(list.at[i], &bytes)) continue;
+        fv_fail(FV_ERR_FORMAT, "line %d: the template \"%.200s\" has no {} for the label",
+                list.lines[i], list.at[i]);
+        fv_bad_lines_add(&bad, list.lines[i]);
+    }
+    fv_status s = fv_bad_lines_say(&bad, path);
+    if (s < 0)
+        fv_list_clear(&list);
+    else
+        *out = list;
+    return s;
+}
+
 /* --- embedding --- */
 
 static fv_status fill_template(char out[TEMPLATE_BYTES], const char *template, const char *label)
 {
-    static const char wide[] = "｛｝";
-    const char *gap = strstr(template, "{}");
-    size_t bytes = gap ? 2 : sizeof wide - 1;
-    if (!gap) gap = strstr(template, wide);
+    size_t bytes;
+    const char *gap = find_gap(template, &bytes);
     if (!gap)
         return fv_fail(FV_ERR_FORMAT, "the template \"%.200s\" has no {} for the label", template);
     int n = snprintf(out, TEMPLATE_BYTES, "%.*s%s%s", (int)(gap - template), template, label,

@@ -18,9 +18,12 @@ typedef struct fv_classes {
     float *rows; /* [count][dim] unit embeddings; NULL until embedded */
 } fv_classes;
 
-/* One class a line: "label", or "folder<TAB>label"; a label may list synonyms "农田|耕地". Two
- * classes of one folder are refused. Caller clears. */
+/* One class a line: "label", or "folder<TAB>label"; a label may list synonyms "农田|耕地" (also
+ * "｜";
+ * "\|" is a literal one). Two classes of one folder are refused. Caller clears. */
 fv_status fv_classes_read(fv_classes *out, const char *path);
+/* Templates, one a line: fails where one has no {} (or ｛｝). Caller clears. */
+fv_status fv_templates_read(fv_list *out, const char *path);
 void fv_classes_clear(fv_classes *c);
 
 /* The embedding of a class is the mean of the unit embeddings of all templates with all its

@@ -40,7 +40,7 @@ static fv_status open_names(fv_index *x, const char *path)
     char *names;
     if (asprintf(&names, "%s.txt", path) < 0)
         return fv_fail(FV_ERR_MEMORY, "opening %s: out of memory", path);
-    fv_status s = fv_list_lines(&x->names, names);
+    fv_status s = fv_list_names(&x->names, names);
     if (s >= 0 && x->names.count != x->rows->dims[0])
         s = fv_fail(FV_ERR_FORMAT, "%s has %d lines, but %s has %lld rows", names, x->names.count,
                     path, (long long)x->rows->dims[0]);

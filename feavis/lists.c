@@ -22,6 +22,7 @@ void fv_list_clear(fv_list *l)
 {
     for (int i = 0; i < l->count; i++) free(l->at[i]);
     free(l->at);
+    free(l->lines);
     *l = (fv_list){0};
 }
 
@@ -40,24 +41,43 @@ fv_status fv_list_add(fv_list *l, const char *entry)
 
 /* --- lines --- */
 
-static fv_status read_input(unsigned char **out, size_t *size)
+typedef enum shape { TEXTS, POEM, NAMES } shape;
+
+/* A file in memory, cut into lines. */
+typedef struct lines {
+    char *at, *end; /* a zero stands at `end` */
+    shape shape;
+    bool only_cr; /* no LF in it */
+    int number;   /* of the line that was taken last, from 1 */
+} lines;
+
+/* Bytes of the line end at `at`; 0: there is none. */
+static size_t line_end(const lines *l, const char *at)
 {
-    size_t room = 1 << 16, n = 0;
-    unsigned char *data = malloc(room + 1);
-    while (data) {
-        n += fread(data + n, 1, room - n, stdin);
-        if (n < room) break;
-        room *= 2;
-        unsigned char *more = room <= MOST_LIST_BYTES ? realloc(data, room + 1) : NULL;
-        if (!more) free(data);
-        data = more;
-    }
-    if (!data) return fv_fail(FV_ERR_MEMORY, "reading standard input: out of memory");
-    data[n] = 0;
-    *out = data;
-    *size = n;
-    return FV_OK;
+    const unsigned char *u = (const unsigned char *)at;
+    if (u[0] == '\n') return 1;
+    if (u[0] == '\r' && u[1] == '\n') return 2;
+    if (l->shape == NAMES) return u[0] == '\r' && (l->only_cr || at + 1 == l->end);
+    if (u[0] >= '\v' && u[0] <= '\r') return 1;
+    if (u[0] == 0xc2 && u[1] == 0x85) return 2;
+    return u[0] == 0xe2 && u[1] == 0x80 && (u[2] == 0xa8 || u[2] == 0xa9) ? 3 : 0;
 }
+
+/* The next line, ended with a zero, and its bytes; NULL behind the last. */
+static char *next_line(lines *l, size_t *n)
+{
+    char *line = l->at, *stop = line;
+    size_t ends = 0;
+    if (line >= l->end) return NULL;
+    while (stop < l->end && !(ends = line_end(l, stop))) stop++;
+    *n = (size_t)(stop - line);
+    *stop = 0;
+    l->at = stop + ends;
+    l->number++;
+    return line;
+}
+
+/* --- what is no text --- */
 
 /* Every byte outside ASCII belongs to a pair of GBK: lead 81..fe, trail 40..fe but not 7f. */
 static bool looks_like_gbk(const unsigned char *line, size_t n)
@@ -71,21 +91,80 @@ static bool looks_like_gbk(const unsigned char *line, size_t n)
     return true;
 }
 
-static fv_status check_line(const char *path, int number, const char *line, size_t n)
+static fv_status check_line(int number, const char *line, size_t n)
 {
-    char what[64];
+    char what[32];
     snprintf(what, sizeof what, "line %d", number);
     if (memchr(line, 0, n))
-        return fv_fail(FV_ERR_FORMAT, "%s: line %d has a zero byte: this is not a text file", path,
-                       number);
+        return fv_fail(FV_ERR_FORMAT, "%s has a zero byte: this is not a text file", what);
     fv_status s = fv_utf8_check(line, n, what);
     if (s < 0 && looks_like_gbk((const unsigned char *)line, n))
         return fv_fail(FV_ERR_FORMAT,
-                       "%s: line %d is not UTF-8 but looks like GBK; convert the file with "
+                       "%s is not UTF-8 but looks like GBK; convert the file with "
                        "iconv -f GB18030 -t UTF-8",
-                       path, number);
-    return s < 0 ? fv_fail_context(FV_ERR_FORMAT, "%s", path) : FV_OK;
+                       what);
+    return s;
 }
+
+/* UTF-16 without a mark: zeros in every other place only, and many of them, or beside bytes that
+ * are not UTF-8. NULL: it is not. */
+static const char *looks_like_utf16(const unsigned char *data, size_t size)
+{
+    size_t zeros[2] = {0, 0}, most = size < 65536 ? size : 65536;
+    for (size_t i = 0; i < most; i++) zeros[i % 2] += data[i] == 0;
+    size_t all = zeros[0] + zeros[1];
+    if (size % 2 || !all || (zeros[0] && zeros[1])) return NULL;
+    while (most < size && most && (data[most] & 0xc0) == 0x80) most--; /* no half character */
+    if (3 * all < most && fv_utf8_check((const char *)data, most, "") >= 0) return NULL;
+    return zeros[0] ? "UTF-16BE" : "UTF-16LE";
+}
+
+static fv_status check_encoding(const char *path, const unsigned char *data, size_t size)
+{
+    static const struct {
+        const char *mark, *name;
+        size_t bytes;
+    } marks[] = {{"\xff\xfe\0", "UTF-32LE", 4}, /* its last zero is the literal's own */
+                 {"\0\0\xfe\xff", "UTF-32BE", 4},
+                 {"\xff\xfe", "UTF-16LE", 2},
+                 {"\xfe\xff", "UTF-16BE", 2}};
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
+        if (size >= marks[i].bytes && memcmp(data, marks[i].mark, marks[i].bytes) == 0)
+            return fv_fail(
+                FV_ERR_FORMAT,
+                "%s is %.6s; save it as UTF-8, or convert it with iconv -f %.6s -t UTF-8", path,
+                marks[i].name, marks[i].name);
+    const char *name = looks_like_utf16(data, size);
+    if (!name) return FV_OK;
+    return fv_fail(
+        FV_ERR_FORMAT,
+        "%s looks like UTF-16 without a byte order mark; save it as UTF-8, or convert it "
+        "with iconv -f %s -t UTF-8",
+        path, name);
+}
+
+void fv_bad_lines_add(fv_bad_lines *b, int number)
+{
+    size_t n = strlen(b->others);
+    if (b->count++ == 0)
+        snprintf(b->first, sizeof b->first, "%s", fv_error());
+    else if (n + 16 < sizeof b->others && ++b->listed)
+        snprintf(b->others + n, sizeof b->others - n, "%s%d", n ? ", " : "", number);
+}
+
+fv_status fv_bad_lines_say(const fv_bad_lines *b, const char *path)
+{
+    char more[32] = "";
+    int left = b->count - 1 - b->listed;
+    if (b->count == 0) return FV_OK;
+    if (left > 0) snprintf(more, sizeof more, " and %d more", left);
+    if (strcmp(path, "-") == 0) path = "standard input";
+    if (b->count == 1) return fv_fail(FV_ERR_FORMAT, "%s: %s", path, b->first);
+    return fv_fail(FV_ERR_FORMAT, "%s: %s (bad as well: line%s %s%s)", path, b->first,
+                   b->count > 2 ? "s" : "", b->others, more);
+}
+
+/* --- the entries --- */
 
 /* Takes the quotes off a line that is one quoted field, in place. */
 static void unquote(char *line)
@@ -105,48 +184,75 @@ static void unquote(char *line)
     *to = 0;
 }
 
-static fv_status split_lines(fv_list *out, const char *path, char *at, char *end)
+static bool is_blank(shape k, const char *line)
 {
-    if (end - at >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0) at += 3;
-    for (int number = 1; at < end; number++) {
-        char *stop = memchr(at, '\n', (size_t)(end - at));
-        char *next = stop ? stop + 1 : end;
-        if (!stop) stop = end;
-        if (stop > at && stop[-1] == '\r') stop--;
-        FV_TRY(check_line(path, number, at, (size_t)(stop - at)));
-        *stop = 0;
-        bool blank = at[strspn(at, " \t")] == 0;
-        if (!blank) {
-            unquote(at);
-            FV_TRY(fv_list_add(out, at));
-        }
-        at = next;
-    }
-    return out->count ? FV_OK : fv_fail(FV_ERR_FORMAT, "%s has no line with text in it", path);
+    return k == NAMES ? line[strspn(line, " \t")] == 0 : fv_text_blank(line);
 }
 
-fv_status fv_list_lines(fv_list *out, const char *path)
+static fv_status add_line(fv_list *l, const char *line, int number)
+{
+    if ((l->count & (l->count - 1)) == 0) {
+        int *more = realloc(l->lines, (size_t)(l->count ? 2 * l->count : 1) * sizeof *more);
+        if (!more) return fv_fail(FV_ERR_MEMORY, "making a list: out of memory");
+        l->lines = more;
+    }
+    l->lines[l->count] = number;
+    return fv_list_add(l, line);
+}
+
+static fv_status split_lines(fv_list *out, const char *path, lines *l)
+{
+    fv_bad_lines bad = {.count = 0};
+    size_t n;
+    if (l->end - l->at >= 3 && memcmp(l->at, "\xef\xbb\xbf", 3) == 0) l->at += 3;
+    l->only_cr = !memchr(l->at, '\n', (size_t)(l->end - l->at));
+    for (char *line; (line = next_line(l, &n));) {
+        if (check_line(l->number, line, n) < 0) {
+            fv_bad_lines_add(&bad, l->number);
+            continue;
+        }
+        if (is_blank(l->shape, line)) continue;
+        if (l->shape != POEM) unquote(line);
+        if (is_blank(l->shape, line)) continue;
+        FV_TRY(add_line(out, line, l->number));
+    }
+    FV_TRY(fv_bad_lines_say(&bad, path));
+    return out->count ? FV_OK
+                      : fv_fail(FV_ERR_FORMAT, "%s holds no text: it has no line with text in it",
+                                strcmp(path, "-") == 0 ? "standard input" : path);
+}
+
+static fv_status read_lines(fv_list *out, const char *path, shape k)
 {
     unsigned char *data;
     size_t size;
     fv_list list = {0};
-    if (strcmp(path, "-") == 0) {
-        path = "standard input";
-        FV_TRY(read_input(&data, &size));
-    } else {
-        FV_TRY(fv_read_file(&data, &size, path, "list", MOST_LIST_BYTES));
-    }
-    fv_status s;
-    if (size >= 2 && (memcmp(data, "\xff\xfe", 2) == 0 || memcmp(data, "\xfe\xff", 2) == 0))
-        s = fv_fail(FV_ERR_FORMAT, "%s is UTF-16; save it as UTF-8", path);
-    else
-        s = split_lines(&list, path, (char *)data, (char *)data + size);
+    FV_TRY(fv_read_stream(&data, &size, path, "list", MOST_LIST_BYTES));
+    lines l = {.at = (char *)data, .end = (char *)data + size, .shape = k};
+    fv_status s = check_encoding(strcmp(path, "-") == 0 ? "standard input" : path, data, size);
+    if (s >= 0) s = split_lines(&list, path, &l);
     free(data);
     if (s < 0)
         fv_list_clear(&list);
     else
         *out = list;
     return s;
+}
+
+fv_status fv_list_lines(fv_list *out, const char *path)
+{
+    return read_lines(out, path, TEXTS);
+}
+
+fv_status fv_list_poem(fv_list *out, const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return read_lines(out, path, dot && strcasecmp(dot, ".csv") == 0 ? TEXTS : POEM);
+}
+
+fv_status fv_list_names(fv_list *out, const char *path)
+{
+    return read_lines(out, path, NAMES);
 }
 
 /* --- pictures --- */
@@ -204,7 +310,7 @@ static int by_path(const void *a, const void *b)
 
 static fv_status pictures_of_list(fv_list *out, const char *source, const char *folder)
 {
-    FV_TRY(fv_list_lines(out, source));
+    FV_TRY(fv_list_names(out, source));
     const char *slash = strrchr(source, '/');
     int own = !folder && slash ? (int)(slash - source) + 1 : 0;
     for (int i = 0; i < out->count; i++) {

@@ -12,16 +12,36 @@ extern "C" {
 typedef struct fv_list {
     char **at; /* [count] UTF-8 */
     int count;
+    int *lines; /* [count] of a file, from 1; NULL in a list that was made in another way */
 } fv_list;
 
 void fv_list_clear(fv_list *l);
 fv_status fv_list_add(fv_list *l, const char *entry);
 
-/* One entry a line, commas included: the shape of the official example's texts.csv. A byte order
- * mark, CR LF and empty lines are dropped; a line that is wholly in double quotes loses them
- * (inside, "" is "). "-" is standard input. Fails on an empty list, and on text that is not
- * UTF-8: the message has the line, and says so if it looks like GBK or UTF-16. Caller clears. */
+/* One text a line, commas included: the shape of the official example's texts.csv. "-" is standard
+ * input; pipes are read as files are. A line ends with LF, CR LF, CR, or any other line end of
+ * Unicode (5.8: VT, FF, NEL, U+2028, U+2029). A byte order mark and blank lines (fv_text_blank: no
+ * token would come of them) are dropped. Fails on a list without text, and on text that is not
+ * UTF-8: the message has the numbers of all bad lines, and says so if it looks like GBK or UTF-16.
+ * fv_list_lines: a line that is wholly in double quotes loses them (inside, "" is "), as in a CSV;
+ * fv_list_poem keeps them, unless the file is a .csv. Caller clears. */
 fv_status fv_list_lines(fv_list *out, const char *path);
+fv_status fv_list_poem(fv_list *out, const char *path);
+/* The same for names of files: lines end with LF or CR LF (CR in a file that has no LF), and blank
+ * is a line of spaces and tabs. */
+fv_status fv_list_names(fv_list *out, const char *path);
+
+/* Several lines are bad: what is wrong with the first, and the numbers of all. */
+typedef struct fv_bad_lines {
+    int count;
+    char first[512];  /* a message, as fv_error gives it */
+    char others[256]; /* "4, 7, 9" */
+    int listed;       /* numbers in `others` */
+} fv_bad_lines;
+/* Notes that line `number` has failed with fv_error(). */
+void fv_bad_lines_add(fv_bad_lines *b, int number);
+/* FV_OK if none is bad; otherwise one message that begins with the name of the file. */
+fv_status fv_bad_lines_say(const fv_bad_lines *b, const char *path);
 
 /* Paths of pictures. source: a folder (searched with its subfolders, sorted by path; names that
  * begin with '.' and files that are no pictures by name are left out), one picture, or a list

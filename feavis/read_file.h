@@ -1,4 +1,4 @@
-/* A whole regular file in memory. */
+/* A whole file in memory. */
 #ifndef FV_READ_FILE_H
 #define FV_READ_FILE_H
 
@@ -10,5 +10,10 @@
  * empty file and on one of more than `limit` bytes. Caller frees. */
 fv_status fv_read_file(unsigned char **out, size_t *size, const char *path, const char *what,
                        size_t limit);
+
+/* The same of whatever can be read: a pipe, a FIFO, <(a command), "-" for standard input, which can
+ * be read once. An empty one is no failure here. */
+fv_status fv_read_stream(unsigned char **out, size_t *size, const char *path, const char *what,
+                         size_t limit);
 
 #endif

@@ -1,6 +1,7 @@
 /* Lists of texts and pictures, ranking, recall, classes and confusion: the arithmetic by hand. */
 #include <math.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "feavis/feavis.h"
@@ -40,6 +41,167 @@ static void test_lines(void **state)
     spill("list.csv", "\xff\xfeq\0", 4);
     FAILS(fv_list_lines(&l, "list.csv"), FV_ERR_FORMAT, "UTF-16");
     FAILS(fv_list_lines(&l, "nowhere.csv"), FV_ERR_IO, "nowhere.csv");
+}
+
+static void every_line_end_ends_a_line(void **state)
+{
+    (void)state;
+    static const char *const two[] = {"山", "花"};
+    expect_lines("山\r花", 2, two);
+    expect_lines("\xef\xbb\xbf山\r花\r", 2, two);
+    expect_lines("山\r\r\n\n花\n\r", 2, two);
+    expect_lines("山\xc2\x85花\xe2\x80\xa8", 2, two);
+    expect_lines("山\xe2\x80\xa9花\f", 2, two);
+    expect_lines("山\v花", 2, two);
+    expect_lines("\"山\"\r\"花\"\r", 2, two);
+    fv_list l;
+    write_text("list.csv", "\r\r山\r\n\r\n花\xe2\x80\xa8水");
+    MUST(fv_list_lines(&l, "list.csv"));
+    assert_int_equal(l.count, 3);
+    static const int numbers[] = {3, 5, 6};
+    assert_memory_equal(l.lines, numbers, sizeof numbers);
+    fv_list_clear(&l);
+    /* names of files may hold all of these but LF */
+    write_text("names.txt", "a\rb\xc2\x85.png\r\nc\xe2\x80\xa8.png\n");
+    MUST(fv_list_names(&l, "names.txt"));
+    assert_int_equal(l.count, 2);
+    assert_string_equal(l.at[0], "a\rb\xc2\x85.png");
+    assert_string_equal(l.at[1], "c\xe2\x80\xa8.png");
+    fv_list_clear(&l);
+    write_text("names.txt", "a.png\rb.png\r");
+    MUST(fv_list_names(&l, "names.txt"));
+    assert_int_equal(l.count, 2);
+    fv_list_clear(&l);
+}
+
+static void blank_lines_are_those_without_a_token(void **state)
+{
+    (void)state;
+    expect_lines("\xe3\x80\x80\n山\n\xe2\x80\x8b\n\xc2\xa0\xc2\xa0\n\xef\xb8\x8f\n\x01\n\"\"\n"
+                 "\" \"\n花\n\xef\xbb\xbf\n",
+                 2, (const char *const[]){"山", "花"});
+    expect_lines("\xe3\x80\x80山\n", 1, (const char *const[]){"\xe3\x80\x80山"});
+    fv_list l;
+    write_text("list.csv", "\xe3\x80\x80\n\xe2\x80\x8b\n");
+    FAILS(fv_list_lines(&l, "list.csv"), FV_ERR_FORMAT, "no line with text");
+    FAILS(fv_list_lines(&l, "/dev/null"), FV_ERR_FORMAT, "/dev/null holds no text");
+    FAILS(fv_list_lines(&l, "."), FV_ERR_IO, "Is a directory");
+}
+
+/* A poem's quotes are its own; a CSV's are not. */
+static void quotes_go_from_tables_only(void **state)
+{
+    (void)state;
+    fv_list l;
+    write_text("poem.txt", "\"come\"\n");
+    MUST(fv_list_poem(&l, "poem.txt"));
+    assert_string_equal(l.at[0], "\"come\"");
+    fv_list_clear(&l);
+    write_text("poem.CSV", "\"come\"\n");
+    MUST(fv_list_poem(&l, "poem.CSV"));
+    assert_string_equal(l.at[0], "come");
+    fv_list_clear(&l);
+}
+
+static void all_bad_lines_are_named_in_one_message(void **state)
+{
+    (void)state;
+    fv_list l;
+    write_text("list.csv", "a\n\xff\nb\n\xed\xa0\x80\n\xc0\xaf\n");
+    FAILS(fv_list_lines(&l, "list.csv"), FV_ERR_FORMAT,
+          "list.csv: line 2 is not UTF-8: byte 0 is 0xff (bad as well: lines 4, 5)");
+    spill("list.csv", "a\nb\0c\n\xff", 7);
+    FAILS(fv_list_lines(&l, "list.csv"), FV_ERR_FORMAT,
+          "list.csv: line 2 has a zero byte: this is not a text file (bad as well: line 3)");
+    char *many = malloc(3 * 100000 + 1);
+    assert_non_null(many);
+    for (int i = 0; i < 100000; i++) memcpy(many + 3 * i, "\xff\n\n", 3);
+    many[3 * 100000] = 0;
+    write_text("list.csv", many);
+    free(many);
+    FAILS(fv_list_lines(&l, "list.csv"), FV_ERR_FORMAT, "lines 3, 5, 7");
+    assert_non_null(strstr(fv_error(), " more)"));
+    write_text("prompts.txt", "a {}\nb\nc ｛｝\nd\n");
+    FAILS(fv_templates_read(&l, "prompts.txt"), FV_ERR_FORMAT,
+          "prompts.txt: line 2: the template \"b\" has no {} for the label (bad as well: line 4)");
+    fv_classes c;
+    write_text("labels.txt", "a\n\na\nb\t|\n");
+    FAILS(fv_classes_read(&c, "labels.txt"), FV_ERR_FORMAT,
+          "labels.txt: line 3 has the class a twice (bad as well: line 4)");
+}
+
+static void other_encodings_are_recognised(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t size;
+        const char *words;
+    } cases[] = {
+        {"\xff\xfeq\0", 4, "is UTF-16; save it as UTF-8, or convert it with iconv -f UTF-16 -t"},
+        {"\xfe\xff\0q", 4, "is UTF-16"},
+        {"\xff\xfe\0\0q\0\0\0", 8, "is UTF-32"},
+        {"\0\0\xfe\xff\0\0\0q", 8, "is UTF-32"},
+        {"m\0o\0o\0n\0\n\0", 10, "looks like UTF-16 without a byte order mark"},
+        {"\0m\0o\0o\0n\0\n", 10, "iconv -f UTF-16BE"},
+        {"\x71\x5c\x0a\0\x34\x6c\x0a\0\x31\x82", 10, "iconv -f UTF-16LE"}, /* 山 水 花 */
+        {"moon\0\nlake\0\n", 12, "line 1 has a zero byte"},
+        {"moon\0", 5, "line 1 has a zero byte"},
+        {"m\0", 2, "UTF-16"},
+        {"caf\xe9\n", 5, "line 1 is not UTF-8: byte 3 is 0xe9"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fv_list l;
+        spill("list.csv", cases[i].bytes, cases[i].size);
+        FAILS(fv_list_lines(&l, "list.csv"), FV_ERR_FORMAT, cases[i].words);
+        FAILS(fv_list_poem(&l, "list.csv"), FV_ERR_FORMAT, cases[i].words);
+    }
+}
+
+/* Writes `text` into a pipe from another process. */
+static void feed(const char *path, const char *text)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child) return;
+    FILE *f = fopen(path, "w");
+    bool written = f && fputs(text, f) >= 0 && fclose(f) == 0;
+    _exit(written ? 0 : 1);
+}
+
+static void pipes_are_read_as_files_are(void **state)
+{
+    (void)state;
+    fv_list l;
+    int status;
+    unlink("pipe");
+    assert_int_equal(mkfifo("pipe", 0600), 0);
+    feed("pipe", "山\r花\r");
+    MUST(fv_list_lines(&l, "pipe"));
+    assert_int_equal(l.count, 2);
+    fv_list_clear(&l);
+    assert_true(wait(&status) > 0 && status == 0);
+}
+
+/* A million lines, and a line of a million bytes. */
+static void long_lists_and_long_lines(void **state)
+{
+    (void)state;
+    enum { LINES = 1000000 };
+    char *text = malloc(LINES * 2 + 1);
+    assert_non_null(text);
+    for (int i = 0; i < LINES; i++) memcpy(text + 2 * i, "a\r", 2);
+    text[LINES * 2] = 0;
+    fv_list l;
+    write_text("list.csv", text);
+    MUST(fv_list_lines(&l, "list.csv"));
+    assert_int_equal(l.count, LINES);
+    assert_int_equal(l.lines[LINES - 1], LINES);
+    fv_list_clear(&l);
+    memset(text, 'a', LINES);
+    text[LINES] = 0;
+    expect_lines(text, 1, (const char *const[]){text});
+    free(text);
 }
 
 static void test_pictures(void **state)
@@ -194,9 +356,19 @@ static void test_shipped_lists(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),         cmocka_unit_test(test_pictures),
-        cmocka_unit_test(test_top),           cmocka_unit_test(test_recall),
-        cmocka_unit_test(test_classes),       cmocka_unit_test(test_confusion),
+        cmocka_unit_test(every_line_end_ends_a_line),
+        cmocka_unit_test(blank_lines_are_those_without_a_token),
+        cmocka_unit_test(quotes_go_from_tables_only),
+        cmocka_unit_test(all_bad_lines_are_named_in_one_message),
+        cmocka_unit_test(other_encodings_are_recognised),
+        cmocka_unit_test(pipes_are_read_as_files_are),
+        cmocka_unit_test(long_lists_and_long_lines),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_pictures),
+        cmocka_unit_test(test_top),
+        cmocka_unit_test(test_recall),
+        cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_confusion),
         cmocka_unit_test(test_shipped_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
