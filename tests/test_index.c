@@ -151,7 +151,7 @@ static void test_refusals(void **state)
     (void)state;
     assert_int_equal(fv_index_build("other.npy", model, &pictures, 1, false, NULL, watch, &w),
                      FV_CANCELLED);
-    fv_list fewer = {pictures.at + 1, pictures.count - 1};
+    fv_list fewer = {.at = pictures.at + 1, .count = pictures.count - 1};
     FAILS(fv_index_build("other.npy", model, &fewer, 1, false, NULL, NULL, NULL), FV_ERR_ARGUMENT,
           "another list");
     fv_model *momentum;
@@ -163,7 +163,7 @@ static void test_refusals(void **state)
           ".npy");
     FAILS(fv_index_build("a.npy", model, &pictures, 1, true, NULL, NULL, NULL), FV_ERR_ARGUMENT,
           ".safetensors");
-    fv_list broken = {pictures.at + BROKEN, 1};
+    fv_list broken = {.at = pictures.at + BROKEN, .count = 1};
     FAILS(fv_index_build("b.npy", model, &broken, 1, false, NULL, NULL, NULL), FV_ERR_FORMAT,
           "none of the 1 pictures");
     FAILS(fv_index_open(&x, "nowhere.npy"), FV_ERR_IO, "nowhere.npy");
