@@ -8,6 +8,7 @@ int info_of_checkpoint(const cli *c, const char *path)
 {
     const char *config = fv_options_get(c->options, "config");
     bool fits;
+    if (c->tensors) return fv_checkpoint_list(path, stdout) < 0 ? cli_fail() : EXIT_SUCCESS;
     if (fv_checkpoint_print(path, *config ? config : NULL, stdout, &fits) < 0) return cli_fail();
     if (!*config) return EXIT_SUCCESS;
     puts(fits ? "it fits the cfg" : "it does not fit the cfg");

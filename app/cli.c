@@ -97,6 +97,8 @@ static fv_status parse(cli *c, int argc, char **argv)
             c->plan = true;
         } else if (strcmp(arg, "half") == 0) {
             c->half = true;
+        } else if (strcmp(arg, "tensors") == 0) {
+            c->tensors = true;
         } else {
             char *value = strchr(arg, '=');
             if (value)
@@ -205,5 +207,6 @@ void cli_help_options(void)
          "  --csv, --sheet, --judge  judge: a table and a contact sheet as files, another judge\n"
          "  --script FILE        window: clicks and keys from a file (tests/ui)\n"
          "  --print-plan         info: every op of the network\n"
+         "  --tensors            info CHECKPOINT: every tensor on a line\n"
          "  --quiet              no progress");
 }

@@ -17,7 +17,7 @@ typedef struct cli {
     const char *script;              /* window: what works it instead of a person */
     const char *judge, *csv, *sheet; /* judge: its file, and where results go */
     int top, batch;                  /* 0: not given */
-    bool quiet, plan, half;
+    bool quiet, plan, half, tensors;
     /* options given as flags, applied over presets and recipes: name, value, name, value ... */
     const char **flags;
     int flag_count;

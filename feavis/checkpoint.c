@@ -13,6 +13,11 @@ fv_status fv_checkpoint_print(const char *checkpoint, const char *config, FILE *
     return s;
 }
 
+fv_status fv_checkpoint_list(const char *checkpoint, FILE *to)
+{
+    return fv_inventory_list(checkpoint, to);
+}
+
 fv_status fv_checkpoint_convert(const char *checkpoint, const char *config, const char *path,
                                 bool momentum, bool half, int *tensors, double *worst)
 {

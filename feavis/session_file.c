@@ -66,7 +66,7 @@ fv_status fv_session_read_options(fv_options *o, const char *path)
 static fv_status read_block(const fv_weights *w, const char *name, size_t n, float *out)
 {
     const fv_entry *e = fv_weights_find(w, name);
-    if (!e || fv_entry_count(e) != n)
+    if (!e || fv_entry_count(e) != n || !fv_entry_readable(e))
         return fv_fail(FV_ERR_SHAPE, "saved state %s: %s has %zu numbers, expected %zu",
                        fv_weights_path(w), name, e ? fv_entry_count(e) : 0, n);
     fv_entry_read_f32(e, out);

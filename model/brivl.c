@@ -129,10 +129,8 @@ static const fv_entry *bert_entry(const fv_source *s, const char *name)
 {
     char full[FV_SOURCE_NAME];
     fv_source_name(full, s, "textencoder.backbone.bert.", name);
-    const fv_entry *e = fv_weights_find(s->weights, full);
-    if (!e)
-        fv_fail(FV_ERR_FORMAT, "checkpoint %s: tensor %s is missing (is it for another cfg?)",
-                fv_weights_path(s->weights), full);
+    const fv_entry *e;
+    (void)fv_weights_need(s->weights, full, &e); /* the message is the caller's */
     return e;
 }
 

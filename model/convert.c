@@ -52,6 +52,7 @@ static fv_status add_part(converter *c, const fv_needed *part)
     const fv_weights *w = c->source.weights;
     const fv_entry *e = fv_needed_find(part, w, &fits);
     if (part->optional) return FV_OK;
+    if (e && !fv_entry_readable(e)) FV_TRY(fv_weights_need(w, part->name, &e));
     if (!e || !fits)
         return fv_fail(FV_ERR_SHAPE, "checkpoint %s: tensor %s %s; feavis info says more",
                        fv_weights_path(w), part->name,

@@ -235,7 +235,7 @@ const fv_entry *fv_needed_find(const fv_needed *part, const fv_weights *w, bool 
     if (!e) return NULL;
     int ndim = part->ndim; /* a 1x1 convolution may be written as a matrix */
     if (ndim == 4 && e->ndim == 2 && part->dims[2] == 1 && part->dims[3] == 1) ndim = 2;
-    *fits = e->ndim == ndim;
+    *fits = e->ndim == ndim && fv_entry_readable(e);
     for (int i = 0; *fits && i < e->ndim; i++)
         *fits = part->dims[i] == ANY || e->dims[i] == part->dims[i];
     return e;
@@ -243,7 +243,7 @@ const fv_entry *fv_needed_find(const fv_needed *part, const fv_weights *w, bool 
 
 /* --- report --- */
 
-enum { SHOWN = 12, GROUPS = 64, GROUP_NAME = 128 };
+enum { SHOWN = 12, GROUPS = 64, GROUP_NAME = 128, NOTES = 4 };
 
 static void print_dims(FILE *to, const int64_t *dims, int ndim)
 {
@@ -263,26 +263,18 @@ typedef struct group {
     char name[GROUP_NAME];
     size_t tensors;
     double numbers, bytes;
-    fv_file_dtype dtype; /* of the most numbers so far */
+    const char *type; /* of the most numbers so far */
     double most;
 } group;
 
-static size_t dtype_bytes(fv_file_dtype t)
+/* Where the telling words of a name begin: behind what wraps whole networks. */
+static size_t wrapped(const char *name)
 {
-    switch (t) {
-    case FV_FILE_F64:
-    case FV_FILE_I64:
-        return 8;
-    case FV_FILE_F32:
-    case FV_FILE_I32:
-        return 4;
-    case FV_FILE_F16:
-    case FV_FILE_BF16:
-    case FV_FILE_I16:
-        return 2;
-    default:
-        return 1;
-    }
+    static const char *const wrappers[] = {"state_dict.", "module."};
+    size_t at = 0;
+    for (int i = 0; i < 2; i++)
+        if (strncmp(name + at, wrappers[i], strlen(wrappers[i])) == 0) at += strlen(wrappers[i]);
+    return name[at] ? at : 0;
 }
 
 static void count_groups(const fv_weights *w, size_t root, group groups[GROUPS], int *count)
@@ -290,23 +282,25 @@ static void count_groups(const fv_weights *w, size_t root, group groups[GROUPS],
     for (size_t i = 0; i < fv_weights_count(w); i++) {
         const fv_entry *e = fv_weights_at(w, i);
         size_t skip = strlen(e->name) > root && (root == 0 || e->name[root - 1] == '.') ? root : 0;
+        if (root == 0) skip = wrapped(e->name);
         size_t n = skip + strcspn(e->name + skip, ".");
         if (n >= GROUP_NAME) n = GROUP_NAME - 1;
         int g = 0;
         while (g < *count && (strncmp(groups[g].name, e->name, n) != 0 || groups[g].name[n])) g++;
-        if (g == GROUPS) continue;
+        if (g == GROUPS) g--; /* the last one is for all that are too many */
         if (g == *count) {
-            groups[g] = (group){.dtype = e->dtype};
-            memcpy(groups[g].name, e->name, n);
+            bool last = g == GROUPS - 1;
+            groups[g] = (group){.type = fv_entry_dtype_name(e)};
+            memcpy(groups[g].name, last ? "(others)" : e->name, last ? strlen("(others)") : n);
             ++*count;
         }
         double numbers = (double)fv_entry_count(e);
         groups[g].tensors++;
         groups[g].numbers += numbers;
-        groups[g].bytes += numbers * (double)dtype_bytes(e->dtype);
+        groups[g].bytes += numbers * (double)fv_file_dtype_size(e->dtype);
         if (numbers > groups[g].most) {
             groups[g].most = numbers;
-            groups[g].dtype = e->dtype;
+            groups[g].type = fv_entry_dtype_name(e);
         }
     }
 }
@@ -322,8 +316,11 @@ static void print_file(const fv_weights *w, const char *root, FILE *to)
     count_groups(w, root ? strlen(root) : 0, groups, &count);
     for (int g = 0; g < count; g++)
         fprintf(to, "  %-32s %5zu tensors %8.2f M numbers %7.0f MB  %s\n", groups[g].name,
-                groups[g].tensors, groups[g].numbers / 1e6, groups[g].bytes / 1e6,
-                fv_file_dtype_name(groups[g].dtype));
+                groups[g].tensors, groups[g].numbers / 1e6, groups[g].bytes / 1e6, groups[g].type);
+    size_t notes = fv_weights_note_count(w);
+    for (size_t i = 0; i < notes && i < NOTES; i++)
+        fprintf(to, "  passed over: %s\n", fv_weights_note_at(w, i));
+    if (notes > NOTES) fprintf(to, "  passed over: %zu others\n", notes - NOTES);
 }
 
 typedef struct verdict {
@@ -352,6 +349,7 @@ static void check_part(verdict *v, const fv_needed *part, const fv_weights *w, b
     if (!show(v, to, "wrong shape", part->name)) return;
     fputs(" is ", to);
     print_dims(to, e->dims, e->ndim);
+    if (!fv_entry_readable(e)) fprintf(to, " of %s", fv_entry_dtype_name(e));
     fputs(", expected ", to);
     print_dims(to, part->dims, part->ndim);
     fputc('\n', to);
@@ -420,8 +418,27 @@ fv_status fv_inventory_print(const char *checkpoint, const fv_brivl_config *conf
     FV_TRY(fv_weights_open(&w, checkpoint));
     fv_status s = fv_brivl_root(w, &root);
     print_file(w, root, to);
+    if (!config) s = FV_OK; /* no BriVL: what it holds is told all the same */
     if (s >= 0 && config) s = print_fit(w, root, config, to, problems);
     free(root);
     fv_weights_close(w);
     return s;
+}
+
+fv_status fv_inventory_list(const char *checkpoint, FILE *to)
+{
+    fv_weights *w;
+    FV_TRY(fv_weights_open(&w, checkpoint));
+    for (size_t i = 0; i < fv_weights_count(w); i++) {
+        const fv_entry *e = fv_weights_at(w, i);
+        for (const char *c = e->name; *c; c++)
+            fputc((unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c, to);
+        fprintf(to, " %s [", fv_entry_dtype_name(e));
+        for (int k = 0; k < e->ndim; k++) fprintf(to, k ? ", %lld" : "%lld", (long long)e->dims[k]);
+        fputs("]\n", to);
+    }
+    for (size_t i = 0; i < fv_weights_note_count(w); i++)
+        fprintf(to, "passed over: %s\n", fv_weights_note_at(w, i));
+    fv_weights_close(w);
+    return FV_OK;
 }

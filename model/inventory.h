@@ -23,7 +23,7 @@ typedef struct fv_needs {
 fv_status fv_brivl_needs(fv_needs *out, const fv_brivl_config *c, const fv_source *s);
 void fv_needs_clear(fv_needs *p);
 
-/* NULL if the tensor is missing; *fits: its shape is as wanted. */
+/* NULL if the tensor is missing; *fits: its shape is as wanted, and its numbers can be read. */
 const fv_entry *fv_needed_find(const fv_needed *part, const fv_weights *w, bool *fits);
 
 /* The file's format and size, its towers, and what else is in it; with a cfg (NULL: without) the
@@ -31,6 +31,10 @@ const fv_entry *fv_needed_find(const fv_needed *part, const fv_weights *w, bool 
  * those the online towers have. */
 fv_status fv_inventory_print(const char *checkpoint, const fv_brivl_config *config, FILE *to,
                              int *problems);
+
+/* Every tensor on a line: name, dtype and shape, as in the file; then what was passed over. Needs no
+ * cfg: any checkpoint. */
+fv_status fv_inventory_list(const char *checkpoint, FILE *to);
 
 /* Writes the towers that `momentum` chooses, named as the online ones, without what is not used, to
  * a safetensors file, and reads it again: F32 has to be equal to the bit; with `half` (F16) no

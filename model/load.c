@@ -27,10 +27,8 @@ const fv_entry *fv_load_entry(const fv_plan *p, const fv_source *s, const char *
 {
     char full[NAME_BYTES];
     full_name(full, p, s, name);
-    const fv_entry *e = fv_weights_find(s->weights, full);
-    if (!e)
-        fv_fail(FV_ERR_FORMAT, "checkpoint %s: tensor %s is missing (is it for another cfg?)",
-                fv_weights_path(s->weights), full);
+    const fv_entry *e;
+    (void)fv_weights_need(s->weights, full, &e); /* the message is the caller's */
     return e;
 }
 

@@ -58,9 +58,9 @@ static fv_status read_descr(parser *p, fv_entry *e)
         const char *descr;
         fv_file_dtype dtype;
     } known[] = {
-        {"<f4", FV_FILE_F32}, {"<f8", FV_FILE_F64}, {"<f2", FV_FILE_F16},
-        {"<i8", FV_FILE_I64}, {"<i4", FV_FILE_I32}, {"<i2", FV_FILE_I16},
-        {"|i1", FV_FILE_I8},  {"|u1", FV_FILE_U8},  {"|b1", FV_FILE_BOOL},
+        {"<f4", FV_FILE_F32},  {"<f8", FV_FILE_F64}, {"<f2", FV_FILE_F16}, {"<i8", FV_FILE_I64},
+        {"<i4", FV_FILE_I32},  {"<i2", FV_FILE_I16}, {"|i1", FV_FILE_I8},  {"|u1", FV_FILE_U8},
+        {"|b1", FV_FILE_BOOL}, {"<u8", FV_FILE_U64}, {"<u4", FV_FILE_U32}, {"<u2", FV_FILE_U16},
     };
     skip_space(p);
     if (p->at < p->end && *p->at == '[')

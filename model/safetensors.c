@@ -176,17 +176,15 @@ typedef struct header {
     size_t capacity;
 } header;
 
-static fv_status read_dtype(json *j, const char *name, fv_file_dtype *out)
+/* One that is not known keeps its name: the tensor is listed, and refused when it is used. */
+static fv_status read_dtype(json *j, fv_entry *e)
 {
     fv_text text;
     FV_TRY(read_string(j, &text));
-    for (int t = FV_FILE_F32; t <= FV_FILE_BOOL; t++) {
-        if (!fv_text_is(text, fv_file_dtype_name((fv_file_dtype)t))) continue;
-        *out = (fv_file_dtype)t;
-        return FV_OK;
-    }
-    return fv_fail(FV_ERR_UNSUPPORTED, "tensor %s: dtype %.*s is not supported", name,
-                   FV_SHOW(text));
+    e->dtype = FV_FILE_F32;
+    while (e->dtype < FV_FILE_OTHER && !fv_text_is(text, fv_file_dtype_name(e->dtype))) e->dtype++;
+    if (e->dtype != FV_FILE_OTHER) return FV_OK;
+    return fv_weights_name(j->w, text, &e->type);
 }
 
 /* The object that describes one tensor. */
@@ -206,7 +204,7 @@ static fv_status read_info(json *j, fv_entry *e, int64_t offsets[2])
                            e->name, FV_SHOW(key));
         seen[field] = true;
         if (field == 0) {
-            FV_TRY(read_dtype(j, e->name, &e->dtype));
+            FV_TRY(read_dtype(j, e));
         } else if (field == 1) {
             FV_TRY(read_integers(j, e->dims, FV_MAX_DIMS, &e->ndim));
         } else {
@@ -235,7 +233,7 @@ static fv_status read_tensor(fv_weights *w, header *h, fv_text name)
                        " buffer (cut off?)",
                        e.name, (long long)offsets[0], (long long)offsets[1], h->buffer.size);
     int64_t size = offsets[1] - offsets[0], wanted = count * (int64_t)fv_file_dtype_size(e.dtype);
-    if (size != wanted)
+    if (size != wanted && e.dtype != FV_FILE_OTHER)
         return fv_fail(FV_ERR_FORMAT, "tensor %s: %lld bytes of data, its dims and dtype need %lld",
                        e.name, (long long)size, (long long)wanted);
     fv_entry_dense_strides(&e);

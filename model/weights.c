@@ -1,7 +1,7 @@
-/* Checkpoints of any format: recognising it, the list of entries, reading elements.
+/* Checkpoints of any format: recognising it, and the list of entries.
  *
- * The formats live in safetensors.c, torch_zip.c, torch_legacy.c (both on pickle.c) and npy.c.
- * Half precision follows IEEE 754-2008 binary16; bfloat16 is the upper half of a binary32. */
+ * The formats live in safetensors.c, torch_zip.c, torch_legacy.c (both on pickle.c) and npy.c; the
+ * reading of elements is in elements.c. */
 #include "model/weights_internal.h"
 
 #include <ctype.h>
@@ -136,26 +136,6 @@ const fv_key *fv_keys_duplicate(const fv_key *sorted, size_t count)
 
 /* --- Entries --- */
 
-static const struct {
-    const char *name;
-    size_t size;
-} dtypes[] = {
-    [FV_FILE_F32] = {"F32", 4},   [FV_FILE_F16] = {"F16", 2}, [FV_FILE_BF16] = {"BF16", 2},
-    [FV_FILE_F64] = {"F64", 8},   [FV_FILE_I64] = {"I64", 8}, [FV_FILE_I32] = {"I32", 4},
-    [FV_FILE_I16] = {"I16", 2},   [FV_FILE_I8] = {"I8", 1},   [FV_FILE_U8] = {"U8", 1},
-    [FV_FILE_BOOL] = {"BOOL", 1},
-};
-
-const char *fv_file_dtype_name(fv_file_dtype t)
-{
-    return dtypes[t].name;
-}
-
-size_t fv_file_dtype_size(fv_file_dtype t)
-{
-    return dtypes[t].size;
-}
-
 size_t fv_entry_count(const fv_entry *e)
 {
     size_t count = 1;
@@ -212,13 +192,15 @@ static void tidy_strides(fv_entry *e, bool all)
 fv_status fv_entry_place(fv_entry *e, fv_bytes storage, int64_t offset)
 {
     fv_text name = fv_text_of(e->name);
-    int64_t count, elements = (int64_t)(storage.size / dtypes[e->dtype].size), last = offset;
+    bool other = e->dtype == FV_FILE_OTHER; /* of elements whose size is not known */
+    size_t item = other ? 1 : fv_file_dtype_size(e->dtype);
+    int64_t count, elements = (int64_t)(storage.size / item), last = offset;
     if (!fv_entry_product(e, &count))
         return fv_fail(FV_ERR_FORMAT, "tensor %.*s: its dims are negative or too large",
                        FV_SHOW(name));
     tidy_strides(e, count == 0);
     e->data = storage.at;
-    if (count == 0) return FV_OK;
+    if (count == 0 || other) return FV_OK;
     if (offset < 0 || !last_offset(e, &last) || last >= elements)
         return fv_fail(FV_ERR_FORMAT,
                        "tensor %.*s: its offset, dims and strides leave its storage of %lld"
@@ -227,7 +209,7 @@ fv_status fv_entry_place(fv_entry *e, fv_bytes storage, int64_t offset)
     if (count > elements && count > FV_FREE_REPEAT)
         return fv_fail(FV_ERR_FORMAT, "tensor %.*s: %lld elements out of a storage of %lld",
                        FV_SHOW(name), (long long)count, (long long)elements);
-    e->data = storage.at + (size_t)offset * dtypes[e->dtype].size;
+    e->data = storage.at + (size_t)offset * item;
     return FV_OK;
 }
 
@@ -255,6 +237,26 @@ fv_status fv_weights_add(fv_weights *w, const fv_entry *e)
         return fv_fail(FV_ERR_MEMORY, "listing tensors: out of memory");
     w->entries = entries;
     w->entries[w->count++] = *e;
+    return FV_OK;
+}
+
+fv_status fv_weights_note(fv_weights *w, fv_text path, const char *why)
+{
+    if (w->note_count == FV_MAX_NOTES || !fv_text_is_utf8(path)) return FV_OK;
+    void *notes = w->notes;
+    if (!fv_grow(&notes, &w->note_capacity, w->note_count, sizeof *w->notes))
+        return fv_fail(FV_ERR_MEMORY, "listing tensors: out of memory");
+    w->notes = notes;
+    size_t length = strlen(why);
+    char *copy = fv_arena_alloc(&w->arena, path.length + 1);
+    char *line = fv_arena_alloc(&w->arena, path.length + length + 4);
+    if (!copy || !line) return fv_fail(FV_ERR_MEMORY, "listing tensors: out of memory");
+    if (path.length) memcpy(copy, path.at, path.length);
+    copy[path.length] = 0;
+    sprintf(line, "%s%s%s", *copy ? copy : "", *copy ? ": " : "", why);
+    for (char *c = line; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
+    w->notes[w->note_count++] = (fv_note){copy, line};
     return FV_OK;
 }
 
@@ -422,6 +424,7 @@ void fv_weights_close(fv_weights *w)
     free(w->entries);
     free(w->keys);
     free(w->metadata);
+    free(w->notes);
     free(w);
 }
 
@@ -451,157 +454,53 @@ const fv_entry *fv_weights_find(const fv_weights *w, const char *name)
     return key ? &w->entries[key->index] : NULL;
 }
 
+/* The note of the part that holds `name`: the one with the longest path. */
+static const fv_note *note_of(const fv_weights *w, const char *name)
+{
+    const fv_note *best = NULL;
+    for (size_t i = 0; i < w->note_count; i++) {
+        const fv_note *note = &w->notes[i];
+        size_t n = strlen(note->path);
+        bool inside = strncmp(note->path, name, n) == 0 && (n == 0 || !name[n] || name[n] == '.');
+        if (inside && (!best || n > strlen(best->path))) best = note;
+    }
+    return best;
+}
+
+fv_status fv_weights_need(const fv_weights *w, const char *name, const fv_entry **out)
+{
+    const fv_entry *e = fv_weights_find(w, name);
+    const fv_note *note = e ? NULL : note_of(w, name);
+    *out = NULL;
+    if (note)
+        return fv_fail(FV_ERR_UNSUPPORTED,
+                       "checkpoint %s: tensor %s would be part of what is not read (%s)", w->path,
+                       name, note->line);
+    if (!e)
+        return fv_fail(FV_ERR_FORMAT,
+                       "checkpoint %s: tensor %s is missing (is it for another cfg?)", w->path,
+                       name);
+    if (!fv_entry_readable(e))
+        return fv_fail(FV_ERR_UNSUPPORTED,
+                       "checkpoint %s: tensor %s has elements of type %s, which are not supported",
+                       w->path, name, fv_entry_dtype_name(e));
+    *out = e;
+    return FV_OK;
+}
+
+size_t fv_weights_note_count(const fv_weights *w)
+{
+    return w->note_count;
+}
+
+const char *fv_weights_note_at(const fv_weights *w, size_t i)
+{
+    return w->notes[i].line;
+}
+
 const char *fv_weights_metadata(const fv_weights *w, const char *key)
 {
     for (size_t i = 0; i < w->metadata_count; i++)
         if (strcmp(w->metadata[i].key, key) == 0) return w->metadata[i].value;
     return NULL;
-}
-
-/* --- Reading elements --- */
-
-static float from_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static float half_to_float(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exponent = h >> 10 & 31u, mantissa = h & 0x3ffu;
-    if (exponent == 0) { /* zero and subnormal numbers: a multiple of 2^-24 */
-        float magnitude = (float)mantissa * 0x1p-24f;
-        return sign ? -magnitude : magnitude;
-    }
-    uint32_t wide = exponent == 31 ? 255u : exponent + (127 - 15);
-    return from_bits(sign | wide << 23 | mantissa << 13);
-}
-
-static float bfloat_to_float(uint16_t b)
-{
-    return from_bits((uint32_t)b << 16);
-}
-
-static uint8_t truth(uint8_t v)
-{
-    return v != 0;
-}
-
-/* One loop a dtype: n elements, `step` bytes apart. memcpy, as data may be unaligned. */
-#define CONVERT(type, convert)                                                                     \
-    for (size_t i = 0; i < n; i++) {                                                               \
-        type v;                                                                                    \
-        memcpy(&v, from + i * step, sizeof v);                                                     \
-        to[i] = (out_type)convert(v);                                                              \
-    }                                                                                              \
-    break
-
-#define DEFINE_RUN(name, real)                                                                     \
-    static void name(fv_file_dtype dtype, const uint8_t *from, size_t step, size_t n, real *to)    \
-    {                                                                                              \
-        typedef real out_type;                                                                     \
-        switch (dtype) {                                                                           \
-        case FV_FILE_F32:                                                                          \
-            CONVERT(float, );                                                                      \
-        case FV_FILE_F16:                                                                          \
-            CONVERT(uint16_t, half_to_float);                                                      \
-        case FV_FILE_BF16:                                                                         \
-            CONVERT(uint16_t, bfloat_to_float);                                                    \
-        case FV_FILE_F64:                                                                          \
-            CONVERT(double, );                                                                     \
-        case FV_FILE_I64:                                                                          \
-            CONVERT(int64_t, );                                                                    \
-        case FV_FILE_I32:                                                                          \
-            CONVERT(int32_t, );                                                                    \
-        case FV_FILE_I16:                                                                          \
-            CONVERT(int16_t, );                                                                    \
-        case FV_FILE_I8:                                                                           \
-            CONVERT(int8_t, );                                                                     \
-        case FV_FILE_U8:                                                                           \
-            CONVERT(uint8_t, );                                                                    \
-        case FV_FILE_BOOL:                                                                         \
-            CONVERT(uint8_t, truth);                                                               \
-        }                                                                                          \
-    }
-
-DEFINE_RUN(run_to_f32, float)
-DEFINE_RUN(run_to_f64, double)
-
-/* Splits dims into outer ones and one run of equally spaced elements at the end. */
-static int outer_dims(const fv_entry *e, size_t *run, size_t *stride)
-{
-    int outer = e->ndim;
-    int64_t dense = 1;
-    while (outer > 0 && (e->dims[outer - 1] == 1 || e->strides[outer - 1] == dense))
-        dense *= e->dims[--outer];
-    *run = (size_t)dense;
-    *stride = 1;
-    if (dense > 1 || outer == 0) return outer;
-    *run = (size_t)e->dims[outer - 1];
-    *stride = (size_t)e->strides[outer - 1];
-    return outer - 1;
-}
-
-/* Moves to the next run; false after the last. */
-static bool advance(const fv_entry *e, int outer, int64_t index[FV_MAX_DIMS], int64_t *offset)
-{
-    for (int i = outer - 1; i >= 0; i--) {
-        *offset += e->strides[i];
-        if (++index[i] < e->dims[i]) return true;
-        *offset -= e->strides[i] * e->dims[i];
-        index[i] = 0;
-    }
-    return false;
-}
-
-static void read_elements(const fv_entry *e, float *out32, double *out64)
-{
-    if (fv_entry_count(e) == 0) return;
-    size_t run, stride, size = dtypes[e->dtype].size;
-    int outer = outer_dims(e, &run, &stride);
-    int64_t index[FV_MAX_DIMS] = {0}, offset = 0;
-    do {
-        const uint8_t *from = (const uint8_t *)e->data + (size_t)offset * size;
-        if (out64) {
-            run_to_f64(e->dtype, from, stride * size, run, out64);
-            out64 += run;
-        } else if (e->dtype == FV_FILE_F32 && stride == 1) {
-            memcpy(out32, from, run * sizeof *out32);
-            out32 += run;
-        } else {
-            run_to_f32(e->dtype, from, stride * size, run, out32);
-            out32 += run;
-        }
-    } while (advance(e, outer, index, &offset));
-}
-
-void fv_entry_read_f32(const fv_entry *e, float *out)
-{
-    read_elements(e, out, NULL);
-}
-
-void fv_entry_read_f64(const fv_entry *e, double *out)
-{
-    read_elements(e, NULL, out);
-}
-
-static bool in_row_major_order(const fv_entry *e)
-{
-    int64_t step = 1;
-    for (int i = e->ndim - 1; i >= 0; step *= e->dims[i--])
-        if (e->dims[i] != 1 && e->strides[i] != step) return false;
-    return true;
-}
-
-const float *fv_entry_floats(const fv_entry *e)
-{
-    bool plain = e->dtype == FV_FILE_F32 && in_row_major_order(e);
-    return plain && (uintptr_t)e->data % _Alignof(float) == 0 ? e->data : NULL;
-}
-
-void fv_weights_forget(const fv_weights *w, const fv_entry *e)
-{
-    if (in_row_major_order(e)) /* otherwise its bytes may be anywhere in the storage */
-        fv_file_map_forget(&w->map, e->data, fv_entry_count(e) * fv_file_dtype_size(e->dtype));
 }

@@ -1,11 +1,14 @@
 /* One view over checkpoints: .safetensors and PyTorch .pth/.pt (zip and legacy) look the same.
  *
  * The file is mapped, not read: a tensor's bytes are touched only when it is read, so towers
- * that are not used cost nothing. Pickles are parsed, never executed: an opcode or a global
- * outside the small set that a state dict needs is refused by name.
+ * that are not used cost nothing. Pickles are parsed, never executed: what an unknown global would
+ * make (a cfg object, a date, a tensor of somebody's own class) is passed over, and is an error
+ * only where a tensor that is needed would come out of it.
  *
  * Nested dictionaries of a .pth become dotted names: torch.load(f)['learnable']['a.b'] is
- * "learnable.a.b". Entries that are not tensors (epoch, optimiser settings) are skipped. */
+ * "learnable.a.b". The modules of a TorchScript archive and of a whole pickled torch.nn.Module have
+ * the names of their state dict. Entries that are not tensors (epoch, optimiser settings) are
+ * skipped. */
 #ifndef FV_WEIGHTS_H
 #define FV_WEIGHTS_H
 
@@ -26,7 +29,25 @@ typedef enum fv_file_dtype {
     FV_FILE_I16,
     FV_FILE_I8,
     FV_FILE_U8,
-    FV_FILE_BOOL
+    FV_FILE_BOOL,
+    FV_FILE_U16,
+    FV_FILE_U32,
+    FV_FILE_U64,
+    FV_FILE_F8_E4M3,
+    FV_FILE_F8_E5M2,
+    /* from here on listed, but not read: fv_weights_need refuses them by name */
+    FV_FILE_F8_E8M0,
+    FV_FILE_F8_E4M3FNUZ,
+    FV_FILE_F8_E5M2FNUZ,
+    FV_FILE_C32, /* complex, of two halves */
+    FV_FILE_C64,
+    FV_FILE_C128,
+    FV_FILE_QI8, /* quantised */
+    FV_FILE_QU8,
+    FV_FILE_QI32,
+    FV_FILE_QU4,  /* two to a byte */
+    FV_FILE_QU2,  /* four to a byte */
+    FV_FILE_OTHER /* fv_entry.type says what the file calls it */
 } fv_file_dtype;
 
 enum { FV_MAX_DIMS = 8 };
@@ -39,6 +60,7 @@ typedef struct fv_entry {
     int64_t dims[FV_MAX_DIMS];
     int64_t strides[FV_MAX_DIMS]; /* in elements; checked to stay inside the storage */
     const void *data;             /* first element, in the mapping; may be unaligned */
+    const char *type;             /* of FV_FILE_OTHER; else NULL */
 } fv_entry;
 
 typedef struct fv_weights fv_weights;
@@ -54,16 +76,27 @@ const char *fv_weights_format(const fv_weights *w); /* "safetensors", "torch zip
 size_t fv_weights_count(const fv_weights *w);
 const fv_entry *fv_weights_at(const fv_weights *w, size_t i);           /* in file order */
 const fv_entry *fv_weights_find(const fv_weights *w, const char *name); /* NULL if absent */
+/* The entry, which has numbers that can be read. Else one line says why not: the tensor is
+ * missing, lies in something that is not read (by what that was made), or has a dtype that is only
+ * listed (which). */
+fv_status fv_weights_need(const fv_weights *w, const char *name, const fv_entry **out);
+/* What was passed over: "args: made by 'easydict.EasyDict'" (at most FV_MAX_NOTES are kept). */
+enum { FV_MAX_NOTES = 256 };
+size_t fv_weights_note_count(const fv_weights *w);
+const char *fv_weights_note_at(const fv_weights *w, size_t i);
 
 /* Value of a __metadata__ entry of a safetensors file; NULL if absent or another format. */
 const char *fv_weights_metadata(const fv_weights *w, const char *key);
 
 /* Number of elements. */
 size_t fv_entry_count(const fv_entry *e);
-const char *fv_file_dtype_name(fv_file_dtype t); /* "F32", "BF16", ... as safetensors says it */
+const char *fv_file_dtype_name(fv_file_dtype t);    /* "F32", "BF16", ... as safetensors says it */
+const char *fv_entry_dtype_name(const fv_entry *e); /* the same, or what the file calls it */
+size_t fv_file_dtype_size(fv_file_dtype t);         /* bytes; 0 of FV_FILE_OTHER */
+bool fv_entry_readable(const fv_entry *e);          /* its dtype is one of numbers, up to F8_E5M2 */
 
 /* Converts all elements, in row-major order of dims, to float (integers and F64 are rounded).
- * out holds fv_entry_count(e) floats. */
+ * out holds fv_entry_count(e) floats; NaN where the dtype is not readable. */
 void fv_entry_read_f32(const fv_entry *e, float *out);
 void fv_entry_read_f64(const fv_entry *e, double *out);
 /* The elements themselves, if the file holds them as aligned floats in this order; else NULL. */

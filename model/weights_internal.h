@@ -97,6 +97,10 @@ typedef struct fv_pair {
     const char *key, *value;
 } fv_pair;
 
+typedef struct fv_note {
+    const char *path, *line; /* of the part; "path: why" */
+} fv_note;
+
 struct fv_weights {
     char *path;
     const char *format;
@@ -107,9 +111,9 @@ struct fv_weights {
     fv_key *keys; /* sorted names of entries */
     fv_pair *metadata;
     size_t metadata_count, metadata_capacity;
+    fv_note *notes; /* parts that are not read */
+    size_t note_count, note_capacity;
 };
-
-size_t fv_file_dtype_size(fv_file_dtype t);
 
 /* Sets e->strides to C order of e->dims. */
 void fv_entry_dense_strides(fv_entry *e);
@@ -125,6 +129,9 @@ fv_status fv_weights_name(fv_weights *w, fv_text text, const char **name);
 
 /* Adds a placed entry whose name lives in the arena. */
 fv_status fv_weights_add(fv_weights *w, const fv_entry *e);
+
+/* Notes that the part under this path is not read, and why. Control characters are replaced. */
+fv_status fv_weights_note(fv_weights *w, fv_text path, const char *why);
 
 /* Opens a checkpoint that is in memory. The bytes are borrowed until close; `label` stands for
  * the path. */

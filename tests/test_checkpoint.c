@@ -90,6 +90,34 @@ static void test_report(void **state)
     free(text);
 }
 
+/* Without a cfg any checkpoint is told about; with one, what is no BriVL is refused. */
+static void what_is_no_brivl_is_listed_all_the_same(void **state)
+{
+    bool fits;
+    char *list = NULL;
+    size_t size;
+    (void)state;
+    char *text = report(source_file("tests/golden/weights/script.pt"), NULL, &fits);
+    says(text, "torch zip, 0 MB, 5 tensors\n");
+    says(text, "layers                               4 tensors");
+    free(text);
+    text = report(source_file("tests/golden/weights/foreign.pth"), NULL, &fits);
+    says(text, "\n  state_dict.marked                    1 tensors");
+    says(text, "passed over: cfg: made by 'somewhere.else_.Cfg'\n");
+    says(text, "passed over: 10 others\n");
+    free(text);
+    FAILS(fv_checkpoint_print(source_file("tests/golden/weights/script.pt"), lite0_cfg(), stdout,
+                              &fits),
+          FV_ERR_FORMAT, "is not a BriVL");
+    FILE *to = open_memstream(&list, &size);
+    MUST(fv_checkpoint_list(source_file("tests/golden/weights/foreign.pth"), to));
+    fclose(to);
+    says(list, "state_dict.marked F32 [2, 3]\n");
+    says(list, "listed.c128 C128 [1, 1]\n");
+    says(list, "passed over: sparse: made by 'torch._utils._rebuild_sparse_tensor'\n");
+    free(list);
+}
+
 /* Both official cfg files as they are: 380 and 456 pixels, everything else alike. */
 static void test_official_cfg(void **state)
 {
@@ -126,6 +154,44 @@ static fv_status open_model(fv_model **m, const char *config, const char *checkp
     fv_status s = fv_model_open(m, o);
     fv_options_free(o);
     return s;
+}
+
+/* A tensor of a dtype that is only listed, among those of the towers. */
+static void a_needed_tensor_that_cannot_be_read_is_named(void **state)
+{
+    static const char name[] = "imgencoder.backbone.conv_stem.weight";
+    size_t size;
+    fv_model *m;
+    int tensors;
+    double worst;
+    bool fits;
+    (void)state;
+    char *file = slurp(source_file("model/mini/mini.safetensors"), &size);
+    char *at = memmem(file, size, name, strlen(name));
+    assert_non_null(at);
+    char *dtype = memmem(at, 200, "\"dtype\":\"F", strlen("\"dtype\":\"F"));
+    assert_non_null(dtype);
+    dtype += strlen("\"dtype\":\"");
+    bool half = strncmp(dtype, "F16", 3) == 0; /* of the same size: X32 or X16 */
+    dtype[0] = 'X';
+    spill("stranger.safetensors", file, size);
+    free(file);
+    const char *cfg = source_file("model/mini/mini.yml");
+    const char *words =
+        half ? "tensor imgencoder.backbone.conv_stem.weight has elements of type X16"
+             : "tensor imgencoder.backbone.conv_stem.weight has elements of type X32";
+    fv_embedder *e;
+    MUST(open_model(&m, cfg, "stranger.safetensors", "online"));
+    FAILS(fv_embedder_open(&e, m, 1), FV_ERR_FORMAT, words);
+    fv_model_close(m);
+    FAILS(fv_checkpoint_convert("stranger.safetensors", cfg, "out.safetensors", false, false,
+                                &tensors, &worst),
+          FV_ERR_UNSUPPORTED, words);
+    char *text = report("stranger.safetensors", cfg, &fits);
+    assert_false(fits);
+    says(text, half ? "of X16, expected" : "of X32, expected");
+    free(text);
+    unlink("stranger.safetensors");
 }
 
 /* Text embedding, then that of a picture. */
@@ -307,9 +373,14 @@ static void test_no_vocabulary(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_report),        cmocka_unit_test(test_official_cfg),
-        cmocka_unit_test(test_convert),       cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_strangers),     cmocka_unit_test(test_wrong_cfg),
+        cmocka_unit_test(test_report),
+        cmocka_unit_test(what_is_no_brivl_is_listed_all_the_same),
+        cmocka_unit_test(a_needed_tensor_that_cannot_be_read_is_named),
+        cmocka_unit_test(test_official_cfg),
+        cmocka_unit_test(test_convert),
+        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_strangers),
+        cmocka_unit_test(test_wrong_cfg),
         cmocka_unit_test(test_no_vocabulary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

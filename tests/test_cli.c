@@ -371,6 +371,9 @@ static void info_tells_of_model_picture_and_presets(void **state)
     out = SUCCEEDS("info", "p.png");
     assert_string_equal(out, recipe);
     free(out);
+    out = SUCCEEDS("info", "--tensors", source_file("tests/golden/weights/script.pt"));
+    assert_non_null(strstr(out, "layers.1.weight F32 [2, 3]\n"));
+    free(out);
     REFUSED("No such file", "info", "nowhere.png");
     REFUSED("expected .safetensors", "info", "toy.yml");
     out = SUCCEEDS("presets");

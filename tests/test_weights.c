@@ -203,6 +203,116 @@ static void test_metadata(void **state)
     fv_weights_close(w);
 }
 
+/* --- What the reader does not know --- */
+
+static const fv_entry *must_need(const fv_weights *w, const char *name)
+{
+    const fv_entry *e;
+    if (fv_weights_need(w, name, &e) != FV_OK) fail_msg("%s", fv_error());
+    return e;
+}
+
+/* Every tensor under `prefix` of foreign_values.safetensors is in the file, with its values. */
+static size_t check_foreign(const fv_weights *w, const char *prefix)
+{
+    fv_weights *values = open_golden("foreign_values.safetensors");
+    size_t n = strlen(prefix), found = 0;
+    for (size_t i = 0; i < fv_weights_count(values); i++) {
+        const fv_entry *wanted = fv_weights_at(values, i);
+        if (strncmp(wanted->name, prefix, n) != 0) continue;
+        const fv_entry *e = must_need(w, wanted->name + n);
+        assert_int_equal(e->ndim, wanted->ndim);
+        assert_memory_equal(e->dims, wanted->dims, (size_t)e->ndim * sizeof *e->dims);
+        assert_same_values(e, wanted);
+        found++;
+    }
+    fv_weights_close(values);
+    return found;
+}
+
+/* Classes as keys, cfg objects, dates, enums, arrays, tensors of other classes and with attributes
+ * of their own: the tensors around them are read. */
+static void objects_of_unknown_classes_stop_nothing(void **state)
+{
+    static const char *const files[] = {"foreign.pth", "foreign_protocol4.pth",
+                                        "foreign_legacy.pth"};
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        fv_weights *w = open_golden(files[i]);
+        const fv_entry *e;
+        assert_int_equal(check_foreign(w, "foreign:"), 12);
+        assert_int_equal(fv_weights_count(w), 16);
+        assert_null(fv_weights_find(w, "callbacks.best")); /* its key is a class */
+        assert_fails(fv_weights_need(w, "box.inside", &e), FV_ERR_UNSUPPORTED,
+                     "tensor box.inside would be part of what is not read (box: made by "
+                     "'somewhere.else_.Box')");
+        assert_fails(fv_weights_need(w, "sparse", &e), FV_ERR_UNSUPPORTED,
+                     "(sparse: made by 'torch._utils._rebuild_sparse_tensor')");
+        assert_fails(fv_weights_need(w, "boxes", &e), FV_ERR_FORMAT, "tensor boxes is missing");
+        assert_int_equal(fv_weights_note_count(w), 14);
+        assert_string_equal(fv_weights_note_at(w, 0), "cfg.deep: made by 'somewhere.else_.Cfg'");
+        fv_weights_close(w);
+    }
+}
+
+static void dtypes_that_cannot_be_read_are_listed_and_refused_by_name(void **state)
+{
+    static const struct {
+        const char *file, *name, *dtype;
+        int64_t numbers;
+    } listed[] = {
+        {"foreign.pth", "listed.c64", "C64", 1},
+        {"foreign.pth", "listed.c128", "C128", 1},
+        {"foreign.pth", "listed.quantised", "QU8", 2},
+        {"foreign_legacy.pth", "listed.fnuz", "F8_E4M3FNUZ", 3},
+        {"types.safetensors", "e8m0", "F8_E8M0", 1},
+        {"types.safetensors", "c64", "C64", 1},
+        {"types.safetensors", "f4", "F4", 4},
+        {"types.safetensors", "f6", "F6_E2M3", 4},
+    };
+    static const struct {
+        const char *name;
+        double first;
+    } read[] = {{"u16", 7},  {"u32", 0x1p31}, {"u64", 0x1p63},
+                {"e4m3", 1}, {"e5m2", 1},     {"f32", .5}};
+    (void)state;
+    for (size_t i = 0; i < sizeof listed / sizeof *listed; i++) {
+        fv_weights *w = open_golden(listed[i].file);
+        const fv_entry *e = fv_weights_find(w, listed[i].name), *none;
+        char words[64];
+        float f[4];
+        assert_non_null(e);
+        assert_string_equal(fv_entry_dtype_name(e), listed[i].dtype);
+        assert_int_equal(fv_entry_count(e), listed[i].numbers);
+        snprintf(words, sizeof words, "has elements of type %s", listed[i].dtype);
+        assert_fails(fv_weights_need(w, listed[i].name, &none), FV_ERR_UNSUPPORTED, words);
+        assert_null(none);
+        fv_entry_read_f32(e, f); /* whoever reads them all the same gets no numbers */
+        assert_true(isnan(f[0]));
+        fv_weights_close(w);
+    }
+    fv_weights *w = open_golden("types.safetensors");
+    for (size_t i = 0; i < sizeof read / sizeof *read; i++) {
+        double v[2];
+        fv_entry_read_f64(must_need(w, read[i].name), v);
+        assert_true(v[0] == read[i].first);
+    }
+    fv_weights_close(w);
+}
+
+static void modules_have_the_names_of_their_state_dict(void **state)
+{
+    static const char *const files[] = {"module.pth", "script.pt"};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        fv_weights *w = open_golden(files[i]);
+        assert_int_equal(check_foreign(w, "net:"), 5);
+        assert_int_equal(fv_weights_count(w), 5);
+        assert_int_equal(fv_weights_note_count(w), 0);
+        fv_weights_close(w);
+    }
+}
+
 /* --- Conversions --- */
 
 /* An IEEE number of 16 bits with `mantissa` mantissa bits, from the definition. */
@@ -249,6 +359,31 @@ static void test_sixteen_bits(void **state)
     (void)state;
     check_16_bits(FV_FILE_F16, 10);
     check_16_bits(FV_FILE_BF16, 7);
+}
+
+/* Every number of 8 bits, from the definition: E5M2 is an IEEE number, E4M3 has no infinity. */
+static void eight_bits_are_read_as_defined(void **state)
+{
+    uint8_t bytes[256];
+    double found[256];
+    (void)state;
+    for (int i = 0; i < 256; i++) bytes[i] = (uint8_t)i;
+    fv_entry e = {.name = "all",
+                  .dtype = FV_FILE_F8_E5M2,
+                  .ndim = 1,
+                  .dims = {256},
+                  .strides = {1},
+                  .data = bytes};
+    fv_entry_read_f64(&e, found);
+    for (uint32_t i = 0; i < 256; i++) assert_true(same(found[i], from_16_bits(i << 8, 10)));
+    e.dtype = FV_FILE_F8_E4M3;
+    fv_entry_read_f64(&e, found);
+    for (int i = 0; i < 256; i++) {
+        int exponent = i >> 3 & 15, fraction = i & 7;
+        double v = exponent ? ldexp(8 + fraction, exponent - 10) : ldexp(fraction, -9);
+        if ((i & 127) == 127) v = (double)NAN;
+        assert_true(same(found[i], i & 128 ? -v : v));
+    }
 }
 
 static void test_extremes(void **state)
@@ -623,6 +758,10 @@ int main(void)
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_metadata),
         cmocka_unit_test(test_sixteen_bits),
+        cmocka_unit_test(objects_of_unknown_classes_stop_nothing),
+        cmocka_unit_test(dtypes_that_cannot_be_read_are_listed_and_refused_by_name),
+        cmocka_unit_test(modules_have_the_names_of_their_state_dict),
+        cmocka_unit_test(eight_bits_are_read_as_defined),
         cmocka_unit_test(test_extremes),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_half_rounding),
