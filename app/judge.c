@@ -156,8 +156,10 @@ static void csv_text(FILE *f, const char *text)
 
 static fv_status write_csv(const court *c, const char *path)
 {
-    FILE *f = fopen(path, "w");
-    if (!f) return fv_fail(FV_ERR_IO, "writing %s failed", path);
+    char *table = NULL;
+    size_t size;
+    FILE *f = open_memstream(&table, &size);
+    if (!f) return fv_fail(FV_ERR_MEMORY, "writing %s: out of memory", path);
     fputs(
         "file,text,wanted,rank,probability,first,cosine,blurred,unseen,survival,clipped,red,green,"
         "blue,light,vivid,rough\n",
@@ -180,8 +182,10 @@ static fv_status write_csv(const court *c, const char *path)
             fprintf(f, ",%.4f", (double)numbers[k]);
         fputc('\n', f);
     }
-    bool failed = ferror(f);
-    return fclose(f) == 0 && !failed ? FV_OK : fv_fail(FV_ERR_IO, "writing %s failed", path);
+    fv_status s = fclose(f) == 0 ? fv_text_save(path, table, size)
+                                 : fv_fail(FV_ERR_MEMORY, "writing %s: out of memory", path);
+    free(table);
+    return s;
 }
 
 static fv_status write_sheet(const court *c, const char *path)

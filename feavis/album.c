@@ -1,13 +1,13 @@
 /* The gallery looked at: what is in it, and removing with a way back. See feavis.h. */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "feavis/feavis.h"
+#include "model/files.h"
 
 static const char removed_folder[] = ".removed";
 
@@ -85,12 +85,6 @@ void fv_gallery_list_free(fv_saved *list, int count)
     free(list);
 }
 
-/* Renames without ever replacing. */
-static int rename_new(const char *from, const char *to)
-{
-    return renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
-}
-
 /* The first free name of to, to-2, ... before ".png". */
 static fv_status move_to_free(const char *from, const char *to, char **out)
 {
@@ -100,14 +94,14 @@ static fv_status move_to_free(const char *from, const char *to, char **out)
         if (copy > 1) snprintf(number, sizeof number, "-%d", copy);
         if (asprintf(&name, "%.*s%s.png", (int)stem, to, number) < 0)
             return fv_fail(FV_ERR_MEMORY, "moving %s: out of memory", from);
-        if (rename_new(from, name) == 0) {
+        bool taken;
+        fv_status s = fv_file_move_new(from, name, &taken);
+        if (s >= 0 && !taken) {
             *out = name;
             return FV_OK;
         }
-        int error = errno;
         free(name);
-        if (error != EEXIST)
-            return fv_fail(FV_ERR_IO, "moving %s to %s: %s", from, to, strerror(error));
+        if (s < 0) return s;
     }
     return fv_fail(FV_ERR_IO, "moving %s: no free name", from);
 }
@@ -120,15 +114,12 @@ fv_status fv_gallery_remove(const char *path, char **undo)
         return fv_fail(FV_ERR_ARGUMENT, "%s is not a picture of a gallery", path);
     if (asprintf(&folder, "%.*s/%s", (int)(slash - path), path, removed_folder) < 0)
         return fv_fail(FV_ERR_MEMORY, "removing %s: out of memory", path);
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
-        fv_status s = fv_fail(FV_ERR_IO, "making %s: %s", folder, strerror(errno));
-        free(folder);
-        return s;
-    }
-    int n = asprintf(&target, "%s%s", folder, slash);
+    fv_status s = fv_file_make_folder(folder);
+    int n = s >= 0 ? asprintf(&target, "%s%s", folder, slash) : 0;
     free(folder);
+    if (s < 0) return s;
     if (n < 0) return fv_fail(FV_ERR_MEMORY, "removing %s: out of memory", path);
-    fv_status s = move_to_free(path, target, undo);
+    s = move_to_free(path, target, undo);
     free(target);
     return s;
 }

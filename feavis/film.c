@@ -10,7 +10,7 @@
 #include <zlib.h>
 
 #include "feavis/feavis.h"
-#include "model/files.h"
+#include "feavis/save.h"
 
 static void put32(unsigned char *p, uint32_t x)
 {
@@ -137,18 +137,24 @@ static fv_status write_film(fv_file_writer *w, const fv_picture *frames, int cou
     return write_chunk(w, "IEND", NULL, 0, NULL, 0);
 }
 
-fv_status fv_film_write(const fv_picture *frames, int count, int milliseconds, const char *recipe,
-                        const char *path)
+fv_status fv_film_write_to(fv_file_writer *w, const fv_picture *frames, int count, int milliseconds,
+                           const char *recipe)
 {
-    fv_file_writer *w;
     if (count < 1 || milliseconds < 1 || milliseconds > 65535)
         return fv_fail(FV_ERR_ARGUMENT, "a film of %d pictures, %d ms each", count, milliseconds);
     for (int i = 1; i < count; i++)
         if (frames[i].width != frames[0].width || frames[i].height != frames[0].height)
             return fv_fail(FV_ERR_SHAPE, "film: picture %d is %d x %d, the first %d x %d", i + 1,
                            frames[i].width, frames[i].height, frames[0].width, frames[0].height);
+    return write_film(w, frames, count, milliseconds, recipe);
+}
+
+fv_status fv_film_write(const fv_picture *frames, int count, int milliseconds, const char *recipe,
+                        const char *path)
+{
+    fv_file_writer *w;
     FV_TRY(fv_file_begin(&w, path));
-    fv_status s = write_film(w, frames, count, milliseconds, recipe);
+    fv_status s = fv_film_write_to(w, frames, count, milliseconds, recipe);
     if (s >= 0) return fv_file_commit(w);
     fv_file_abandon(w);
     return s;

@@ -11,7 +11,7 @@
 
 #include "feavis/feavis.h"
 #include "feavis/palette.h"
-#include "model/files.h"
+#include "feavis/save.h"
 
 enum {
     COLOURS = 255,
@@ -283,8 +283,8 @@ static void close_film(film *f)
     free(f);
 }
 
-fv_status fv_gif_write(const fv_picture *frames, int count, int milliseconds, const char *comment,
-                       const char *path)
+fv_status fv_gif_write_to(fv_file_writer *w, const fv_picture *frames, int count, int milliseconds,
+                          const char *comment)
 {
     if (count < 1 || milliseconds < 1 || milliseconds > 65535)
         return fv_fail(FV_ERR_ARGUMENT, "a film of %d pictures, %d ms each", count, milliseconds);
@@ -296,16 +296,20 @@ fv_status fv_gif_write(const fv_picture *frames, int count, int milliseconds, co
         return fv_fail(FV_ERR_UNSUPPORTED, "a GIF has at most %d pixels a side", MOST_SIDE);
     film *f = calloc(1, sizeof *f);
     if (!f) return fv_fail(FV_ERR_MEMORY, "writing a film: out of memory");
+    f->to = f->lzw.to = w;
     fv_status s = open_film(f, &frames[0]);
-    if (s >= 0) s = fv_file_begin(&f->to, path);
-    if (s >= 0) {
-        f->lzw.to = f->to;
-        s = write_film(f, frames, count, milliseconds, comment);
-        if (s < 0)
-            fv_file_abandon(f->to);
-        else
-            s = fv_file_commit(f->to);
-    }
+    if (s >= 0) s = write_film(f, frames, count, milliseconds, comment);
     close_film(f);
+    return s;
+}
+
+fv_status fv_gif_write(const fv_picture *frames, int count, int milliseconds, const char *comment,
+                       const char *path)
+{
+    fv_file_writer *w;
+    FV_TRY(fv_file_begin(&w, path));
+    fv_status s = fv_gif_write_to(w, frames, count, milliseconds, comment);
+    if (s >= 0) return fv_file_commit(w);
+    fv_file_abandon(w);
     return s;
 }

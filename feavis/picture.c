@@ -10,7 +10,7 @@
 
 #include "feavis/feavis.h"
 #include "feavis/read_file.h"
-#include "model/files.h"
+#include "feavis/save.h"
 #include "model/text.h"
 #include "model/weights.h"
 
@@ -73,26 +73,27 @@ static fv_status write_parts(fv_file_writer *w, const unsigned char *png, size_t
     return fv_file_write(w, png + HEADER_END, size - HEADER_END);
 }
 
-fv_status fv_picture_write(const fv_picture *p, const char *path, const char *recipe)
+fv_status fv_picture_write_to(fv_file_writer *w, const fv_picture *p, const char *recipe)
 {
     sink png = {0};
     size_t chunk_size = 0;
     unsigned char *chunk = recipe ? text_chunk(recipe, &chunk_size) : NULL;
     bool done = stbi_write_png_to_func(take, &png, p->width, p->height, 3, p->rgb, p->width * 3);
     fv_status s = done && png.size > HEADER_END && (chunk || !recipe)
-                      ? FV_OK
-                      : fv_fail(FV_ERR_MEMORY, "writing picture %s: out of memory", path);
-    fv_file_writer *w = NULL;
-    if (s >= 0) s = fv_file_begin(&w, path);
-    if (s >= 0) {
-        s = write_parts(w, png.data, png.size, chunk, chunk_size);
-        if (s < 0)
-            fv_file_abandon(w);
-        else
-            s = fv_file_commit(w);
-    }
+                      ? write_parts(w, png.data, png.size, chunk, chunk_size)
+                      : fv_fail(FV_ERR_MEMORY, "writing a picture: out of memory");
     free(chunk);
     free(png.data);
+    return s;
+}
+
+fv_status fv_picture_write(const fv_picture *p, const char *path, const char *recipe)
+{
+    fv_file_writer *w;
+    FV_TRY(fv_file_begin(&w, path));
+    fv_status s = fv_picture_write_to(w, p, recipe);
+    if (s >= 0) return fv_file_commit(w);
+    fv_file_abandon(w);
     return s;
 }
 

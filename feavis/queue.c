@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "feavis/feavis.h"
 #include "feavis/recipe.h"
@@ -102,8 +101,7 @@ static int by_number(const void *a, const void *b)
 
 static fv_status load(fv_queue *q)
 {
-    if (mkdir(q->folder, 0777) != 0 && errno != EEXIST)
-        return fv_fail(FV_ERR_IO, "making the folder %s: %s", q->folder, strerror(errno));
+    FV_TRY(fv_file_make_folder(q->folder));
     DIR *d = opendir(q->folder);
     if (!d) return fv_fail(FV_ERR_IO, "reading the folder %s: %s", q->folder, strerror(errno));
     fv_status s = FV_OK;
@@ -159,22 +157,29 @@ int fv_queue_find(const fv_queue *q, unsigned id)
     return -1;
 }
 
+static fv_status remove_file(const fv_queue *q, unsigned number)
+{
+    char path[4096];
+    FV_TRY(item_path(path, q, number));
+    return fv_file_remove(path);
+}
+
 fv_status fv_queue_add(fv_queue *q, const fv_options *o)
 {
     item it = {.number = ++q->last_number}; /* never that of a file which could not be read */
     FV_TRY(fv_options_copy(&it.options, o));
     fv_status s = write_item(q, &it);
-    if (s >= 0) s = append(q, it);
+    if (s >= 0) {
+        s = append(q, it);
+        if (s < 0) remove_file(q, it.number);
+    }
     if (s < 0) fv_options_free(it.options);
     return s;
 }
 
 fv_status fv_queue_remove(fv_queue *q, int i)
 {
-    char path[4096];
-    FV_TRY(item_path(path, q, q->items[i].number));
-    if (unlink(path) != 0 && errno != ENOENT)
-        return fv_fail(FV_ERR_IO, "removing %s: %s", path, strerror(errno));
+    FV_TRY(remove_file(q, q->items[i].number));
     fv_options_free(q->items[i].options);
     memmove(&q->items[i], &q->items[i + 1], (size_t)(q->count - i - 1) * sizeof *q->items);
     q->count--;
@@ -183,20 +188,37 @@ fv_status fv_queue_remove(fv_queue *q, int i)
 
 fv_status fv_queue_set(fv_queue *q, int i, const char *name, const char *value)
 {
-    FV_TRY(fv_options_set(q->items[i].options, name, value));
-    return write_item(q, &q->items[i]);
+    item changed = q->items[i];
+    FV_TRY(fv_options_copy(&changed.options, q->items[i].options));
+    fv_status s = fv_options_set(changed.options, name, value);
+    if (s >= 0) s = write_item(q, &changed);
+    if (s < 0) {
+        fv_options_free(changed.options);
+        return s;
+    }
+    fv_options_free(q->items[i].options);
+    q->items[i] = changed;
+    return FV_OK;
 }
 
-/* The files keep their names and change what is in them: being killed in between may leave an
- * item twice, never none. */
+/* The files keep their names and change what is in them. While they do, the first item has a third
+ * file: being killed in between may leave an item twice, never none. */
 fv_status fv_queue_swap(fv_queue *q, int i, int j)
 {
-    fv_options *o = q->items[i].options;
-    q->items[i].options = q->items[j].options;
-    q->items[j].options = o;
-    unsigned id = q->items[i].id;
-    q->items[i].id = q->items[j].id;
-    q->items[j].id = id;
-    FV_TRY(write_item(q, &q->items[i]));
-    return write_item(q, &q->items[j]);
+    const item x = q->items[i], y = q->items[j];
+    const item first = {y.options, x.number, y.id}, second = {x.options, y.number, x.id};
+    const item spare = {x.options, ++q->last_number, x.id};
+    fv_status s = write_item(q, &spare);
+    if (s >= 0) s = write_item(q, &first);
+    bool half = s >= 0;
+    if (s >= 0) s = write_item(q, &second);
+    if (s < 0) {
+        char why[1024];
+        snprintf(why, sizeof why, "%s", fv_error());
+        if (!half || write_item(q, &x) >= 0) remove_file(q, spare.number);
+        return fv_fail(s, "%s", why);
+    }
+    q->items[i] = first;
+    q->items[j] = second;
+    return remove_file(q, spare.number);
 }

@@ -272,7 +272,7 @@ static int temporary_files(void)
 {
     int count = 0;
     DIR *d = opendir(".");
-    for (struct dirent *e; (e = readdir(d));) count += strstr(e->d_name, ".tmp") != NULL;
+    for (struct dirent *e; (e = readdir(d));) count += strstr(e->d_name, ".part") != NULL;
     closedir(d);
     return count;
 }

@@ -1,0 +1,14 @@
+/* System calls that a signal may interrupt or that do less than asked, done to the end. errno says
+ * why one failed. */
+#ifndef FV_FILES_INTERNAL_H
+#define FV_FILES_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+int fv_fd_open(const char *path, int flags, mode_t mode); /* O_CLOEXEC is added; -1 */
+bool fv_fd_write(int fd, const void *data, size_t n);
+bool fv_fd_sync(int fd);
+
+#endif
