@@ -1,15 +1,54 @@
 /* Arguments and help. Flags come from the option table. */
 #include "app/cli.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <unistd.h>
 
 int cli_fail(void)
 {
     fprintf(stderr, "feavis: %s\n", fv_error());
     return EXIT_FAILURE;
 }
+
+/* --- standard output --- */
+
+static int output_error; /* errno of the first failure, if it was seen */
+
+bool cli_flush(void)
+{
+    errno = 0;
+    if (fflush(stdout) != 0 && !output_error) output_error = errno;
+    return !ferror(stdout) && !output_error;
+}
+
+bool cli_unread(void)
+{
+    if (cli_flush()) return false;
+    struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return output_error == EPIPE || (poll(&p, 1, 0) == 1 && (p.revents & POLLERR));
+}
+
+int cli_end(int status)
+{
+    bool unread = cli_unread(), written = cli_flush();
+    if (fclose(stdout) != 0 && written) {
+        output_error = errno;
+        written = false;
+    }
+    if (written || status != EXIT_SUCCESS) return status;
+    if (unread) return EXIT_UNREAD;
+    fprintf(stderr, "feavis: writing to standard output: %s\n",
+            output_error ? strerror(output_error) : "it cannot be written");
+    return EXIT_FAILURE;
+}
+
+/* --- arguments --- */
 
 static fv_status add_word(cli *c, const char *word)
 {
@@ -22,30 +61,77 @@ static fv_status add_word(cli *c, const char *word)
     return FV_OK;
 }
 
-/* Flags that are no options: where their value goes. */
-static const char **own_flag(cli *c, const char *name)
+/* Flags that are no options: where their value goes, and which commands have a use for them. */
+typedef enum own_kind { OWN_TEXT, OWN_NUMBER, OWN_SWITCH, OWN_PRESET } own_kind;
+typedef struct own_flag {
+    const char *name;
+    own_kind kind;
+    size_t offset;
+    const char *commands; /* with a space behind each; NULL: all */
+} own_flag;
+
+static const own_flag own_flags[] = {
+    {"file", OWN_TEXT, offsetof(cli, file), "imagine "},
+    {"image", OWN_TEXT, offsetof(cli, image), "probe "},
+    {"ids", OWN_TEXT, offsetof(cli, ids), "probe "},
+    {"taps", OWN_TEXT, offsetof(cli, taps), "probe "},
+    {"images", OWN_TEXT, offsetof(cli, images), "match classify embed "},
+    {"folder", OWN_TEXT, offsetof(cli, folder), "match classify embed "},
+    {"texts", OWN_TEXT, offsetof(cli, texts), "match search "},
+    {"pairs", OWN_TEXT, offsetof(cli, pairs), "match "},
+    {"labels", OWN_TEXT, offsetof(cli, labels), "classify "},
+    {"prompts", OWN_TEXT, offsetof(cli, prompts), "classify "},
+    {"index", OWN_TEXT, offsetof(cli, index), "search "},
+    {"judge", OWN_TEXT, offsetof(cli, judge), "judge "},
+    {"csv", OWN_TEXT, offsetof(cli, csv), "judge "},
+    {"sheet", OWN_TEXT, offsetof(cli, sheet), "judge "},
+    {"script", OWN_TEXT, offsetof(cli, script), "window "},
+    {"top", OWN_NUMBER, offsetof(cli, top), "match classify search "},
+    {"batch", OWN_NUMBER, offsetof(cli, batch), "match classify embed "},
+    {"half", OWN_SWITCH, offsetof(cli, half), "embed convert "},
+    {"print-plan", OWN_SWITCH, offsetof(cli, plan), "info "},
+    {"tensors", OWN_SWITCH, offsetof(cli, tensors), "info "},
+    {"quiet", OWN_SWITCH, offsetof(cli, quiet), NULL},
+    {"preset", OWN_PRESET, 0, NULL},
+};
+
+static const own_flag *find_own(const char *name)
 {
-    if (strcmp(name, "file") == 0) return &c->file;
-    if (strcmp(name, "image") == 0) return &c->image;
-    if (strcmp(name, "ids") == 0) return &c->ids;
-    if (strcmp(name, "taps") == 0) return &c->taps;
-    if (strcmp(name, "images") == 0) return &c->images;
-    if (strcmp(name, "texts") == 0) return &c->texts;
-    if (strcmp(name, "pairs") == 0) return &c->pairs;
-    if (strcmp(name, "folder") == 0) return &c->folder;
-    if (strcmp(name, "labels") == 0) return &c->labels;
-    if (strcmp(name, "prompts") == 0) return &c->prompts;
-    if (strcmp(name, "index") == 0) return &c->index;
-    if (strcmp(name, "judge") == 0) return &c->judge;
-    if (strcmp(name, "csv") == 0) return &c->csv;
-    if (strcmp(name, "sheet") == 0) return &c->sheet;
-    if (strcmp(name, "script") == 0) return &c->script;
+    for (size_t i = 0; i < sizeof own_flags / sizeof own_flags[0]; i++)
+        if (strcmp(own_flags[i].name, name) == 0) return &own_flags[i];
     return NULL;
 }
 
-static int *own_number(cli *c, const char *name)
+static bool is_flag(const char *name)
 {
-    return strcmp(name, "top") == 0 ? &c->top : strcmp(name, "batch") == 0 ? &c->batch : NULL;
+    return find_own(name) || fv_option_find(name);
+}
+
+/* `word` is one of `list`, in which each has a space behind it. */
+static bool listed(const char *list, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *at = list; *at; at += strcspn(at, " ") + 1)
+        if (strncmp(at, word, n) == 0 && at[n] == ' ') return true;
+    return false;
+}
+
+/* Whether the command has a use for the flag. */
+static fv_status check_use(const cli_command *k, const char *name)
+{
+    const own_flag *own = find_own(name);
+    const fv_option *option = own ? NULL : fv_option_find(name);
+    char group[64];
+    if (own && own->commands && !listed(own->commands, k->name))
+        return fv_fail(FV_ERR_ARGUMENT, "%s takes no --%s; it is for: %s", k->name, name,
+                       own->commands);
+    bool preset = own && own->kind == OWN_PRESET && !*k->options;
+    snprintf(group, sizeof group, "@%s", option ? option->group : "");
+    for (char *c = group; *c; c++)
+        if (*c == ' ') *c = '-';
+    bool used = !option || strcmp(k->options, "*") == 0 || listed(k->options, name) ||
+                listed(k->options, group);
+    return used && !preset ? FV_OK : fv_fail(FV_ERR_ARGUMENT, "%s takes no --%s", k->name, name);
 }
 
 static fv_status take_number(int *to, const char *name, const char *value)
@@ -61,13 +147,14 @@ static fv_status take_number(int *to, const char *name, const char *value)
 
 static fv_status take_flag(cli *c, const char *name, const char *value)
 {
-    const char **own = own_flag(c, name);
-    if (own) {
-        *own = value;
+    const own_flag *own = find_own(name);
+    char *at = (char *)c + (own ? own->offset : 0);
+    if (own && own->kind == OWN_TEXT) {
+        *(const char **)at = value;
         return FV_OK;
     }
-    if (own_number(c, name)) return take_number(own_number(c, name), name, value);
-    if (strcmp(name, "preset") == 0) {
+    if (own && own->kind == OWN_NUMBER) return take_number((int *)at, name, value);
+    if (own) {
         fv_preset_close(c->preset);
         c->preset = NULL;
         return fv_preset_open(&c->preset, value);
@@ -79,48 +166,100 @@ static fv_status take_flag(cli *c, const char *name, const char *value)
     return FV_OK;
 }
 
-static fv_status parse(cli *c, int argc, char **argv)
+/* Bytes of the dash at `at` that is no hyphen; 0: none. */
+static size_t other_dash(const char *at)
+{
+    static const char *const dashes[] = {"‐", "‑", "‒", "–",  "—",  "―",
+                                         "−", "⸺", "⸻", "﹘", "﹣", "－"};
+    for (size_t i = 0; i < sizeof dashes / sizeof dashes[0]; i++)
+        if (strncmp(at, dashes[i], 3) == 0) return 3;
+    return 0;
+}
+
+/* "-steps", and "—steps" as some editors write --steps: a flag, and no text. One that begins with
+ * other dashes is text unless it is a word in small letters, as flags are. */
+static fv_status check_word(const char *arg)
+{
+    const char *name = arg;
+    char flag[64];
+    size_t n;
+    bool hyphens = true;
+    while ((n = *name == '-' ? 1 : other_dash(name))) {
+        hyphens = hyphens && n == 1;
+        name += n;
+    }
+    if (name == arg) return FV_OK;
+    n = strspn(name, "abcdefghijklmnopqrstuvwxyz-");
+    bool word = n && (!name[n] || name[n] == '=');
+    bool letter = (*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z');
+    if (!(hyphens ? letter : word)) return FV_OK;
+    snprintf(flag, sizeof flag, "%.*s", (int)(n < 60 ? n : 60), name);
+    if (word && is_flag(flag))
+        return fv_fail(FV_ERR_ARGUMENT, "\"%.80s\" is no flag; did you mean --%s?", arg, flag);
+    return fv_fail(FV_ERR_ARGUMENT,
+                   "\"%.80s\" is no flag: flags begin with --; a text that begins so stands "
+                   "behind -- alone",
+                   arg);
+}
+
+static fv_status parse(cli *c, const cli_command *k, int argc, char **argv)
 {
     bool only_words = false;
     for (int i = 0; i < argc; i++) {
         char *arg = argv[i];
         if (only_words || strncmp(arg, "--", 2) != 0) {
+            if (!only_words) FV_TRY(check_word(arg));
+            if (!k->words)
+                return fv_fail(FV_ERR_ARGUMENT, "%s takes no words, but there is \"%.80s\"",
+                               k->name, arg);
             FV_TRY(add_word(c, arg));
             continue;
         }
         arg += 2;
         if (!*arg) {
             only_words = true;
-        } else if (strcmp(arg, "quiet") == 0) {
-            c->quiet = true;
-        } else if (strcmp(arg, "print-plan") == 0) {
-            c->plan = true;
-        } else if (strcmp(arg, "half") == 0) {
-            c->half = true;
-        } else if (strcmp(arg, "tensors") == 0) {
-            c->tensors = true;
-        } else {
-            char *value = strchr(arg, '=');
-            if (value)
-                *value++ = 0;
-            else if (i + 1 < argc)
-                value = argv[++i];
-            else if (own_flag(c, arg) || own_number(c, arg) || strcmp(arg, "preset") == 0 ||
-                     fv_option_find(arg))
-                return fv_fail(FV_ERR_ARGUMENT, "--%s needs a value", arg);
-            FV_TRY(take_flag(c, arg, value ? value : ""));
+            continue;
         }
+        char *value = strchr(arg, '=');
+        if (value) *value++ = 0;
+        const own_flag *own = find_own(arg);
+        if (is_flag(arg)) FV_TRY(check_use(k, arg));
+        if (own && own->kind == OWN_SWITCH) {
+            if (value) return fv_fail(FV_ERR_ARGUMENT, "--%s takes no value", arg);
+            *(bool *)((char *)c + own->offset) = true;
+            continue;
+        }
+        if (!value && is_flag(arg)) {
+            if (i + 1 == argc) return fv_fail(FV_ERR_ARGUMENT, "--%s needs a value", arg);
+            value = argv[++i];
+            bool flag = strncmp(value, "--", 2) == 0 && is_flag(value + 2);
+            if (flag)
+                return fv_fail(FV_ERR_ARGUMENT,
+                               "--%s needs a value, and %s is a flag (as a value: --%s=%s)", arg,
+                               value, arg, value);
+        }
+        FV_TRY(take_flag(c, arg, value ? value : ""));
     }
     return FV_OK;
 }
 
-fv_status cli_parse(cli *c, int argc, char **argv)
+bool cli_has_flag(const cli *c, const char *name)
+{
+    for (int i = 0; i < c->flag_count; i += 2)
+        if (strcmp(c->flags[i], name) == 0) return true;
+    return false;
+}
+
+fv_status cli_parse(cli *c, const cli_command *k, int argc, char **argv)
 {
     *c = (cli){0};
     c->flags = calloc(2 * (size_t)argc + 1, sizeof *c->flags);
     if (!c->flags) return fv_fail(FV_ERR_MEMORY, "reading arguments: out of memory");
     FV_TRY(fv_options_new(&c->options));
-    FV_TRY(parse(c, argc, argv));
+    FV_TRY(parse(c, k, argc, argv));
+    if (c->words && *k->words && cli_has_flag(c, k->words))
+        return fv_fail(FV_ERR_ARGUMENT, "%s: \"%.80s\" and --%s are two of the same; give one",
+                       k->name, c->words, k->words);
     /* presets first, whatever their place among the flags */
     fv_options *fresh;
     FV_TRY(fv_options_new(&fresh));
@@ -135,6 +274,19 @@ fv_status cli_apply_flags(const cli *c, fv_options *o)
     for (int i = 0; i < c->flag_count; i += 2)
         FV_TRY(fv_options_set(o, c->flags[i], c->flags[i + 1]));
     return FV_OK;
+}
+
+fv_status cli_check_png(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+    size_t n = dot ? strlen(dot + 1) : 0, digits = dot ? strspn(dot + 1, "0123456789") : 0;
+    if (!dot || dot == name || n == 0 || n > 5 || digits == n || strcasecmp(dot, ".png") == 0)
+        return FV_OK;
+    return fv_fail(
+        FV_ERR_ARGUMENT,
+        "saving to %s: pictures are PNG files, with their recipe inside; name it %.*s.png", path,
+        (int)(dot - path), path);
 }
 
 void cli_clear(cli *c)
@@ -171,7 +323,8 @@ void cli_help(void)
          "Examples\n"
          "  feavis imagine 蝴蝶\n"
          "  feavis imagine \"a castle on a mountain\" --preset normal --seed 7\n"
-         "  feavis imagine \"山:1 | 雪:0.5 | 文字:-0.3\"\n"
+         "  feavis imagine \"山:1 | 雪:0.5 | 文字:-0.3\"    full-width ： ｜ and digits too;\n"
+         "                                  a colon of the text itself: \"比例 16\\:9\"\n"
          "  feavis imagine 森林 --llp 108:0.1\n"
          "  feavis imagine 梦 --checkpoint brivl.pth --config eval.yml --vocab vocab.txt\n"
          "  feavis again gallery/蝴蝶-1.png --out copy.png\n");
@@ -193,7 +346,7 @@ void cli_help_options(void)
         if (*o->value) printf(" [%s]", o->value);
         putchar('\n');
     }
-    puts("\nOther flags\n"
+    puts("\nOther flags; one that a command has no use for is refused\n"
          "  --preset NAME        settings and pictures from presets/NAME.yml, or a .yml file\n"
          "  --file FILE          imagine: one text a line\n"
          "  --image, --ids, --taps   probe: the picture, the token ids, the tensors to write\n"

@@ -4,7 +4,8 @@
 
 #include "feavis/feavis.h"
 
-enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+/* EXIT_UNREAD: as of a program that SIGPIPE ends. */
+enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130, EXIT_UNREAD = 141 };
 
 typedef struct cli {
     fv_options *options;
@@ -23,14 +24,34 @@ typedef struct cli {
     int flag_count;
 } cli;
 
+/* A command, and what it has a use for: what it has none for is refused, not ignored. */
+typedef struct cli_command {
+    const char *name;
+    int (*run)(cli *c);
+    const char *options; /* names and @groups of the option table, with a space behind each; "*" */
+    const char *words; /* the option that words are ("text"), "" for those of its own; NULL: none */
+} cli_command;
+
 /* Reads arguments behind the command. Caller clears, also after a failure. */
-fv_status cli_parse(cli *c, int argc, char **argv);
+fv_status cli_parse(cli *c, const cli_command *k, int argc, char **argv);
 void cli_clear(cli *c);
 /* Sets what the flags said. */
 fv_status cli_apply_flags(const cli *c, fv_options *o);
 
+/* Whether this option was given as a flag. */
+bool cli_has_flag(const cli *c, const char *name);
+/* Fails where pictures, which are PNG files, would go to a file with another ending. */
+fv_status cli_check_png(const char *path);
+
 /* One line on stderr, "feavis: ..."; gives the exit status. */
 int cli_fail(void);
+/* Writes out what is printed so far; false if it could not all be written, now or before. */
+bool cli_flush(void);
+/* Nobody reads standard output any more (a closed pipe). */
+bool cli_unread(void);
+/* The exit status of the program: `status`, unless it is 0 and stdout could not be written: then
+ * EXIT_FAILURE with a line on stderr, or EXIT_UNREAD without one. */
+int cli_end(int status);
 void cli_help(void);
 void cli_help_options(void);
 

@@ -1,7 +1,9 @@
 /* The commands that make pictures: imagine, neuron, again, resume.
  *
- * A run is a list of jobs, one picture each. Progress goes to stderr, the path of each finished
- * picture to stdout. Ctrl-C keeps the picture so far and ends with status 130. */
+ * A run is a list of jobs, one picture each: options, or one set of options and a list of texts.
+ * All that is asked for is checked before the first picture is made. Progress goes to stderr, the
+ * path of each finished picture to stdout. Ctrl-C, SIGTERM and SIGHUP (the terminal is closed) keep
+ * the picture so far and end with status 130. */
 #include <errno.h>
 #include <math.h>
 #include <signal.h>
@@ -14,7 +16,8 @@
 #include "app/cli.h"
 
 typedef struct jobs {
-    fv_options **options;
+    fv_options **options; /* [count], or one for all texts */
+    fv_list texts;        /* [count] of a file; none: each job's options have its own */
     int count;
 } jobs;
 
@@ -30,8 +33,17 @@ static fv_status add_job(jobs *j, const fv_options *o)
 
 static void clear_jobs(jobs *j)
 {
-    for (int i = 0; i < j->count; i++) fv_options_free(j->options[i]);
+    for (int i = 0; i < (j->texts.count ? j->count > 0 : j->count); i++)
+        fv_options_free(j->options[i]);
     free(j->options);
+    fv_list_clear(&j->texts);
+}
+
+/* The options of job i, until those of another are asked for. */
+static fv_status job(const jobs *j, int i, fv_options **out)
+{
+    *out = j->options[j->texts.count ? 0 : i];
+    return j->texts.count ? fv_options_set(*out, "text", j->texts.at[i]) : FV_OK;
 }
 
 /* --- Ctrl-C --- */
@@ -53,6 +65,11 @@ static void catch_interrupts(void)
     sigemptyset(&a.sa_mask);
     sigaction(SIGINT, &a, NULL); /* a second Ctrl-C ends the program at once */
     sigaction(SIGTERM, &a, NULL);
+    struct sigaction hangup;
+    sigaction(SIGHUP, NULL, &hangup);
+    if (hangup.sa_handler == SIG_IGN) return; /* nohup: the work goes on */
+    a.sa_flags = 0;                           /* a closed terminal may say so twice */
+    sigaction(SIGHUP, &a, NULL);
 }
 
 /* --- progress --- */
@@ -100,12 +117,18 @@ static bool show_progress(void *user, const fv_progress *p)
 static const char *title_of(const fv_options *o, char *buffer, size_t size)
 {
     const char *text = fv_options_get(o, "text"), *llp = fv_options_get(o, "llp");
+    int n;
     if (*text && *llp)
-        snprintf(buffer, size, "%s-llp-%s", text, llp);
+        n = snprintf(buffer, size, "%s-llp-%s", text, llp);
     else if (*llp)
-        snprintf(buffer, size, "llp-%s", llp);
+        n = snprintf(buffer, size, "llp-%s", llp);
     else
-        snprintf(buffer, size, "%s", text);
+        n = snprintf(buffer, size, "%s", text);
+    if (n >= (int)size) { /* no half character */
+        size_t end = size - 1;
+        while (end && ((unsigned char)buffer[end - 1] & 0xc0) == 0x80) end--;
+        buffer[end && (unsigned char)buffer[end - 1] >= 0xc0 ? end - 1 : end] = 0;
+    }
     return buffer;
 }
 
@@ -160,7 +183,7 @@ static fv_status save_picture(fv_session *s, const fv_options *o, const display 
     if (status >= 0) status = put_picture(&picture, recipe, o, &path);
     if (status >= 0) {
         printf("%s\n", path);
-        fflush(stdout);
+        cli_flush();
         free(path);
         if (!d->quiet && !isnan(scores.cosine))
             fprintf(stderr, "cosine of the whole picture %.3f, %.1f s\n", (double)scores.cosine,
@@ -205,6 +228,7 @@ static fv_status check_target(const fv_options *o)
 {
     const char *out = fv_options_get(o, "out");
     if (!*out) return fv_gallery_prepare(fv_options_get(o, "gallery"));
+    FV_TRY(cli_check_png(out));
     char folder[4096];
     const char *slash = strrchr(out, '/');
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - out) + 1 : 1, slash ? out : ".");
@@ -225,29 +249,55 @@ static bool same_model(const fv_options *a, const fv_options *b)
     return true;
 }
 
+static void announce(const fv_model *m, const fv_options *o, bool opened)
+{
+    char title[512], *reading;
+    const char *size = fv_options_get(o, "size");
+    if (*fv_model_without_gpu(m) && opened)
+        fprintf(stderr, "feavis: %s: the CPU computes\n", fv_model_without_gpu(m));
+    if (fv_options_asked(o, &reading) >= 0) {
+        if (reading) fprintf(stderr, "feavis: the text is read as %s\n", reading);
+        free(reading);
+    }
+    fprintf(stderr, "%s imagines %s (%s, %s x %s, seed %s)\n", fv_model_title(m),
+            title_of(o, title, sizeof title), fv_model_backend(m), size, size,
+            fv_options_get(o, "seed"));
+}
+
+/* What this model can say of the jobs before the first picture: those of other models wait. */
+static fv_status check_with_model(const jobs *j, const fv_model *m, const fv_options *first)
+{
+    fv_options *o;
+    for (int i = 0; i < j->count && !j->texts.count; i++) {
+        FV_TRY(job(j, i, &o));
+        if (same_model(o, first)) FV_TRY(fv_options_check_channels(o, m));
+    }
+    return FV_OK;
+}
+
 static fv_status run_jobs(const jobs *j, const char *state, const cli *c)
 {
     fv_model *m = NULL;
     const fv_options *opened = NULL;
     fv_status status = FV_OK;
-    for (int i = 0; status == FV_OK && i < j->count; i++) {
-        const fv_options *o = j->options[i];
-        status = check_target(o);
+    for (int i = 0; i < j->count && status >= 0 && !j->texts.count; i++)
+        status = check_target(j->options[i]);
+    if (j->texts.count) status = check_target(j->options[0]);
+    for (int i = 0; status == FV_OK && i < j->count && !cli_unread(); i++) {
+        fv_options *o;
+        bool opens = false;
+        status = job(j, i, &o);
+        if (status >= 0 && i) status = check_target(o); /* it may have gone in the meantime */
         if (status >= 0 && (!opened || !same_model(o, opened))) {
             fv_model_close(m);
             m = NULL;
             status = fv_model_open(&m, o);
             opened = o;
+            opens = true;
         }
+        if (status >= 0 && i == 0) status = check_with_model(j, m, o);
         if (status < 0) break;
-        char title[512];
-        if (!c->quiet && *fv_model_without_gpu(m) && opened == o)
-            fprintf(stderr, "feavis: %s: the CPU computes\n", fv_model_without_gpu(m));
-        if (!c->quiet)
-            fprintf(stderr, "%s imagines %s (%s%s%d x %d, seed %s)\n", fv_model_title(m),
-                    title_of(o, title, sizeof title), fv_model_backend(m), ", ",
-                    atoi(fv_options_get(o, "size")), atoi(fv_options_get(o, "size")),
-                    fv_options_get(o, "seed"));
+        if (!c->quiet) announce(m, o, opens);
         status = run_job(m, o, state, c);
     }
     fv_model_close(m);
@@ -265,34 +315,35 @@ static int finish(jobs *j, fv_status status, const char *state, const cli *c)
 
 /* --- imagine --- */
 
-/* One job a line that is not empty; a byte order mark may stand before the first. */
+/* What is asked for can be read, and the picture to start from is there. */
+static fv_status check_job(const fv_options *o)
+{
+    char *reading;
+    const char *start = fv_options_get(o, "start");
+    FV_TRY(fv_options_asked(o, &reading));
+    free(reading);
+    if (*start && access(start, R_OK) != 0)
+        return fv_fail(FV_ERR_IO, "opening the start picture %s: %s", start, strerror(errno));
+    return FV_OK;
+}
+
+/* One job a line. All bad lines are said, and then none is begun. */
 static fv_status add_lines(jobs *j, const char *path, fv_options *o)
 {
-    bool standard = strcmp(path, "-") == 0;
-    const char *name = standard ? "standard input" : path;
-    FILE *f = standard ? stdin : fopen(path, "r");
-    if (!f) return fv_fail(FV_ERR_IO, "opening %s: %s", path, strerror(errno));
-    char *line = NULL;
-    size_t room = 0;
-    fv_status s = FV_OK;
-    ssize_t n;
-    for (int number = 1; s >= 0 && (n = getline(&line, &room, f)) >= 0; number++) {
-        bool marked = number == 1 && strncmp(line, "\xef\xbb\xbf", 3) == 0;
-        char *text = marked ? line + 3 : line;
-        if (strlen(line) != (size_t)n) {
-            s = fv_fail(FV_ERR_FORMAT, "%s:%d: the line holds a zero byte", name, number);
-        } else if (text[strspn(text, " \t\r\n")]) {
-            text[strcspn(text, "\r\n")] = 0;
-            s = fv_options_set(o, "text", text);
-            if (s < 0) fv_fail_context(s, "%s:%d", name, number);
-            if (s >= 0) s = add_job(j, o);
-        }
+    fv_bad_lines bad = {.count = 0};
+    FV_TRY(fv_list_poem(&j->texts, path));
+    FV_TRY(add_job(j, o));
+    for (int i = 0; i < j->texts.count; i++) {
+        fv_options *one;
+        fv_status s = job(j, i, &one);
+        if (s >= 0) s = check_job(one);
+        if (s == FV_ERR_MEMORY || s == FV_ERR_IO) return s;
+        if (s >= 0) continue;
+        fv_fail_context(s, "line %d", j->texts.lines[i]);
+        fv_bad_lines_add(&bad, j->texts.lines[i]);
     }
-    if (s >= 0 && ferror(f)) s = fv_fail(FV_ERR_IO, "reading %s: %s", name, strerror(errno));
-    if (s >= 0 && j->count == 0) s = fv_fail(FV_ERR_ARGUMENT, "%s holds no text", name);
-    free(line);
-    if (!standard) fclose(f);
-    return s;
+    j->count = j->texts.count;
+    return fv_bad_lines_say(&bad, path);
 }
 
 static fv_status add_preset_pictures(jobs *j, const cli *c)
@@ -302,6 +353,8 @@ static fv_status add_preset_pictures(jobs *j, const cli *c)
         FV_TRY(fv_options_copy(&o, c->options));
         fv_status s = fv_preset_picture(c->preset, i, o);
         if (s >= 0) s = cli_apply_flags(c, o);
+        if (s >= 0) s = check_job(o);
+        if (s < 0) fv_fail_context(s, "picture %d of the preset", i + 1);
         if (s >= 0) s = add_job(j, o);
         fv_options_free(o);
         FV_TRY(s);
@@ -312,10 +365,13 @@ static fv_status add_preset_pictures(jobs *j, const cli *c)
 static fv_status list_jobs(jobs *j, cli *c)
 {
     bool words = c->words && strcmp(c->words, "-") != 0;
+    if (c->file && (c->words || cli_has_flag(c, "text")))
+        return fv_fail(FV_ERR_ARGUMENT, "imagine takes a text or --file, and there are both");
     if (c->file || (c->words && !words)) return add_lines(j, c->file ? c->file : "-", c->options);
     if (words) FV_TRY(fv_options_set(c->options, "text", c->words));
     bool asked = words || *fv_options_get(c->options, "llp");
     if (!asked && c->preset && fv_preset_picture_count(c->preset)) return add_preset_pictures(j, c);
+    FV_TRY(check_job(c->options));
     return add_job(j, c->options);
 }
 
@@ -337,6 +393,7 @@ int command_neuron(cli *c)
         s = fv_fail(FV_ERR_ARGUMENT, "which channel? For example: feavis neuron 108");
     if (s >= 0) s = fv_options_wake_channels(c->options);
     if (s >= 0) s = cli_apply_flags(c, c->options);
+    if (s >= 0) s = check_job(c->options);
     if (s >= 0) s = add_job(&j, c->options);
     return finish(&j, s, NULL, c);
 }

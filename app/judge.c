@@ -47,17 +47,9 @@ static fv_status text_of(char **out, const char *recipe, const char *path)
     fv_options *o;
     FV_TRY(fv_options_new(&o));
     fv_status s = fv_recipe_apply(o, recipe, path);
-    char *text = s >= 0 ? strdup(fv_options_get(o, "text")) : NULL;
+    if (s >= 0) s = fv_options_first_text(o, out);
     fv_options_free(o);
-    FV_TRY(s);
-    if (!text) return fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", path);
-    text[strcspn(text, "|")] = 0;
-    char *colon = strrchr(text, ':'); /* a weight */
-    if (colon && colon[1] && strspn(colon + 1, "+-.0123456789 ") == strlen(colon + 1)) *colon = 0;
-    size_t n = strlen(text);
-    while (n && text[n - 1] == ' ') text[--n] = 0;
-    *out = text;
-    return FV_OK;
+    return s;
 }
 
 static fv_status list(court *c, const char *folder)
@@ -213,6 +205,7 @@ static fv_status write_sheet(const court *c, const char *path)
 
 static fv_status judge(court *c, const cli *a)
 {
+    if (a->sheet) FV_TRY(cli_check_png(a->sheet));
     FV_TRY(list(c, a->words ? a->words : fv_options_get(a->options, "gallery")));
     char backend[FV_BACKEND_SPEC];
     FV_TRY(fv_options_backend(a->options, backend, sizeof backend));

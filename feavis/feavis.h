@@ -82,6 +82,9 @@ fv_status fv_options_set(fv_options *o, const char *name, const char *value);
  * past 10. *reading: how text was read, one line without an end, if a weight is written in it;
  * NULL otherwise. Caller frees. */
 fv_status fv_options_asked(const fv_options *o, char **reading);
+/* The first of the texts, without its weight and without escapes; "" if there is none. Caller
+ * frees. */
+fv_status fv_options_first_text(const fv_options *o, char **out);
 /* The value as text that fv_options_set takes; "" for an unknown name. Valid until the option
  * is set again or this has been called 8 more times. */
 const char *fv_options_get(const fv_options *o, const char *name);
@@ -245,6 +248,9 @@ typedef struct fv_text_report {
 /* Unit embedding, fv_model_dim floats. */
 fv_status fv_model_embed_text(fv_model *m, const char *text, float *embedding,
                               fv_text_report *report);
+/* Fails where the model has no such channels (llp), or neither text nor channel is asked for: what
+ * a session of these options would say when it is opened, without its work. */
+fv_status fv_options_check_channels(const fv_options *o, const fv_model *m);
 
 /* --- session --- */
 

@@ -50,6 +50,17 @@ fv_status fv_objectives_read(fv_objectives *out, fv_model *m, const fv_options *
     return s;
 }
 
+fv_status fv_options_check_channels(const fv_options *o, const fv_model *m)
+{
+    fv_objectives g = {.text_count = 0};
+    fv_status s = fv_weighted_parse(&g.channels, &g.channel_count, o->llp, ',', "llp");
+    if (s >= 0 && g.channel_count == 0 && !*o->text)
+        s = fv_fail(FV_ERR_ARGUMENT, "nothing to imagine: the text is empty and no llp is given");
+    if (s >= 0) s = read_channels(&g, m);
+    fv_objectives_clear(&g);
+    return s;
+}
+
 void fv_objectives_clear(fv_objectives *g)
 {
     fv_weighted_free(g->texts, g->text_count);

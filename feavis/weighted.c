@@ -303,3 +303,13 @@ fv_status fv_options_asked(const fv_options *o, char **reading)
     fv_weighted_free(channels, channel_count);
     return s;
 }
+
+fv_status fv_options_first_text(const fv_options *o, char **out)
+{
+    fv_weighted *texts;
+    int count;
+    FV_TRY(fv_weighted_parse(&texts, &count, o->text, '|', "text"));
+    *out = strdup(count ? texts[0].name : "");
+    fv_weighted_free(texts, count);
+    return *out ? FV_OK : fv_fail(FV_ERR_MEMORY, "reading text: out of memory");
+}

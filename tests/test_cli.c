@@ -159,6 +159,140 @@ static void wrong_arguments_are_named(void **state)
     assert_int_equal(files_in("gallery"), 0);
 }
 
+/* What has no use is refused: ignored, it would be a picture of something else. */
+static void flags_and_words_without_a_use_are_refused(void **state)
+{
+    (void)state;
+    REFUSED("did you mean --steps?", "imagine", TOY, "moon", "—steps", "3");
+    REFUSED("did you mean --steps?", "imagine", TOY, "moon", "–steps=3");
+    REFUSED("did you mean --seed?", "imagine", TOY, "moon", "-seed", "3");
+    REFUSED("did you mean --file?", "imagine", TOY, "－－file", "poem");
+    REFUSED("flags begin with --", "imagine", TOY, "moon", "-x");
+    REFUSED("flags begin with --", "imagine", TOY, "moon", "—stpes", "3");
+    REFUSED("imagine takes no --top; it is for: match classify search", "imagine", TOY, "--top",
+            "3");
+    REFUSED("imagine takes no --labels", "imagine", TOY, "moon", "--labels", "ucm-zh");
+    REFUSED("match takes no --steps", "match", "--images", ".", "--texts", "x", "--steps", "3");
+    REFUSED("match takes no --file", "match", "--images", ".", "--file", "x");
+    REFUSED("search takes no --out", "search", "moon", "--index", "x.npy", "--out", "y");
+    REFUSED("convert takes no --checkpoint", "convert", "x.pth", "--checkpoint", "y.pth");
+    REFUSED("info takes no --gallery", "info", "--gallery", "x");
+    REFUSED("info takes no --half", "info", "--half");
+    REFUSED("presets takes no --preset", "presets", "--preset", "draft");
+    REFUSED("presets takes no --seed", "presets", "--seed", "3");
+    REFUSED("presets takes no words, but there is \"draft\"", "presets", "draft");
+    REFUSED("match takes no words", "match", "moon");
+    REFUSED("--quiet takes no value", "imagine", "moon", "--quiet=yes");
+    REFUSED("--out needs a value, and --steps is a flag", "imagine", "moon", "--out", "--steps",
+            "3");
+    REFUSED("\"moon\" and --text are two of the same", "imagine", TOY, "moon", "--text", "lake");
+    REFUSED("\"7\" and --llp are two of the same", "neuron", TOY, "7", "--llp", "8");
+    REFUSED("a text or --file", "imagine", TOY, "moon", "--file", "poem");
+    REFUSED("a text or --file", "imagine", TOY, "--text", "moon", "--file", "poem");
+    assert_int_equal(files_in("gallery"), 0);
+    /* texts that begin with a dash */
+    SUCCEEDS_QUIETLY("imagine", TOY, "--steps", "1", "——今夜", "-5°");
+    recipe_holds("gallery/今夜-5°-1.png", "text: \"——今夜 -5°\"\n");
+    SUCCEEDS_QUIETLY("imagine", TOY, "--steps", "1", "--out", "a.png", "--", "—steps");
+    recipe_holds("a.png", "text: \"—steps\"\n");
+}
+
+/* A picture under another name would lose its recipe in the next program that believes the name. */
+static void pictures_are_named_as_what_they_are(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"x.jpg", "x.JPEG", "x.webp",
+                                        "x.gif", "x.apng", "./a.b/x.tif"};
+    mkdir("a.b", 0777);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        /* before the work: no model is opened */
+        REFUSED("pictures are PNG files", "imagine", TOY, "moon", "--checkpoint", "gone.pth",
+                "--out", names[i]);
+        assert_false(exists(names[i]));
+    }
+    REFUSED("name it a.b/x.png", "imagine", TOY, "moon", "--out", "a.b/x.jpg");
+    REFUSED("pictures are PNG files", "judge", "gallery", "--sheet", "sheet.jpg");
+    static const char *const fine[] = {"x.PNG", "plain", "a.b/plain", "v1.5", ".hidden", "end."};
+    for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++) {
+        SUCCEEDS_QUIETLY("imagine", TOY, "--steps", "1", "moon", "--out", fine[i]);
+        recipe_holds(fine[i], "text: \"moon\"\n");
+    }
+}
+
+/* --- standard output --- */
+
+/* As process_start, with stdout a device, a pipe that nobody reads (NULL), or closed (""). */
+static process run_printing_to(const char *device, const char *const *arguments)
+{
+    const char *program = getenv("FEAVIS_PROGRAM");
+    char *argv[MOST_ARGUMENTS + 2] = {(char *)(uintptr_t)program};
+    int ends[2], status;
+    for (int i = 0; arguments[i]; i++) argv[i + 1] = (char *)(uintptr_t)arguments[i];
+    assert_int_equal(pipe(ends), 0);
+    close(ends[0]);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        use_file("/dev/null", O_RDONLY, STDIN_FILENO);
+        use_file("stderr", O_WRONLY | O_CREAT | O_TRUNC, STDERR_FILENO);
+        if (!device)
+            dup2(ends[1], STDOUT_FILENO);
+        else if (*device)
+            use_file(device, O_WRONLY, STDOUT_FILENO);
+        else
+            close(STDOUT_FILENO);
+        close(ends[1]);
+        execv(program, argv);
+        _exit(127);
+    }
+    close(ends[1]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return (process){WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), strdup(""),
+                     slurp("stderr", NULL)};
+}
+#define PRINTING_TO(device, ...) run_printing_to(device, (const char *const[]){__VA_ARGS__, NULL})
+
+static void what_cannot_be_printed_is_a_failure(void **state)
+{
+    (void)state;
+    SUCCEEDS_QUIETLY("imagine", TOY, "moon", "--out", "p.png");
+    static const char *const commands[][4] = {
+        {"--help"},  {"help"}, {"help", "options"}, {"imagine", "--help"},    {"--version"},
+        {"presets"}, {"info"}, {"info", "p.png"},   {"info", "--print-plan"},
+    };
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        refused(run_printing_to("/dev/full", commands[i]),
+                "writing to standard output: ", commands[i][0]);
+        refused(run_printing_to("", commands[i]), "writing to standard output: ", commands[i][0]);
+        process p = run_printing_to(NULL, commands[i]); /* head -1, and it has seen enough */
+        assert_int_equal(p.status, 141);
+        assert_string_equal(p.err, "");
+        process_free(&p);
+    }
+    /* a failure of its own comes first */
+    refused(PRINTING_TO("/dev/full", "info", "nowhere.png"), "No such file", "info");
+}
+
+/* The pictures are in the gallery; only their names went nowhere. */
+static void pictures_are_kept_although_nobody_reads_their_names(void **state)
+{
+    (void)state;
+    spill_text("poem", "moon\nlake\n");
+    refused(PRINTING_TO("/dev/full", "imagine", TOY, "--file", "poem"),
+            "writing to standard output: No space left", "poem");
+    assert_int_equal(files_in("gallery"), 2);
+    refused(PRINTING_TO("", "imagine", TOY, "--gallery", "b", "--file", "poem"),
+            "writing to standard output: ", "poem");
+    assert_int_equal(files_in("b"), 2);
+    recipe_holds("b/lake-1.png", "text: \"lake\"\n");
+    /* who read them has gone: the picture that grows is kept, no more are begun */
+    process p = PRINTING_TO(NULL, "imagine", TOY, "--gallery", "c", "moon");
+    assert_int_equal(p.status, 141);
+    assert_string_equal(p.err, "");
+    process_free(&p);
+    recipe_holds("c/moon-1.png", "text: \"moon\"\n");
+}
+
 /* --- where texts come from --- */
 
 static void texts_from_arguments_files_and_standard_input(void **state)
@@ -194,9 +328,9 @@ static void unreadable_texts(void **state)
 {
     (void)state;
     refused(run_with_input("moon\0lake\n", 10, "imagine", TOY, "-"),
-            "input:1: the line holds a zero byte", "zero");
+            "standard input: line 1 has a zero byte", "zero");
     refused(run_with_input("moon\nmo\xffon\n", 11, "imagine", TOY, "-"),
-            "input:2: text is not UTF-8", "UTF-8");
+            "standard input: line 2 is not UTF-8", "UTF-8");
     refused(run_with_input("\xef\xbb\xbf\n \r\n\n", 8, "imagine", TOY, "-"), "holds no text", "");
     refused(run_with_input("", 0, "imagine", TOY, "-"), "holds no text", "nothing");
     REFUSED("No such file", "imagine", TOY, "--file", "nowhere");
@@ -207,6 +341,76 @@ static void unreadable_texts(void **state)
     /* an Arabic letter whose bytes are those of a byte order mark in another order */
     free(succeeded(run_with_input("\xef\xbb\xbb\n", 4, "imagine", TOY, "-"), "ligature"));
     assert_int_equal(files_in("gallery"), 1);
+}
+
+/* Any line end, blank lines by the tokeniser's rules, and the hints that --texts gives. */
+static void a_poem_is_read_as_every_list_is(void **state)
+{
+    (void)state;
+    spill_text("poem-cr", "\xef\xbb\xbf山\r水\r\r梦");
+    char *out = SUCCEEDS("imagine", TOY, "--steps", "1", "--file", "poem-cr");
+    assert_string_equal(out, "gallery/山-1.png\ngallery/水-1.png\ngallery/梦-1.png\n");
+    free(out);
+    spill_text("poem-blank", "\xe3\x80\x80\n山\n\xe2\x80\x8b\n\xc2\xa0\n\xef\xb8\x8f\n");
+    out = SUCCEEDS("imagine", TOY, "--steps", "1", "--gallery", "b", "--file", "poem-blank");
+    assert_string_equal(out, "b/山-1.png\n");
+    free(out);
+    spill_text("poem-quotes", "\"moon\"\n");
+    out = SUCCEEDS("imagine", TOY, "--steps", "1", "--gallery", "c", "--file", "poem-quotes");
+    free(out);
+    recipe_holds("c/moon-1.png", "text: \"\\u0022moon\\u0022\"\n");
+    spill_text("gbk", "moon\n\xc9\xad\xc1\xd6\n");
+    REFUSED("gbk: line 2 is not UTF-8 but looks like GBK", "imagine", TOY, "--file", "gbk");
+    spill("utf16", "m\0o\0\n\0", 6);
+    REFUSED("utf16 looks like UTF-16", "imagine", TOY, "--file", "utf16");
+    REFUSED("/dev/null holds no text", "imagine", TOY, "--file", "/dev/null");
+    REFUSED("nothing to imagine", "imagine", TOY, "\xe3\x80\x80");
+    assert_int_equal(files_in("gallery"), 3);
+}
+
+/* All bad lines are named, and no picture is made of the good ones. */
+static void a_list_is_checked_before_its_first_picture(void **state)
+{
+    (void)state;
+    spill_text("poem", "moon\nlake | | moon\n\nmountain\nat 12:30\n|\n");
+    REFUSED("poem: line 2: text has an empty part between its '|' (bad as well: lines 5, 6)",
+            "imagine", TOY, "--file", "poem");
+    spill_text("list.yml", "use: ./toy.yml\npictures:\n  - text: moon\n  - llp: 1280\n");
+    REFUSED("channels 0 to 1279", "imagine", "--quiet", "--preset", "list.yml");
+    spill_text("list.yml", "use: ./toy.yml\npictures:\n  - text: moon\n  - text: 12:30\n");
+    REFUSED("picture 2 of the preset: the weight 30", "imagine", "--quiet", "--preset", "list.yml");
+    spill_text("list.yml",
+               "use: ./toy.yml\npictures:\n  - text: moon\n  - {text: lake, start: gone.png}\n");
+    REFUSED("gone.png", "imagine", "--quiet", "--preset", "list.yml");
+    assert_int_equal(files_in("gallery"), 0);
+}
+
+static void it_is_said_how_a_text_with_weights_was_read(void **state)
+{
+    (void)state;
+    process p = run("imagine", "--preset", "toy.yml", "山：1 ｜ 梦：０．５", "--out", "a.png");
+    assert_int_equal(p.status, 0);
+    assert_non_null(strstr(p.err, "feavis: the text is read as \"山\" with weight 1, \"梦\" with "
+                                  "weight 0.5\n"));
+    process_free(&p);
+    recipe_holds("a.png", "text: \"山:1 | 梦:0.5\"\n");
+    p = run("imagine", "--preset", "toy.yml", "比例 16:9", "--out", "b.png");
+    assert_int_equal(p.status, 0);
+    assert_non_null(strstr(p.err,
+                           "\"比例 16\" with weight 9 (a colon of the text itself is written "
+                           "\\:)\n"));
+    process_free(&p);
+    p = run("imagine", "--quiet", "--preset", "toy.yml", "moon:2", "--out", "c.png");
+    assert_int_equal(p.status, 0);
+    assert_string_equal(p.err, "");
+    process_free(&p);
+    p = run("imagine", "--preset", "toy.yml", "moon | lake", "--out", "d.png");
+    assert_null(strstr(p.err, "is read as"));
+    process_free(&p);
+    REFUSED("write \\:30", "imagine", TOY, "the clock says 12:30", "--out", "e.png");
+    assert_false(exists("e.png"));
+    SUCCEEDS_QUIETLY("imagine", TOY, "the clock says 12\\:30", "--out", "f.png");
+    recipe_holds("f.png", "text: \"the clock says 12\\u005C:30\"\n");
 }
 
 /* --- pictures --- */
@@ -306,6 +510,35 @@ static void a_stopped_picture_goes_on_as_if_nothing_happened(void **state)
     spill("half.safetensors", saved, size / 2);
     free(saved);
     REFUSED("half.safetensors", "resume", "--quiet", "half.safetensors");
+}
+
+/* A terminal that is closed: the picture so far is kept, as with Ctrl-C; under nohup it goes on. */
+static void a_hangup_keeps_the_picture(void **state)
+{
+    (void)state;
+    for (int ignored = 0; ignored < 2; ignored++) {
+        unlink("stderr");
+        signal(SIGHUP, ignored ? SIG_IGN : SIG_DFL);
+        pid_t child =
+            process_start((const char *const[]){"imagine", "moon", "--preset", "toy.yml", "--steps",
+                                                "100000", "--out", "cut.png", NULL},
+                          NULL, 0, 0);
+        signal(SIGHUP, SIG_DFL);
+        wait_for("step 1/100000");
+        kill(child, SIGHUP);
+        kill(child, SIGHUP);
+        if (ignored) {
+            nanosleep(&(struct timespec){0, 200000000}, NULL);
+            assert_int_equal(waitpid(child, NULL, WNOHANG), 0);
+            kill(child, SIGTERM);
+        }
+        process p = process_wait(child);
+        assert_int_equal(p.status, 130);
+        assert_string_equal(p.out, "cut.png\n");
+        process_free(&p);
+        recipe_holds("cut.png", "stop: ");
+        unlink("cut.png");
+    }
 }
 
 /* --- places that cannot be written to --- */
@@ -499,11 +732,19 @@ int main(void)
         CASE(help_names_every_command_and_option),
         CASE(no_argument_and_no_display_is_a_picture),
         CASE(wrong_arguments_are_named),
+        CASE(flags_and_words_without_a_use_are_refused),
+        CASE(pictures_are_named_as_what_they_are),
+        CASE(what_cannot_be_printed_is_a_failure),
+        CASE(pictures_are_kept_although_nobody_reads_their_names),
         CASE(texts_from_arguments_files_and_standard_input),
         CASE(unreadable_texts),
+        CASE(a_poem_is_read_as_every_list_is),
+        CASE(a_list_is_checked_before_its_first_picture),
+        CASE(it_is_said_how_a_text_with_weights_was_read),
         CASE(pictures_of_presets),
         CASE(again_is_the_same_to_the_byte),
         CASE(a_stopped_picture_goes_on_as_if_nothing_happened),
+        CASE(a_hangup_keeps_the_picture),
         CASE(places_that_cannot_be_written_to),
         CASE(a_full_disk_loses_nothing_made_before),
         CASE(info_tells_of_model_picture_and_presets),

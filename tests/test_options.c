@@ -318,6 +318,26 @@ static void it_is_said_how_weights_were_read(void **state)
                    "\"比例 16\" with weight 9 (a colon of the text itself is written \\:)");
 }
 
+static void the_first_text_comes_without_its_weight(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {{"", ""},
+                                           {"moon", "moon"},
+                                           {"山：1 ｜ 雪：0.5", "山"},
+                                           {"12\\:30 | moon:-0.3", "12:30"},
+                                           {"a\\|b:2", "a|b"},
+                                           {"note: dream", "note: dream"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fv_options *o = fresh();
+        char *text;
+        set(o, "text", cases[i][0]);
+        MUST(fv_options_first_text(o, &text));
+        assert_string_equal(text, cases[i][1]);
+        free(text);
+        fv_options_free(o);
+    }
+}
+
 static void weights_past_ten_are_refused_with_the_escape(void **state)
 {
     (void)state;
@@ -615,6 +635,7 @@ int main(void)
         cmocka_unit_test(full_width_syntax_is_its_ascii_twin),
         cmocka_unit_test(an_older_recipe_means_what_it_meant),
         cmocka_unit_test(it_is_said_how_weights_were_read),
+        cmocka_unit_test(the_first_text_comes_without_its_weight),
         cmocka_unit_test(weights_past_ten_are_refused_with_the_escape),
         cmocka_unit_test(empty_parts_and_too_many_are_refused),
         cmocka_unit_test(a_device_and_a_backend_become_one_name),
