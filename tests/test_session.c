@@ -110,7 +110,9 @@ static void every_objective_climbs_with_every_parameterisation(void **state)
             set(mine, "llp", goals[i].llp);
             set(mine, "llp-reduce", goals[i].reduce);
             set(mine, "start-noise", k == 2 ? "0.1" : "0.5");
-            set(mine, "rate", k == 2 ? "0.01" : "0.05");
+            /* small enough that every step descends: with larger ones Adam jumps about, and where
+             * it is after six steps is what rounding decides */
+            set(mine, "rate", "0.003");
             if (goals[i].penalty) set(mine, goals[i].penalty, "1");
             climb(m, mine, &before, &after);
             bool in_range = goals[i].penalty && strcmp(goals[i].penalty, "range") == 0;
