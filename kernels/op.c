@@ -5,6 +5,8 @@
 #include "kernels/op.h"
 
 #include <limits.h>
+#include <stddef.h>
+#include <string.h>
 
 static bool positive(fv_shape s)
 {
@@ -61,9 +63,21 @@ static fv_status conv2d_shape(const fv_op *op, fv_shape *y)
     return residual(op, *y);
 }
 
+typedef struct act_info {
+    const char *name;
+    unsigned keeps; /* for the derivative: the output, the input, or nothing */
+    bool by_input;
+} act_info;
+
+static const act_info acts[FV_ACT_COUNT] = {
+#define ROW(ACT, name, keeps, by_input) [FV_ACT_##ACT] = {#name, keeps, by_input},
+    FV_ACTS(ROW)
+#undef ROW
+};
+
 bool fv_act_by_input(fv_act act)
 {
-    return act != FV_ACT_SIGMOID && act != FV_ACT_TANH;
+    return acts[act].by_input;
 }
 
 static fv_status by_input(const fv_op *op, fv_act act)
@@ -94,17 +108,7 @@ static fv_status linear_shape(const fv_op *op, fv_shape *y)
 /* Backward of a fused activation reads its input (aux) or, where that is enough, its output. */
 static unsigned act_keeps(const fv_op *op)
 {
-    switch (op->act) {
-    case FV_ACT_NONE:
-        return 0;
-    case FV_ACT_RELU:
-    case FV_ACT_RELU6:
-    case FV_ACT_TANH:
-    case FV_ACT_SIGMOID:
-        return FV_KEEP_Y;
-    default:
-        return FV_KEEP_AUX;
-    }
+    return acts[op->act].keeps;
 }
 
 static fv_shape aux_as_y(const fv_op *op, fv_shape y)
@@ -325,28 +329,99 @@ static fv_status penalty_shape(const fv_op *op, fv_shape *y)
     return FV_OK;
 }
 
+enum { BACKWARD = true, FORWARD_ONLY = false };
+
 const fv_op_info fv_ops[FV_OP_COUNT] = {
-    [FV_OP_CONV2D] = {"conv2d", true, conv2d_shape, act_keeps, aux_as_y},
-    [FV_OP_DWCONV2D] = {"dwconv2d", true, dwconv2d_shape, dwconv2d_keeps, aux_as_y},
-    [FV_OP_LINEAR] = {"linear", true, linear_shape, act_keeps, aux_as_y},
-    [FV_OP_ACT] = {"act", true, same_shape, act_op_keeps, NULL},
-    [FV_OP_MUL_CHANNEL] = {"mul_channel", true, mul_channel_shape, keeps_x_x2, NULL},
-    [FV_OP_EXCITE] = {"excite", true, excite_shape, keeps_x_aux, excite_aux},
-    [FV_OP_ADD] = {"add", true, add_shape, keeps_nothing, NULL},
-    [FV_OP_AFFINE] = {"affine", true, affine_shape, keeps_nothing, NULL},
-    [FV_OP_MEAN_HW] = {"mean_hw", true, reduce_hw_shape, keeps_nothing, NULL},
-    [FV_OP_MAX_HW] = {"max_hw", true, reduce_hw_shape, keeps_aux, aux_as_y},
-    [FV_OP_MIX_ROWS] = {"mix_rows", true, mix_rows_shape, keeps_nothing, NULL},
-    [FV_OP_L2NORM] = {"l2norm", true, same_shape, keeps_y_aux, one_a_row},
-    [FV_OP_LAYERNORM] = {"layernorm", true, layernorm_shape, keeps_x_aux, two_a_row},
-    [FV_OP_ATTENTION] = {"attention", true, attention_shape, keeps_x_aux, attention_aux},
-    [FV_OP_EMBED] = {"embed", false, embed_shape, keeps_nothing, NULL},
-    [FV_OP_SEPARABLE] = {"separable", true, separable_shape, keeps_nothing, NULL},
-    [FV_OP_WARP] = {"warp", true, warp_shape, keeps_nothing, NULL},
-    [FV_OP_PERTURB] = {"perturb", true, perturb_shape, keeps_nothing, NULL},
-    [FV_OP_PICK] = {"pick", true, pick_shape, keeps_nothing, NULL},
-    [FV_OP_PENALTY] = {"penalty", true, penalty_shape, keeps_x, NULL},
+#define ROW(KIND, name, backward, shape, keeps, aux)                                               \
+    [FV_OP_##KIND] = {#name, backward, shape, keeps, aux},
+    FV_OPS(ROW)
+#undef ROW
 };
+
+/* --- operands --- */
+
+static const size_t operand_fields[FV_OPERAND_COUNT] = {
+#define ROW(NAME, field, member) [FV_OPERAND_##NAME] = offsetof(fv_op, field),
+    FV_OPERANDS(ROW)
+#undef ROW
+};
+
+const char *fv_operand_name(fv_operand which)
+{
+    static const char *const names[FV_OPERAND_COUNT] = {
+#define ROW(NAME, field, member) [FV_OPERAND_##NAME] = #field,
+        FV_OPERANDS(ROW)
+#undef ROW
+    };
+    return names[which];
+}
+
+fv_member fv_operand_member(fv_operand which)
+{
+    static const fv_member members[FV_OPERAND_COUNT] = {
+#define ROW(NAME, field, member) [FV_OPERAND_##NAME] = FV_##member,
+        FV_OPERANDS(ROW)
+#undef ROW
+    };
+    return members[which];
+}
+
+fv_tensor *fv_op_operand(const fv_op *op, fv_operand which)
+{
+    fv_tensor *t; /* the fields differ in const alone */
+    memcpy(&t, (const char *)op + operand_fields[which], sizeof t);
+    return t;
+}
+
+void fv_op_set_operand(fv_op *op, fv_operand which, fv_tensor *t)
+{
+    memcpy((char *)op + operand_fields[which], &t, sizeof t);
+}
+
+bool fv_op_reads(const fv_op *op, fv_operand which)
+{
+    bool input =
+        which == FV_OPERAND_X || which == FV_OPERAND_X2 || fv_operand_member(which) == FV_CONSTANT;
+    return input && fv_op_operand(op, which);
+}
+
+bool fv_op_aux_in_forward(fv_op_kind kind)
+{
+    return kind != FV_OP_CONV2D && kind != FV_OP_DWCONV2D && kind != FV_OP_LINEAR;
+}
+
+unsigned fv_op_uses(const fv_op *op, fv_operand which)
+{
+    unsigned keeps = op->dy ? fv_ops[op->kind].keeps(op) : 0;
+    unsigned back = op->dy ? FV_USED_BACKWARD : 0;
+    switch (which) {
+    case FV_OPERAND_X:
+        return FV_USED_FORWARD | (keeps & FV_KEEP_X && !op->fused.kept_x ? back : 0);
+    case FV_OPERAND_X2:
+        return FV_USED_FORWARD | (keeps & FV_KEEP_X2 ? back : 0);
+    case FV_OPERAND_W:
+    case FV_OPERAND_B:
+    case FV_OPERAND_W2:
+    case FV_OPERAND_B2:
+        return FV_USED_FORWARD | back;
+    case FV_OPERAND_Y:
+        return FV_USED_FORWARD | (keeps & FV_KEEP_Y ? back : 0);
+    case FV_OPERAND_AUX:
+    case FV_OPERAND_KEPT_X:
+        return FV_USED_FORWARD | back;
+    case FV_OPERAND_MEAN_Y:
+        return FV_USED_FORWARD;
+    case FV_OPERAND_DY:
+    case FV_OPERAND_DY_MEAN:
+    case FV_OPERAND_DY_GATE:
+    case FV_OPERAND_DX:
+    case FV_OPERAND_DX2:
+        return FV_USED_BACKWARD;
+    case FV_OPERAND_COUNT:
+        break;
+    }
+    return 0;
+}
 
 fv_status fv_op_shape(const fv_op *op, fv_shape *y)
 {
@@ -366,9 +441,7 @@ fv_status fv_op_shape(const fv_op *op, fv_shape *y)
 
 const char *fv_act_name(fv_act act)
 {
-    static const char *const names[FV_ACT_COUNT] = {"none",    "relu", "relu6", "silu",
-                                                    "sigmoid", "gelu", "tanh"};
-    return act < FV_ACT_COUNT ? names[act] : "?";
+    return act < FV_ACT_COUNT ? acts[act].name : "?";
 }
 
 double fv_op_macs(const fv_op *op)
@@ -390,7 +463,21 @@ double fv_op_macs(const fv_op *op)
         return 2 * y * x.w;
     case FV_OP_SEPARABLE:
         return (double)x.n * op->y->shape.h * x.w * x.c * x.h + y * x.w;
-    default:
-        return 0;
+    case FV_OP_ACT:
+    case FV_OP_MUL_CHANNEL:
+    case FV_OP_ADD:
+    case FV_OP_AFFINE:
+    case FV_OP_MEAN_HW:
+    case FV_OP_MAX_HW:
+    case FV_OP_L2NORM:
+    case FV_OP_LAYERNORM:
+    case FV_OP_EMBED:
+    case FV_OP_WARP:
+    case FV_OP_PERTURB:
+    case FV_OP_PICK:
+    case FV_OP_PENALTY:
+    case FV_OP_COUNT:
+        break;
     }
+    return 0;
 }

@@ -47,39 +47,57 @@
 extern "C" {
 #endif
 
+/* Every kind of op, once: what is left out here is nowhere, and whoever spells out what each kind
+ * does (op.c, the tables of the backends, switches, which have no default) does not compile without
+ * a new row's share. ROW(KIND, name, whether it has a backward, shape rule, what backward keeps,
+ * shape of aux) The last three are functions of op.c, see fv_op_info. */
+#define FV_OPS(ROW)                                                                                \
+    ROW(CONV2D, conv2d, BACKWARD, conv2d_shape, act_keeps, aux_as_y)                               \
+    ROW(DWCONV2D, dwconv2d, BACKWARD, dwconv2d_shape, dwconv2d_keeps, aux_as_y)                    \
+    ROW(LINEAR, linear, BACKWARD, linear_shape, act_keeps, aux_as_y)                               \
+    ROW(ACT, act, BACKWARD, same_shape, act_op_keeps, NULL)                                        \
+    ROW(MUL_CHANNEL, mul_channel, BACKWARD, mul_channel_shape, keeps_x_x2, NULL)                   \
+    ROW(EXCITE, excite, BACKWARD, excite_shape, keeps_x_aux, excite_aux)                           \
+    ROW(ADD, add, BACKWARD, add_shape, keeps_nothing, NULL)                                        \
+    ROW(AFFINE, affine, BACKWARD, affine_shape, keeps_nothing, NULL)                               \
+    ROW(MEAN_HW, mean_hw, BACKWARD, reduce_hw_shape, keeps_nothing, NULL)                          \
+    ROW(MAX_HW, max_hw, BACKWARD, reduce_hw_shape, keeps_aux, aux_as_y)                            \
+    ROW(MIX_ROWS, mix_rows, BACKWARD, mix_rows_shape, keeps_nothing, NULL)                         \
+    ROW(L2NORM, l2norm, BACKWARD, same_shape, keeps_y_aux, one_a_row)                              \
+    ROW(LAYERNORM, layernorm, BACKWARD, layernorm_shape, keeps_x_aux, two_a_row)                   \
+    ROW(ATTENTION, attention, BACKWARD, attention_shape, keeps_x_aux, attention_aux)               \
+    ROW(EMBED, embed, FORWARD_ONLY, embed_shape, keeps_nothing, NULL)                              \
+    ROW(SEPARABLE, separable, BACKWARD, separable_shape, keeps_nothing, NULL)                      \
+    ROW(WARP, warp, BACKWARD, warp_shape, keeps_nothing, NULL)                                     \
+    ROW(PERTURB, perturb, BACKWARD, perturb_shape, keeps_nothing, NULL)                            \
+    ROW(PICK, pick, BACKWARD, pick_shape, keeps_nothing, NULL)                                     \
+    ROW(PENALTY, penalty, BACKWARD, penalty_shape, keeps_x, NULL)
+
 typedef enum fv_op_kind {
-    FV_OP_CONV2D,
-    FV_OP_DWCONV2D,
-    FV_OP_LINEAR,
-    FV_OP_ACT,
-    FV_OP_MUL_CHANNEL,
-    FV_OP_EXCITE,
-    FV_OP_ADD,
-    FV_OP_AFFINE,
-    FV_OP_MEAN_HW,
-    FV_OP_MAX_HW,
-    FV_OP_MIX_ROWS,
-    FV_OP_L2NORM,
-    FV_OP_LAYERNORM,
-    FV_OP_ATTENTION,
-    FV_OP_EMBED,
-    FV_OP_SEPARABLE,
-    FV_OP_WARP,
-    FV_OP_PERTURB,
-    FV_OP_PICK,
-    FV_OP_PENALTY,
-    FV_OP_COUNT
+#define FV_OP_KIND(KIND, ...) FV_OP_##KIND,
+    FV_OPS(FV_OP_KIND)
+#undef FV_OP_KIND
+        FV_OP_COUNT
 } fv_op_kind;
 
+/* Every activation, once. What its derivative is read from in backward, and whether the input alone
+ * would do: then a reader can apply it to what it reads (`before`). A switch over fv_act names all
+ * of them and has no default, so that the compiler finds the one that a new row is missing in.
+ *   ROW(ACT, name, kept for the derivative: 0, FV_KEEP_Y or FV_KEEP_AUX (the input), by input) */
+#define FV_ACTS(ROW)                                                                               \
+    ROW(NONE, none, 0, true)                                                                       \
+    ROW(RELU, relu, FV_KEEP_Y, true)                                                               \
+    ROW(RELU6, relu6, FV_KEEP_Y, true)                                                             \
+    ROW(SILU, silu, FV_KEEP_AUX, true) /* x * s(x), s = logistic */                                \
+    ROW(SIGMOID, sigmoid, FV_KEEP_Y, false)                                                        \
+    ROW(GELU, gelu, FV_KEEP_AUX, true) /* x * Phi(x), the erf form */                              \
+    ROW(TANH, tanh, FV_KEEP_Y, false)
+
 typedef enum fv_act {
-    FV_ACT_NONE,
-    FV_ACT_RELU,
-    FV_ACT_RELU6,
-    FV_ACT_SILU, /* x * s(x), s = logistic */
-    FV_ACT_SIGMOID,
-    FV_ACT_GELU, /* x * Phi(x), the erf form */
-    FV_ACT_TANH,
-    FV_ACT_COUNT
+#define FV_ACT_KIND(ACT, ...) FV_ACT_##ACT,
+    FV_ACTS(FV_ACT_KIND)
+#undef FV_ACT_KIND
+        FV_ACT_COUNT
 } fv_act;
 
 typedef enum fv_penalty {
@@ -105,11 +123,57 @@ typedef struct fv_conv_attr {
     int pad_bottom, pad_right; /* and after (TensorFlow SAME padding is asymmetric) */
 } fv_conv_attr;
 
+/* Every operand of an op, once: its field in fv_op, and which tensor of a plan's node it is: the
+ * value, its gradient, what forward keeps beside it (aux), or a constant with memory of its own.
+ * Whoever walks over operands (lifetimes, readers, micro-batches, the check of a plan) does it by
+ * this list. */
+#define FV_OPERANDS(ROW)                                                                           \
+    ROW(X, x, VALUE)                                                                               \
+    ROW(X2, x2, VALUE)                                                                             \
+    ROW(W, w, CONSTANT)                                                                            \
+    ROW(B, b, CONSTANT)                                                                            \
+    ROW(W2, w2, CONSTANT)                                                                          \
+    ROW(B2, b2, CONSTANT)                                                                          \
+    ROW(Y, y, VALUE)                                                                               \
+    ROW(MEAN_Y, fused.mean_y, VALUE)                                                               \
+    ROW(AUX, aux, AUX)                                                                             \
+    ROW(KEPT_X, fused.kept_x, AUX)                                                                 \
+    ROW(DY, dy, GRADIENT)                                                                          \
+    ROW(DY_MEAN, fused.dy_mean, GRADIENT)                                                          \
+    ROW(DY_GATE, fused.dy_gate, VALUE)                                                             \
+    ROW(DX, dx, GRADIENT)                                                                          \
+    ROW(DX2, dx2, GRADIENT)
+
+typedef enum fv_operand {
+#define FV_OPERAND_KIND(NAME, field, member) FV_OPERAND_##NAME,
+    FV_OPERANDS(FV_OPERAND_KIND)
+#undef FV_OPERAND_KIND
+        FV_OPERAND_COUNT
+} fv_operand;
+
+typedef enum fv_member { FV_VALUE, FV_GRADIENT, FV_AUX, FV_CONSTANT } fv_member;
+
+/* What a plan gives an op when it moves work from one op to another (model/fuse.c); all zero where
+ * it has not. */
+typedef struct fv_fusion {
+    /* mul_channel: if not NULL, backward cannot read x, nor forward if it has no memory: it was
+     * kept_act(kept_x) (see fv_backend.recomputes). */
+    const fv_tensor *kept_x;
+    fv_act kept_act;
+    /* dwconv2d: the gate and the gradient of the mean of a squeeze-excite, {n,1,1,c}. What came
+     * back to y is dy * dy_gate + dy_mean / (h * w). Forward also writes the mean over h, w of y to
+     * mean_y, and y itself only if it has memory: its reader can do with act(aux), see kept_x. */
+    const fv_tensor *dy_gate, *dy_mean;
+    fv_tensor *mean_y;
+    bool done; /* mean_hw: forward is done by the op that makes x */
+} fv_fusion;
+
 typedef struct fv_op {
     fv_op_kind kind;
     const char *name; /* for messages and listings; borrowed from the plan */
     fv_act act;       /* fused activation of conv2d, dwconv2d, linear; the function of act */
-    fv_act before;    /* dwconv2d, excite: of x, as it is read */
+    fv_act before;    /* dwconv2d, excite: of x, as it is read. With it dwconv2d's dx may be x's own
+                         memory: each number's slope is read before its gradient is written */
     union {
         fv_conv_attr conv;
         int heads;          /* attention */
@@ -122,19 +186,8 @@ typedef struct fv_op {
     const fv_tensor *w, *b;   /* constants */
     const fv_tensor *w2, *b2; /* of excite */
     fv_tensor *y;
-    fv_tensor *aux;          /* what forward keeps for backward beyond x, x2, y; NULL: not kept */
-    const fv_tensor *kept_x; /* mul_channel: if not NULL, backward cannot read x, nor forward if it
-                                has no memory: it was */
-    fv_act kept_act;         /* kept_act(kept_x) (see fv_backend.recomputes) */
-    /* Of dwconv2d, set by a plan for a backend that fuses (model/fuse.c): the gate and the gradient
-     * of the mean of a squeeze-excite, {n,1,1,c}. What came back to y is dy * dy_gate +
-     * dy_mean / (h * w). Forward also writes the mean over h, w of y to mean_y, and y itself only
-     * if it has memory: its reader can do with act(aux), see kept_x. */
-    const fv_tensor *dy_gate, *dy_mean;
-    fv_tensor *mean_y;
-    bool done; /* forward is done by the op that makes x */
-    /* With dwconv2d's `before`, dx may be x's own memory: each number's slope is read before its
-     * gradient is written. */
+    fv_tensor *aux; /* what forward keeps for backward beyond x, x2, y; NULL: not kept */
+    fv_fusion fused;
 
     fv_tensor *dy;        /* NULL in a forward-only plan */
     fv_tensor *dx, *dx2;  /* NULL: nobody needs it */
@@ -160,6 +213,19 @@ typedef struct fv_op_info {
 } fv_op_info;
 
 extern const fv_op_info fv_ops[FV_OP_COUNT];
+
+/* The tensor that is this operand of op; NULL: it has none. */
+fv_tensor *fv_op_operand(const fv_op *op, fv_operand which);
+void fv_op_set_operand(fv_op *op, fv_operand which, fv_tensor *t);
+/* When an operand that is there has to be in memory: mask of these. */
+enum { FV_USED_FORWARD = 1, FV_USED_BACKWARD = 2 };
+unsigned fv_op_uses(const fv_op *op, fv_operand which);
+/* Whether forward reads this operand, by the op's own formula. */
+bool fv_op_reads(const fv_op *op, fv_operand which);
+/* Whether forward writes aux in any case; other kinds write it only if there is a backward. */
+bool fv_op_aux_in_forward(fv_op_kind kind);
+const char *fv_operand_name(fv_operand which);
+fv_member fv_operand_member(fv_operand which);
 
 /* Checks shapes against the table; fv_op_shape(op, &y) is fv_ops[op->kind].shape with context. */
 fv_status fv_op_shape(const fv_op *op, fv_shape *y);

@@ -22,9 +22,11 @@ static readers readers_of(fv_plan *p, const fv_tensor *value)
     readers r = {0, {NULL, NULL}};
     for (int i = 0; i < p->op_count; i++) {
         fv_op *op = &p->ops[i];
-        if (op->x != value && op->x2 != value && op->w != value && op->b != value) continue;
-        if (r.count < 2) r.by[r.count] = op;
-        r.count++;
+        bool reads = false;
+        for (fv_operand o = 0; o < FV_OPERAND_COUNT; o++)
+            reads = reads || (fv_op_reads(op, o) && fv_op_operand(op, o) == value);
+        if (reads && r.count < 2) r.by[r.count] = op;
+        r.count += reads;
     }
     return r;
 }
@@ -40,13 +42,13 @@ void fv_fuse_gates(fv_plan *p)
         fv_op *mean = r.by[0], *gate = r.by[1];
         if (mean->kind != FV_OP_MEAN_HW || gate->kind != FV_OP_MUL_CHANNEL) continue;
         if (gate->x != maker->y) continue;
-        maker->mean_y = mean->y;
-        mean->done = true;
+        maker->fused.mean_y = mean->y;
+        mean->fused.done = true;
         if (!maker->dy || !mean->dy || !gate->dy) continue;
         y->left_out = p->be->recomputes && fv_ops[maker->kind].keeps(maker) & FV_KEEP_AUX;
         maker->dy = gate->dy;
-        maker->dy_gate = gate->x2;
-        maker->dy_mean = mean->dy;
+        maker->fused.dy_gate = gate->x2;
+        maker->fused.dy_mean = mean->dy;
         gate->dx = mean->dx = NULL;
     }
 }

@@ -17,18 +17,12 @@ static fv_op *sole_maker(const fv_plan *p, const fv_tensor *t)
     return n && n->op >= 0 && n->readers == 1 && !n->output ? &p->ops[n->op] : NULL;
 }
 
-static void count_reader(const fv_tensor *t)
-{
-    if (t) fv_node_of(t)->readers++;
-}
-
 static void count_readers(fv_plan *p)
 {
     for (int i = 0; i < p->node_count; i++) p->nodes[i]->readers = 0;
-    for (int i = 0; i < p->op_count; i++) {
-        count_reader(p->ops[i].x);
-        count_reader(p->ops[i].x2);
-    }
+    for (int i = 0; i < p->op_count; i++)
+        for (fv_operand o = 0; o < FV_OPERAND_COUNT; o++)
+            if (fv_op_reads(&p->ops[i], o)) fv_node_of(fv_op_operand(&p->ops[i], o))->readers++;
 }
 
 /* Takes an op out of the list; `compact` closes the gaps. */

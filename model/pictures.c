@@ -8,11 +8,11 @@
  * for one picture, not for the batch; all else that lives there lives from the stretch's begin to
  * its end, since pictures pass again and again. The ops that run are copies whose operands show
  * one picture each; fv_aim moves these from picture to picture. */
-#include <stddef.h>
 #include <stdlib.h>
 
 #include "model/plan_internal.h"
 
+/* Of the kinds that large maps pass through. */
 static bool apart(fv_op_kind kind)
 {
     switch (kind) {
@@ -25,9 +25,22 @@ static bool apart(fv_op_kind kind)
     case FV_OP_ADD:
     case FV_OP_MEAN_HW:
         return true;
-    default:
-        return false;
+    case FV_OP_AFFINE:
+    case FV_OP_MAX_HW:
+    case FV_OP_MIX_ROWS:
+    case FV_OP_L2NORM:
+    case FV_OP_LAYERNORM:
+    case FV_OP_ATTENTION:
+    case FV_OP_EMBED:
+    case FV_OP_SEPARABLE:
+    case FV_OP_WARP:
+    case FV_OP_PERTURB:
+    case FV_OP_PICK:
+    case FV_OP_PENALTY:
+    case FV_OP_COUNT:
+        break;
     }
+    return false;
 }
 
 static bool can_pass(const fv_op *op, int pictures)
@@ -67,7 +80,7 @@ bool fv_plan_passes(const fv_plan *p, int i)
 
 /* --- memory --- */
 
-/* Whether s lives in steps first .. last of plan.c's time alone. If not, its life in them is all of
+/* Whether s lives in steps first .. last of a plan's time alone. If not, its life in them is all of
  * them. */
 static bool confine(fv_span *s, int first, int last)
 {
@@ -84,7 +97,7 @@ fv_status fv_confine_spans(fv_plan *p)
     if (z.last < z.first) return FV_OK;
     p->alone = calloc((size_t)p->span_count + 1, sizeof *p->alone);
     if (!p->alone) return fv_fail(FV_ERR_MEMORY, "planning memory: out of memory");
-    int back = 2 * p->op_count - z.last, end = 2 * p->op_count - z.first;
+    int back = fv_backward_step(p, z.last), end = fv_backward_step(p, z.first);
     for (int i = 0; i < p->span_count; i++) {
         fv_span *s = &p->spans[i];
         p->alone[i] = confine(s, z.first, z.last) || confine(s, back, end);
@@ -95,16 +108,10 @@ fv_status fv_confine_spans(fv_plan *p)
 
 /* --- running --- */
 
-/* Every member of fv_node that is a tensor has its like of one picture. */
-enum { VALUE, GRADIENT, AUX };
-
-static const size_t members[] = {offsetof(fv_node, value), offsetof(fv_node, gradient),
-                                 offsetof(fv_node, aux)};
-
-static fv_tensor *one_of(const fv_plan *p, const fv_tensor *t, int member)
+static fv_tensor *one_of(const fv_plan *p, fv_tensor *t, fv_member member)
 {
-    if (!t || t->shape.n != p->stretch.pictures) return (fv_tensor *)(uintptr_t)t;
-    fv_node *n = (fv_node *)(void *)((char *)(uintptr_t)t - members[member]);
+    if (t->shape.n != p->stretch.pictures) return t;
+    fv_node *n = fv_node_with(t, member);
     n->passes = true;
     return &n->one[member];
 }
@@ -119,17 +126,11 @@ fv_status fv_make_passing_ops(fv_plan *p)
     for (size_t i = 0; i < count; i++) {
         fv_op *op = &p->passing[i];
         *op = p->ops[(size_t)z.first + i];
-        op->x = one_of(p, op->x, VALUE);
-        op->x2 = one_of(p, op->x2, VALUE);
-        op->y = one_of(p, op->y, VALUE);
-        op->aux = one_of(p, op->aux, AUX);
-        op->kept_x = one_of(p, op->kept_x, AUX);
-        op->dy_gate = one_of(p, op->dy_gate, VALUE);
-        op->dy_mean = one_of(p, op->dy_mean, GRADIENT);
-        op->mean_y = one_of(p, op->mean_y, VALUE);
-        op->dy = one_of(p, op->dy, GRADIENT);
-        op->dx = one_of(p, op->dx, GRADIENT);
-        op->dx2 = one_of(p, op->dx2, GRADIENT);
+        for (fv_operand o = 0; o < FV_OPERAND_COUNT; o++) {
+            fv_tensor *t = fv_op_operand(op, o);
+            fv_member member = fv_operand_member(o);
+            if (t && member != FV_CONSTANT) fv_op_set_operand(op, o, one_of(p, t, member));
+        }
     }
     fv_aim(p, 0); /* shapes, for preparing */
     return FV_OK;
@@ -148,8 +149,8 @@ void fv_aim(fv_plan *p, int picture)
     for (int i = 0; i < p->node_count; i++) {
         fv_node *n = p->nodes[i];
         if (!n->passes) continue;
-        aim(p, &n->one[VALUE], &n->value, n->value_span, picture);
-        aim(p, &n->one[GRADIENT], &n->gradient, fv_gradient_span(n), picture);
-        aim(p, &n->one[AUX], &n->aux, n->aux_span, picture);
+        aim(p, &n->one[FV_VALUE], &n->value, n->value_span, picture);
+        aim(p, &n->one[FV_GRADIENT], &n->gradient, *fv_span_of(n, FV_GRADIENT), picture);
+        aim(p, &n->one[FV_AUX], &n->aux, n->aux_span, picture);
     }
 }

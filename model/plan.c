@@ -375,12 +375,6 @@ fv_ref fv_plan_find(const fv_plan *p, const char *name)
 
 /* --- finishing: who gets a gradient --- */
 
-/* The node whose gradient this is. */
-static node *node_of_gradient(const fv_tensor *gradient)
-{
-    return (node *)(void *)((char *)(uintptr_t)gradient - offsetof(node, gradient));
-}
-
 static bool has_gradient(const node *n)
 {
     return n && n->needs_gradient && n->wanted;
@@ -428,11 +422,6 @@ static void mark_gradients(fv_plan *p)
 
 /* --- finishing: lifetimes --- */
 
-static int backward_step(const fv_plan *p, int op)
-{
-    return 2 * p->op_count - op;
-}
-
 /* Makes a span that lives in step `at`, or lets it live until then too. */
 static fv_status live_at(fv_plan *p, int *span, const fv_tensor *t, int at)
 {
@@ -448,45 +437,44 @@ static fv_status live_at(fv_plan *p, int *span, const fv_tensor *t, int at)
     return FV_OK;
 }
 
-static fv_status value_live_at(fv_plan *p, const fv_tensor *t, int at)
+/* Leaves have memory of their own, also their gradients; what is left out has none. */
+static fv_status member_live_at(fv_plan *p, node *n, fv_member member, int at)
 {
-    node *n = fv_node_of(t);
-    if (!n || n->op < 0 || n->left_out) return FV_OK; /* leaves have their own memory */
-    return live_at(p, &n->value_span, &n->value, at);
+    if (member == FV_GRADIENT) n = fv_gradient_owner(n);
+    if (n->op < 0 || (member == FV_VALUE && n->left_out)) return FV_OK;
+    const fv_tensor *t = member == FV_AUX                           ? &n->aux
+                         : member == FV_GRADIENT && !n->overwritten ? &n->gradient
+                                                                    : &n->value;
+    return live_at(p, fv_span_of(n, member), t, at);
 }
 
-static fv_status gradient_live_at(fv_plan *p, node *n, int at)
+static fv_status operands_live_at(fv_plan *p, const fv_op *op, unsigned use, int at)
 {
-    n = fv_gradient_owner(n);
-    if (n->op < 0) return FV_OK; /* of a param: in the gradient block */
-    if (n->overwritten) return live_at(p, &n->value_span, &n->value, at);
-    return live_at(p, &n->gradient_span, &n->gradient, at);
+    for (fv_operand o = 0; o < FV_OPERAND_COUNT; o++) {
+        const fv_tensor *t = fv_op_operand(op, o);
+        fv_member member = fv_operand_member(o);
+        if (t && member != FV_CONSTANT && fv_op_uses(op, o) & use)
+            FV_TRY(member_live_at(p, fv_node_with(t, member), member, at));
+    }
+    return FV_OK;
 }
 
-/* Kinds whose forward writes aux in any case; the others need it only for backward. */
-static bool aux_in_forward(fv_op_kind kind)
-{
-    return kind != FV_OP_CONV2D && kind != FV_OP_DWCONV2D && kind != FV_OP_LINEAR;
-}
-
-/* Whether backward of `op` can do with what the maker of x keeps anyway: the activation's input.
- * It outlives op's backward, because the maker's backward comes later. */
-static bool recompute_x(const fv_plan *p, fv_op *op)
+/* Backward of `op` can do with what the maker of x keeps anyway: the activation's input. It
+ * outlives op's backward, because the maker's backward comes later. */
+static void recompute_x(const fv_plan *p, fv_op *op)
 {
     const node *x = fv_node_of(op->x);
-    if (!p->be->recomputes || op->kind != FV_OP_MUL_CHANNEL || x->op < 0) return false;
+    if (!p->be->recomputes || op->kind != FV_OP_MUL_CHANNEL || x->op < 0 || !op->dy) return;
     const fv_op *maker = &p->ops[x->op];
-    bool kept = maker->dy && maker->aux && maker->act != FV_ACT_NONE;
-    if (!kept) return false;
-    op->kept_x = maker->aux;
-    op->kept_act = maker->act;
-    return true;
+    if (!maker->dy || !maker->aux || maker->act == FV_ACT_NONE) return;
+    op->fused.kept_x = maker->aux;
+    op->fused.kept_act = maker->act;
 }
 
 /* A kept pre-activation is stored as y is; all else is few numbers, in full. */
 static fv_format aux_format(const fv_op *op)
 {
-    return aux_in_forward(op->kind) ? FV_FORMAT_REAL : op->y->format;
+    return fv_op_aux_in_forward(op->kind) ? FV_FORMAT_REAL : op->y->format;
 }
 
 /* The backend's choice for every value and its gradient. */
@@ -498,39 +486,28 @@ static void choose_formats(fv_plan *p)
     }
 }
 
+static void make_aux(fv_op *op)
+{
+    node *y = fv_node_of(op->y);
+    const fv_op_info *info = &fv_ops[op->kind];
+    if (!(info->keeps(op) & FV_KEEP_AUX) || !(op->dy || fv_op_aux_in_forward(op->kind))) return;
+    y->has_aux = true;
+    y->aux = (fv_tensor){y->name,       info->aux(op, y->value.shape), FV_REAL, FV_ROLE_VALUE, NULL,
+                         aux_format(op)};
+    op->aux = &y->aux;
+}
+
 static fv_status op_lifetimes(fv_plan *p, int i)
 {
     fv_op *op = &p->ops[i];
     node *y = fv_node_of(op->y);
-    const fv_op_info *info = &fv_ops[op->kind];
-    unsigned keeps = info->keeps(op);
-    int back = backward_step(p, i);
-    FV_TRY(value_live_at(p, op->x, i));
-    FV_TRY(value_live_at(p, op->x2, i));
-    FV_TRY(value_live_at(p, op->w, i));
-    FV_TRY(value_live_at(p, op->b, i));
-    FV_TRY(value_live_at(p, op->y, i));
-    FV_TRY(value_live_at(p, op->mean_y, i));
-    if (y->output) FV_TRY(value_live_at(p, op->y, 2 * p->op_count + 1));
-    if (keeps & FV_KEEP_AUX && (op->dy || aux_in_forward(op->kind))) {
-        y->has_aux = true;
-        y->aux = (fv_tensor){
-            y->name, info->aux(op, y->value.shape), FV_REAL, FV_ROLE_VALUE, NULL, aux_format(op)};
-        op->aux = &y->aux;
-        FV_TRY(live_at(p, &y->aux_span, &y->aux, i));
-    }
+    make_aux(op);
+    recompute_x(p, op);
+    FV_TRY(operands_live_at(p, op, FV_USED_FORWARD, i));
+    if (y->output) FV_TRY(member_live_at(p, y, FV_VALUE, 2 * p->op_count + 1));
     if (!op->dy) return FV_OK;
-    if (keeps & FV_KEEP_X && !recompute_x(p, op)) FV_TRY(value_live_at(p, op->x, back));
-    if (keeps & FV_KEEP_X2) FV_TRY(value_live_at(p, op->x2, back));
-    if (keeps & FV_KEEP_Y) FV_TRY(value_live_at(p, op->y, back));
-    if (keeps & FV_KEEP_AUX) FV_TRY(live_at(p, &y->aux_span, &y->aux, back));
-    FV_TRY(gradient_live_at(p, node_of_gradient(op->dy), back));
-    if (op->dy_mean) FV_TRY(gradient_live_at(p, node_of_gradient(op->dy_mean), back));
-    FV_TRY(value_live_at(p, op->dy_gate, back));
-    if (y->output) FV_TRY(gradient_live_at(p, y, p->op_count));
-    if (op->dx) FV_TRY(gradient_live_at(p, fv_node_of(op->x), back));
-    if (op->dx2) FV_TRY(gradient_live_at(p, fv_node_of(op->x2), back));
-    return FV_OK;
+    FV_TRY(operands_live_at(p, op, FV_USED_BACKWARD, fv_backward_step(p, i)));
+    return y->output ? member_live_at(p, y, FV_GRADIENT, p->op_count) : FV_OK;
 }
 
 static void *in_arena(const fv_plan *p, int span)
@@ -549,9 +526,10 @@ static fv_status place_arena(fv_plan *p)
         node *n = p->nodes[i];
         if (n->op < 0) continue;
         n->value.data = in_arena(p, n->value_span);
-        n->gradient.data = in_arena(p, fv_gradient_span(n));
+        n->gradient.data = in_arena(p, *fv_span_of(n, FV_GRADIENT));
         n->aux.data = in_arena(p, n->aux_span);
     }
+    FV_TRY(fv_plan_verify(p));
     return fv_make_passing_ops(p);
 }
 

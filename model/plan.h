@@ -91,7 +91,7 @@ void fv_plan_alias(fv_plan *p, fv_ref r, const char *name);
 enum {
     FV_PLAN_FORWARD = 0,
     FV_PLAN_BACKWARD = 1, /* plan gradients, from outputs to params */
-    FV_PLAN_POISON = 2,   /* tests: fill the arena with NaN before every forward */
+    FV_PLAN_POISON = 2,   /* tests: memory is NaN before a forward and as soon as nobody needs it */
     FV_PLAN_WHOLE = 4     /* every op stays by itself and runs for the whole batch, so that every
                              value can be watched (fv_backend.joins, fuses, near_bytes) */
 };

@@ -4,6 +4,8 @@
 #ifndef FV_PLAN_INTERNAL_H
 #define FV_PLAN_INTERNAL_H
 
+#include <stddef.h>
+
 #include "model/memory.h"
 #include "model/plan.h"
 
@@ -23,7 +25,7 @@ typedef struct fv_node {
     bool owns_data;
     int readers;            /* ops that read the value: join.c */
     bool passes;            /* an operand of p->passing: */
-    fv_tensor one[3];       /* value, gradient and aux of one picture (pictures.c) */
+    fv_tensor one[3];       /* of one picture, by fv_member: value, gradient, aux (pictures.c) */
     struct fv_node *shares; /* its gradient is this node's: dx2 = dy of a residual */
     bool left_out;          /* has no memory: its readers compute it (fuse.c) */
     bool overwritten;       /* the gradient takes the value's memory (fuse.c) */
@@ -79,6 +81,15 @@ static inline fv_node *fv_node_of(const fv_tensor *value)
     return value ? (fv_node *)(void *)(uintptr_t)value : NULL;
 }
 
+/* The node that t is this member of. */
+static inline fv_node *fv_node_with(const fv_tensor *t, fv_member member)
+{
+    size_t at = member == FV_GRADIENT ? offsetof(fv_node, gradient)
+                : member == FV_AUX    ? offsetof(fv_node, aux)
+                                      : offsetof(fv_node, value);
+    return (fv_node *)(void *)((char *)(uintptr_t)t - at);
+}
+
 /* The node whose gradient n's is. */
 static inline fv_node *fv_gradient_owner(fv_node *n)
 {
@@ -86,11 +97,20 @@ static inline fv_node *fv_gradient_owner(fv_node *n)
     return n;
 }
 
-/* Where the gradient of n lies. */
-static inline int fv_gradient_span(fv_node *n)
+/* Where a tensor of n lies in the arena: the number of its span; -1: it has memory of its own, or
+ * none. */
+static inline int *fv_span_of(fv_node *n, fv_member member)
 {
-    const fv_node *owner = fv_gradient_owner(n);
-    return owner->overwritten ? owner->value_span : owner->gradient_span;
+    if (member == FV_AUX) return &n->aux_span;
+    if (member != FV_GRADIENT) return &n->value_span;
+    fv_node *owner = fv_gradient_owner(n);
+    return owner->overwritten ? &owner->value_span : &owner->gradient_span;
+}
+
+/* Steps of a plan of N ops: forward of op i is step i, backward 2 N - i. */
+static inline int fv_backward_step(const fv_plan *p, int op)
+{
+    return 2 * p->op_count - op;
 }
 
 /* join.c: fewer, larger ops; before gradients are marked. */
@@ -108,6 +128,10 @@ fv_status fv_confine_spans(fv_plan *p);
 fv_status fv_make_passing_ops(fv_plan *p);
 /* The passing ops' operands show this picture. */
 void fv_aim(fv_plan *p, int picture);
+
+/* verify.c: that no two spans that live at once share bytes, and that every operand is in memory
+ * whenever its op runs. What it finds is a fault of the planner. */
+fv_status fv_plan_verify(const fv_plan *p);
 
 /* Op i as it runs. */
 static inline fv_op *fv_running_op(const fv_plan *p, int i)

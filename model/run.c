@@ -15,13 +15,14 @@ void fv_plan_watch(fv_plan *p, fv_watch watch, void *user)
     p->watch_user = user;
 }
 
-static fv_status poison(fv_plan *p)
+/* Fills bytes of the arena with NaN. */
+static fv_status poison(fv_plan *p, size_t offset, size_t bytes)
 {
     enum { CHUNK = 1 << 16 };
     double *nan = malloc(CHUNK * sizeof *nan);
     if (!nan) return fv_fail(FV_ERR_MEMORY, "poisoning the arena: out of memory");
     for (int i = 0; i < CHUNK; i++) nan[i] = NAN;
-    size_t total = p->arena_bytes / p->be->real_bytes;
+    size_t total = bytes / p->be->real_bytes;
     fv_status status = FV_OK;
     for (size_t at = 0; at < total && status >= 0; at += CHUNK) {
         int n = (int)(total - at < CHUNK ? total - at : CHUNK);
@@ -29,12 +30,21 @@ static fv_status poison(fv_plan *p)
                           {1, 1, 1, n},
                           FV_REAL,
                           FV_ROLE_VALUE,
-                          (char *)p->arena + at * p->be->real_bytes,
+                          (char *)p->arena + offset + at * p->be->real_bytes,
                           FV_FORMAT_REAL};
         status = p->be->upload(p->be, &part, FV_F64, nan);
     }
     free(nan);
     return status;
+}
+
+/* What is dead after these steps is NaN from then on: whoever reads it is found. */
+static fv_status poison_dead(fv_plan *p, int first, int last)
+{
+    for (int i = 0; p->flags & FV_PLAN_POISON && i < p->span_count; i++)
+        if (p->spans[i].last >= first && p->spans[i].last <= last)
+            FV_TRY(poison(p, p->spans[i].offset, p->spans[i].bytes));
+    return FV_OK;
 }
 
 /* --- what a recording consists of --- */
@@ -44,13 +54,20 @@ typedef fv_status (*visit)(fv_plan *p, int i, void *user);
 
 static fv_status downwards(fv_plan *p, int first, int end, visit v, void *user)
 {
-    for (int i = first; i < end; i++) FV_TRY(v(p, i, user));
+    for (int i = first; i < end; i++) {
+        FV_TRY(v(p, i, user));
+        if (!fv_plan_passes(p, i)) FV_TRY(poison_dead(p, i, i));
+    }
     return FV_OK;
 }
 
 static fv_status upwards(fv_plan *p, int first, int end, visit v, void *user)
 {
-    for (int i = end - 1; i >= first; i--) FV_TRY(v(p, i, user));
+    for (int i = end - 1; i >= first; i--) {
+        FV_TRY(v(p, i, user));
+        int step = fv_backward_step(p, i);
+        if (!fv_plan_passes(p, i)) FV_TRY(poison_dead(p, step, step));
+    }
     return FV_OK;
 }
 
@@ -64,6 +81,9 @@ static fv_status each_op(fv_plan *p, bool back, visit v, void *user)
         fv_aim(p, k);
         FV_TRY(along(p, first, end, v, user));
     }
+    if (p->stretch.pictures)
+        FV_TRY(back ? poison_dead(p, fv_backward_step(p, end - 1), fv_backward_step(p, first))
+                    : poison_dead(p, first, end - 1));
     return back ? along(p, 0, first, v, user) : along(p, end, p->op_count, v, user);
 }
 
@@ -71,7 +91,7 @@ static fv_status forward(fv_plan *p, int i, void *user)
 {
     (void)user;
     const fv_op *op = fv_running_op(p, i);
-    if (!op->done) p->be->kernels[op->kind].forward(p->be, op);
+    if (!op->fused.done) p->be->kernels[op->kind].forward(p->be, op);
     return FV_OK;
 }
 
@@ -155,7 +175,7 @@ static fv_status backward_watched(fv_plan *p, int i, void *user)
 fv_status fv_plan_forward(fv_plan *p)
 {
     FV_TRY(fv_plan_runnable(p, "running a plan forward"));
-    if (p->flags & FV_PLAN_POISON) FV_TRY(poison(p));
+    if (p->flags & FV_PLAN_POISON) FV_TRY(poison(p, 0, p->arena_bytes));
     FV_TRY(p->watch ? each_op(p, false, forward_watched, NULL) : run_part(p, FV_PART_FORWARD));
     return p->be->sync(p->be);
 }

@@ -387,7 +387,7 @@ static void see(void *user, const char *kernel, const void *at)
     l->pointers++;
     if (!op || !in_arena(l, at)) return;
     const fv_tensor *all[] = {op->x,   op->x2, op->w,  op->b,   op->y,
-                              op->aux, op->dy, op->dx, op->dx2, op->kept_x};
+                              op->aux, op->dy, op->dx, op->dx2, op->fused.kept_x};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (within(l->p->be, all[i], at)) return;
     fail_msg("%s: kernel %s is given memory that is none of its operands'", op->name, kernel);
@@ -397,7 +397,7 @@ static void kept_is_whole(const ledger *l, const fv_op *op)
 {
     unsigned keeps = fv_ops[op->kind].keeps(op);
     is_whole(l, root_of(op->dy), "its gradient");
-    if (keeps & FV_KEEP_X) is_whole(l, op->kept_x ? op->kept_x : op->x, "its input");
+    if (keeps & FV_KEEP_X) is_whole(l, op->fused.kept_x ? op->fused.kept_x : op->x, "its input");
     if (keeps & FV_KEEP_X2) is_whole(l, op->x2, "its second input");
     if (keeps & FV_KEEP_Y) is_whole(l, op->y, "its result");
     if (keeps & FV_KEEP_AUX) is_whole(l, op->aux, "what it kept");

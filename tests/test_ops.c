@@ -343,10 +343,10 @@ static void make_gate(run *r, fv_shape ys)
         size_t k = i / (positions * channels) * channels + i % channels;
         r->hseed[i] = r->hdy[i] * gate[k] + mean[k] / (double)positions;
     }
-    r->op.dy_gate = &r->gate;
-    r->op.dy_mean = &r->mean;
+    r->op.fused.dy_gate = &r->gate;
+    r->op.fused.dy_mean = &r->mean;
     make(r, &r->mean_y, "mean_y", shape, FV_REAL);
-    r->op.mean_y = &r->mean_y;
+    r->op.fused.mean_y = &r->mean_y;
     free(gate);
     free(mean);
 }

@@ -76,9 +76,11 @@ INLINE vf v_activate(const fv_act act, vf x)
         return x * v_normal(x);
     case FV_ACT_TANH:
         return 2.0f * v_logistic(2.0f * x) - 1.0f;
-    default:
-        return x;
+    case FV_ACT_NONE:
+    case FV_ACT_COUNT:
+        break;
     }
+    return x;
 }
 
 /* act' from what fv_ops[].keeps keeps: y for relu, relu6, sigmoid and tanh, else x. */
@@ -100,9 +102,11 @@ INLINE vf v_slope(const fv_act act, vf kept)
         return v_normal(kept) + kept * 0.39894228f * v_exp(-0.5f * kept * kept);
     case FV_ACT_TANH:
         return 1.0f - kept * kept;
-    default:
-        return one;
+    case FV_ACT_NONE:
+    case FV_ACT_COUNT:
+        break;
     }
+    return one;
 }
 
 /* Calls f(act, ...) with act as a constant. */
@@ -126,7 +130,8 @@ INLINE vf v_slope(const fv_act act, vf kept)
     case FV_ACT_TANH:                                                                              \
         f(FV_ACT_TANH, __VA_ARGS__);                                                               \
         break;                                                                                     \
-    default:                                                                                       \
+    case FV_ACT_NONE:                                                                              \
+    case FV_ACT_COUNT:                                                                             \
         f(FV_ACT_NONE, __VA_ARGS__);                                                               \
         break;                                                                                     \
     }

@@ -165,7 +165,7 @@ fv_status ISA(dwconv2d_prepare)(fv_backend *be, fv_op *op)
         pack_weights(op, &w->backward, true);
         if (w->backward.ring > ring) ring = w->backward.ring;
     }
-    size_t sums = op->mean_y ? (size_t)x.n * sums_of(&w->forward) : 0;
+    size_t sums = op->fused.mean_y ? (size_t)x.n * sums_of(&w->forward) : 0;
     op->scratch_bytes = ((size_t)be->threads * ring + sums) * sizeof(float);
     w->rings = (size_t)be->threads * ring;
     return FV_OK;
@@ -637,7 +637,7 @@ static void walk_task(void *context, int i)
 static void finish_means(const fv_op *op, const walk *w, const float *sums)
 {
     fv_shape s = op->y->shape;
-    float *mean = op->mean_y->data, share = 1 / (float)(s.h * s.w);
+    float *mean = op->fused.mean_y->data, share = 1 / (float)(s.h * s.w);
     for (int n = 0; n < s.n; n++, sums += sums_of(w))
         for (int c = 0; c < s.c; c++) {
             float sum = 0;
@@ -655,14 +655,14 @@ void ISA(dwconv2d_forward)(fv_backend *be, const fv_op *op)
              .out = op->y->shape,
              .x = op->x->data,
              .before = op->before,
-             .sums = op->mean_y ? (float *)op->scratch + w->rings : NULL,
+             .sums = op->fused.mean_y ? (float *)op->scratch + w->rings : NULL,
              .y = op->y->data,
              .aux = op->aux ? op->aux->data : NULL,
              .bias = op->b ? op->b->data : NULL,
              .act = op->act,
              .rings = op->scratch};
     fv_parallel(be, op->x->shape.n * w->forward.strips * w->forward.groups, walk_task, &k);
-    if (op->mean_y) finish_means(op, &w->forward, k.sums);
+    if (op->fused.mean_y) finish_means(op, &w->forward, k.sums);
 }
 
 void ISA(dwconv2d_backward)(fv_backend *be, const fv_op *op)
@@ -676,8 +676,8 @@ void ISA(dwconv2d_backward)(fv_backend *be, const fv_op *op)
              .x = op->dy->data,
              .kept = fv_slope_from(op)->data,
              .undo = op->act,
-             .gate = op->dy_gate ? op->dy_gate->data : NULL,
-             .mean = op->dy_mean ? op->dy_mean->data : NULL,
+             .gate = op->fused.dy_gate ? op->fused.dy_gate->data : NULL,
+             .mean = op->fused.dy_mean ? op->fused.dy_mean->data : NULL,
              .share = 1 / (float)(op->y->shape.h * op->y->shape.w),
              .y = op->dx->data,
              .slope = op->before != FV_ACT_NONE ? op->x->data : NULL,

@@ -122,8 +122,8 @@ static void gate_task(void *context, int i)
     const fv_op *op = context;
     cut c = cut_of(op);
     size_t positions, at = run_of(c, i, &positions);
-    fv_act act = op->x->data ? FV_ACT_NONE : op->kept_act;
-    const float *x = (const float *)(op->x->data ? op->x : op->kept_x)->data + at;
+    fv_act act = op->x->data ? FV_ACT_NONE : op->fused.kept_act;
+    const float *x = (const float *)(op->x->data ? op->x : op->fused.kept_x)->data + at;
     const float *gate = (const float *)op->x2->data + (size_t)i / c.runs * c.channels;
     float *y = (float *)op->y->data + at;
     for (size_t p = 0; p < positions; p++, x += c.channels, y += c.channels)
@@ -162,8 +162,8 @@ static void gate_back_task(void *context, int i)
     const fv_op *op = context;
     cut c = cut_of(op);
     size_t positions, at = run_of(c, i, &positions);
-    fv_act act = op->kept_x ? op->kept_act : FV_ACT_NONE;
-    const float *kept = (const float *)(op->kept_x ? op->kept_x : op->x)->data + at;
+    fv_act act = op->fused.kept_x ? op->fused.kept_act : FV_ACT_NONE;
+    const float *kept = (const float *)(op->fused.kept_x ? op->fused.kept_x : op->x)->data + at;
     const float *dy = (const float *)op->dy->data + at;
     const float *gate = (const float *)op->x2->data + (size_t)i / c.runs * c.channels;
     float *sum = op->dx2 ? (float *)op->scratch + (size_t)i * c.channels : NULL;

@@ -211,16 +211,13 @@ size_t adam_sums_bytes();
  * formats: "fp32", "tf32", "fp16" or "bf16". */
 fv_status wire(fv_backend *be, device *d, const char *precision);
 
-#define FV_CUDA_KERNELS(row)                                                                       \
-    row(conv2d) row(dwconv2d) row(linear) row(act) row(mul_channel) row(excite) row(add)           \
-        row(affine) row(mean_hw) row(max_hw) row(mix_rows) row(l2norm) row(layernorm)              \
-            row(attention) row(separable) row(warp) row(perturb) row(pick) row(penalty)
-#define FV_CUDA_DECLARE(kind)                                                                      \
-    void kind##_forward(fv_backend *be, const fv_op *op);                                          \
-    void kind##_backward(fv_backend *be, const fv_op *op);
-FV_CUDA_KERNELS(FV_CUDA_DECLARE)
+/* By the second column of FV_OPS: both directions, or forward alone. */
+#define FV_CUDA_DECLARE_FORWARD_ONLY(kind) void kind##_forward(fv_backend *be, const fv_op *op);
+#define FV_CUDA_DECLARE_BACKWARD(kind)                                                             \
+    FV_CUDA_DECLARE_FORWARD_ONLY(kind) void kind##_backward(fv_backend *be, const fv_op *op);
+#define FV_CUDA_DECLARE(KIND, kind, backward, ...) FV_CUDA_DECLARE_##backward(kind)
+FV_OPS(FV_CUDA_DECLARE)
 #undef FV_CUDA_DECLARE
-void embed_forward(fv_backend *be, const fv_op *op);
 fv_status conv2d_prepare(fv_backend *be, fv_op *op);
 fv_status linear_prepare(fv_backend *be, fv_op *op);
 fv_status mix_rows_prepare(fv_backend *be, fv_op *op);

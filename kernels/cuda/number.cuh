@@ -272,9 +272,11 @@ FV_BOTH float activate(fv_act act, float x)
         return x * 0.5f * (1 + erff(x * 0.70710678f));
     case FV_ACT_TANH:
         return tanhf(x);
-    default:
-        return x;
+    case FV_ACT_NONE:
+    case FV_ACT_COUNT:
+        break;
     }
+    return x;
 }
 
 /* kept: the input for silu and gelu, the output for all others. */
@@ -296,9 +298,11 @@ FV_BOTH float activation_slope(fv_act act, float kept)
                kept * 0.39894228f * expf(-0.5f * kept * kept);
     case FV_ACT_TANH:
         return 1 - kept * kept;
-    default:
-        return 1;
+    case FV_ACT_NONE:
+    case FV_ACT_COUNT:
+        break;
     }
+    return 1;
 }
 
 } // namespace FV_SPACE

@@ -39,9 +39,18 @@ fv_format choose_format(fv_backend *be, const fv_op *op, bool output)
     case FV_OP_EMBED:
     case FV_OP_MIX_ROWS:
         return working;
-    default:
-        return format_of(op->x);
+    case FV_OP_ACT:
+    case FV_OP_MUL_CHANNEL:
+    case FV_OP_EXCITE:
+    case FV_OP_ADD:
+    case FV_OP_AFFINE:
+    case FV_OP_MEAN_HW:
+    case FV_OP_MAX_HW:
+    case FV_OP_PICK:
+    case FV_OP_COUNT:
+        break;
     }
+    return format_of(op->x);
 }
 
 /* --- moving numbers --- */
@@ -230,33 +239,34 @@ static double milliseconds(fv_backend *be, int from, int to)
     return device_of(be)->milliseconds(from, to);
 }
 
-#define ROW(kind, prepare, release)                                                                \
+#define ROW_BACKWARD(kind)                                                                         \
     {                                                                                              \
-        prepare, kind##_forward, kind##_backward, release                                          \
+        nullptr, kind##_forward, kind##_backward, nullptr                                          \
     }
+#define ROW_FORWARD_ONLY(kind)                                                                     \
+    {                                                                                              \
+        nullptr, kind##_forward, nullptr, nullptr                                                  \
+    }
+#define ROW(KIND, kind, backward, ...) rows[FV_OP_##KIND] = ROW_##backward(kind);
 
 void fill_table(fv_kernel rows[FV_OP_COUNT])
 {
-    rows[FV_OP_CONV2D] = ROW(conv2d, conv2d_prepare, product_release);
-    rows[FV_OP_DWCONV2D] = ROW(dwconv2d, nullptr, nullptr);
-    rows[FV_OP_LINEAR] = ROW(linear, linear_prepare, product_release);
-    rows[FV_OP_ACT] = ROW(act, nullptr, nullptr);
-    rows[FV_OP_MUL_CHANNEL] = ROW(mul_channel, positions_prepare, nullptr);
-    rows[FV_OP_EXCITE] = ROW(excite, excite_prepare, excite_release);
-    rows[FV_OP_ADD] = ROW(add, nullptr, nullptr);
-    rows[FV_OP_AFFINE] = ROW(affine, nullptr, nullptr);
-    rows[FV_OP_MEAN_HW] = ROW(mean_hw, positions_prepare, nullptr);
-    rows[FV_OP_MAX_HW] = ROW(max_hw, positions_prepare, nullptr);
-    rows[FV_OP_MIX_ROWS] = ROW(mix_rows, mix_rows_prepare, product_release);
-    rows[FV_OP_L2NORM] = ROW(l2norm, nullptr, nullptr);
-    rows[FV_OP_LAYERNORM] = ROW(layernorm, nullptr, nullptr);
-    rows[FV_OP_ATTENTION] = ROW(attention, attention_prepare, nullptr);
-    rows[FV_OP_EMBED] = {embed_prepare, embed_forward, nullptr, nullptr};
-    rows[FV_OP_SEPARABLE] = ROW(separable, separable_prepare, nullptr);
-    rows[FV_OP_WARP] = ROW(warp, nullptr, nullptr);
-    rows[FV_OP_PERTURB] = ROW(perturb, nullptr, nullptr);
-    rows[FV_OP_PICK] = ROW(pick, nullptr, nullptr);
-    rows[FV_OP_PENALTY] = ROW(penalty, penalty_prepare, nullptr);
+    FV_OPS(ROW)
+    rows[FV_OP_CONV2D].prepare = conv2d_prepare;
+    rows[FV_OP_LINEAR].prepare = linear_prepare;
+    rows[FV_OP_MUL_CHANNEL].prepare = positions_prepare;
+    rows[FV_OP_EXCITE].prepare = excite_prepare;
+    rows[FV_OP_MEAN_HW].prepare = positions_prepare;
+    rows[FV_OP_MAX_HW].prepare = positions_prepare;
+    rows[FV_OP_MIX_ROWS].prepare = mix_rows_prepare;
+    rows[FV_OP_ATTENTION].prepare = attention_prepare;
+    rows[FV_OP_EMBED].prepare = embed_prepare;
+    rows[FV_OP_SEPARABLE].prepare = separable_prepare;
+    rows[FV_OP_PENALTY].prepare = penalty_prepare;
+    rows[FV_OP_CONV2D].release = product_release;
+    rows[FV_OP_LINEAR].release = product_release;
+    rows[FV_OP_EXCITE].release = excite_release;
+    rows[FV_OP_MIX_ROWS].release = product_release;
 }
 
 static fv_status set_precision(device *d, const char *precision)

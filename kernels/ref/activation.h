@@ -24,9 +24,11 @@ static inline real activate(fv_act act, real x)
         return (real)(x * 0.5 * (1 + erf((double)x * 0.70710678118654752440)));
     case FV_ACT_TANH:
         return (real)tanh((double)x);
-    default:
-        return x;
+    case FV_ACT_NONE:
+    case FV_ACT_COUNT:
+        break;
     }
+    return x;
 }
 
 static inline real activation_slope(fv_act act, real kept)
@@ -47,9 +49,11 @@ static inline real activation_slope(fv_act act, real kept)
                       k * 0.39894228040143267794 * exp(-0.5 * k * k));
     case FV_ACT_TANH:
         return (real)(1 - k * k);
-    default:
-        return 1;
+    case FV_ACT_NONE:
+    case FV_ACT_COUNT:
+        break;
     }
+    return 1;
 }
 
 /* y = act(y) + x2 in place; aux, if any, keeps what went in. */

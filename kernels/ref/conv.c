@@ -82,7 +82,7 @@ static void mean_of_outputs(const fv_op *op)
     size_t positions = (size_t)s.h * s.w, channels = (size_t)s.c;
     const real *from = op->y->data ? op->y->data : op->aux->data;
     fv_act act = op->y->data ? FV_ACT_NONE : op->act;
-    real *mean = op->mean_y->data;
+    real *mean = op->fused.mean_y->data;
     for (int n = 0; n < s.n; n++, from += positions * channels)
         for (size_t c = 0; c < channels; c++) {
             double sum = 0;
@@ -117,7 +117,7 @@ void REF(dwconv2d_forward)(fv_backend *be, const fv_op *op)
                     *y++ = (real)sum;
                 }
     if (op->y->data) finish_activation(op);
-    if (op->mean_y) mean_of_outputs(op);
+    if (op->fused.mean_y) mean_of_outputs(op);
 }
 
 /* dy[n,i,j,c] = dy[n,i,j,c] * gate[n,c] + mean[n,c] / (h w) */
@@ -125,7 +125,7 @@ static void gate_gradient(const fv_op *op)
 {
     fv_shape s = op->y->shape;
     size_t positions = (size_t)s.h * s.w, channels = (size_t)s.c;
-    const real *gate = op->dy_gate->data, *mean = op->dy_mean->data;
+    const real *gate = op->fused.dy_gate->data, *mean = op->fused.dy_mean->data;
     real *dy = op->dy->data;
     for (int n = 0; n < s.n; n++, gate += channels, mean += channels)
         for (size_t p = 0; p < positions; p++, dy += channels)
@@ -139,7 +139,7 @@ void REF(dwconv2d_backward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
     if (!op->dx) return;
-    if (op->dy_gate) gate_gradient(op);
+    if (op->fused.dy_gate) gate_gradient(op);
     undo_activation(op);
     fv_shape xs = op->x->shape, ys = op->y->shape;
     const fv_conv_attr *a = &op->attr.conv;

@@ -29,8 +29,8 @@ void REF(mul_channel_forward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
     fv_shape s = op->x->shape;
-    const real *x = op->x->data ? op->x->data : op->kept_x->data, *gate = op->x2->data;
-    fv_act act = op->x->data ? FV_ACT_NONE : op->kept_act;
+    const real *x = op->x->data ? op->x->data : op->fused.kept_x->data, *gate = op->x2->data;
+    fv_act act = op->x->data ? FV_ACT_NONE : op->fused.kept_act;
     real *y = op->y->data;
     for (int n = 0; n < s.n; n++, gate += s.c)
         for (int p = 0; p < s.h * s.w; p++)
@@ -45,7 +45,7 @@ void REF(mul_channel_backward)(fv_backend *be, const fv_op *op)
     size_t positions = (size_t)s.h * s.w, channels = (size_t)s.c;
     for (int n = 0; n < s.n; n++) {
         size_t at = (size_t)n * positions * channels;
-        const real *kept = (const real *)(op->kept_x ? op->kept_x : op->x)->data + at;
+        const real *kept = (const real *)(op->fused.kept_x ? op->fused.kept_x : op->x)->data + at;
         const real *dy = (const real *)op->dy->data + at;
         const real *gate = (const real *)op->x2->data + (size_t)n * channels;
         real *dx2 = op->dx2 ? (real *)op->dx2->data + (size_t)n * channels : NULL;
@@ -53,7 +53,7 @@ void REF(mul_channel_backward)(fv_backend *be, const fv_op *op)
             double sum = 0;
             for (size_t p = 0; p < positions; p++) {
                 real x = kept[p * channels + c];
-                sum += (double)dy[p * channels + c] * (op->kept_x ? activate(op->kept_act, x) : x);
+                sum += (double)dy[p * channels + c] * (op->fused.kept_x ? activate(op->fused.kept_act, x) : x);
             }
             put(&dx2[c], op->add_dx2, sum);
         }

@@ -1,39 +1,24 @@
 /* The rows of the reference table, and Adam. */
 #include "kernels/ref/table.h"
 
-#define ROW(kind)                                                                                  \
+#define ROW_BACKWARD(kind)                                                                         \
     {                                                                                              \
         NULL, REF(kind##_forward), REF(kind##_backward), NULL                                      \
     }
+#define ROW_FORWARD_ONLY(kind)                                                                     \
+    {                                                                                              \
+        NULL, REF(kind##_forward), NULL, NULL                                                      \
+    }
+#define ROW(KIND, kind, backward, ...) [FV_OP_##KIND] = ROW_##backward(kind),
 
-static const fv_kernel rows_of_table[FV_OP_COUNT] = {
-    [FV_OP_CONV2D] = ROW(conv2d),
-    [FV_OP_DWCONV2D] = ROW(dwconv2d),
-    [FV_OP_LINEAR] = ROW(linear),
-    [FV_OP_ACT] = ROW(act),
-    [FV_OP_MUL_CHANNEL] = ROW(mul_channel),
-    [FV_OP_EXCITE] = {REF(excite_prepare), REF(excite_forward), REF(excite_backward), NULL},
-    [FV_OP_ADD] = ROW(add),
-    [FV_OP_AFFINE] = ROW(affine),
-    [FV_OP_MEAN_HW] = ROW(mean_hw),
-    [FV_OP_MAX_HW] = ROW(max_hw),
-    [FV_OP_MIX_ROWS] = ROW(mix_rows),
-    [FV_OP_L2NORM] = ROW(l2norm),
-    [FV_OP_LAYERNORM] = ROW(layernorm),
-    [FV_OP_ATTENTION] = {REF(attention_prepare), REF(attention_forward), REF(attention_backward),
-                         NULL},
-    [FV_OP_EMBED] = {NULL, REF(embed_forward), NULL, NULL},
-    [FV_OP_SEPARABLE] = {REF(separable_prepare), REF(separable_forward), REF(separable_backward),
-                         NULL},
-    [FV_OP_WARP] = ROW(warp),
-    [FV_OP_PERTURB] = ROW(perturb),
-    [FV_OP_PICK] = ROW(pick),
-    [FV_OP_PENALTY] = ROW(penalty),
-};
+static const fv_kernel rows_of_table[FV_OP_COUNT] = {FV_OPS(ROW)};
 
 void REF(table)(fv_kernel rows[FV_OP_COUNT])
 {
     for (int i = 0; i < FV_OP_COUNT; i++) rows[i] = rows_of_table[i];
+    rows[FV_OP_EXCITE].prepare = REF(excite_prepare);
+    rows[FV_OP_ATTENTION].prepare = REF(attention_prepare);
+    rows[FV_OP_SEPARABLE].prepare = REF(separable_prepare);
 }
 
 /* m = b1 m + (1 - b1) g;   v = b2 v + (1 - b2) g^2;

@@ -4,18 +4,16 @@
 
 #include "kernels/ref/activation.h"
 
-#define FV_REF_KERNELS(row)                                                                        \
-    row(conv2d) row(dwconv2d) row(linear) row(act) row(mul_channel) row(excite) row(add)           \
-        row(affine) row(mean_hw) row(max_hw) row(mix_rows) row(l2norm) row(layernorm)              \
-            row(attention) row(separable) row(warp) row(perturb) row(pick) row(penalty)
-
-#define FV_REF_DECLARE(kind)                                                                       \
-    void REF(kind##_forward)(fv_backend * be, const fv_op *op);                                    \
+/* By the second column of FV_OPS: both directions, or forward alone. */
+#define FV_REF_DECLARE_FORWARD_ONLY(kind)                                                          \
+    void REF(kind##_forward)(fv_backend * be, const fv_op *op);
+#define FV_REF_DECLARE_BACKWARD(kind)                                                              \
+    FV_REF_DECLARE_FORWARD_ONLY(kind)                                                              \
     void REF(kind##_backward)(fv_backend * be, const fv_op *op);
-FV_REF_KERNELS(FV_REF_DECLARE)
+#define FV_REF_DECLARE(KIND, kind, backward, ...) FV_REF_DECLARE_##backward(kind)
+FV_OPS(FV_REF_DECLARE)
 #undef FV_REF_DECLARE
 
-void REF(embed_forward)(fv_backend *be, const fv_op *op);
 fv_status REF(excite_prepare)(fv_backend *be, fv_op *op);
 fv_status REF(separable_prepare)(fv_backend *be, fv_op *op);
 fv_status REF(attention_prepare)(fv_backend *be, fv_op *op);
