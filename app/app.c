@@ -319,7 +319,7 @@ void app_use_recipe(app *a, const char *path, bool again)
 static void add_to_match(app *a, const char *path)
 {
     fv_list l;
-    if (fv_list_pictures(&l, path, NULL) < 0) {
+    if (fv_list_pictures(&l, path, NULL, NULL) < 0) {
         app_fail(a);
         return;
     }

@@ -73,7 +73,7 @@ static fv_status save_pictures(const classify *q)
     fputc('\n', f.to);
     for (int i = 0; i < q->images.list.count; i++) {
         fv_top(q->scores + (size_t)i * (size_t)q->classes.count, q->classes.count, 1, top, hits);
-        many_field(f.to, q->images.list.at[i]);
+        many_name(f.to, q->images.list.at[i]);
         fputc(',', f.to);
         if (q->truth[i] >= 0) many_field(f.to, q->classes.labels.at[q->truth[i]]);
         for (int k = 0; k < top; k++) {

@@ -11,7 +11,7 @@ static fv_status embed(const cli *c, fv_model *m, bool *stopped)
     const char *out = fv_options_get(c->options, "out");
     fv_list pictures;
     int resumed = 0;
-    FV_TRY(fv_list_pictures(&pictures, c->images, c->folder));
+    FV_TRY(many_list_pictures(&pictures, c));
     many_progress p = many_progress_of(c, "pictures");
     fv_status s = fv_index_build(out, m, &pictures, c->batch, c->half, &resumed, many_show, &p);
     if (s >= 0 && resumed) printf("%d of the pictures were there from an earlier run\n", resumed);

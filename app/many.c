@@ -135,12 +135,21 @@ static fv_status embed_pictures(many *x, const cli *c, fv_model *m)
     return s == FV_CANCELLED ? fv_fail(FV_ERR_ARGUMENT, "interrupted") : s;
 }
 
+fv_status many_list_pictures(fv_list *out, const cli *c)
+{
+    fv_list notes;
+    FV_TRY(fv_list_pictures(out, c->images, c->folder, &notes));
+    for (int i = 0; i < notes.count; i++) fprintf(stderr, "feavis: %s\n", notes.at[i]);
+    fv_list_clear(&notes);
+    return FV_OK;
+}
+
 fv_status many_pictures(many *out, const cli *c, fv_model *m)
 {
     many x = {0};
     if (!c->images)
         return fv_fail(FV_ERR_ARGUMENT, "which pictures? Give --images FOLDER or a list file");
-    FV_TRY(fv_list_pictures(&x.list, c->images, c->folder));
+    FV_TRY(many_list_pictures(&x.list, c));
     fv_status s = allocate(&x, m);
     if (s >= 0) s = embed_pictures(&x, c, m);
     if (s < 0)
@@ -318,13 +327,22 @@ void many_field(FILE *to, const char *text)
     fputc('"', to);
 }
 
+void many_name(FILE *to, const char *path)
+{
+    char *text = fv_name_escaped(path);
+    many_field(to, text ? text : path);
+    free(text);
+}
+
 const char *many_stem(const char *path)
 {
-    static char names[4][256];
+    static char names[4][1024]; /* four bytes for one at most */
     static int turn;
     char *out = names[turn++ % 4];
     const char *slash = strrchr(path, '/');
-    snprintf(out, sizeof names[0], "%s", slash ? slash + 1 : path);
+    char *text = fv_name_escaped(slash ? slash + 1 : path);
+    snprintf(out, sizeof names[0], "%s", text ? text : "");
+    free(text);
     char *dot = strrchr(out, '.');
     if (dot && dot != out) *dot = 0;
     return out;

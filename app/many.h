@@ -26,6 +26,8 @@ typedef struct many {
     float *rows; /* [list.count][dim] */
 } many;
 void many_clear(many *x);
+/* The paths that --images asks for; a line on stderr for what is left out. */
+fv_status many_list_pictures(fv_list *out, const cli *c);
 fv_status many_pictures(many *out, const cli *c, fv_model *m);
 fv_status many_texts(many *out, const cli *c, fv_model *m, const char *path);
 
@@ -46,7 +48,9 @@ void many_pad(FILE *to, const char *text, int width);
 int many_width(const char *text);
 /* One field of a CSV, quoted if it must be. */
 void many_field(FILE *to, const char *text);
-/* The file name without folder and ending, in a ring of a few buffers. */
+/* The same of a file's name, as fv_name_write has it. */
+void many_name(FILE *to, const char *path);
+/* The file name without folder and ending, as fv_name_write has it, in a ring of a few buffers. */
 const char *many_stem(const char *path);
 
 /* Opens memory to print a file into; many_save writes it whole to folder/name and frees it. */

@@ -85,7 +85,7 @@ static fv_status save_matrix(const match *q)
     fputc('\n', f.to);
     const float *at = q->matrix;
     for (int i = 0; i < images; i++) {
-        many_field(f.to, q->images.list.at[i]);
+        many_name(f.to, q->images.list.at[i]);
         for (int j = 0; j < texts; j++) fprintf(f.to, ",%.6f", (double)*at++);
         fputc('\n', f.to);
     }
@@ -151,6 +151,21 @@ typedef struct side {
     size_t step, stride; /* of queries and of answers in the matrix */
 } side;
 
+/* Entry i of a side: a name of a file has to stay one line, a text is one. */
+static void print_entry(const match *q, const many *x, int i)
+{
+    if (x == &q->images)
+        fv_name_write(stdout, x->list.at[i]);
+    else
+        fputs(x->list.at[i], stdout);
+    putchar('\n');
+}
+
+static void entry_field(const match *q, const many *x, int i, FILE *csv)
+{
+    (x == &q->images ? many_name : many_field)(csv, x->list.at[i]);
+}
+
 static fv_status report_top(const match *q, const side *d, FILE *csv)
 {
     int top = q->c->top ? q->c->top : 5;
@@ -160,14 +175,14 @@ static fv_status report_top(const match *q, const side *d, FILE *csv)
         const float *row = q->matrix + (size_t)i * d->step;
         int found = fv_top(row, d->answers->list.count, d->stride, top, hits);
         bool shown = i < SHOWN_QUERIES;
-        if (shown) printf("%s\n", d->queries->list.at[i]);
+        if (shown) print_entry(q, d->queries, i);
         for (int k = 0; k < found; k++) {
-            const char *answer = d->answers->list.at[hits[k].index];
-            if (shown) printf("  %7.4f  %s\n", (double)hits[k].score, answer);
+            if (shown) printf("  %7.4f  ", (double)hits[k].score);
+            if (shown) print_entry(q, d->answers, hits[k].index);
             fprintf(csv, "%s,", d->kind);
-            many_field(csv, d->queries->list.at[i]);
+            entry_field(q, d->queries, i, csv);
             fprintf(csv, ",%d,%.6f,", k + 1, (double)hits[k].score);
-            many_field(csv, answer);
+            entry_field(q, d->answers, hits[k].index, csv);
             fputc('\n', csv);
         }
     }

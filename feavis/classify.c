@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 #include "feavis/feavis.h"
 #include "model/text.h"
@@ -16,6 +17,7 @@ void fv_classes_clear(fv_classes *c)
     for (int i = 0; c->words && i < c->count; i++) fv_list_clear(&c->words[i]);
     fv_list_clear(&c->folders);
     fv_list_clear(&c->labels);
+    fv_list_clear(&c->keys);
     free(c->words);
     free(c->rows);
     *c = (fv_classes){0};
@@ -70,6 +72,50 @@ static fv_status read_class(fv_classes *c, char *line, int number)
     return fv_list_add(&c->labels, label);
 }
 
+/* Bytes outside ASCII count as letters. */
+static bool counts(unsigned char c)
+{
+    return c >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Of ASCII alone, whatever the locale. */
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* What two spellings of a folder's name share: letters and digits, composed, in one case. A name
+ * that is not UTF-8 stays as it is. Caller frees. */
+static char *key_of(const char *name, size_t n)
+{
+    utf8proc_uint8_t *folded;
+    char *copy = strndup(name, n);
+    if (!copy) return NULL;
+    if (utf8proc_map((const utf8proc_uint8_t *)copy, 0, &folded,
+                     UTF8PROC_NULLTERM | UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD) >=
+        0) {
+        free(copy);
+        copy = (char *)folded;
+    }
+    char *to = copy;
+    for (const char *at = copy; *at; at++)
+        if (counts((unsigned char)*at)) *to++ = lower(*at);
+    *to = 0;
+    return copy;
+}
+
+static fv_status make_keys(fv_classes *c)
+{
+    fv_status s = FV_OK;
+    for (int i = 0; s >= 0 && i < c->folders.count; i++) {
+        char *key = key_of(c->folders.at[i], strlen(c->folders.at[i]));
+        s = key ? fv_list_add(&c->keys, key)
+                : fv_fail(FV_ERR_MEMORY, "reading classes: out of memory");
+        free(key);
+    }
+    return s;
+}
+
 fv_status fv_classes_read(fv_classes *out, const char *path)
 {
     fv_list lines;
@@ -85,6 +131,7 @@ fv_status fv_classes_read(fv_classes *out, const char *path)
         s = FV_OK;
     }
     if (s >= 0) s = fv_bad_lines_say(&bad, path);
+    if (s >= 0) s = make_keys(&c);
     fv_list_clear(&lines);
     if (s < 0)
         fv_classes_clear(&c);
@@ -187,38 +234,18 @@ fv_status fv_classes_embed(fv_classes *c, fv_model *m, const fv_list *templates)
 
 /* --- folders --- */
 
-/* Bytes outside ASCII count as letters. */
-static bool counts(unsigned char c)
-{
-    return c >= 0x80 || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-/* Of ASCII alone, whatever the locale. */
-static char lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-static bool same_name(const char *a, const char *b, size_t b_length)
-{
-    const char *end = b + b_length;
-    for (;;) {
-        while (*a && !counts((unsigned char)*a)) a++;
-        while (b < end && !counts((unsigned char)*b)) b++;
-        if (!*a || b == end) return !*a && b == end;
-        if (lower(*a++) != lower(*b++)) return false;
-    }
-}
-
 int fv_classes_of_path(const fv_classes *c, const char *path)
 {
     const char *end = strrchr(path, '/');
     if (!end) return -1;
     const char *start = end;
     while (start > path && start[-1] != '/') start--;
-    for (int i = 0; i < c->count; i++)
-        if (same_name(c->folders.at[i], start, (size_t)(end - start))) return i;
-    return -1;
+    char *key = key_of(start, (size_t)(end - start));
+    int found = -1;
+    for (int i = 0; key && found < 0 && i < c->keys.count; i++)
+        if (strcmp(c->keys.at[i], key) == 0) found = i;
+    free(key);
+    return found;
 }
 
 /* --- how well it went --- */

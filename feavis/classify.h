@@ -12,6 +12,7 @@ struct fv_model;
 
 typedef struct fv_classes {
     fv_list folders; /* name of the folder that holds a class's pictures */
+    fv_list keys;    /* of the folders: see fv_classes_of_path */
     fv_list labels;  /* what it is called in texts and tables */
     fv_list *words;  /* [count] all its labels: synonyms are averaged */
     int count;
@@ -30,8 +31,8 @@ void fv_classes_clear(fv_classes *c);
  * labels, made a unit again. A template holds {} where the label goes; NULL: the label alone. */
 fv_status fv_classes_embed(fv_classes *c, struct fv_model *m, const fv_list *templates);
 
-/* The class whose folder the picture lies in (case and all but letters and digits ignored), -1
- * if it is none of them. */
+/* The class whose folder the picture lies in (case, all but letters and digits, and how accents are
+ * composed ignored), -1 if it is none of them. */
 int fv_classes_of_path(const fv_classes *c, const char *path);
 
 typedef struct fv_class_score {

@@ -25,6 +25,7 @@
 #include "feavis/index.h"
 #include "feavis/lists.h"
 #include "feavis/match.h"
+#include "feavis/names.h"
 #include "feavis/plot.h"
 #include "kernels/status.h"
 

@@ -1,22 +1,19 @@
 /* See lists.h. */
 #include "feavis/lists.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "feavis/feavis.h"
 #include "feavis/read_file.h"
 #include "model/text.h"
 
-enum { MOST_LIST_BYTES = 1 << 30, MOST_DEPTH = 32 };
+enum { MOST_LIST_BYTES = 1 << 30 };
 
 void fv_list_clear(fv_list *l)
 {
@@ -255,100 +252,7 @@ fv_status fv_list_names(fv_list *out, const char *path)
     return read_lines(out, path, NAMES);
 }
 
-/* --- pictures --- */
-
-static bool has_ending(const char *name, const char *const *endings)
-{
-    const char *dot = strrchr(name, '.');
-    for (; dot && *endings; endings++)
-        if (strcasecmp(dot + 1, *endings) == 0) return true;
-    return false;
-}
-
-/* The last six cannot be read; a photo left out in silence would be worse than a message. */
-static const char *const picture_endings[] = {"jpg",  "jpeg", "jpe", "jfif", "png", "webp", "bmp",
-                                              "gif",  "tga",  "psd", "pnm",  "ppm", "pgm",  "heic",
-                                              "heif", "avif", "tif", "tiff", "jxl", NULL};
-static const char *const list_endings[] = {"csv", "txt", "tsv", "lst", NULL};
-
-static fv_status walk(fv_list *out, const char *folder, int depth)
-{
-    if (depth == MOST_DEPTH)
-        return fv_fail(FV_ERR_UNSUPPORTED, "folder %s is nested too deeply", folder);
-    struct dirent **entries;
-    int count = scandir(folder, &entries, NULL, NULL);
-    if (count < 0) return fv_fail(FV_ERR_IO, "opening folder %s: %s", folder, strerror(errno));
-    fv_status s = FV_OK;
-    for (int i = 0; i < count; i++) {
-        const char *name = entries[i]->d_name;
-        char *path = NULL;
-        struct stat st;
-        bool slash = folder[strlen(folder) - 1] == '/';
-        if (s >= 0 && name[0] != '.') {
-            if (asprintf(&path, "%s%s%s", folder, slash ? "" : "/", name) < 0) {
-                path = NULL;
-                s = fv_fail(FV_ERR_MEMORY, "opening folder %s: out of memory", folder);
-            } else if (stat(path, &st) != 0) {
-                s = FV_OK; /* a link to nowhere */
-            } else if (S_ISDIR(st.st_mode)) {
-                s = walk(out, path, depth + 1);
-            } else if (S_ISREG(st.st_mode) && has_ending(name, picture_endings)) {
-                s = fv_list_add(out, path);
-            }
-        }
-        free(path);
-        free(entries[i]);
-    }
-    free(entries);
-    return s;
-}
-
-static int by_path(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static fv_status pictures_of_list(fv_list *out, const char *source, const char *folder)
-{
-    FV_TRY(fv_list_names(out, source));
-    const char *slash = strrchr(source, '/');
-    int own = !folder && slash ? (int)(slash - source) + 1 : 0;
-    for (int i = 0; i < out->count; i++) {
-        char *path;
-        if (out->at[i][0] == '/') continue;
-        int n = folder ? asprintf(&path, "%s/%s", folder, out->at[i])
-                       : asprintf(&path, "%.*s%s", own, source, out->at[i]);
-        if (n < 0) return fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", source);
-        free(out->at[i]);
-        out->at[i] = path;
-    }
-    return FV_OK;
-}
-
-fv_status fv_list_pictures(fv_list *out, const char *source, const char *folder)
-{
-    fv_list list = {0};
-    struct stat st;
-    fv_status s;
-    bool input = strcmp(source, "-") == 0;
-    if (!input && stat(source, &st) != 0)
-        return fv_fail(FV_ERR_IO, "opening %s: %s", source, strerror(errno));
-    if (!input && S_ISDIR(st.st_mode)) {
-        s = walk(&list, source, 0);
-        if (s >= 0 && list.count == 0)
-            s = fv_fail(FV_ERR_FORMAT, "folder %s has no pictures in it", source);
-        if (s >= 0) qsort(list.at, (size_t)list.count, sizeof *list.at, by_path);
-    } else if (input || has_ending(source, list_endings)) {
-        s = pictures_of_list(&list, source, folder);
-    } else {
-        s = fv_list_add(&list, source);
-    }
-    if (s < 0)
-        fv_list_clear(&list);
-    else
-        *out = list;
-    return s;
-}
+/* --- presets --- */
 
 fv_status fv_list_find(char **path, const char *kind, const char *name)
 {

@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 typedef struct fv_list {
-    char **at; /* [count] UTF-8 */
+    char **at; /* [count] UTF-8; names that were found in a folder: as they are there */
     int count;
     int *lines; /* [count] of a file, from 1; NULL in a list that was made in another way */
 } fv_list;
@@ -46,8 +46,12 @@ fv_status fv_bad_lines_say(const fv_bad_lines *b, const char *path);
 /* Paths of pictures. source: a folder (searched with its subfolders, sorted by path; names that
  * begin with '.' and files that are no pictures by name are left out), one picture, or a list
  * file (.csv, .txt, "-") of names that are relative to `folder`, or without one (NULL) to the
- * list's own folder. That the files exist is not checked. Caller clears. */
-fv_status fv_list_pictures(fv_list *out, const char *source, const char *folder);
+ * list's own folder. That the files exist is not checked. Caller clears.
+ *
+ * Each folder of the disk is read once, whatever links lead to it. notes (may be NULL): a line for
+ * each part of a folder that is left out though it was asked for: a subfolder that cannot be read
+ * or has come by already, a pipe or a device with the name of a picture. Caller clears. */
+fv_status fv_list_pictures(fv_list *out, const char *source, const char *folder, fv_list *notes);
 
 /* Looks for `name` as it is, then as `kind`/name.txt in the presets folder ("labels/ucm-zh").
  * Caller frees. */

@@ -2,19 +2,27 @@
 #include "feavis/read_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 fv_status fv_read_file(unsigned char **out, size_t *size, const char *path, const char *what,
                        size_t limit)
 {
     struct stat st;
-    FILE *f = fopen(path, "rb");
-    if (!f) return fv_fail(FV_ERR_IO, "opening %s %s: %s", what, path, strerror(errno));
+    /* O_NONBLOCK: a pipe without a writer is refused, not waited for */
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    FILE *f = fd >= 0 ? fdopen(fd, "rb") : NULL;
+    if (!f) {
+        fv_status s = fv_fail(FV_ERR_IO, "opening %s %s: %s", what, path, strerror(errno));
+        if (fd >= 0) close(fd);
+        return s;
+    }
     fv_status s = FV_OK;
     unsigned char *data = NULL;
     if (fstat(fileno(f), &st) != 0 || !S_ISREG(st.st_mode))

@@ -215,7 +215,7 @@ static void test_pictures(void **state)
                                         "tree/note.txt",  "tree/.x.jpg",  "tree/.hidden/y.jpg",
                                         "tree/phone.heic"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) write_text(files[i], "x");
-    MUST(fv_list_pictures(&l, "tree", NULL));
+    MUST(fv_list_pictures(&l, "tree", NULL, NULL));
     assert_int_equal(l.count, 4); /* the .heic too: its message is better than silence */
     assert_string_equal(l.at[0], "tree/b/c.png");
     assert_string_equal(l.at[1], "tree/b/d.webp");
@@ -223,19 +223,19 @@ static void test_pictures(void **state)
     assert_string_equal(l.at[3], "tree/z.JPG");
     fv_list_clear(&l);
     write_text("tree/images.csv", "z.JPG\n/abs/q.png\n");
-    MUST(fv_list_pictures(&l, "tree/images.csv", NULL));
+    MUST(fv_list_pictures(&l, "tree/images.csv", NULL, NULL));
     assert_string_equal(l.at[0], "tree/z.JPG");
     assert_string_equal(l.at[1], "/abs/q.png");
     fv_list_clear(&l);
-    MUST(fv_list_pictures(&l, "tree/images.csv", "else"));
+    MUST(fv_list_pictures(&l, "tree/images.csv", "else", NULL));
     assert_string_equal(l.at[0], "else/z.JPG");
     fv_list_clear(&l);
-    MUST(fv_list_pictures(&l, "tree/z.JPG", NULL));
+    MUST(fv_list_pictures(&l, "tree/z.JPG", NULL, NULL));
     assert_int_equal(l.count, 1);
     fv_list_clear(&l);
-    FAILS(fv_list_pictures(&l, "tree/.hidden/none", NULL), FV_ERR_IO, "none");
+    FAILS(fv_list_pictures(&l, "tree/.hidden/none", NULL, NULL), FV_ERR_IO, "none");
     mkdir("empty", 0777);
-    FAILS(fv_list_pictures(&l, "empty", NULL), FV_ERR_FORMAT, "no pictures");
+    FAILS(fv_list_pictures(&l, "empty", NULL, NULL), FV_ERR_FORMAT, "no pictures");
 }
 
 static void test_top(void **state)

@@ -1,0 +1,23 @@
+/* Names of files in texts that people and programs read line by line. */
+#ifndef FV_NAMES_H
+#define FV_NAMES_H
+
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A file's name as UTF-8 in one line: a backslash is \\, a line feed \n, and each byte of what is
+ * not UTF-8 or would end a line or steer a terminal is \xHH (two hexadecimal digits), as printf's
+ * %b reads it. Other names are as they are. */
+void fv_name_write(FILE *to, const char *name);
+/* The same as text; caller frees. NULL: out of memory. */
+char *fv_name_escaped(const char *name);
+/* Back, in place: the exact name. A backslash before anything else stays one. */
+void fv_name_unescape(char *text);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
