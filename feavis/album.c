@@ -127,11 +127,12 @@ fv_status fv_gallery_remove(const char *path, char **undo)
 fv_status fv_gallery_restore(const char *undo, char **path)
 {
     const char *name = strrchr(undo, '/');
-    const char *mark = strstr(undo, removed_folder);
+    size_t folder = name ? (size_t)(name - undo) : 0, mark = sizeof removed_folder - 1;
     char *target;
-    if (!name || !mark || mark == undo)
+    if (folder <= mark || undo[folder - mark - 1] != '/' ||
+        strncmp(undo + folder - mark, removed_folder, mark) != 0)
         return fv_fail(FV_ERR_ARGUMENT, "%s is not a removed picture", undo);
-    if (asprintf(&target, "%.*s%s", (int)(mark - 1 - undo), undo, name) < 0)
+    if (asprintf(&target, "%.*s%s", (int)(folder - mark - 1), undo, name) < 0)
         return fv_fail(FV_ERR_MEMORY, "restoring %s: out of memory", undo);
     fv_status s = move_to_free(undo, target, path);
     free(target);

@@ -1,12 +1,37 @@
 /* What has to outlive a crash: the gallery, the queue, the settings; and a process killed in the
  * middle of saving. */
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "feavis/feavis.h"
+#include "model/files.h"
 #include "tests/check.h"
+
+/* These stand before the C library's: a file system that lacks one or both of them. */
+static int rename_error, link_error; /* 0: as the real one does */
+
+int renameat2(int from_folder, const char *from, int to_folder, const char *to, unsigned flags)
+{
+    if (rename_error) {
+        errno = rename_error;
+        return -1;
+    }
+    return (int)syscall(SYS_renameat2, from_folder, from, to_folder, to, flags);
+}
+
+int link(const char *from, const char *to)
+{
+    if (link_error) {
+        errno = link_error;
+        return -1;
+    }
+    return (int)syscall(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
 
 static void empty_folder(const char *folder)
 {
@@ -56,6 +81,89 @@ static void lists_removes_restores(void **state)
     fv_picture_free(&p);
     MUST(fv_gallery_list(&list, &count, "no-such-folder"));
     assert_int_equal(count, 0);
+}
+
+static void removing_works_without_a_rename_that_never_replaces(void **state)
+{
+    (void)state;
+    static const struct {
+        int rename, link;
+    } lacks[] = {{EINVAL, 0},          {EINVAL, EPERM},  {ENOSYS, ENOSYS}, {EOPNOTSUPP, EOPNOTSUPP},
+                 {EINVAL, EOPNOTSUPP}, {EINVAL, EMLINK}, {ENOTTY, EINVAL}};
+    for (size_t i = 0; i < sizeof lacks / sizeof lacks[0]; i++) {
+        empty_folder("plain");
+        MUST(fv_gallery_prepare("plain"));
+        rename_error = lacks[i].rename;
+        link_error = lacks[i].link;
+        fv_picture p = grey_picture(16);
+        char *a, *b, *undo, *back;
+        MUST(fv_gallery_add("plain", "月", 1, &p, "feavis: 0\ntext: \"1\"\n", &a));
+        MUST(fv_gallery_remove(a, &undo));
+        assert_int_equal(access(a, F_OK), -1);
+        MUST(fv_gallery_add("plain", "月", 1, &p, "feavis: 0\ntext: \"2\"\n", &b));
+        assert_string_equal(a, b);
+        MUST(fv_gallery_restore(undo, &back));
+        assert_string_equal(back, "plain/月-1-2.png"); /* which was free; the other stays */
+        assert_int_equal(access(undo, F_OK), -1);
+        fv_saved *list;
+        int count;
+        MUST(fv_gallery_list(&list, &count, "plain"));
+        assert_int_equal(count, 2);
+        fv_gallery_list_free(list, count);
+        fv_picture_free(&p);
+        free(a), free(b), free(undo), free(back);
+        rename_error = link_error = 0;
+    }
+}
+
+static void a_move_that_fails_leaves_no_trace(void **state)
+{
+    (void)state;
+    static const int links[] = {0, EPERM};
+    for (size_t i = 0; i < 2; i++) {
+        bool taken;
+        empty_folder("trace");
+        assert_int_equal(mkdir("trace", 0777), 0);
+        spill("trace/taken", "mine", 4);
+        spill("trace/from", "new", 3);
+        rename_error = EINVAL;
+        link_error = links[i];
+        MUST(fv_file_move_new("trace/from", "trace/taken", &taken));
+        assert_true(taken);
+        FAILS(fv_file_move_new("trace/none", "trace/made", &taken), FV_ERR_IO, "No such file");
+        assert_int_equal(access("trace/made", F_OK), -1); /* no empty file either */
+        rename_error = link_error = 0;
+        char *mine = slurp("trace/taken", NULL), *from = slurp("trace/from", NULL);
+        assert_string_equal(mine, "mine");
+        assert_string_equal(from, "new");
+        free(mine), free(from);
+    }
+}
+
+static void restoring_goes_back_to_the_folder_it_came_from(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"inner/.removed/deep", "inner/a.removed",
+                                          "inner/.removed.d", "./inner/x"};
+    empty_folder("inner");
+    assert_int_equal(mkdir("inner", 0777), 0);
+    assert_int_equal(mkdir("inner/.removed", 0777), 0);
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        fv_picture p = grey_picture(16);
+        char *path, *undo, *back;
+        MUST(fv_gallery_prepare(folders[i]));
+        MUST(fv_gallery_add(folders[i], "月", 1, &p, "feavis: 0\n", &path));
+        MUST(fv_gallery_remove(path, &undo));
+        MUST(fv_gallery_restore(undo, &back));
+        assert_string_equal(back, path);
+        free(path), free(undo), free(back);
+        fv_picture_free(&p);
+    }
+    char *back;
+    FAILS(fv_gallery_restore("inner/.removed/deep/月-1.png", &back), FV_ERR_ARGUMENT,
+          "not a removed");
+    FAILS(fv_gallery_restore("inner/a.removed/月-1.png", &back), FV_ERR_ARGUMENT, "not a removed");
+    FAILS(fv_gallery_restore(".removed", &back), FV_ERR_ARGUMENT, "not a removed");
 }
 
 static void queue_is_what_it_was(void **state)
@@ -173,6 +281,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_removes_restores),
+        cmocka_unit_test(removing_works_without_a_rename_that_never_replaces),
+        cmocka_unit_test(a_move_that_fails_leaves_no_trace),
+        cmocka_unit_test(restoring_goes_back_to_the_folder_it_came_from),
         cmocka_unit_test(queue_is_what_it_was),
         cmocka_unit_test(settings_are_remembered),
         cmocka_unit_test(killing_loses_nothing_finished),
