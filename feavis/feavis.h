@@ -180,7 +180,8 @@ fv_status fv_gallery_restore(const char *undo, char **path);
 /* --- queue: pictures to make, on disk, one file each --- */
 
 typedef struct fv_queue fv_queue;
-/* Makes the folder if need be. One thread at a time. */
+/* Makes the folder if need be. folder NULL: in memory only. One thread at a time; what several
+ * queues, of any process, add to one folder gets a file each. */
 fv_status fv_queue_open(fv_queue **out, const char *folder);
 void fv_queue_close(fv_queue *q);
 int fv_queue_count(const fv_queue *q);
@@ -188,6 +189,9 @@ const fv_options *fv_queue_at(const fv_queue *q, int i);
 unsigned fv_queue_id(const fv_queue *q, int i);    /* stays the same while i changes */
 int fv_queue_find(const fv_queue *q, unsigned id); /* -1: it is gone */
 fv_status fv_queue_add(fv_queue *q, const fv_options *o);
+/* As that, without a file: for where none can be written. */
+fv_status fv_queue_hold(fv_queue *q, const fv_options *o);
+/* The item leaves the queue in any case. FV_ERR_IO: its file is still there. */
 fv_status fv_queue_remove(fv_queue *q, int i);
 fv_status fv_queue_set(fv_queue *q, int i, const char *name, const char *value);
 fv_status fv_queue_swap(fv_queue *q, int i, int j);
@@ -195,7 +199,7 @@ fv_status fv_queue_swap(fv_queue *q, int i, int j);
 /* --- settings: what a program remembers --- */
 
 typedef struct fv_settings fv_settings;
-/* A file that is not there yet: empty. */
+/* A file that is not there yet: empty. path NULL: in memory only. */
 fv_status fv_settings_open(fv_settings **out, const char *path);
 void fv_settings_close(fv_settings *s);
 const char *fv_settings_get(const fv_settings *s, const char *name, const char *otherwise);

@@ -1,6 +1,7 @@
 /* A queue of pictures to make, on disk: one file an item, NNNNNNNN.yml, in the order of their
- * names. A file appears whole or not at all and goes only when its picture is saved, so whatever
- * kills the program, nothing asked for is lost. See feavis.h. */
+ * names. A file appears whole or not at all, under a name that no file has, and goes only when its
+ * picture is saved: whatever kills the program, and whoever else adds to the folder, nothing asked
+ * for is lost. An item with number 0 has no file. See feavis.h. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -16,12 +17,12 @@ enum { ITEM_LIMIT = 1 << 20 };
 
 typedef struct item {
     fv_options *options;
-    unsigned number; /* its file */
+    unsigned number; /* of its file; 0: in memory only */
     unsigned id;     /* goes with the options when two items change places */
 } item;
 
 struct fv_queue {
-    char *folder;
+    char *folder; /* NULL: in memory only */
     item *items;
     int count;
     int unreadable;
@@ -39,9 +40,31 @@ static fv_status item_path(char out[4096], const fv_queue *q, unsigned number)
 static fv_status write_item(const fv_queue *q, const item *it)
 {
     char path[4096], *text;
+    if (!it->number) return FV_OK;
     FV_TRY(item_path(path, q, it->number));
     FV_TRY(fv_recipe_write_options(&text, it->options));
     fv_status s = fv_file_save(path, text, strlen(text));
+    free(text);
+    return s;
+}
+
+/* The first number at or after it->number whose name is free. */
+static fv_status write_new_item(const fv_queue *q, item *it)
+{
+    char path[4096], *text;
+    fv_file_writer *w;
+    FV_TRY(fv_recipe_write_options(&text, it->options));
+    fv_status s = fv_file_begin_in(&w, q->folder);
+    if (s >= 0) {
+        s = fv_file_write(w, text, strlen(text));
+        if (s >= 0) s = item_path(path, q, it->number);
+        if (s < 0) fv_file_abandon(w);
+        for (bool taken = true; s >= 0 && taken;) {
+            s = fv_file_commit_new(w, path, &taken);
+            if (s >= 0 && taken)
+                snprintf(path, sizeof path, "%s/%08u.yml", q->folder, ++it->number);
+        }
+    }
     free(text);
     return s;
 }
@@ -101,6 +124,7 @@ static int by_number(const void *a, const void *b)
 
 static fv_status load(fv_queue *q)
 {
+    if (!q->folder) return FV_OK;
     FV_TRY(fv_file_make_folder(q->folder));
     DIR *d = opendir(q->folder);
     if (!d) return fv_fail(FV_ERR_IO, "reading the folder %s: %s", q->folder, strerror(errno));
@@ -115,9 +139,9 @@ static fv_status load(fv_queue *q)
 fv_status fv_queue_open(fv_queue **out, const char *folder)
 {
     fv_queue *q = calloc(1, sizeof *q);
-    if (q) q->folder = strdup(folder);
-    fv_status s =
-        q && q->folder ? load(q) : fv_fail(FV_ERR_MEMORY, "opening a queue: out of memory");
+    if (q && folder) q->folder = strdup(folder);
+    bool whole = q && (!folder || q->folder);
+    fv_status s = whole ? load(q) : fv_fail(FV_ERR_MEMORY, "opening a queue: out of memory");
     if (s < 0) {
         fv_queue_close(q);
         return s;
@@ -160,16 +184,19 @@ int fv_queue_find(const fv_queue *q, unsigned id)
 static fv_status remove_file(const fv_queue *q, unsigned number)
 {
     char path[4096];
+    if (!number) return FV_OK;
     FV_TRY(item_path(path, q, number));
     return fv_file_remove(path);
 }
 
 fv_status fv_queue_add(fv_queue *q, const fv_options *o)
 {
-    item it = {.number = ++q->last_number}; /* never that of a file which could not be read */
+    if (!q->folder) return fv_queue_hold(q, o);
+    item it = {.number = q->last_number + 1}; /* never that of a file which could not be read */
     FV_TRY(fv_options_copy(&it.options, o));
-    fv_status s = write_item(q, &it);
+    fv_status s = write_new_item(q, &it);
     if (s >= 0) {
+        q->last_number = it.number;
         s = append(q, it);
         if (s < 0) remove_file(q, it.number);
     }
@@ -177,13 +204,22 @@ fv_status fv_queue_add(fv_queue *q, const fv_options *o)
     return s;
 }
 
+fv_status fv_queue_hold(fv_queue *q, const fv_options *o)
+{
+    item it = {0};
+    FV_TRY(fv_options_copy(&it.options, o));
+    fv_status s = append(q, it);
+    if (s < 0) fv_options_free(it.options);
+    return s;
+}
+
 fv_status fv_queue_remove(fv_queue *q, int i)
 {
-    FV_TRY(remove_file(q, q->items[i].number));
-    fv_options_free(q->items[i].options);
+    item gone = q->items[i];
     memmove(&q->items[i], &q->items[i + 1], (size_t)(q->count - i - 1) * sizeof *q->items);
     q->count--;
-    return FV_OK;
+    fv_options_free(gone.options);
+    return remove_file(q, gone.number);
 }
 
 fv_status fv_queue_set(fv_queue *q, int i, const char *name, const char *value)
@@ -206,10 +242,17 @@ fv_status fv_queue_set(fv_queue *q, int i, const char *name, const char *value)
 fv_status fv_queue_swap(fv_queue *q, int i, int j)
 {
     const item x = q->items[i], y = q->items[j];
+    if (!x.number || !y.number) { /* the one file stays with its item */
+        q->items[i] = y;
+        q->items[j] = x;
+        return FV_OK;
+    }
     const item first = {y.options, x.number, y.id}, second = {x.options, y.number, x.id};
-    const item spare = {x.options, ++q->last_number, x.id};
-    fv_status s = write_item(q, &spare);
-    if (s >= 0) s = write_item(q, &first);
+    item spare = {x.options, q->last_number + 1, x.id};
+    fv_status s = write_new_item(q, &spare);
+    if (s < 0) return s;
+    q->last_number = spare.number;
+    s = write_item(q, &first);
     bool half = s >= 0;
     if (s >= 0) s = write_item(q, &second);
     if (s < 0) {

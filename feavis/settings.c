@@ -15,7 +15,7 @@ typedef struct pair {
 } pair;
 
 struct fv_settings {
-    char *path;
+    char *path; /* NULL: in memory only */
     pair *pairs;
     int count;
     bool changed;
@@ -31,7 +31,7 @@ static pair *find(const fv_settings *s, const char *name)
 static fv_status load(fv_settings *s)
 {
     fv_yaml *doc;
-    if (access(s->path, F_OK) != 0) return FV_OK;
+    if (!s->path || access(s->path, F_OK) != 0) return FV_OK;
     FV_TRY(fv_yaml_open(&doc, s->path));
     const fv_yaml_node *root = fv_yaml_root(doc);
     fv_status status = FV_OK;
@@ -47,8 +47,8 @@ static fv_status load(fv_settings *s)
 fv_status fv_settings_open(fv_settings **out, const char *path)
 {
     fv_settings *s = calloc(1, sizeof *s);
-    if (s) s->path = strdup(path);
-    if (!s || !s->path) {
+    if (s && path) s->path = strdup(path);
+    if (!s || (path && !s->path)) {
         fv_settings_close(s);
         return fv_fail(FV_ERR_MEMORY, "opening settings: out of memory");
     }
@@ -107,7 +107,7 @@ fv_status fv_settings_save(fv_settings *s)
 {
     char *text = NULL;
     size_t size;
-    if (!s->changed) return FV_OK;
+    if (!s->changed || !s->path) return FV_OK;
     FILE *f = open_memstream(&text, &size);
     if (!f) return fv_fail(FV_ERR_MEMORY, "saving settings: out of memory");
     for (int i = 0; i < s->count; i++) {
