@@ -18,7 +18,11 @@ double seconds_now(void)
 
 void news(worker *w)
 {
-    if (w->on_news) w->on_news(w->on_news_user);
+    pthread_mutex_lock(&w->mutex);
+    void (*fn)(void *) = w->on_news;
+    void *user = w->on_news_user;
+    pthread_mutex_unlock(&w->mutex);
+    if (fn) fn(user); /* worker_stop waits for this thread, and so for the call */
 }
 
 void copy_text(char *out, size_t size, const char *text)
@@ -146,9 +150,11 @@ bool take_step(worker *w, fv_progress *p)
     if (!w->curve_count || w->curve[w->curve_count - 1].step < p->step) add_point(w, p);
     w->view.stepping += took;
     begin = seconds_now();
-    if (fv_history_note(w->history, w->session, p->step) < 0) fv_history_clear(w->history);
+    bool noted = fv_history_note(w->history, w->session, p->step) >= 0;
     w->view.handing += seconds_now() - begin;
     pthread_mutex_unlock(&w->mutex);
+    if (!noted && !w->told_history) say(w, NULL); /* what there is of the history stays */
+    w->told_history = !noted;
     return true;
 }
 
@@ -235,7 +241,7 @@ static void *work(void *user)
     bool ready = open_all(w);
     while (!ended(w)) {
         for (order *o; (o = take_order(w));) {
-            if (ready) obey(w, o);
+            if (ready || o->kind == ORDER_ADD) obey(w, o);
             order_free(o);
         }
         worker_phase phase = phase_of(w);
@@ -288,8 +294,9 @@ void worker_stop(worker *w)
     pthread_cond_signal(&w->news);
     pthread_mutex_unlock(&w->mutex);
     pthread_join(w->thread, NULL);
-    for (order *o; (o = w->first);) {
+    for (order *o; (o = w->first);) { /* what was asked for at last waits for the next start */
         w->first = o->next;
+        if (o->kind == ORDER_ADD) (void)fv_queue_add(w->queue, o->options);
         order_free(o);
     }
     fv_session_close(w->session);

@@ -2,7 +2,7 @@
  *
  * The window posts commands and asks for copies; it never waits for a step. Commands are looked
  * at between two steps, so everything is answered within one step. All functions may be called
- * from the window's thread. */
+ * from any thread but the worker's own, several at once; worker_stop last, from one. */
 #ifndef APP_WORKER_H
 #define APP_WORKER_H
 
@@ -28,7 +28,8 @@ typedef enum worker_order {
     ORDER_DISCARD,  /* stops and forgets */
     ORDER_SAVE,     /* saves what there is and goes on */
     ORDER_SET,      /* name, text: a live option */
-    ORDER_BRANCH,   /* number: back to about that step; options "text" and "seed" if any */
+    ORDER_BRANCH,   /* number: back to about that step; with the text, seed and channels of the
+                       options if any, or name, text: one option */
     ORDER_LINE,     /* number: id of a line of the tree, to go on with */
     ORDER_FORGET,   /* number: id of a line that nothing grows from */
     ORDER_GRADIENT, /* number: 0 or 1, whether steps copy the gradient of the picture */
@@ -70,8 +71,7 @@ typedef struct worker_seed {
 typedef struct worker_panel {
     unsigned id; /* of the queue */
     char text[192];
-    char path[1024]; /* once saved */
-    int serial;      /* changes with the picture; 0: none yet */
+    int serial; /* changes with the picture; 0: none yet */
     bool done;
 } worker_panel;
 enum { WORKER_PANELS = 24 };
@@ -118,7 +118,7 @@ typedef struct worker_view {
     worker_panel panels[WORKER_PANELS];
     int panel_count;
     worker_seed board[WORKER_BOARD];
-    int match_serial, match_texts, match_pictures;
+    int match_serial;
     char saved[1024]; /* the path of the newest saved picture */
     int saved_serial;
     char message[512]; /* what went wrong, or what a text lost on its way to tokens */
@@ -128,7 +128,8 @@ typedef struct worker_view {
 
 typedef struct worker worker;
 
-/* Opens the model in the background. Options are copied; queue: folder. */
+/* Opens the model in the background. Options are copied; queue: a folder, or NULL: what is asked
+ * for is kept in memory only. */
 fv_status worker_start(worker **out, const fv_options *o, const char *queue);
 /* Ends the step within one op; what was running stays in the queue. */
 void worker_stop(worker *w);
@@ -149,9 +150,16 @@ bool worker_start_picture(worker *w, fv_picture *out);             /* the first 
 /* [side * side] in [0, 1]. */
 bool worker_gradient(worker *w, float **out, int *side);
 bool worker_activation(worker *w, float **out, int *side);
-/* [match_pictures][match_texts] cosines, NAN where a picture could not be read; best
- * [match_pictures]: the text that fits each best, -1 without. */
-bool worker_match(worker *w, float out[WORKER_MATCH * WORKER_MATCH], int best[WORKER_MATCH]);
+/* A similarity with what it is of. */
+typedef struct worker_matched {
+    int serial;                                /* the view's match_serial; 0: none */
+    fv_list pictures, texts;                   /* of rows and columns */
+    float values[WORKER_MATCH * WORKER_MATCH]; /* [pictures][texts] cosines; NAN: not read */
+    int best[WORKER_MATCH];                    /* [pictures]: the text that fits best, or -1 */
+} worker_matched;
+/* Makes *m, zeroed or of an earlier call, the newest one. False: there is none. */
+bool worker_match(worker *w, worker_matched *m);
+void worker_matched_clear(worker_matched *m);
 
 /* Points of the curves, newest last; at most `room` are copied, evenly thinned. */
 typedef struct worker_point {

@@ -148,17 +148,21 @@ void save_sheet(worker *w, const char *paths)
     char(*names)[128] = calloc(SHEET_MOST, sizeof *names);
     const char **captions = calloc(SHEET_MOST, sizeof *captions);
     int count = 0;
-    for (char line[2048]; pictures && names && captions && *paths && count < SHEET_MOST;) {
+    while (pictures && names && captions && *paths && count < SHEET_MOST) {
         size_t n = strcspn(paths, "\n");
-        snprintf(line, sizeof line, "%.*s", (int)n, paths);
+        char *line = strndup(paths, n);
         paths += n + (paths[n] == '\n');
-        if (fv_picture_read(&pictures[count], line) < 0) continue;
+        if (!line || fv_picture_read(&pictures[count], line) < 0) {
+            free(line);
+            continue;
+        }
         const char *slash = strrchr(line, '/');
         copy_text(names[count], sizeof names[count], slash ? slash + 1 : line);
         char *end = strstr(names[count], ".png");
         if (end) *end = 0;
         captions[count] = names[count];
         count++;
+        free(line);
     }
     if (count && fv_sheet_make(&sheet, pictures, captions, count, SHEET_COLUMNS, SHEET_CELL) >= 0)
         save_sheet_picture(w, "contact sheet", &sheet);

@@ -64,11 +64,12 @@ struct worker {
     fv_options *options;
     fv_model *model;
     fv_critic *critic;
-    fv_options *job; /* what is on the easel */
-    unsigned item;   /* its place in the queue; 0: it is not from there */
-    bool go;         /* the queue is being worked off */
-    bool saved;      /* what is on the easel is in the gallery as it is */
-    int pause_at;    /* a step to pause after; 0: none */
+    fv_options *job;   /* what is on the easel */
+    unsigned item;     /* its place in the queue; 0: it is not from there */
+    bool go;           /* the queue is being worked off */
+    bool saved;        /* what is on the easel is in the gallery as it is */
+    bool told_history; /* that a moment of this picture could not be kept */
+    int pause_at;      /* a step to pause after; 0: none */
     double running_seconds, last_survival, survival_cost, last_activation, activation_cost;
     bool gradient_wanted;
     fv_picture reels[WORKER_PANELS][REEL]; /* how each panel grew, thinned */
@@ -80,8 +81,9 @@ struct worker {
 };
 
 double seconds_now(void);
+/* Both under no lock. */
 void news(worker *w);
-/* Under no lock. Copies fv_error() into the view if `text` is NULL. */
+/* Copies fv_error() into the view if `text` is NULL. */
 void say(worker *w, const char *text);
 /* Cuts at a whole character. */
 void copy_text(char *out, size_t size, const char *text);

@@ -142,6 +142,8 @@ void branch(worker *w, const order *o)
     for (int i = 0; o->options && i < 3; i++)
         if (strcmp(fv_options_get(o->options, names[i]), fv_options_get(w->job, names[i])) != 0)
             change(w, names[i], fv_options_get(o->options, names[i]));
+    if (o->name && strcmp(o->text, fv_options_get(w->job, o->name)) != 0)
+        change(w, o->name, o->text);
     publish_options(w);
     w->pause_at = 0;
     set_phase(w, WORKER_RUNNING);

@@ -32,25 +32,30 @@ static const float *find_row(const remembered_rows *r, const char *name, int dim
     return NULL;
 }
 
-/* A file that was written anew is another picture. */
-static void name_of_file(char *out, size_t size, const char *path)
+/* A file that was written anew is another picture. Caller frees; NULL: no memory. */
+static char *name_of_file(const char *path)
 {
     struct stat st = {0};
+    char *name;
     if (stat(path, &st) != 0) st.st_mtim = (struct timespec){0};
-    snprintf(out, size, "%s\n%lld.%09ld %lld", path, (long long)st.st_mtim.tv_sec,
-             st.st_mtim.tv_nsec, (long long)st.st_size);
+    return asprintf(&name, "%s\n%lld.%09ld %lld", path, (long long)st.st_mtim.tv_sec,
+                    st.st_mtim.tv_nsec, (long long)st.st_size) < 0
+               ? NULL
+               : name;
 }
 
 static fv_status split(fv_list *out, const char *lines)
 {
-    char line[4096];
     fv_list l = {0};
     fv_status s = FV_OK;
     while (s >= 0 && *lines && l.count < WORKER_MATCH) {
-        size_t n = strcspn(lines, "\r\n");
-        snprintf(line, sizeof line, "%.*s", (int)n, lines);
+        size_t n = strcspn(lines, "\r\n"), lead = strspn(lines, " \t");
+        char *line = lead < n ? strndup(lines, n) : NULL;
+        if (lead < n)
+            s = line ? fv_list_add(&l, line)
+                     : fv_fail(FV_ERR_MEMORY, "splitting a list: out of memory");
+        free(line);
         lines += n + (lines[n] != 0);
-        if (line[strspn(line, " \t")]) s = fv_list_add(&l, line);
     }
     if (s < 0)
         fv_list_clear(&l);
@@ -98,7 +103,6 @@ static fv_status embed_new(worker *w, const fv_list *list, bool pictures, rememb
 {
     int dim = fv_model_dim(w->model), fresh = 0, at[WORKER_MATCH];
     size_t d = (size_t)dim, n = (size_t)list->count + 1;
-    char name[4200];
     bool read[WORKER_MATCH];
     fv_list missing = {0};
     remembered_rows next = {.rows = calloc(n * d, sizeof *next.rows)};
@@ -106,12 +110,11 @@ static fv_status embed_new(worker *w, const fv_list *list, bool pictures, rememb
     fv_status s =
         next.rows && rows ? FV_OK : fv_fail(FV_ERR_MEMORY, "embedding a list: out of memory");
     for (int i = 0; s >= 0 && i < list->count; i++) {
-        if (pictures)
-            name_of_file(name, sizeof name, list->at[i]);
-        else
-            snprintf(name, sizeof name, "%s", list->at[i]);
-        const float *known = find_row(seen, name, dim);
-        s = fv_list_add(&next.names, name);
+        char *name = pictures ? name_of_file(list->at[i]) : strdup(list->at[i]);
+        const float *known = name ? find_row(seen, name, dim) : NULL;
+        s = name ? fv_list_add(&next.names, name)
+                 : fv_fail(FV_ERR_MEMORY, "embedding a list: out of memory");
+        free(name);
         at[i] = known ? -1 : fresh++;
         if (known)
             memcpy(next.rows + (size_t)i * d, known, d * sizeof *known);
@@ -161,28 +164,46 @@ void match_all(worker *w, const char *texts, const char *pictures)
         return;
     }
     find_best(matrix, a.count, b.count, best);
+    pthread_mutex_lock(&w->mutex);
     fv_list_clear(&w->matched_pictures);
     fv_list_clear(&w->matched_texts);
     w->matched_pictures = a;
     w->matched_texts = b;
-    pthread_mutex_lock(&w->mutex);
     memcpy(w->match, matrix, sizeof matrix);
     memcpy(w->match_best, best, sizeof best);
-    w->view.match_pictures = a.count;
-    w->view.match_texts = b.count;
     w->view.match_serial++;
     pthread_mutex_unlock(&w->mutex);
     news(w);
 }
 
-bool worker_match(worker *w, float out[WORKER_MATCH * WORKER_MATCH], int best[WORKER_MATCH])
+static bool copy_list(fv_list *out, const fv_list *from)
+{
+    for (int i = 0; i < from->count; i++)
+        if (fv_list_add(out, from->at[i]) < 0) return false;
+    return true;
+}
+
+void worker_matched_clear(worker_matched *m)
+{
+    fv_list_clear(&m->pictures);
+    fv_list_clear(&m->texts);
+    m->serial = 0;
+}
+
+bool worker_match(worker *w, worker_matched *m)
 {
     pthread_mutex_lock(&w->mutex);
-    memcpy(out, w->match, sizeof w->match);
-    memcpy(best, w->match_best, sizeof w->match_best);
-    bool has = w->view.match_serial > 0;
+    if (m->serial != w->view.match_serial) {
+        worker_matched_clear(m);
+        memcpy(m->values, w->match, sizeof m->values);
+        memcpy(m->best, w->match_best, sizeof m->best);
+        bool whole = copy_list(&m->pictures, &w->matched_pictures) &&
+                     copy_list(&m->texts, &w->matched_texts);
+        m->serial = w->view.match_serial;
+        if (!whole) worker_matched_clear(m);
+    }
     pthread_mutex_unlock(&w->mutex);
-    return has;
+    return m->serial > 0;
 }
 
 /* --- saving it --- */
@@ -204,10 +225,10 @@ static void write_field(FILE *to, const char *text)
 }
 
 /* "image","text 1",... then a line a picture, as `feavis match` writes matrix.csv. */
-static fv_status save_table(worker *w, const char *path)
+static fv_status save_table(worker *w, const char *gallery)
 {
     size_t size = 0;
-    char *text = NULL;
+    char *text = NULL, *path = NULL;
     const fv_list *a = &w->matched_pictures, *b = &w->matched_texts;
     FILE *f = open_memstream(&text, &size);
     if (!f) return fv_fail(FV_ERR_MEMORY, "writing a table: out of memory");
@@ -222,9 +243,11 @@ static fv_status save_table(worker *w, const char *path)
         for (int j = 0; j < b->count; j++) fprintf(f, ",%.6f", (double)w->match[i * b->count + j]);
         fputc('\n', f);
     }
-    fv_status s = fclose(f) == 0 ? fv_text_save(path, text, size)
-                                 : fv_fail(FV_ERR_MEMORY, "writing a table: out of memory");
+    fv_status s = fclose(f) == 0
+                      ? fv_gallery_add_text(gallery, "similarity", 1, ".csv", text, size, &path)
+                      : fv_fail(FV_ERR_MEMORY, "writing a table: out of memory");
     free(text);
+    free(path);
     return s;
 }
 
@@ -257,11 +280,11 @@ static fv_status draw_matrix(worker *w, fv_picture *out)
     return s;
 }
 
-/* similarity-1.png and, beside it, similarity-1.csv. */
+/* similarity-1.png and similarity-1.csv, or the next names that are free. */
 void save_matrix(worker *w)
 {
     fv_picture p;
-    char *path = NULL, table[1100];
+    char *path = NULL;
     const char *gallery = fv_options_get(w->options, "gallery");
     if (!w->matched_pictures.count || !w->matched_texts.count) return;
     fv_status s = draw_matrix(w, &p);
@@ -270,10 +293,7 @@ void save_matrix(worker *w)
         if (s >= 0) s = fv_gallery_add(gallery, "similarity", 1, &p, NULL, &path);
         fv_picture_free(&p);
     }
-    if (s >= 0) {
-        snprintf(table, sizeof table, "%.*s.csv", (int)strlen(path) - 4, path);
-        s = save_table(w, table);
-    }
+    if (s >= 0) s = save_table(w, gallery);
     if (s < 0) {
         say(w, NULL);
         free(path);

@@ -54,10 +54,7 @@ bool save_picture(worker *w)
     copy_text(w->view.saved, sizeof w->view.saved, path);
     w->view.saved_serial++;
     for (int i = 0; i < w->view.panel_count; i++)
-        if (w->item && w->view.panels[i].id == w->item) {
-            copy_text(w->view.panels[i].path, sizeof w->view.panels[i].path, path);
-            w->view.panels[i].done = true;
-        }
+        if (w->item && w->view.panels[i].id == w->item) w->view.panels[i].done = true;
     pthread_mutex_unlock(&w->mutex);
     free(path);
     w->saved = true;
@@ -113,7 +110,7 @@ void leave_easel(worker *w)
     fv_options_free(w->job);
     w->job = NULL;
     w->running_seconds = w->last_survival = w->last_activation = 0;
-    w->saved = false;
+    w->saved = w->told_history = false;
     w->pause_at = 0;
 }
 
@@ -184,9 +181,9 @@ static void copy_line(char *out, size_t size, const char *text)
 
 static void add(worker *w, const fv_options *o)
 {
-    if (fv_queue_add(w->queue, o) < 0) {
+    if (fv_queue_add(w->queue, o) < 0) { /* no file can be written: it is made all the same */
         say(w, NULL);
-        return;
+        if (fv_queue_hold(w->queue, o) < 0) return;
     }
     int last = fv_queue_count(w->queue) - 1;
     pthread_mutex_lock(&w->mutex);

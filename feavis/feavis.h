@@ -146,6 +146,10 @@ fv_status fv_gallery_prepare(const char *folder);
 fv_status fv_gallery_add(const char *folder, const char *title, uint64_t seed,
                          const fv_picture *picture, const char *recipe, char **path);
 
+/* As that, a text; ending: ".csv". */
+fv_status fv_gallery_add_text(const char *folder, const char *title, uint64_t seed,
+                              const char *ending, const char *text, size_t size, char **path);
+
 /* Animated PNG: the last frame for two seconds, then all of them, for ever. All of one size. */
 fv_status fv_film_write(const fv_picture *frames, int count, int milliseconds, const char *recipe,
                         const char *path);

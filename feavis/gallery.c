@@ -113,6 +113,17 @@ fv_status fv_gallery_add(const char *folder, const char *title, uint64_t seed,
     return s;
 }
 
+fv_status fv_gallery_add_text(const char *folder, const char *title, uint64_t seed,
+                              const char *ending, const char *text, size_t size, char **path)
+{
+    fv_file_writer *w;
+    FV_TRY(fv_file_begin_in(&w, folder));
+    fv_status s = fv_file_write(w, text, size);
+    if (s >= 0) return take_name(folder, title, seed, ending, w, path);
+    fv_file_abandon(w);
+    return s;
+}
+
 fv_status fv_gallery_add_film(const char *folder, const char *title, uint64_t seed,
                               fv_film_kind kind, const fv_picture *frames, int count,
                               int milliseconds, const char *recipe, char **path)

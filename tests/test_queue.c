@@ -65,7 +65,7 @@ static void two_queues_on_one_folder_lose_nothing(void **state)
     for (int a = 0; a < 2 * ADDERS; a++) { /* each adder's, once each and in its order */
         int next = 0;
         for (int i = 0; i < fv_queue_count(q); i++) {
-            char text[64];
+            char text[128];
             snprintf(text, sizeof text, "%s %d", names[a], next);
             next += strcmp(fv_options_get(fv_queue_at(q, i), "text"), text) == 0;
         }
