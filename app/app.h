@@ -10,7 +10,16 @@
 typedef enum app_page { PAGE_IMAGINE, PAGE_GALLERY, PAGE_SEEDS, PAGE_MATCH, PAGES } app_page;
 typedef enum app_map { MAP_GRADIENT, MAP_ACTIVATION } app_map;
 
-enum { APP_NEURONS = 6, APP_TEXT = 8192, APP_THUMBS = 160, APP_CURVE = 512, APP_UNDO = 32 };
+enum {
+    APP_NEURONS = 6,
+    APP_TEXT = 1 << 16, /* bytes of a text of many lines; what does not fit is refused in words */
+    APP_LINE = 8192,
+    APP_PATH = 4096,
+    APP_OWN = 256,
+    APP_THUMBS = 160,
+    APP_CURVE = 512,
+    APP_UNDO = 32
+};
 
 typedef struct app_neuron {
     int number;
@@ -20,9 +29,15 @@ typedef struct app_neuron {
 /* A picture of the gallery with its texture, loaded when it is first seen. */
 typedef struct app_thumb {
     void *texture;
-    char path[1024];
+    char *path;
     long used; /* frame it was last seen in */
 } app_thumb;
+
+/* What one line of a preset sets for itself alone. */
+typedef struct app_own {
+    char *line;
+    fv_list names, values; /* of options */
+} app_own;
 
 typedef struct app {
     SDL_Window *window;
@@ -30,20 +45,27 @@ typedef struct app {
     worker *worker;
     worker_view view; /* as of this frame */
     fv_settings *settings;
-    fv_options *options; /* what a new picture starts from */
+    int lock_fd;          /* of the state folder; -1: none */
+    bool forgets, beside; /* nothing is remembered; another window has the folder */
+    bool told_unsaved;    /* that settings cannot be saved */
+    char *state_note;     /* about that, for the person; NULL: nothing */
+    fv_options *options;  /* what a new picture starts from */
     bool chinese, quit;
     app_page page;
     long frame;
     Uint32 news_event;
 
     /* what is asked for */
-    char text[APP_TEXT], avoid[512];
+    char text[APP_TEXT], avoid[APP_LINE];
     float text_weight, avoid_weight;
     app_neuron neurons[APP_NEURONS];
     int neuron_count;
+    app_own own[APP_OWN]; /* of the lines in their order */
+    int own_count;
+    int asked_for; /* pictures, by the last that asked */
     int seed;
-    char quality[32]; /* a preset's name; "" none of them */
-    char start[1024]; /* a picture to start from, or "" */
+    char quality[32];     /* a preset's name; "" none of them */
+    char start[APP_PATH]; /* a picture to start from, or "" */
 
     /* the canvas */
     display_view look;
@@ -64,20 +86,19 @@ typedef struct app {
     /* gallery */
     fv_saved *saved;
     int saved_count, saved_serial, chosen;
-    char search[256];
+    char search[APP_LINE];
     int gallery_columns;
     bool follow_chosen, show_recipe;
     char *undo[APP_UNDO]; /* removed pictures, the last one last */
     int undo_count;
     app_thumb thumbs[APP_THUMBS];
-    char neuron_search[96]; /* a number or a text */
-    unsigned edited;        /* id of a queue item; 0: none */
-    char edited_text[512];
+    char neuron_search[APP_LINE]; /* a number or a text */
 
     /* similarity */
-    char match_texts[2048], match_pictures[WORKER_MATCH * 1024];
+    char match_texts[APP_TEXT], match_pictures[WORKER_MATCH * APP_PATH];
+    worker_matched matched; /* what is shown */
 
-    char toast[600];
+    char toast[1024];
     double toast_until;
     bool toast_bad;
     int message_serial, toast_saved_serial;
@@ -92,22 +113,38 @@ void app_toast(app *a, const char *text, bool bad);
 /* fv_error() as a toast. */
 void app_fail(app *a);
 
-/* --- what can be done (app.c) --- */
-/* Text for one picture: the line, and what to avoid. Caller frees. */
+/* Copies text that fits, whole; says so and copies nothing if it does not. */
+bool app_take(app *a, char *out, size_t size, const char *text);
+
+/* --- what the window shows, as jobs (compose.c) --- */
+/* Lines that the model has something to read of. Caller clears. */
+fv_status app_lines(fv_list *out, const char *text);
+/* The options of what is shown, one picture a line; without a line, what the channels want. At
+ * most so many. Every line that can be asked for is; the first failure of others is the result. */
+typedef void (*app_job_fn)(void *user, const fv_options *o);
+fv_status app_jobs(const app *a, app_job_fn fn, void *user, int most);
+/* The text for one picture: the line, its weight, what to avoid. Caller frees. */
 char *app_compose(const app *a, const char *line);
+bool app_asks(const app *a); /* for a text, or channels */
+void app_compose_neurons(const app *a, char *out, size_t size);
+void app_take_neurons(app *a, const char *llp);
+/* Whether the text has a weight beside those of channels: it says none itself. */
+bool app_has_weight(const app *a);
+/* A preset's settings become those of the next picture; its pictures become lines of the text. */
+void app_use_preset(app *a, const char *name);
+/* What line n sets for itself; NULL: nothing, or it is another line by now. */
+const app_own *app_own_of(const app *a, int n, const char *line);
+void app_forget_own(app *a);
+
+/* --- what can be done (app.c) --- */
 void app_imagine(app *a);     /* one picture a line into the queue, and go */
 void app_change_text(app *a); /* the first line for the picture that grows */
 void app_set_neurons(app *a);
 void app_branch(app *a);            /* from the moment that is shown, with text, seed and neurons */
 void app_next_line(app *a, int by); /* to the next branch, or the one before */
 void app_pick(app *a, float x, float y); /* channels there; the same place again: nowhere */
-/* The options for one picture of that text. Caller frees. */
-fv_status app_options_for(const app *a, const char *line, fv_options **out);
-/* Whether the text may have a weight of its own: one text, that says none. */
-bool app_has_weight(const app *a);
-void app_space(app *a);  /* pause or go on */
-void app_escape(app *a); /* stop and keep */
-void app_use_preset(app *a, const char *name);
+void app_space(app *a);                  /* pause or go on */
+void app_escape(app *a);                 /* stop and keep */
 void app_use_recipe(app *a, const char *path, bool again);
 void app_dropped(app *a, const char *path);
 void app_random_seed(app *a);
@@ -135,14 +172,15 @@ void app_more_frames(app *a); /* one more, soon */
 /* Keys that no field wanted (keys.c). */
 void app_key(app *a, const SDL_KeyboardEvent *e);
 float app_guess_scale(SDL_Window *window);
-/* Line n of lines; "" past the last. */
-const char *nth_line(const char *lines, int n, char *out, size_t size);
 /* The place of the picture, for display_draw. */
 ui_rect canvas_of(const app *a, ui_rect r);
 
 /* --- what is remembered (state.c) --- */
-/* $FEAVIS_STATE, or $XDG_STATE_HOME/feavis, or ~/.local/state/feavis; made if need be. */
-fv_status state_folder(char out[1024]);
+/* Opens settings and worker in $FEAVIS_STATE, or $XDG_STATE_HOME/feavis, or
+ * ~/.local/state/feavis, which is made if need be. If another window is open there, in a folder
+ * beside its own; where nothing can be written, in memory. */
+fv_status state_open(app *a);
+void state_close(app *a);
 void state_load(app *a);
 void state_save(app *a);
 

@@ -1,8 +1,8 @@
 /* The gallery, and the seed board. */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "app/app.h"
 
@@ -26,7 +26,7 @@ void *app_thumbnail(app *a, const char *path, int *loads)
     app_thumb *oldest = &a->thumbs[0];
     for (int i = 0; i < APP_THUMBS; i++) {
         app_thumb *t = &a->thumbs[i];
-        if (t->texture && strcmp(t->path, path) == 0) {
+        if (t->texture && t->path && strcmp(t->path, path) == 0) {
             t->used = a->frame;
             return t->texture;
         }
@@ -37,7 +37,8 @@ void *app_thumbnail(app *a, const char *path, int *loads)
     --*loads;
     if (fv_picture_read(&p, path) < 0) return NULL;
     oldest->texture = display_texture(a->screen, oldest->texture, &p);
-    snprintf(oldest->path, sizeof oldest->path, "%s", path);
+    free(oldest->path);
+    oldest->path = strdup(path);
     oldest->used = a->frame;
     fv_picture_free(&p);
     return oldest->texture;
@@ -73,11 +74,18 @@ static void recipe_value(const char *recipe, const char *key, char *out, size_t 
 
 static void open_folder(app *a)
 {
-    char url[2048], folder[1024];
     const char *gallery = fv_options_get(a->options, "gallery");
-    if (!realpath(gallery, folder)) snprintf(folder, sizeof folder, "%s", gallery);
-    snprintf(url, sizeof url, "file://%s", folder);
-    if (SDL_OpenURL(url) != 0) app_toast(a, folder, false);
+    char *folder = realpath(gallery, NULL), *url = NULL;
+    size_t size;
+    FILE *f = open_memstream(&url, &size);
+    if (!f) return;
+    fputs("file://", f);
+    for (const char *at = folder ? folder : gallery; *at; at++)
+        fprintf(f, strchr("/-._~", *at) || isalnum((unsigned char)*at) ? "%c" : "%%%02X",
+                (unsigned char)*at);
+    if (fclose(f) == 0 && SDL_OpenURL(url) != 0) app_toast(a, folder ? folder : gallery, false);
+    free(url);
+    free(folder);
 }
 
 static bool has_chosen(const app *a)
@@ -169,8 +177,9 @@ static void gallery_bar(app *a)
     }
     ui_beside();
     if (ui_button("use-start", tr(a, W_USE_START), UI_NO_ICON, UI_PLAIN, 0, chosen)) {
-        if (!realpath(a->saved[a->chosen].path, a->start)) a->start[0] = 0;
-        a->page = PAGE_IMAGINE;
+        char *path = realpath(a->saved[a->chosen].path, NULL);
+        if (path && app_take(a, a->start, sizeof a->start, path)) a->page = PAGE_IMAGINE;
+        free(path);
     }
     ui_beside();
     if (ui_button("delete", tr(a, W_DELETE), UI_NO_ICON, UI_PLAIN, 0, chosen)) gallery_remove(a);
@@ -267,29 +276,33 @@ void page_gallery(app *a, ui_rect r)
 
 /* --- nine seeds --- */
 
-static void fill_seeds(app *a)
+static void fill(void *user, const fv_options *o)
 {
-    char seed[16], line[1024];
-    fv_options *o;
-    if (fv_options_copy(&o, a->options) < 0) return;
-    snprintf(seed, sizeof seed, "%d", a->seed);
-    snprintf(line, sizeof line, "%.*s", (int)strcspn(a->text, "\r\n"), a->text);
-    char *text = app_compose(a, line);
-    if (text && fv_options_set(o, "text", text) >= 0 && fv_options_set(o, "seed", seed) >= 0)
-        worker_post_options(a->worker, ORDER_SEEDS, 24, o);
-    free(text);
-    fv_options_free(o);
+    app *a = user;
+    worker_post_options(a->worker, ORDER_SEEDS, 24, o);
+}
+
+/* What the nine are of. */
+static void seeds_title(app *a)
+{
+    fv_list lines = {0};
+    char llp[256];
+    app_compose_neurons(a, llp, sizeof llp);
+    if (app_lines(&lines, a->text) < 0) return;
+    ui_text(lines.count ? lines.at[0] : *llp ? llp : "…", UI_TITLE, UI_TEXT);
+    fv_list_clear(&lines);
 }
 
 void page_seeds(app *a, ui_rect r)
 {
     const worker_view *v = &a->view;
     ui_area_begin("seeds", r, UI_PANEL, true);
-    ui_text(*a->text ? a->text : "…", UI_TITLE, UI_TEXT);
+    seeds_title(a);
     ui_paragraph(tr(a, W_SEEDS_ABOUT), UI_MUTED);
     if (ui_button("fill", tr(a, W_FILL), UI_ICON_DICE, UI_PRIMARY, 0,
-                  *a->text && !app_busy(a) && v->phase != WORKER_LOADING))
-        fill_seeds(a);
+                  app_asks(a) && !app_busy(a) && v->phase != WORKER_LOADING) &&
+        app_jobs(a, fill, a, 1) < 0)
+        app_fail(a);
     ui_space(8);
     float side = (ui_height_left() - 100) / 3;
     if (side > (ui_room() - 32) / 3) side = (ui_room() - 32) / 3;

@@ -34,7 +34,7 @@ static void follow(app *a, int number)
 static void weight_rows(app *a)
 {
     bool changed = false;
-    if (app_has_weight(a) && a->neuron_count &&
+    if (app_has_weight(a) &&
         ui_slider("text-weight", tr(a, W_TEXT), &a->text_weight, 0, 2, "%.2f") == 2 && app_busy(a))
         app_change_text(a);
     for (int i = 0; i < a->neuron_count; i++) {

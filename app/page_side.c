@@ -82,18 +82,38 @@ static void start_row(app *a)
     if (ui_chip("no-start", tr(a, W_NO_START), false)) a->start[0] = 0;
 }
 
+/* What lines of a preset set for themselves. */
+static void own_rows(app *a)
+{
+    fv_list lines = {0};
+    int shown = 0;
+    if (!a->own_count || app_lines(&lines, a->text) < 0) return;
+    for (int i = 0; i < lines.count; i++) {
+        const app_own *own = app_own_of(a, i, lines.at[i]);
+        for (int k = 0; own && k < own->names.count; k++, shown++) {
+            char what[96];
+            bool llp = strcmp(own->names.at[k], "llp") == 0;
+            snprintf(what, sizeof what, "%s%s", llp ? "LLP-" : own->names.at[k], llp ? "" : " ");
+            size_t n = strlen(what);
+            snprintf(what + n, sizeof what - n, "%s", own->values.at[k]);
+            ui_pair(own->line, what, UI_TEXT);
+        }
+    }
+    fv_list_clear(&lines);
+    if (shown && ui_chip("no-own", tr(a, W_NO_START), false)) app_forget_own(a);
+}
+
 static void example_row(app *a)
 {
     static const char *const names[] = {"concepts", "sentences", "mountains", "neurons"};
-    static const word labels[] = {W_TEXT, W_TEXT, W_TEXT, W_NEURONS};
     static const char *const zh[] = {"四个概念", "诗与句", "群山", "神经元"};
     static const char *const en[] = {"Concepts", "Sentences", "Mountains", "Neurons"};
-    (void)labels;
     ui_heading(tr(a, W_EXAMPLES));
     for (int i = 0; i < 4; i++) {
         if (i) ui_beside();
         if (ui_chip(names[i], a->chinese ? zh[i] : en[i], false)) app_use_preset(a, names[i]);
     }
+    own_rows(a);
 }
 
 static void queue_rows(app *a)
@@ -127,7 +147,7 @@ void page_text(app *a)
     ui_heading(tr(a, W_TEXT));
     ui_poem("text", a->text, sizeof a->text, tr(a, W_TEXT_HINT), 124);
     bool ready = a->view.phase != WORKER_LOADING && a->view.phase != WORKER_FAILED;
-    bool asked = strspn(a->text, " \t\r\n") < strlen(a->text) || a->neuron_count;
+    bool asked = app_asks(a);
     if (ui_button("imagine", tr(a, busy ? W_ADD : W_GO), busy ? UI_ICON_PLUS : UI_ICON_RUN,
                   UI_PRIMARY, -1, ready && asked))
         app_imagine(a);

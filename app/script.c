@@ -173,14 +173,24 @@ static bool field(const app *a, const char *name, char *out, size_t size)
             snprintf(out, size, "%g", numbers[i].value);
             return true;
         }
+    bool chosen = a->chosen >= 0 && a->chosen < a->saved_count;
     struct {
         const char *name, *value;
     } const texts[] = {
-        {"phase", phases[v->phase]}, {"page", pages[a->page]}, {"text", a->text},
-        {"easel", v->text},          {"llp", v->llp},          {"avoid", a->avoid},
-        {"start", a->start},         {"toast", a->toast},      {"saved", v->saved},
-        {"quality", a->quality},     {"seed-of", v->seed},     {"search", a->search},
+        {"phase", phases[v->phase]},
+        {"page", pages[a->page]},
+        {"text", a->text},
+        {"easel", v->text},
+        {"llp", v->llp},
+        {"avoid", a->avoid},
+        {"start", a->start},
+        {"toast", a->toast},
+        {"saved", v->saved},
+        {"quality", a->quality},
+        {"seed-of", v->seed},
+        {"search", a->search},
         {"message", v->message},
+        {"recipe", chosen ? a->saved[a->chosen].recipe : ""},
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (strcmp(name, texts[i].name) == 0) {

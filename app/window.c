@@ -62,22 +62,6 @@ static fv_status open_window(handles *h, int width, int height)
     return h->renderer ? FV_OK : fv_fail(FV_ERR_DEVICE, "opening a window: %s", SDL_GetError());
 }
 
-static fv_status open_state(app *a, const fv_options *options)
-{
-    char folder[1024], path[1088];
-    FV_TRY(fv_options_copy(&a->options, options));
-    FV_TRY(state_folder(folder));
-    snprintf(path, sizeof path, "%s/window.yml", folder);
-    if (fv_settings_open(&a->settings, path) < 0) { /* damaged: begin afresh, keep it aside */
-        char aside[1096];
-        snprintf(aside, sizeof aside, "%s.bad", path);
-        if (rename(path, aside) != 0) return FV_ERR_IO;
-        FV_TRY(fv_settings_open(&a->settings, path));
-    }
-    snprintf(path, sizeof path, "%s/queue", folder);
-    return worker_start(&a->worker, a->options, path);
-}
-
 /* --- a frame --- */
 
 static void take_news(app *a)
@@ -390,7 +374,8 @@ static int without_display(cli *c, const char *why)
 static fv_status run_window(app *a, const cli *c, script *s, bool *done)
 {
     handles h = {0};
-    FV_TRY(open_state(a, c->options));
+    FV_TRY(fv_options_copy(&a->options, c->options));
+    FV_TRY(state_open(a));
     float scale = strtof(fv_settings_get(a->settings, "scale", "0"), NULL);
     int width = atoi(fv_settings_get(a->settings, "width", "1280"));
     int height = atoi(fv_settings_get(a->settings, "height", "800"));
@@ -405,7 +390,7 @@ static fv_status run_window(app *a, const cli *c, script *s, bool *done)
     if (status >= 0) {
         ui_set_scale(scale > 0 ? scale : app_guess_scale(h.window));
         state_load(a);
-        if (c->words) snprintf(a->text, sizeof a->text, "%s", c->words);
+        if (c->words) app_take(a, a->text, sizeof a->text, c->words);
         ui_enter_field("text");
         *done = loop(a, s);
         state_save(a);
@@ -426,7 +411,8 @@ int command_window(cli *c)
     static app a; /* some hundred kilobytes, zeroed */
     script *s = NULL;
     bool done = true;
-    a = (app){.shown_moment = -1,
+    a = (app){.lock_fd = -1,
+              .shown_moment = -1,
               .shown_panel = -1,
               .chosen = -1,
               .text_weight = 1,
@@ -445,7 +431,10 @@ int command_window(cli *c)
     script_close(s);
     fv_gallery_list_free(a.saved, a.saved_count);
     for (int i = 0; i < a.undo_count; i++) free(a.undo[i]);
-    fv_settings_close(a.settings);
+    for (int i = 0; i < APP_THUMBS; i++) free(a.thumbs[i].path);
+    app_forget_own(&a);
+    worker_matched_clear(&a.matched);
+    state_close(&a);
     fv_options_free(a.options);
     SDL_Quit();
     return result;

@@ -3,6 +3,9 @@
 # empty state, in BUILD/tests/ui/NAME. Then its screenshots are compared with those of expect/NAME.
 #   FEAVIS_UI_WRITE=1   makes the references of expect/NAME anew instead (look at them)
 #   FEAVIS_TRACE=1      prints the script's lines as they come
+# A line "#$ COMMAND" of NAME.txt is for the shell, before the window opens. NAME.beside works a
+# window that is open first, on the same state, and is killed at the end; NAME.after one that opens
+# after that.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "$1" && pwd) name=$2
@@ -53,7 +56,24 @@ if [ -f "$here/$name.then" ]; then
     exit 0
 fi
 
-work "$script"
+eval "$(sed -n 's/^#\$ //p' "$script")"
+if [ -f "$here/$name.beside" ]; then
+    work "$here/$name.beside" sh -c 'echo $$ >beside.pid; exec "$@"' beside >beside.log 2>&1 &
+    beside=$!
+    tries=0
+    until grep -q '^phase' beside.log 2>/dev/null; do # its last line but one prints that
+        [ $((tries += 1)) -lt 600 ] || { echo "no window beside:"; cat beside.log; exit 1; }
+        sleep 0.1
+    done
+    status=0
+    work "$script" || status=$?
+    [ $status = 0 ] || [ $status = 137 ] || exit $status
+    kill -9 "$(cat beside.pid)"
+    wait $beside || true
+else
+    work "$script"
+fi
+[ ! -f "$here/$name.after" ] || work "$here/$name.after"
 # with another font every text is another one
 font=/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc
 [ -f $font ] || { echo "screenshots are not compared: there is no $font"; exit 0; }
