@@ -138,7 +138,7 @@ static void a_folder_that_cannot_be_written_to(void **state)
     assert_int_equal(chmod("locked", 0555), 0);
     if (geteuid() == 0) assert_int_equal(seteuid(65534), 0); /* permissions bind others than root */
     fv_status added = fv_queue_add(q, snow);
-    bool named = strstr(fv_error(), "locked/");
+    bool named = strstr(fv_error(), "locked");
     int count = fv_queue_count(q);
     fv_status held = fv_queue_hold(q, snow), removed = fv_queue_remove(q, 0);
     bool said = strstr(fv_error(), "removing locked/00000001.yml");
