@@ -118,7 +118,8 @@ typedef struct fv_picture {
 } fv_picture;
 
 void fv_picture_free(fv_picture *p);
-/* JPEG, PNG, WebP, BMP, GIF, ... as upright 8-bit RGB (transparent pixels over white). */
+/* JPEG, PNG, WebP, BMP, GIF, TGA, PSD or PNM as upright 8-bit RGB (transparent pixels over white; of
+ * an animation the first frame). */
 fv_status fv_picture_read(fv_picture *out, const char *path);
 /* PNG with the recipe in an iTXt chunk "feavis"; recipe NULL: none. Written whole or not. */
 fv_status fv_picture_write(const fv_picture *p, const char *path, const char *recipe);

@@ -1,6 +1,6 @@
 /* 8-bit RGB pictures: PNG with a recipe (stb_image_write, and one iTXt chunk "feavis" behind the
- * header: PNG specification, third edition, 11.3.3.4), and the resize of the official
- * preprocessing. Reading files is in picture_read.c. */
+ * header: PNG specification, third edition, 11.3.3.4; read from zTXt and tEXt as well), and the
+ * resize of the official preprocessing. Reading files is in picture_read.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,29 +97,106 @@ fv_status fv_picture_write(const fv_picture *p, const char *path, const char *re
     return s;
 }
 
-/* The text of an iTXt chunk if it is ours; NULL otherwise. */
-static char *chunk_text(const unsigned char *data, size_t length)
+/* --- reading a recipe --- */
+
+/* `packed` unpacked, of at most RECIPE_LIMIT bytes; NULL: damaged, longer, or out of memory. */
+static char *unpack(const unsigned char *packed, size_t size, size_t *length)
 {
-    if (length < sizeof keyword + 4 || memcmp(data, keyword, sizeof keyword) != 0) return NULL;
-    const unsigned char *at = data + sizeof keyword, *end = data + length;
-    if (at[0] != 0) return NULL; /* compressed: not written by this program */
-    at += 2;
-    for (int strings = 0; strings < 2; strings++) { /* language, translated keyword */
+    enum { PIECE = 1 << 14 };
+    z_stream z = {.next_in = (Bytef *)(uintptr_t)packed, .avail_in = (uInt)size};
+    char *text = NULL;
+    int state = inflateInit(&z);
+    *length = 0;
+    while (state == Z_OK && *length <= RECIPE_LIMIT) {
+        char *more = realloc(text, *length + PIECE);
+        if (!more) break;
+        text = more;
+        z.next_out = (Bytef *)text + *length;
+        z.avail_out = PIECE;
+        state = inflate(&z, Z_NO_FLUSH);
+        *length += PIECE - z.avail_out;
+        if (state == Z_OK && z.avail_out > 0) break; /* cut off */
+    }
+    inflateEnd(&z);
+    if (state == Z_STREAM_END && *length <= RECIPE_LIMIT) return text;
+    free(text);
+    return NULL;
+}
+
+/* Where the text of a chunk of ours begins, and whether it is packed; NULL: it is none.
+ * iTXt: keyword 0, flag, method, language 0, keyword 0, text; zTXt: keyword 0, method, text; tEXt:
+ * keyword 0, text (11.3.3.2 to 4). */
+static const unsigned char *text_start(const unsigned char *chunk, size_t length, bool *packed)
+{
+    const unsigned char *type = chunk + 4, *at = chunk + 8, *end = at + length;
+    bool itxt = memcmp(type, "iTXt", 4) == 0, ztxt = memcmp(type, "zTXt", 4) == 0;
+    if (!itxt && !ztxt && memcmp(type, "tEXt", 4) != 0) return NULL;
+    if (length < sizeof keyword || memcmp(at, keyword, sizeof keyword) != 0) return NULL;
+    at += sizeof keyword;
+    *packed = ztxt;
+    if (itxt) {
+        if (end - at < 2 || at[0] > 1) return NULL;
+        *packed = at[0] == 1;
+        at++;
+    }
+    if (itxt || ztxt) {
+        if (at == end || (*packed && at[0] != 0)) return NULL; /* a method other than deflate */
+        at++;
+    }
+    for (int strings = itxt ? 2 : 0; strings > 0; strings--) { /* language, translated keyword */
         at = memchr(at, 0, (size_t)(end - at));
         if (!at) return NULL;
         at++;
     }
+    return at;
+}
+
+/* Latin-1, which is what tEXt and zTXt hold by the specification, as UTF-8. */
+static char *from_latin1(const char *text, size_t length)
+{
+    char *out = malloc(2 * length + 1), *to = out;
+    for (size_t i = 0; out && i < length; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c >= 0x80) *to++ = (char)(0xc0 | c >> 6);
+        *to++ = (char)(c < 0x80 ? c : 0x80 | (c & 0x3f));
+    }
+    if (out) *to = 0;
+    return out;
+}
+
+/* *out stays NULL if the chunk holds no recipe. Programs that write a picture again may have
+ * packed it, or made a tEXt of it, with its bytes as they were or as Latin-1. */
+static fv_status read_chunk(char **out, const unsigned char *chunk, size_t length, const char *path)
+{
+    bool packed;
+    const unsigned char *at = text_start(chunk, length, &packed), *end = chunk + 8 + length;
+    if (!at || length > RECIPE_LIMIT) return FV_OK;
+    if (get32(end) != (uint32_t)crc32(0, chunk + 4, (uInt)length + 4))
+        return fv_fail(FV_ERR_FORMAT, "%s: the recipe is damaged (wrong CRC)", path);
     size_t n = (size_t)(end - at);
-    if (memchr(at, 0, n)) return NULL;
-    char *text = malloc(n + 1);
-    if (!text) return NULL;
-    memcpy(text, at, n);
-    text[n] = 0;
-    return text;
+    char *unpacked = packed ? unpack(at, n, &n) : NULL;
+    if (packed && !unpacked)
+        return fv_fail(FV_ERR_FORMAT, "%s: the packed recipe is damaged, or over %d bytes", path,
+                       RECIPE_LIMIT);
+    const char *text = packed ? unpacked : (const char *)at;
+    if (n > 0 && memchr(text, 0, n)) {
+        free(unpacked);
+        return FV_OK;
+    }
+    fv_status s = fv_utf8_check(text, n, "recipe");
+    if (s >= 0)
+        *out = strndup(text, n);
+    else if (chunk[4] != 'i')
+        *out = from_latin1(text, n);
+    free(unpacked);
+    if (*out) return FV_OK;
+    return s < 0 && chunk[4] == 'i' ? fv_fail_context(s, "%s", path)
+                                    : fv_fail(FV_ERR_MEMORY, "%s: out of memory", path);
 }
 
 static fv_status find_recipe(char **out, const unsigned char *png, size_t size, const char *path)
 {
+    *out = NULL;
     if (size < HEADER_END || memcmp(png, signature, sizeof signature) != 0)
         return fv_fail(FV_ERR_FORMAT, "%s is not a PNG file, so it holds no recipe", path);
     for (size_t at = sizeof signature; size - at >= 12;) {
@@ -127,24 +204,8 @@ static fv_status find_recipe(char **out, const unsigned char *png, size_t size, 
         if (length > size - at - 12)
             return fv_fail(FV_ERR_FORMAT, "%s is cut off: a PNG chunk at byte %zu claims %zu bytes",
                            path, at, length);
-        const unsigned char *data = png + at + 8;
-        if (memcmp(png + at + 4, "iTXt", 4) == 0 && length <= RECIPE_LIMIT) {
-            char *text = chunk_text(data, length);
-            if (text &&
-                get32(data + length) != (uint32_t)crc32(0, png + at + 4, (uInt)length + 4)) {
-                free(text);
-                return fv_fail(FV_ERR_FORMAT, "%s: the recipe is damaged (wrong CRC)", path);
-            }
-            if (text) {
-                fv_status s = fv_utf8_check(text, strlen(text), "recipe");
-                if (s < 0) {
-                    free(text);
-                    return fv_fail_context(s, "%s", path);
-                }
-                *out = text;
-                return FV_OK;
-            }
-        }
+        FV_TRY(read_chunk(out, png + at, length, path));
+        if (*out) return FV_OK;
         at += length + 12;
     }
     return fv_fail(FV_ERR_FORMAT, "%s holds no feavis recipe", path);

@@ -3,5 +3,10 @@
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STBI_FAILURE_USERMSG
 #define STBI_MAX_DIMENSIONS 32768
+/* read by libraries of their own, or not at all */
+#define STBI_NO_JPEG
+#define STBI_NO_PNG
+#define STBI_NO_HDR
+#define STBI_NO_PIC
 #include <stb/stb_image.h>
 #include <stb/stb_image_write.h>

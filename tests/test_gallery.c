@@ -152,8 +152,8 @@ static void damaged_png_files_are_refused_or_read(void **state)
     unlink("whole.png");
 }
 
-/* chunk.png: an iTXt chunk with these bytes and a right CRC, behind the header. */
-static void with_chunk(const char *content, size_t length)
+/* chunk.png: a chunk with these bytes and a right CRC, behind the header. */
+static void with_chunk_of(const char *type, const char *content, size_t length)
 {
     size_t size;
     fv_picture p = noise(7, 5);
@@ -164,7 +164,7 @@ static void with_chunk(const char *content, size_t length)
     memcpy(out, png, 33);
     for (int i = 0; i < 4; i++) number[i] = (unsigned char)(length >> (24 - 8 * i));
     memcpy(out + 33, number, 4);
-    memcpy(out + 37, "iTXt", 4);
+    memcpy(out + 37, type, 4);
     memcpy(out + 41, content, length);
     uLong crc = crc32(0, (unsigned char *)out + 37, (uInt)length + 4);
     for (int i = 0; i < 4; i++) number[i] = (unsigned char)(crc >> (24 - 8 * i));
@@ -173,6 +173,77 @@ static void with_chunk(const char *content, size_t length)
     spill("chunk.png", out, size + length + 12);
     free(png);
     free(out);
+}
+
+static void with_chunk(const char *content, size_t length)
+{
+    with_chunk_of("iTXt", content, length);
+}
+
+/* `start`, then `size` bytes packed as zlib does. */
+static void with_packed(const char *type, const char *start, size_t start_size, const char *text,
+                        size_t size)
+{
+    uLongf packed = compressBound(size);
+    char *content = malloc(start_size + packed);
+    assert_non_null(content);
+    memcpy(content, start, start_size);
+    compress((Bytef *)content + start_size, &packed, (const Bytef *)text, size);
+    with_chunk_of(type, content, start_size + packed);
+    free(content);
+}
+
+static void expect_recipe(const char *wanted)
+{
+    char *text;
+    fv_picture p;
+    MUST(fv_recipe_read(&text, "chunk.png"));
+    assert_string_equal(text, wanted);
+    free(text);
+    MUST(fv_picture_read(&p, "chunk.png")); /* the picture does not mind */
+    fv_picture_free(&p);
+}
+
+/* Programs that write a picture again pack its texts, or change their chunk. */
+static void a_recipe_is_read_from_every_text_chunk(void **state)
+{
+    static const char text[] = "text: \"春眠不觉晓\"\n";
+    char *found;
+    (void)state;
+    with_packed("iTXt", "feavis\0\1\0en\0R\0", 14, text, sizeof text - 1);
+    expect_recipe(text);
+    with_packed("zTXt", "feavis\0\0", 8, text, sizeof text - 1);
+    expect_recipe(text);
+    with_packed("zTXt", "feavis\0\0", 8, "caf\xe9", 4); /* Latin-1 */
+    expect_recipe("café");
+    with_chunk_of("tEXt", "feavis\0a: 1", 11);
+    expect_recipe("a: 1");
+    with_chunk_of("tEXt", "feavis\0\xe9t\xe9", 10);
+    expect_recipe("été");
+    with_packed("iTXt", "feavis\0\1\0\0\0", 11, "b\xff", 2);
+    FAILS(fv_recipe_read(&found, "chunk.png"), FV_ERR_ARGUMENT, "not UTF-8");
+    /* a megabyte is much for a recipe; a hundred of them take 100 kB of a PNG */
+    enum { HUGE_TEXT = 100 << 20 };
+    char *huge = calloc(1, HUGE_TEXT);
+    assert_non_null(huge);
+    memset(huge, 'a', HUGE_TEXT);
+    with_packed("iTXt", "feavis\0\1\0\0\0", 11, huge, 900000);
+    MUST(fv_recipe_read(&found, "chunk.png"));
+    assert_int_equal(strlen(found), 900000);
+    free(found);
+    static const char *const types[] = {"iTXt", "zTXt"};
+    for (int i = 0; i < 2; i++) {
+        with_packed(types[i], i ? "feavis\0\0" : "feavis\0\1\0\0\0", i ? 8 : 11, huge, HUGE_TEXT);
+        FAILS(fv_recipe_read(&found, "chunk.png"), FV_ERR_FORMAT, "over 1048576 bytes");
+    }
+    with_packed("iCCP", "profile\0\0", 9, huge, HUGE_TEXT); /* and none of it is unpacked */
+    fv_picture p;
+    MUST(fv_picture_read(&p, "chunk.png"));
+    fv_picture_free(&p);
+    free(huge);
+    with_chunk("feavis\0\1\0\0\0zip", 14);
+    FAILS(fv_recipe_read(&found, "chunk.png"), FV_ERR_FORMAT, "packed recipe is damaged");
+    unlink("chunk.png");
 }
 
 static void recipes_that_are_damaged(void **state)
@@ -194,7 +265,8 @@ static void recipes_that_are_damaged(void **state)
     } cases[] = {
         {"feavis\0\0\0\0\0b\xff", 13, "not UTF-8"},
         {"feavis\0\0\0\0\0a\0b", 14, "no feavis recipe"},
-        {"feavis\0\1\0\0\0zip", 14, "no feavis recipe"},
+        {"feavis\0\2\0\0\0zip", 14, "no feavis recipe"},
+        {"feavis\0\1\1\0\0zip", 14, "no feavis recipe"},
         {"feavis\0\0\0en", 11, "no feavis recipe"},
         {"feavis\0\0", 8, "no feavis recipe"},
         {"feavis", 6, "no feavis recipe"},
@@ -463,6 +535,7 @@ int main(void)
         cmocka_unit_test(png_comes_back_with_its_recipe),
         cmocka_unit_test(damaged_png_files_are_refused_or_read),
         cmocka_unit_test(recipes_that_are_damaged),
+        cmocka_unit_test(a_recipe_is_read_from_every_text_chunk),
         cmocka_unit_test(what_is_no_picture_is_named),
         cmocka_unit_test(the_resize_is_torchs),
         cmocka_unit_test(a_failed_write_leaves_the_old_file),

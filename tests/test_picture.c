@@ -7,12 +7,14 @@
 #include "model/weights.h"
 #include "tests/check.h"
 
-static fv_weights *values;
+static fv_weights *values, *more_values;
 
 static int open_values(void **state)
 {
     (void)state;
     MUST(fv_weights_open(&values, source_file("tests/golden/pictures/values.safetensors")));
+    MUST(fv_weights_open(&more_values,
+                         source_file("tests/golden/pictures/more_values.safetensors")));
     return 0;
 }
 
@@ -20,6 +22,7 @@ static int close_values(void **state)
 {
     (void)state;
     fv_weights_close(values);
+    fv_weights_close(more_values);
     return 0;
 }
 
@@ -33,6 +36,7 @@ static const char *picture_path(const char *name)
 static void check_pixels(const char *name, int tolerance)
 {
     const fv_entry *e = fv_weights_find(values, name);
+    if (!e) e = fv_weights_find(more_values, name);
     assert_non_null(e);
     fv_picture p;
     MUST(fv_picture_read(&p, picture_path(name)));
@@ -61,6 +65,190 @@ static void test_every_kind(void **state)
     check_pixels("cmyk.jpg", 1);
 }
 
+/* Interlaced, two bits with a gamma (which is not applied), a colour of 16 bits that is clear. */
+static void every_form_of_png_has_the_same_pixels(void **state)
+{
+    static const char *const names[] = {"adam7.png", "adam7_rgba.png", "trns16.png", "grey2.png"};
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) check_pixels(names[i], 0);
+}
+
+static void a_png_is_turned_as_its_exif_says(void **state)
+{
+    (void)state;
+    for (int orientation = 2; orientation <= 8; orientation++) {
+        char name[16];
+        snprintf(name, sizeof name, "exif%d.png", orientation);
+        check_pixels(name, 0);
+    }
+}
+
+static void an_animated_webp_is_its_first_frame(void **state)
+{
+    (void)state;
+    check_pixels("exact.webp", 0);
+    check_pixels("moving.webp", 0);
+}
+
+static void put32(char *at, size_t v)
+{
+    for (int i = 0; i < 4; i++) at[i] = (char)(v >> (24 - 8 * i));
+}
+
+/* The CRC of a chunk (PNG specification, annex D), after its content was changed. */
+static void mend_crc(char *chunk, size_t length)
+{
+    uint32_t crc = UINT32_MAX;
+    for (size_t i = 4; i < 8 + length; i++) {
+        crc ^= (unsigned char)chunk[i];
+        for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320u : 0);
+    }
+    put32(chunk + 8 + length, ~crc);
+}
+
+/* As libpng has it: an error where the picture needs the chunk, else the chunk is passed over. */
+static void a_png_with_a_wrong_crc_is_told(void **state)
+{
+    size_t size;
+    fv_picture p;
+    (void)state;
+    char *png = slurp(picture_path("rgba.png"), &size);
+    for (size_t at = 8; at < size;) {
+        size_t length = (size_t)(unsigned char)png[at + 2] << 8 | (unsigned char)png[at + 3];
+        png[at + 8 + length] ^= 1;
+        spill("crc.png", png, size);
+        FAILS(fv_picture_read(&p, "crc.png"), FV_ERR_FORMAT, "the PNG file is damaged (");
+        FAILS(fv_picture_read(&p, "crc.png"), FV_ERR_FORMAT, "CRC error");
+        png[at + 8 + length] ^= 1;
+        at += length + 12;
+    }
+    free(png);
+    png = slurp(picture_path("exif6.png"), &size); /* its eXIf chunk: not turned, but read */
+    char *exif = memmem(png, size, "eXIf", 4);
+    assert_non_null(exif);
+    exif[4] ^= 1;
+    spill("crc.png", png, size);
+    MUST(fv_picture_read(&p, "crc.png"));
+    assert_true(p.width == 21 && p.height == 13);
+    fv_picture_free(&p);
+    free(png);
+    unlink("crc.png");
+}
+
+/* --- what small files claim --- */
+
+static void put(char *file, size_t *size, const char *bytes, size_t n)
+{
+    memcpy(file + *size, bytes, n);
+    *size += n;
+}
+
+#define PUT(literal) put(file, &size, literal, sizeof literal - 1)
+
+/* A progressive JPEG of a grey nothing: `scans` times all frequencies of all blocks, all of them
+ * zero, of which 16384 take 15 bits. */
+static void spill_scans(const char *path, int width, int height, int scans)
+{
+    size_t blocks = (size_t)((width + 7) / 8) * (size_t)((height + 7) / 8);
+    size_t data = (blocks + 16383) / 16384 * 15 / 8 + 1, size = 0;
+    char *file = malloc(256 + (size_t)scans * (data + 16)), *zeros = calloc(1, data);
+    assert_true(file && zeros);
+    char frame[] = {0, 11, 8, (char)(height >> 8), (char)height, (char)(width >> 8), (char)width, 1,
+                    1, 17, 0};
+    PUT("\xff\xd8\xff\xdb\0\x43\0");
+    for (int i = 0; i < 64; i++) PUT("\1");
+    PUT("\xff\xc2");
+    put(file, &size, frame, sizeof frame);
+    PUT("\xff\xc4\0\x14\x10\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xe0"); /* one code: EOB14 */
+    for (int i = 0; i < scans; i++) {
+        PUT("\xff\xda\0\x08\1\1\0\1\x3f\0");
+        put(file, &size, zeros, data);
+    }
+    PUT("\xff\xd9");
+    spill(path, file, size);
+    free(zeros);
+    free(file);
+}
+
+/* The work for a file is bounded by its bytes: 600 scans over 16000 x 16000 pixels fit into 300 kB
+ * and take minutes. */
+static void a_jpeg_of_many_scans_is_refused_before_they_are_read(void **state)
+{
+    static const struct {
+        int width, height, scans;
+        const char *words; /* NULL: read */
+    } cases[] = {
+        {64, 48, 1, NULL},
+        {64, 48, 900, NULL},
+        {64, 48, 1100, "over 1000 scans"},
+        {4000, 4000, 20, NULL},
+        {4000, 4000, 600, "too many scans for its size"},
+        {16000, 16000, 600, "16000 x 16000 pixels is too large for a file of "},
+        {60000, 8, 1, "60000 x 8 pixels is too large"},
+    };
+    fv_picture p;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        spill_scans("scans.jpg", cases[i].width, cases[i].height, cases[i].scans);
+        fv_status s = fv_picture_read(&p, "scans.jpg");
+        if (cases[i].words) {
+            if (s >= 0 || !strstr(fv_error(), cases[i].words))
+                fail_msg("case %zu: \"%s\"", i, s < 0 ? fv_error() : "read");
+            continue;
+        }
+        MUST(s);
+        assert_true(p.width == cases[i].width && p.rgb[0] == 128);
+        fv_picture_free(&p);
+    }
+    unlink("scans.jpg");
+}
+
+/* Headers with sides that no file of that size has, in every format. */
+static void what_a_header_claims_is_looked_at_before_memory_is_taken(void **state)
+{
+    static const char *const words = "is too large";
+    size_t size;
+    fv_picture p;
+    (void)state;
+    static const size_t sides[][2] = {
+        {INT32_MAX, 1}, {1, INT32_MAX}, {40000, 1}, {32768, 8192}, {20000, 13000}};
+    char *png = slurp(picture_path("rgba.png"), &size);
+    for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++) {
+        put32(png + 16, sides[i][0]);
+        put32(png + 20, sides[i][1]);
+        mend_crc(png + 8, 13);
+        spill("claim.png", png, size);
+        fv_status s = fv_picture_read(&p, "claim.png");
+        if (s >= 0 || (!strstr(fv_error(), words) && !strstr(fv_error(), "damaged")))
+            fail_msg("sides %zu: \"%s\"", i, s < 0 ? fv_error() : "read");
+    }
+    free(png);
+    unlink("claim.png");
+    char *bmp = slurp(picture_path("rgb.bmp"), &size);
+    memcpy(bmp + 18, &(int32_t){32000}, 4);
+    memcpy(bmp + 22, &(int32_t){32000}, 4);
+    spill("claim.bmp", bmp, size);
+    FAILS(fv_picture_read(&p, "claim.bmp"), FV_ERR_UNSUPPORTED, words);
+    memcpy(bmp + 18, &(int32_t){3000}, 4);
+    memcpy(bmp + 22, &(int32_t){3000}, 4);
+    spill("claim.bmp", bmp, size);
+    FAILS(fv_picture_read(&p, "claim.bmp"), FV_ERR_FORMAT, "cut off");
+    free(bmp);
+    unlink("claim.bmp");
+    static const char pnm[] = "P6 32000 32000 255\n";
+    spill("claim.ppm", pnm, sizeof pnm - 1);
+    FAILS(fv_picture_read(&p, "claim.ppm"), FV_ERR_UNSUPPORTED, words);
+    unlink("claim.ppm");
+    static const char gif[] = "GIF89a\xff\xff\xff\xff\0\0\0,";
+    spill("claim.gif", gif, sizeof gif - 1);
+    assert_true(fv_picture_read(&p, "claim.gif") < 0);
+    unlink("claim.gif");
+    static const char hdr[] = "#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 1 +X 1\n\1\1\1\1";
+    spill("claim.hdr", hdr, sizeof hdr - 1);
+    FAILS(fv_picture_read(&p, "claim.hdr"), FV_ERR_FORMAT, "PSD and PNM are read");
+    unlink("claim.hdr");
+}
+
 static void test_broken(void **state)
 {
     fv_picture p = {0};
@@ -68,27 +256,31 @@ static void test_broken(void **state)
     FAILS(fv_picture_read(&p, picture_path("cut.jpg")), FV_ERR_FORMAT, "cut.jpg cannot be read: ");
     FAILS(fv_picture_read(&p, picture_path("cut.jpg")), FV_ERR_FORMAT, "cut off");
     FAILS(fv_picture_read(&p, picture_path("cut.webp")), FV_ERR_FORMAT, "damaged or cut off");
-    FAILS(fv_picture_read(&p, picture_path("moving.webp")), FV_ERR_UNSUPPORTED, "animation");
     FAILS(fv_picture_read(&p, picture_path("page.jpg")), FV_ERR_FORMAT, "page.jpg cannot be read");
     FAILS(fv_picture_read(&p, picture_path("none.jpg")), FV_ERR_IO, "No such file");
     FAILS(fv_picture_read(&p, "/"), FV_ERR_IO, "regular file");
     assert_null(p.rgb);
 }
 
-/* A JPEG cut at every length is read or refused, and never more than that. */
-static void test_every_cut(void **state)
+/* Wherever a file is cut, it is refused. */
+static void a_picture_cut_anywhere_is_refused(void **state)
 {
-    size_t size;
-    char *whole = slurp(picture_path("exif6.jpg"), &size);
+    static const char *const names[] = {"exif6.jpg",  "progressive.jpg", "rgba.png", "adam7.png",
+                                        "exact.webp", "rgba.webp",       "rgb.bmp",  "grey.pgm"};
     (void)state;
-    for (size_t n = 1; n < size; n++) {
-        spill("cut.jpg", whole, n);
-        fv_picture p = {0};
-        if (fv_picture_read(&p, "cut.jpg") >= 0) fv_picture_free(&p);
-        assert_null(p.rgb);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        size_t size;
+        char *whole = slurp(picture_path(names[i]), &size);
+        size -= strcmp(names[i], "rgb.bmp") == 0; /* a byte that fills its last row */
+        for (size_t n = 1; n < size; n += n + 20 < size ? 5 : 1) {
+            spill("cut", whole, n);
+            fv_picture p = {0};
+            if (fv_picture_read(&p, "cut") >= 0) fail_msg("%s, cut at %zu: read", names[i], n);
+            assert_null(p.rgb);
+        }
+        free(whole);
     }
-    unlink("cut.jpg");
-    free(whole);
+    unlink("cut");
 }
 
 /* The official preprocessing: floats of PyTorch, so equal up to the order of four products. */
@@ -173,9 +365,18 @@ static void test_heat_map(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_kind), cmocka_unit_test(test_broken),
-        cmocka_unit_test(test_every_cut),  cmocka_unit_test(test_resize),
-        cmocka_unit_test(test_thumbnail),  cmocka_unit_test(test_heat_map),
+        cmocka_unit_test(test_every_kind),
+        cmocka_unit_test(test_broken),
+        cmocka_unit_test(a_picture_cut_anywhere_is_refused),
+        cmocka_unit_test(every_form_of_png_has_the_same_pixels),
+        cmocka_unit_test(a_png_is_turned_as_its_exif_says),
+        cmocka_unit_test(an_animated_webp_is_its_first_frame),
+        cmocka_unit_test(a_png_with_a_wrong_crc_is_told),
+        cmocka_unit_test(a_jpeg_of_many_scans_is_refused_before_they_are_read),
+        cmocka_unit_test(what_a_header_claims_is_looked_at_before_memory_is_taken),
+        cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_thumbnail),
+        cmocka_unit_test(test_heat_map),
     };
     return cmocka_run_group_tests(tests, open_values, close_values);
 }

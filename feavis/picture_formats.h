@@ -1,0 +1,32 @@
+/* What the readers of picture formats share. A reader gets the whole file, gives upright 8-bit RGB
+ * and reports failures without the file's name, which fv_picture_read puts in front. What a file
+ * may make a reader do is bounded by what it is: pixels and work by its bytes (fv_picture_new,
+ * picture_jpeg.c), memory by its pixels. */
+#ifndef FV_PICTURE_FORMATS_H
+#define FV_PICTURE_FORMATS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "feavis/feavis.h"
+
+typedef struct fv_picture_file {
+    const unsigned char *data;
+    size_t size;
+} fv_picture_file;
+
+/* Room for width x height pixels, if a file of that size can honestly hold as many. */
+fv_status fv_picture_new(fv_picture *p, int64_t width, int64_t height, size_t file_size);
+/* `count` pixels of RGBA over white, to RGB. */
+void fv_picture_flatten(uint8_t *rgb, const uint8_t *rgba, size_t count);
+/* What EXIF data say, with or without "Exif\0\0" in front: 1 to 8; 1 (upright) if nothing sensible.
+ */
+int fv_exif_orientation(const unsigned char *exif, size_t size);
+/* Turns and mirrors in place; does nothing for 1. */
+fv_status fv_picture_turn(fv_picture *p, int orientation);
+
+fv_status fv_picture_read_jpeg(fv_picture *p, fv_picture_file file);
+fv_status fv_picture_read_png(fv_picture *p, fv_picture_file file);
+fv_status fv_picture_read_webp(fv_picture *p, fv_picture_file file);
+
+#endif
