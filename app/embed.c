@@ -14,7 +14,8 @@ static fv_status embed(const cli *c, fv_model *m, bool *stopped)
     FV_TRY(many_list_pictures(&pictures, c));
     many_progress p = many_progress_of(c, "pictures");
     fv_status s = fv_index_build(out, m, &pictures, c->batch, c->half, &resumed, many_show, &p);
-    if (s >= 0 && resumed) printf("%d of the pictures were there from an earlier run\n", resumed);
+    if (s >= 0 && resumed)
+        printf("%d of the %d pictures were there from an earlier run\n", resumed, pictures.count);
     *stopped = s == FV_CANCELLED;
     if (s == FV_OK) printf("%s, %s.txt\n", out, out);
     if (*stopped) fprintf(stderr, "feavis: stopped; the same command goes on from %s.part\n", out);
@@ -47,7 +48,9 @@ static fv_status print_hits(const cli *c, fv_model *m, const fv_index *x, const 
         if (n > 1) printf("%s%s\n", q ? "\n" : "", texts->list.at[q]);
         for (int k = 0; k < found; k++) {
             const fv_hit *h = &hits[(size_t)q * (size_t)top + (size_t)k];
-            printf("%7.4f  %s\n", (double)h->score, fv_index_name(x, h->index));
+            printf("%7.4f  ", (double)h->score);
+            fv_name_write(stdout, fv_index_name(x, h->index));
+            putchar('\n');
         }
     }
     free(hits);
@@ -74,11 +77,7 @@ static fv_status search(const cli *c, fv_model **m, fv_index **x, many *texts)
         return fv_fail(FV_ERR_ARGUMENT, "search needs --index FILE and a text (or --texts FILE)");
     FV_TRY(fv_index_open(x, c->index));
     FV_TRY(fv_model_open(m, c->options));
-    if (fv_index_dim(*x) != fv_model_dim(*m))
-        return fv_fail(FV_ERR_SHAPE,
-                       "index %s has rows of %d numbers, the model's have %d: it is "
-                       "of another model",
-                       c->index, fv_index_dim(*x), fv_model_dim(*m));
+    FV_TRY(fv_index_check(*x, *m));
     FV_TRY(text ? one_text(texts, text, *m) : many_texts(texts, c, *m, c->texts));
     return print_hits(c, *m, *x, texts);
 }

@@ -1,50 +1,124 @@
 /* Searching an index. See index.h; building one is in index_build.c. */
 #include "feavis/index.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "feavis/index_inside.h"
 #include "feavis/model.h"
+#include "feavis/names.h"
+#include "feavis/read_file.h"
+#include "model/files_internal.h"
 
-enum { BLOCK_BYTES = 16 << 20, MOST_QUERIES = 1024 };
+enum { BLOCK_BYTES = 16 << 20, MOST_QUERIES = 1024, TRIES = 50, PAUSE_MS = 100 };
 
 struct fv_index {
-    fv_npy *array; /* one of these two */
-    fv_weights *weights;
-    const fv_entry *rows;
+    char *path;
+    fv_row_file rows;
+    fv_index_head head; /* of the record; of an index without one, what the rows say */
     fv_list names;
 };
 
-static fv_status open_rows(fv_index *x, const char *path)
+/* --- opening --- */
+
+/* One name a line, in any bytes but LF. */
+static fv_status read_names(fv_list *out, const char *path)
 {
-    size_t n = strlen(path);
-    if (n > 4 && strcmp(path + n - 4, ".npy") == 0) {
-        FV_TRY(fv_npy_open(&x->array, path));
-        x->rows = fv_npy_entry(x->array);
-    } else {
-        FV_TRY(fv_weights_open(&x->weights, path));
-        x->rows = fv_weights_find(x->weights, "embeddings");
-        if (!x->rows)
-            return fv_fail(FV_ERR_FORMAT, "%s has no tensor \"embeddings\": it is no index", path);
+    unsigned char *text;
+    size_t size;
+    FV_TRY(fv_read_file(&text, &size, path, "list", FV_MOST_RECORD_BYTES));
+    fv_status s = FV_OK;
+    char *at = (char *)text, *end = at + size, *stop;
+    for (; s >= 0 && at < end; at = stop + 1) {
+        stop = memchr(at, '\n', (size_t)(end - at));
+        if (!stop) stop = end; /* a zero stands there */
+        *stop = 0;
+        fv_name_unescape(at);
+        s = fv_list_add(out, at);
     }
-    const fv_entry *e = x->rows;
-    bool dense = e->ndim == 2 && e->strides[1] == 1 && e->strides[0] == e->dims[1];
-    if (!dense || (e->dtype != FV_FILE_F32 && e->dtype != FV_FILE_F16) || e->dims[0] < 1 ||
-        e->dims[0] > 1 << 30 || e->dims[1] < 1 || e->dims[1] > 1 << 20)
-        return fv_fail(FV_ERR_FORMAT, "%s holds no rows of F32 or F16: it is no index", path);
+    free(text);
+    return s;
+}
+
+/* Indexes of earlier versions have no record, and their names are as they are. */
+static fv_status open_names(fv_index *x, const char *names, const char *from)
+{
+    fv_records record;
+    if (access(from, F_OK) != 0) {
+        FV_TRY(fv_list_names(&x->names, names));
+        memcpy(x->head.model, x->rows.model, sizeof x->head.model);
+        memcpy(x->head.title, x->rows.title, sizeof x->head.title);
+    } else {
+        FV_TRY(read_names(&x->names, names));
+        FV_TRY(fv_records_read(&record, from));
+        x->head = record.head;
+        int count = record.count;
+        fv_records_clear(&record);
+        if (count != x->rows.count || x->head.dim != x->rows.dim)
+            return fv_fail(FV_ERR_FORMAT, "%s is of %d rows of %d numbers, %s has %d of %d", from,
+                           count, x->head.dim, x->path, x->rows.count, x->rows.dim);
+    }
+    if (x->names.count != x->rows.count)
+        return fv_fail(FV_ERR_FORMAT, "%s has %d lines, but %s has %d rows", names, x->names.count,
+                       x->path, x->rows.count);
     return FV_OK;
 }
 
-static fv_status open_names(fv_index *x, const char *path)
+static void clear(fv_index *x)
 {
-    char *names;
-    if (asprintf(&names, "%s.txt", path) < 0)
-        return fv_fail(FV_ERR_MEMORY, "opening %s: out of memory", path);
-    fv_status s = fv_list_names(&x->names, names);
-    if (s >= 0 && x->names.count != x->rows->dims[0])
-        s = fv_fail(FV_ERR_FORMAT, "%s has %d lines, but %s has %lld rows", names, x->names.count,
-                    path, (long long)x->rows->dims[0]);
-    free(names);
+    fv_rows_close(&x->rows);
+    fv_list_clear(&x->names);
+}
+
+/* Whether somebody has the lock of PATH.part.txt. */
+static bool being_built(const char *part)
+{
+    int fd = fv_fd_open(part, O_RDONLY | O_NONBLOCK, 0);
+    bool busy = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (fd >= 0) close(fd);
+    return busy;
+}
+
+typedef struct parts {
+    char *names, *from, *next, *part;
+} parts;
+
+/* Opens the files. Those of one index and another one cannot come together: the rows are replaced
+ * first, while PATH.next stands. *mixed: it stands, or they were replaced meanwhile. */
+static fv_status open_once(fv_index *x, const parts *p, bool *mixed)
+{
+    struct stat st;
+    fv_status s = fv_rows_open(&x->rows, x->path);
+    if (s >= 0) s = open_names(x, p->names, p->from);
+    *mixed = access(p->next, F_OK) == 0 ||
+             (x->rows.fd >= 0 && stat(x->path, &st) == 0 && st.st_ino != x->rows.file.st_ino);
+    return s;
+}
+
+static fv_status open_whole(fv_index *x, const parts *p)
+{
+    bool mixed;
+    fv_status s = open_once(x, p, &mixed);
+    for (int i = 0; mixed && i < TRIES && being_built(p->part); i++) {
+        nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
+        clear(x);
+        s = open_once(x, p, &mixed);
+    }
+    if (mixed)
+        return fv_fail(FV_ERR_IO,
+                       "index %s is being replaced, or that was interrupted: the same embed "
+                       "command finishes it",
+                       x->path);
+    if (s < 0 && access(x->path, F_OK) != 0 && access(p->part, F_OK) == 0)
+        return fv_fail(FV_ERR_IO,
+                       "index %s is not finished: an embed command is at work, or was interrupted "
+                       "and goes on when it is given again",
+                       x->path);
     return s;
 }
 
@@ -52,8 +126,19 @@ fv_status fv_index_open(fv_index **out, const char *path)
 {
     fv_index *x = calloc(1, sizeof *x);
     if (!x) return fv_fail(FV_ERR_MEMORY, "opening %s: out of memory", path);
-    fv_status s = open_rows(x, path);
-    if (s >= 0) s = open_names(x, path);
+    parts p = {NULL, NULL, NULL, NULL};
+    x->rows.fd = -1;
+    x->path = strdup(path);
+    fv_status s = x->path ? FV_OK : fv_fail(FV_ERR_MEMORY, "opening %s: out of memory", path);
+    if (s >= 0) s = fv_index_path(&p.names, path, ".txt");
+    if (s >= 0) s = fv_index_path(&p.from, path, ".from");
+    if (s >= 0) s = fv_index_path(&p.next, path, ".next");
+    if (s >= 0) s = fv_index_path(&p.part, path, ".part.txt");
+    if (s >= 0) s = open_whole(x, &p);
+    free(p.names);
+    free(p.from);
+    free(p.next);
+    free(p.part);
     if (s < 0) {
         fv_index_close(x);
         return s;
@@ -65,25 +150,40 @@ fv_status fv_index_open(fv_index **out, const char *path)
 void fv_index_close(fv_index *x)
 {
     if (!x) return;
-    fv_npy_close(x->array);
-    fv_weights_close(x->weights);
-    fv_list_clear(&x->names);
+    clear(x);
+    free(x->path);
     free(x);
 }
 
 int fv_index_count(const fv_index *x)
 {
-    return (int)x->rows->dims[0];
+    return x->rows.count;
 }
 
 int fv_index_dim(const fv_index *x)
 {
-    return (int)x->rows->dims[1];
+    return x->rows.dim;
 }
 
 const char *fv_index_name(const fv_index *x, int i)
 {
     return x->names.at[i];
+}
+
+/* The rows of an index that names no model may be of this one if they are as long. */
+fv_status fv_index_check(const fv_index *x, const fv_model *m)
+{
+    const fv_index_head *h = &x->head;
+    if (*h->model && strcmp(h->model, fv_model_fingerprint(m)) != 0)
+        return fv_fail(FV_ERR_ARGUMENT,
+                       "index %s is of the model %s%s%s, not of %s %s: make it again, or search "
+                       "with the model it is of",
+                       x->path, h->title, *h->title ? " " : "", h->model, fv_model_title(m),
+                       fv_model_fingerprint(m));
+    if (x->rows.dim == fv_model_dim(m)) return FV_OK;
+    return fv_fail(FV_ERR_SHAPE,
+                   "index %s has rows of %d numbers, those of %s have %d: it is of another model",
+                   x->path, x->rows.dim, fv_model_title(m), fv_model_dim(m));
 }
 
 /* --- search --- */
@@ -110,14 +210,11 @@ typedef struct search {
 /* Rows first .. first + count of the file, filled up to a whole block. */
 static fv_status load_block(search *s, int first, int count)
 {
-    fv_entry part = *s->x->rows;
-    size_t dim = (size_t)part.dims[1], at = (size_t)first * dim;
-    part.dims[0] = count;
-    part.data = (const char *)part.data + at * (part.dtype == FV_FILE_F32 ? 4 : 2);
-    if (count == s->block_rows && part.dtype == FV_FILE_F32)
-        return fv_plan_upload(s->plan, s->rows, part.data);
-    memset(s->block, 0, (size_t)s->block_rows * dim * sizeof *s->block);
-    fv_entry_read_f32(&part, s->block);
+    size_t dim = (size_t)s->x->rows.dim;
+    FV_TRY(fv_rows_read(&s->x->rows, s->x->path, first, count, s->block));
+    if (count < s->block_rows)
+        memset(s->block + (size_t)count * dim, 0,
+               (size_t)(s->block_rows - count) * dim * sizeof *s->block);
     return fv_plan_upload(s->plan, s->rows, s->block);
 }
 
@@ -159,6 +256,7 @@ fv_status fv_index_search(const fv_index *x, fv_model *m, const float *queries, 
                        "searching for %d texts and %d hits: expected 1 to %d "
                        "texts and 1 hit or more",
                        n, k, MOST_QUERIES);
+    FV_TRY(fv_index_check(x, m));
     search s = {.x = x, .n = n, .k = k, .hits = hits};
     fv_status status = prepare(&s, m->backend, queries);
     int count = fv_index_count(x);

@@ -233,6 +233,11 @@ const float *fv_entry_floats(const fv_entry *e)
     return plain && (uintptr_t)e->data % _Alignof(float) == 0 ? e->data : NULL;
 }
 
+size_t fv_weights_offset(const fv_weights *w, const fv_entry *e)
+{
+    return (size_t)((const uint8_t *)e->data - w->map.data);
+}
+
 void fv_weights_forget(const fv_weights *w, const fv_entry *e)
 {
     if (in_row_major_order(e)) /* otherwise its bytes may be anywhere in the storage */

@@ -63,6 +63,21 @@ bool fv_fd_sync(int fd)
     return result == 0;
 }
 
+bool fv_fd_read(int fd, uint64_t offset, void *out, size_t n)
+{
+    unsigned char *at = out;
+    while (n > 0) {
+        ssize_t done = pread(fd, at, n, (off_t)offset);
+        if (done < 0 && errno == EINTR) continue;
+        if (done == 0) errno = 0;
+        if (done <= 0) return false;
+        at += done;
+        offset += (uint64_t)done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
 /* The descriptor is closed whatever close returns. */
 static bool close_file(int fd)
 {

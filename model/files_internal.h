@@ -5,10 +5,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 int fv_fd_open(const char *path, int flags, mode_t mode); /* O_CLOEXEC is added; -1 */
 bool fv_fd_write(int fd, const void *data, size_t n);
 bool fv_fd_sync(int fd);
+/* n bytes at an offset; errno 0: the file ends before. */
+bool fv_fd_read(int fd, uint64_t offset, void *out, size_t n);
 
 #endif

@@ -227,6 +227,11 @@ const fv_entry *fv_npy_entry(const fv_npy *a)
     return &a->entry;
 }
 
+size_t fv_npy_offset(const fv_npy *a)
+{
+    return (size_t)((const uint8_t *)a->entry.data - a->map.data);
+}
+
 void fv_npy_close(fv_npy *a)
 {
     if (!a) return;

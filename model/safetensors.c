@@ -525,7 +525,7 @@ static bool put_header(text_buffer *b, const fv_save_entry *entries, size_t coun
     return !b->failed;
 }
 
-static uint16_t float_to_half(float value)
+uint16_t fv_half(float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
@@ -553,7 +553,7 @@ static fv_status write_halves(fv_file_writer *file, const float *data, size_t co
     uint16_t chunk[4096];
     while (count > 0) {
         size_t n = count < 4096 ? count : 4096;
-        for (size_t i = 0; i < n; i++) chunk[i] = float_to_half(data[i]);
+        for (size_t i = 0; i < n; i++) chunk[i] = fv_half(data[i]);
         FV_TRY(fv_file_write(file, chunk, n * sizeof *chunk));
         data += n;
         count -= n;

@@ -101,6 +101,8 @@ void fv_entry_read_f32(const fv_entry *e, float *out);
 void fv_entry_read_f64(const fv_entry *e, double *out);
 /* The elements themselves, if the file holds them as aligned floats in this order; else NULL. */
 const float *fv_entry_floats(const fv_entry *e);
+/* Where its first element lies in a file that was opened by path. */
+size_t fv_weights_offset(const fv_weights *w, const fv_entry *e);
 /* Lets go of the memory that holds the tensor's part of the file, until it is read again. */
 void fv_weights_forget(const fv_weights *w, const fv_entry *e);
 
@@ -113,6 +115,8 @@ typedef struct fv_save_entry {
     const void *data; /* float for F32 and F16, int64_t for I64 */
 } fv_save_entry;
 
+uint16_t fv_half(float value); /* IEEE half, to nearest even */
+
 /* Writes a safetensors file: to a temp file beside it, synced, then renamed over path.
  * metadata: pairs key, value, ..., NULL; or NULL. */
 fv_status fv_weights_save(const char *path, const fv_save_entry *entries, size_t count,
@@ -123,6 +127,7 @@ fv_status fv_weights_save(const char *path, const fv_save_entry *entries, size_t
 typedef struct fv_npy fv_npy; /* one mapped array */
 fv_status fv_npy_open(fv_npy **out, const char *path);
 const fv_entry *fv_npy_entry(const fv_npy *a); /* name is the path */
+size_t fv_npy_offset(const fv_npy *a); /* of the first element, in a file that was opened by path */
 void fv_npy_close(fv_npy *a);
 /* Writes float data as '<f4', C order; temp name, sync, rename. */
 fv_status fv_npy_save_f32(const char *path, const float *data, int ndim, const int64_t *dims);
