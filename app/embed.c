@@ -75,6 +75,8 @@ static fv_status search(const cli *c, fv_model **m, fv_index **x, many *texts)
     const char *text = *option ? option : c->words;
     if (!c->index || (!text && !c->texts))
         return fv_fail(FV_ERR_ARGUMENT, "search needs --index FILE and a text (or --texts FILE)");
+    if (text && c->texts)
+        return fv_fail(FV_ERR_ARGUMENT, "search takes a text or --texts, and there are both");
     FV_TRY(fv_index_open(x, c->index));
     FV_TRY(fv_model_open(m, c->options));
     FV_TRY(fv_index_check(*x, *m));

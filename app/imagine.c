@@ -375,13 +375,25 @@ static fv_status list_jobs(jobs *j, cli *c)
     return add_job(j, c->options);
 }
 
+/* What is one file is of one picture: the next one would be written over it. */
+static fv_status check_files(const jobs *j, const fv_options *o)
+{
+    static const char *const files[] = {"out", "state"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (j->count > 1 && *fv_options_get(o, files[i]))
+            return fv_fail(FV_ERR_ARGUMENT, "--%s takes one picture, but there are %d%s", files[i],
+                           j->count, i ? "" : ": use --gallery");
+    const char *out = fv_options_get(o, "out");
+    if (*out && strcmp(out, fv_options_get(o, "state")) == 0)
+        return fv_fail(FV_ERR_ARGUMENT, "--out and --state are the same file, %s", out);
+    return FV_OK;
+}
+
 int command_imagine(cli *c)
 {
     jobs j = {0};
     fv_status s = list_jobs(&j, c);
-    if (s >= 0 && j.count > 1 && *fv_options_get(c->options, "out"))
-        s = fv_fail(FV_ERR_ARGUMENT, "--out takes one picture, but there are %d: use --gallery",
-                    j.count);
+    if (s >= 0) s = check_files(&j, c->options);
     return finish(&j, s, NULL, c);
 }
 

@@ -24,7 +24,7 @@ static const cli_command commands[] = {
     {"embed", command_embed, "@Model out ", NULL},
     {"search", command_search, "@Model text ", "text"},
     {"convert", command_convert, "config tower out ", ""},
-    {"judge", command_judge, "@Model gallery ", ""},
+    {"judge", command_judge, "@Model gallery ", "gallery"},
 };
 
 static int help(int argc, char **argv)

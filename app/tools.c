@@ -23,8 +23,21 @@ static int info_of_picture(const char *path)
     return EXIT_SUCCESS;
 }
 
+/* What is printed of a file does not depend on these. */
+static fv_status check_unused(const cli *c, bool picture)
+{
+    for (int i = 0; i < c->flag_count; i += 2)
+        if (picture || strcmp(c->flags[i], "config") != 0)
+            return fv_fail(FV_ERR_ARGUMENT, "info on a %s takes no --%s",
+                           picture ? "picture" : "checkpoint", c->flags[i]);
+    if (c->plan)
+        return fv_fail(FV_ERR_ARGUMENT, "--print-plan is of a model; info takes no file with it");
+    return FV_OK;
+}
+
 int command_info(cli *c)
 {
+    if (c->words && check_unused(c, is_png(c->words)) < 0) return cli_fail();
     if (c->words)
         return is_png(c->words) ? info_of_picture(c->words) : info_of_checkpoint(c, c->words);
     fv_model *m;
@@ -48,6 +61,8 @@ int command_probe(cli *c)
     fv_status s = probe.image ? FV_OK
                               : fv_fail(FV_ERR_ARGUMENT, "probe needs --image FILE (.npy or a "
                                                          "picture)");
+    if (s >= 0 && probe.ids && probe.text)
+        s = fv_fail(FV_ERR_ARGUMENT, "probe takes a text or --ids, and there are both");
     if (s >= 0) s = fv_model_open(&m, c->options);
     if (s >= 0) s = fv_probe_run(m, &probe, &cosine);
     if (s >= 0) printf("cosine %.7f\n", (double)cosine);

@@ -187,6 +187,12 @@ static void flags_and_words_without_a_use_are_refused(void **state)
             "3");
     REFUSED("\"moon\" and --text are two of the same", "imagine", TOY, "moon", "--text", "lake");
     REFUSED("\"7\" and --llp are two of the same", "neuron", TOY, "7", "--llp", "8");
+    REFUSED("\"a\" and --gallery are two of the same", "judge", "a", "--gallery", "b");
+    REFUSED("a text or --ids", "probe", "moon", "--image", "x.npy", "--ids", "ids.npy");
+    REFUSED("a text or --texts", "search", "moon", "--texts", "x", "--index", "index.npy");
+    REFUSED("takes no --seed", "info", "nowhere.pth", "--seed", "3");
+    REFUSED("takes no file", "info", "nowhere.pth", "--print-plan");
+    REFUSED("the same file", "imagine", TOY, "moon", "--out", "x", "--state", "x");
     REFUSED("a text or --file", "imagine", TOY, "moon", "--file", "poem");
     REFUSED("a text or --file", "imagine", TOY, "--text", "moon", "--file", "poem");
     assert_int_equal(files_in("gallery"), 0);
@@ -337,6 +343,7 @@ static void unreadable_texts(void **state)
     REFUSED("Is a directory", "imagine", TOY, "--file", ".");
     spill_text("two", "moon\nlake\n");
     REFUSED("--out takes one picture", "imagine", TOY, "--file", "two", "--out", "x.png");
+    REFUSED("--state takes one picture", "imagine", TOY, "--file", "two", "--state", "s");
     assert_int_equal(files_in("gallery"), 0); /* all is read before the first picture */
     /* an Arabic letter whose bytes are those of a byte order mark in another order */
     free(succeeded(run_with_input("\xef\xbb\xbb\n", 4, "imagine", TOY, "-"), "ligature"));
