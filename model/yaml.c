@@ -112,7 +112,7 @@ static fv_status read_list(reader *r, fv_yaml_node *list, int depth)
     }
 }
 
-static fv_status read_key(reader *r, const fv_yaml_node *map, const yaml_event_t *event, char **out)
+static fv_status read_key(reader *r, const yaml_event_t *event, char **out)
 {
     int line = (int)event->start_mark.line + 1;
     if (event->type != YAML_SCALAR_EVENT)
@@ -120,11 +120,32 @@ static fv_status read_key(reader *r, const fv_yaml_node *map, const yaml_event_t
     const char *key = (const char *)event->data.scalar.value;
     if (strlen(key) != event->data.scalar.length)
         return fv_fail(FV_ERR_FORMAT, "%s:%d: a key holds a zero byte", r->name, line);
-    if (fv_yaml_find(map, key))
-        return fv_fail(FV_ERR_FORMAT, "%s:%d: the key %.80s stands there twice", r->name, line,
-                       key);
     *out = strdup(key);
     return *out ? FV_OK : out_of_memory(r);
+}
+
+static int by_key(const void *a, const void *b, void *map)
+{
+    int i = *(const int *)a, k = *(const int *)b;
+    int order = strcmp(((const fv_yaml_node *)map)->keys[i], ((const fv_yaml_node *)map)->keys[k]);
+    return order ? order : i - k;
+}
+
+/* Once the map is whole, so that many keys do not take their square in time. */
+static fv_status check_keys(const reader *r, fv_yaml_node *map)
+{
+    if (map->count < 2) return FV_OK;
+    int *order = malloc((size_t)map->count * sizeof *order), twice = map->count;
+    if (!order) return out_of_memory(r);
+    for (int i = 0; i < map->count; i++) order[i] = i;
+    qsort_r(order, (size_t)map->count, sizeof *order, by_key, map);
+    for (int i = 1; i < map->count; i++)
+        if (strcmp(map->keys[order[i - 1]], map->keys[order[i]]) == 0 && order[i] < twice)
+            twice = order[i];
+    free(order);
+    if (twice == map->count) return FV_OK;
+    return fv_fail(FV_ERR_FORMAT, "%s:%d: the key %.80s stands there twice", r->name,
+                   map->items[twice]->line, map->keys[twice]);
 }
 
 static fv_status read_map(reader *r, fv_yaml_node *map, int depth)
@@ -135,9 +156,10 @@ static fv_status read_map(reader *r, fv_yaml_node *map, int depth)
         fv_yaml_node *value = NULL;
         FV_TRY(next_event(r, &event));
         bool end = event.type == YAML_MAPPING_END_EVENT;
-        fv_status s = end ? FV_OK : read_key(r, map, &event, &key);
+        fv_status s = end ? FV_OK : read_key(r, &event, &key);
         yaml_event_delete(&event);
-        if (end || s < 0) return s;
+        if (end) return check_keys(r, map);
+        if (s < 0) return s;
         s = next_event(r, &event);
         if (s >= 0) s = read_node(r, &event, depth, &value);
         if (s >= 0 && !grow(map)) s = out_of_memory(r);
