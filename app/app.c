@@ -184,18 +184,16 @@ void app_use_recipe(app *a, const char *path, bool again)
         a->page = PAGE_IMAGINE;
         a->shown_moment = a->shown_panel = -1;
     }
-    static const char *const kept[] = {"stop",       "text",   "llp",        "seed",  "start",
-                                       "start-hash", "config", "checkpoint", "vocab", "backend"};
+    const unsigned own = FV_OPTION_ONE | FV_OPTION_MODEL | FV_OPTION_PLACE;
     int count;
     const fv_option *table = fv_option_table(&count);
     for (int i = 0; i < count; i++) { /* the settings become those of the next picture */
-        bool own = !(table[i].flags & FV_OPTION_RECIPE);
-        for (size_t k = 0; k < sizeof kept / sizeof kept[0]; k++)
-            own = own || strcmp(table[i].name, kept[k]) == 0;
-        if (!own && fv_options_set(a->options, table[i].name, fv_options_get(o, table[i].name)) < 0)
+        if (!(table[i].flags & own) &&
+            fv_options_set(a->options, table[i].name, fv_options_get(o, table[i].name)) < 0)
             app_fail(a);
     }
     a->quality[0] = 0;
+    if (*fv_options_notice(o)) app_toast(a, fv_options_notice(o), true);
     fv_options_free(o);
 }
 
@@ -243,8 +241,8 @@ void app_dropped(app *a, const char *path)
     }
     if (fv_recipe_read(&recipe, path) >= 0) {
         free(recipe);
+        app_toast(a, tr(a, W_RESTORED), false); /* unless something is said instead */
         app_use_recipe(a, path, false);
-        app_toast(a, tr(a, W_RESTORED), false);
     } else {
         fv_picture p;
         if (fv_picture_read(&p, path) < 0) {

@@ -50,6 +50,14 @@ int cli_end(int status)
 
 /* --- arguments --- */
 
+void cli_tell(cli *c, const fv_options *o)
+{
+    const char *notice = fv_options_notice(o);
+    if (!*notice || strncmp(notice, c->told, sizeof c->told - 1) == 0) return;
+    snprintf(c->told, sizeof c->told, "%s", notice);
+    fprintf(stderr, "feavis: %s\n", notice);
+}
+
 static fv_status add_word(cli *c, const char *word)
 {
     size_t old = c->words ? strlen(c->words) : 0;
@@ -266,6 +274,7 @@ fv_status cli_parse(cli *c, const cli_command *k, int argc, char **argv)
     fv_options_free(c->options);
     c->options = fresh;
     if (c->preset) FV_TRY(fv_preset_apply(c->preset, c->options));
+    cli_tell(c, c->options);
     return cli_apply_flags(c, c->options);
 }
 

@@ -22,6 +22,7 @@ typedef struct cli {
     /* options given as flags, applied over presets and recipes: name, value, name, value ... */
     const char **flags;
     int flag_count;
+    char told[512]; /* the last notice */
 } cli;
 
 /* A command, and what it has a use for: what it has none for is refused, not ignored. */
@@ -42,6 +43,8 @@ fv_status cli_apply_flags(const cli *c, fv_options *o);
 bool cli_has_flag(const cli *c, const char *name);
 /* Fails where pictures, which are PNG files, would go to a file with another ending. */
 fv_status cli_check_png(const char *path);
+/* What files were not allowed to set, on stderr, unless the same was said before. */
+void cli_tell(cli *c, const fv_options *o);
 
 /* One line on stderr, "feavis: ..."; gives the exit status. */
 int cli_fail(void);

@@ -240,15 +240,6 @@ static fv_status check_target(const fv_options *o)
     return FV_OK;
 }
 
-static bool same_model(const fv_options *a, const fv_options *b)
-{
-    static const char *const names[] = {"config",  "checkpoint",  "vocab",  "device",
-                                        "backend", "text-length", "threads"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(fv_options_get(a, names[i]), fv_options_get(b, names[i])) != 0) return false;
-    return true;
-}
-
 static void announce(const fv_model *m, const fv_options *o, bool opened)
 {
     char title[512], *reading;
@@ -270,7 +261,7 @@ static fv_status check_with_model(const jobs *j, const fv_model *m, const fv_opt
     fv_options *o;
     for (int i = 0; i < j->count && !j->texts.count; i++) {
         FV_TRY(job(j, i, &o));
-        if (same_model(o, first)) FV_TRY(fv_options_check_channels(o, m));
+        if (fv_options_same_model(o, first)) FV_TRY(fv_options_check_channels(o, m));
     }
     return FV_OK;
 }
@@ -288,7 +279,7 @@ static fv_status run_jobs(const jobs *j, const char *state, const cli *c)
         bool opens = false;
         status = job(j, i, &o);
         if (status >= 0 && i) status = check_target(o); /* it may have gone in the meantime */
-        if (status >= 0 && (!opened || !same_model(o, opened))) {
+        if (status >= 0 && (!opened || !fv_options_same_model(o, opened))) {
             fv_model_close(m);
             m = NULL;
             status = fv_model_open(&m, o);
@@ -346,7 +337,7 @@ static fv_status add_lines(jobs *j, const char *path, fv_options *o)
     return fv_bad_lines_say(&bad, path);
 }
 
-static fv_status add_preset_pictures(jobs *j, const cli *c)
+static fv_status add_preset_pictures(jobs *j, cli *c)
 {
     for (int i = 0; i < fv_preset_picture_count(c->preset); i++) {
         fv_options *o;
@@ -356,6 +347,7 @@ static fv_status add_preset_pictures(jobs *j, const cli *c)
         if (s >= 0) s = check_job(o);
         if (s < 0) fv_fail_context(s, "picture %d of the preset", i + 1);
         if (s >= 0) s = add_job(j, o);
+        cli_tell(c, o);
         fv_options_free(o);
         FV_TRY(s);
     }
@@ -416,9 +408,8 @@ static void warn_of_model(const char *recipe, const fv_options *o)
 {
     fv_model *m;
     if (fv_model_open(&m, o) < 0) return; /* said when the job opens it */
-    if (!strstr(recipe, fv_model_fingerprint(m)))
-        fprintf(stderr, "feavis: the recipe is of another model than %s: the picture will differ\n",
-                fv_model_title(m));
+    if (fv_recipe_check_model(recipe, m) < 0)
+        fprintf(stderr, "feavis: %s: the picture will differ\n", fv_error());
     fv_model_close(m);
 }
 
@@ -429,6 +420,7 @@ int command_again(cli *c)
     fv_status s = c->words ? fv_recipe_read(&recipe, c->words)
                            : fv_fail(FV_ERR_ARGUMENT, "again needs a PNG file of the gallery");
     if (s >= 0) s = fv_recipe_apply(c->options, recipe, c->words);
+    cli_tell(c, c->options);
     if (s >= 0) s = cli_apply_flags(c, c->options);
     if (s >= 0) s = add_job(&j, c->options);
     if (s >= 0) warn_of_model(recipe, c->options);
@@ -441,6 +433,7 @@ int command_resume(cli *c)
     jobs j = {0};
     fv_status s = c->words ? fv_session_read_options(c->options, c->words)
                            : fv_fail(FV_ERR_ARGUMENT, "resume needs a file saved with --state");
+    cli_tell(c, c->options);
     if (s >= 0) s = cli_apply_flags(c, c->options);
     if (s >= 0) s = add_job(&j, c->options);
     return finish(&j, s, c->words, c);

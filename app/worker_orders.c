@@ -114,22 +114,22 @@ void leave_easel(worker *w)
     w->pause_at = 0;
 }
 
-/* What decides the model stays the window's own. */
+/* The picture's options; the model and the places to write are the window's own. */
 static fv_status with_model(worker *w, const fv_options *from, fv_options **out)
 {
-    static const char *const names[] = {"config", "checkpoint", "vocab",   "text-length",
-                                        "device", "backend",    "threads", "gallery"};
     FV_TRY(fv_options_copy(out, from));
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (fv_options_set(*out, names[i], fv_options_get(w->options, names[i])) < 0)
-            return FV_ERR_MEMORY;
-    return FV_OK;
+    fv_status s = fv_options_take(*out, w->options, FV_OPTION_MODEL | FV_OPTION_PLACE);
+    if (s >= 0) return FV_OK;
+    fv_options_free(*out);
+    *out = NULL;
+    return s;
 }
 
 static bool begin(worker *w, const fv_options *options)
 {
     fv_session *s;
     leave_easel(w);
+    if (*fv_options_notice(options)) say(w, fv_options_notice(options));
     if (with_model(w, options, &w->job) < 0 || fv_session_open(&s, w->model, w->job) < 0) {
         say(w, NULL);
         return false;

@@ -45,11 +45,17 @@ typedef enum fv_option_kind {
     FV_OPTION_TEXT
 } fv_option_kind;
 
+/* Files (recipes, saved states, presets, a queue) may set what has FV_OPTION_RECIPE and nothing
+ * else: where to write and where to compute is said on the command line or in the window. Of what
+ * they may set, `backend` is a name out of a fixed list, and files are only ever read. */
 enum {
     FV_OPTION_LIVE = 1,   /* may be changed while the picture grows */
     FV_OPTION_RECIPE = 2, /* part of what decides the picture's bytes */
     FV_OPTION_FILE = 4,   /* names a file or folder */
-    FV_OPTION_LATER = 8   /* recipes leave it out at its default: older ones stay as they are */
+    FV_OPTION_LATER = 8,  /* recipes leave it out at its default: older ones stay as they are */
+    FV_OPTION_MODEL = 16, /* decides which model is opened, and on what it runs */
+    FV_OPTION_ONE = 32,   /* belongs to one picture, not to the settings for more of them */
+    FV_OPTION_PLACE = 64  /* a place to write to */
 };
 
 /* One row of THE option table. */
@@ -69,6 +75,7 @@ const fv_option *fv_option_table(int *count);
 const fv_option *fv_option_find(const char *name); /* NULL if there is none */
 
 typedef struct fv_options fv_options;
+typedef struct fv_model fv_model; /* see below */
 
 fv_status fv_options_new(fv_options **out); /* all defaults */
 fv_status fv_options_copy(fv_options **out, const fv_options *from);
@@ -90,6 +97,13 @@ fv_status fv_options_first_text(const fv_options *o, char **out);
  * is set again or this has been called 8 more times. */
 const char *fv_options_get(const fv_options *o, const char *name);
 bool fv_options_is_default(const fv_options *o, const char *name);
+/* Sets in `to`, as they are in `from`, all options that have one of these flags. */
+fv_status fv_options_take(fv_options *to, const fv_options *from, unsigned flags);
+/* Whether fv_model_open gives the same model for both. */
+bool fv_options_same_model(const fv_options *a, const fv_options *b);
+/* What files wanted to set and may not: one line for a person, "" if nothing was left. Copies of
+ * the options begin without. */
+const char *fv_options_notice(const fv_options *o);
 
 /* --- presets: YAML files with options, and perhaps a list of pictures --- */
 
@@ -125,8 +139,15 @@ fv_status fv_picture_read(fv_picture *out, const char *path);
 fv_status fv_picture_write(const fv_picture *p, const char *path, const char *recipe);
 /* The recipe in a PNG; caller frees. FV_ERR_FORMAT if the file has none. */
 fv_status fv_recipe_read(char **out, const char *path);
-/* Options (and live changes) from recipe text. */
+/* Options (and live changes) from recipe text. what: the picture or state it is from. An option
+ * that is not the recipe's to choose stays as it is in `o`, see fv_options_notice. Files (start
+ * picture, model) are named without their folders; they are looked for in the folder of `what`,
+ * then in the current one, and a start picture has to have the hash that the recipe says. A path in
+ * an older recipe is tried first. Only regular files are taken. One that is not found leaves what
+ * `o` names already; where that is nothing, opening the model or the session says so. */
 fv_status fv_recipe_apply(fv_options *o, const char *recipe, const char *what);
+/* Whether a recipe is of this model, its cfg and its vocabulary: FV_ERR_ARGUMENT says it is not. */
+fv_status fv_recipe_check_model(const char *recipe, const fv_model *m);
 
 /* Bilinear resize without antialias, as the official preprocessing: rgb -> [3] floats in [0,1],
  * out holds side * side * 3. */
@@ -213,8 +234,6 @@ fv_status fv_settings_set(fv_settings *s, const char *name, const char *value);
 fv_status fv_settings_save(fv_settings *s);
 
 /* --- model --- */
-
-typedef struct fv_model fv_model;
 
 /* The backend that the options device and backend mean together, e.g. "cuda:1:tf32". */
 enum { FV_BACKEND_SPEC = 64 };

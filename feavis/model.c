@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "feavis/read_file.h"
+
 static uint64_t mix(uint64_t h, const void *data, size_t n)
 {
     const unsigned char *p = data;
@@ -35,6 +37,37 @@ static void take_fingerprint(fv_model *m)
         h = mix(h, first, (size_t)sample.dims[0] * sizeof(float));
     }
     snprintf(m->fingerprint, sizeof m->fingerprint, "%016llx", (unsigned long long)h);
+}
+
+static bool mix_file(uint64_t *h, const char *path)
+{
+    enum { MOST_BYTES = 64 << 20 };
+    unsigned char *data;
+    size_t size;
+    if (!path) return true;
+    if (fv_read_file(&data, &size, path, "file", MOST_BYTES) < 0) return false;
+    *h = mix(*h, data, size);
+    free(data);
+    return true;
+}
+
+/* A text becomes other tokens by another vocabulary, and a cfg says what the picture is looked at
+ * with: the fingerprint holds neither. One that came through a pipe is gone: no hash then. */
+static void take_files(fv_model *m, const fv_options *o)
+{
+    uint64_t h = 14695981039346656037u;
+    bool read = *o->config && mix_file(&h, o->config) &&
+                mix_file(&h, *o->vocab ? o->vocab : m->brivl->config.vocabulary);
+    if (read) snprintf(m->files, sizeof m->files, "%016llx", (unsigned long long)h);
+}
+
+/* Cut at a whole character: recipes are UTF-8. */
+static void copy_title(fv_model *m, const char *title)
+{
+    size_t n = strlen(title), room = sizeof m->title - 1;
+    if (n > room)
+        for (n = room; n && ((unsigned char)title[n] & 0xc0) == 0x80;) n--;
+    snprintf(m->title, sizeof m->title, "%.*s", (int)n, title);
 }
 
 /* Whether s is "cuda", or "cuda:N" with a number; *after: what follows. */
@@ -87,6 +120,8 @@ static fv_status open_model(fv_model *m, const fv_options *o)
 {
     char shipped[4096];
     const char *config = o->config;
+    FV_TRY(fv_options_check_lost(o, FV_OPTION_MODEL));
+    FV_TRY(fv_options_copy(&m->opened, o));
     if (!*config) {
         if (*o->checkpoint)
             return fv_fail(FV_ERR_ARGUMENT,
@@ -109,10 +144,10 @@ static fv_status open_model(fv_model *m, const fv_options *o)
     FV_TRY(fv_store_new(&m->store, m->backend));
     m->brivl->source.store = m->store;
     m->text_length = o->text_length ? o->text_length : fv_brivl_text_length(m->brivl);
-    const char *title = m->brivl->config.title ? m->brivl->config.title : "BriVL";
-    snprintf(m->title, sizeof m->title, "%s", title);
+    copy_title(m, m->brivl->config.title ? m->brivl->config.title : "BriVL");
     snprintf(m->backend_name, sizeof m->backend_name, "%s", m->backend->name);
     take_fingerprint(m);
+    take_files(m, o);
     return FV_OK;
 }
 
@@ -137,6 +172,7 @@ void fv_model_close(fv_model *m)
     fv_words_free(m->words);
     fv_backend_close(m->backend);
     fv_brivl_close(m->brivl);
+    fv_options_free(m->opened);
     free(m);
 }
 

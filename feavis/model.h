@@ -13,7 +13,9 @@ struct fv_model {
     fv_text_encoder *text;         /* NULL until a text is embedded */
     fv_words *words;               /* NULL until then, and without a list of words */
     int text_length, tower_length; /* of the options; of `text` */
+    fv_options *opened;            /* as it was opened: what recipes say of the model */
     char title[128], backend_name[64], fingerprint[24];
+    char files[24]; /* hash over the cfg and the vocabulary; "" of the shipped ones */
 };
 
 /* Adds to a backend's name (in `spec`, of `size` bytes) the precision that this network wants of a

@@ -17,15 +17,18 @@ enum {
     LIVE = FV_OPTION_LIVE,
     RECIPE = FV_OPTION_RECIPE,
     FILES = FV_OPTION_FILE,
-    LATER = FV_OPTION_LATER
+    LATER = FV_OPTION_LATER,
+    MODEL = FV_OPTION_MODEL,
+    ONE = FV_OPTION_ONE,
+    PLACE = FV_OPTION_PLACE
 };
 
 static const fv_option table[] = {
     {"text", "What to imagine", "", "the text; several with weights: \"梦:1 | 文字:-0.3\"", NULL, 0,
-     0, FV_OPTION_TEXT, RECIPE | LIVE, ROW(text)},
+     0, FV_OPTION_TEXT, RECIPE | LIVE | ONE, ROW(text)},
     {"llp", "What to imagine", "",
      "channels of the last layer before pooling: \"108,456\" or \"108:0.5\"", NULL, 0, 0,
-     FV_OPTION_TEXT, RECIPE | LIVE, ROW(llp)},
+     FV_OPTION_TEXT, RECIPE | LIVE | ONE, ROW(llp)},
     {"llp-reduce", "What to imagine", "mean", "how a channel's positions become one number",
      "mean max", 0, 0, FV_OPTION_CHOICE, RECIPE, ROW(llp_reduce)},
     {"tv", "What to imagine", "0.5", "weight of total variation: higher is smoother", NULL, 0, 1e4,
@@ -36,11 +39,11 @@ static const fv_option table[] = {
      1e4, FV_OPTION_FLOAT, RECIPE | LIVE, ROW(grey)},
 
     {"seed", "Picture", "1", "number that decides all that is random", NULL, 0, 2147483647,
-     FV_OPTION_INT, RECIPE | LIVE, ROW(seed)},
+     FV_OPTION_INT, RECIPE | LIVE | ONE, ROW(seed)},
     {"steps", "Picture", "200", "steps of ascent", NULL, 1, 1000000, FV_OPTION_INT, RECIPE | LIVE,
      ROW(steps)},
     {"stop", "Picture", "0", "stop after so many steps of the schedule (0: all)", NULL, 0, 1000000,
-     FV_OPTION_INT, RECIPE, ROW(stop)},
+     FV_OPTION_INT, RECIPE | ONE, ROW(stop)},
     {"keep", "Picture", "last",
      "which state is the picture: the last, or what survives a blur best", "last best", 0, 0,
      FV_OPTION_CHOICE, RECIPE | LATER, ROW(keep)},
@@ -56,9 +59,9 @@ static const fv_option table[] = {
     {"start-noise", "Picture", "0.01", "standard deviation of the parameters at the start", NULL, 0,
      100, FV_OPTION_FLOAT, RECIPE, ROW(start_noise)},
     {"start", "Picture", "", "picture to start from (its central square) instead of grey", NULL, 0,
-     0, FV_OPTION_TEXT, RECIPE | FILES, ROW(start)},
+     0, FV_OPTION_TEXT, RECIPE | FILES | ONE, ROW(start)},
     {"start-hash", "Picture", "", "what that picture's pixels have to be; recipes carry it", NULL,
-     0, 0, FV_OPTION_TEXT, RECIPE, ROW(start_hash)},
+     0, 0, FV_OPTION_TEXT, RECIPE | ONE, ROW(start_hash)},
     {"colour", "Picture", "yes", "optimise decorrelated colours instead of RGB", NULL, 0, 0,
      FV_OPTION_BOOL, RECIPE, ROW(colour)},
 
@@ -100,29 +103,30 @@ static const fv_option table[] = {
      RECIPE | LIVE, ROW(beta2)},
 
     {"config", "Model", "", "BriVL's cfg (eval.yml); without: the shipped model", NULL, 0, 0,
-     FV_OPTION_TEXT, RECIPE | FILES, ROW(config)},
+     FV_OPTION_TEXT, RECIPE | FILES | MODEL, ROW(config)},
     {"checkpoint", "Model", "", "its weights, .pth or .safetensors", NULL, 0, 0, FV_OPTION_TEXT,
-     RECIPE | FILES, ROW(checkpoint)},
-    {"vocab", "Model", "", "its vocab.txt", NULL, 0, 0, FV_OPTION_TEXT, RECIPE | FILES, ROW(vocab)},
+     RECIPE | FILES | MODEL, ROW(checkpoint)},
+    {"vocab", "Model", "", "its vocab.txt", NULL, 0, 0, FV_OPTION_TEXT, RECIPE | FILES | MODEL,
+     ROW(vocab)},
     {"tower", "Model", "online", "which weights: those trained, or their moving average",
-     "online momentum", 0, 0, FV_OPTION_CHOICE, RECIPE, ROW(tower)},
+     "online momentum", 0, 0, FV_OPTION_CHOICE, RECIPE | MODEL, ROW(tower)},
     {"text-length", "Model", "0", "tokens a text is padded to (0: 32, or less if the cfg says so)",
-     NULL, 0, 4096, FV_OPTION_INT, RECIPE, ROW(text_length)},
+     NULL, 0, 4096, FV_OPTION_INT, RECIPE | MODEL, ROW(text_length)},
     {"device", "Model", "auto",
      "where to compute: cpu, cuda, cuda:N; auto: --backend says it, or a GPU if there is one", NULL,
-     0, 0, FV_OPTION_TEXT, 0, ROW(device)},
+     0, 0, FV_OPTION_TEXT, MODEL, ROW(device)},
     {"backend", "Model", "auto",
      "how: cuda:fp16, :bf16, :tf32 or :fp32; cpu, cpu-v2, cpu-v3, cpu-v4, ref, ref64", NULL, 0, 0,
-     FV_OPTION_TEXT, RECIPE, ROW(backend)},
+     FV_OPTION_TEXT, RECIPE | MODEL, ROW(backend)},
     {"threads", "Model", "0", "threads to use (0: one for each processor)", NULL, 0, 1024,
-     FV_OPTION_INT, 0, ROW(threads)},
+     FV_OPTION_INT, MODEL, ROW(threads)},
 
-    {"gallery", "Files", "gallery", "folder for the pictures", NULL, 0, 0, FV_OPTION_TEXT, FILES,
-     ROW(gallery)},
+    {"gallery", "Files", "gallery", "folder for the pictures", NULL, 0, 0, FV_OPTION_TEXT,
+     FILES | PLACE, ROW(gallery)},
     {"out", "Files", "", "save to this file instead of the gallery", NULL, 0, 0, FV_OPTION_TEXT,
-     FILES, ROW(out)},
+     FILES | PLACE, ROW(out)},
     {"state", "Files", "", "also save the state there, to resume from (.safetensors)", NULL, 0, 0,
-     FV_OPTION_TEXT, FILES, ROW(state)},
+     FV_OPTION_TEXT, FILES | PLACE, ROW(state)},
 };
 enum { ROWS = sizeof table / sizeof table[0] };
 
@@ -137,6 +141,12 @@ const fv_option *fv_option_find(const char *name)
     for (int i = 0; i < ROWS; i++)
         if (strcmp(table[i].name, name) == 0) return &table[i];
     return NULL;
+}
+
+_Static_assert(ROWS <= 64, "a row is a bit of fv_options.lost");
+static uint64_t bit(const fv_option *row)
+{
+    return (uint64_t)1 << (row - table);
 }
 
 static void *field(const fv_options *o, const fv_option *row)
@@ -199,7 +209,7 @@ static int choice_index(const fv_option *row, const char *value)
     return -1;
 }
 
-static fv_status set_row(fv_options *o, const fv_option *row, const char *value)
+static fv_status set_field(fv_options *o, const fv_option *row, const char *value)
 {
     void *at = field(o, row);
     double number;
@@ -234,6 +244,13 @@ static fv_status set_row(fv_options *o, const fv_option *row, const char *value)
     }
 }
 
+static fv_status set_row(fv_options *o, const fv_option *row, const char *value)
+{
+    FV_TRY(set_field(o, row, value));
+    o->lost &= ~bit(row);
+    return FV_OK;
+}
+
 /* As set_row; text and llp in the form that recipes have. */
 static fv_status set_typed(fv_options *o, const fv_option *row, const char *value)
 {
@@ -258,6 +275,12 @@ fv_status fv_options_set(fv_options *o, const char *name, const char *value)
 {
     const fv_option *row = find_row(name);
     return row ? set_typed(o, row, value) : FV_ERR_ARGUMENT;
+}
+
+fv_status fv_options_set_written(fv_options *o, const char *name, const char *value)
+{
+    const fv_option *row = find_row(name);
+    return row ? set_row(o, row, value) : FV_ERR_ARGUMENT;
 }
 
 static const char *print_number(char *out, size_t size, double x)
@@ -336,6 +359,9 @@ fv_status fv_options_copy(fv_options **out, const fv_options *from)
     fv_status s = FV_OK;
     for (int i = 0; s >= 0 && i < ROWS; i++)
         s = set_row(o, &table[i], fv_options_get(from, table[i].name));
+    o->lost = from->lost;
+    if (s >= 0 && from->lost_recipe && !(o->lost_recipe = strdup(from->lost_recipe)))
+        s = fv_fail(FV_ERR_MEMORY, "copying options: out of memory");
     for (int i = 0; s >= 0 && i < from->change_count; i++)
         s = fv_options_add_change(o, from->changes[i].step, from->changes[i].option,
                                   from->changes[i].value);
@@ -354,7 +380,52 @@ void fv_options_free(fv_options *o)
         if (table[i].kind == FV_OPTION_TEXT) free(*(char **)field(o, &table[i]));
     for (int i = 0; i < o->change_count; i++) free(o->changes[i].value);
     free(o->changes);
+    free(o->notice);
+    free(o->lost_recipe);
     free(o);
+}
+
+fv_status fv_options_take(fv_options *to, const fv_options *from, unsigned flags)
+{
+    for (int i = 0; i < ROWS; i++) {
+        if (!(table[i].flags & flags)) continue;
+        FV_TRY(set_row(to, &table[i], fv_options_get(from, table[i].name)));
+        if (from->lost & bit(&table[i])) FV_TRY(fv_options_lose(to, &table[i], from->lost_recipe));
+    }
+    return FV_OK;
+}
+
+bool fv_options_same_model(const fv_options *a, const fv_options *b)
+{
+    for (int i = 0; i < ROWS; i++)
+        if ((table[i].flags & MODEL) &&
+            strcmp(fv_options_get(a, table[i].name), fv_options_get(b, table[i].name)) != 0)
+            return false;
+    return true;
+}
+
+/* --- files that a recipe names --- */
+
+fv_status fv_options_lose(fv_options *o, const fv_option *row, const char *recipe)
+{
+    char *copy = strdup(recipe);
+    if (!copy) return fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", recipe);
+    free(o->lost_recipe);
+    o->lost_recipe = copy;
+    o->lost |= bit(row);
+    return FV_OK;
+}
+
+fv_status fv_options_check_lost(const fv_options *o, unsigned flag)
+{
+    for (int i = 0; i < ROWS; i++)
+        if ((table[i].flags & flag) && (o->lost & bit(&table[i])))
+            return fv_fail(FV_ERR_IO,
+                           "the %s of %s, %s, was found neither beside it nor here: give it with "
+                           "--%s FILE",
+                           table[i].name, o->lost_recipe, fv_options_get(o, table[i].name),
+                           table[i].name);
+    return FV_OK;
 }
 
 fv_status fv_options_add_change(fv_options *o, int step, const fv_option *option, const char *value)
@@ -364,33 +435,5 @@ fv_status fv_options_add_change(fv_options *o, int step, const fv_option *option
     char *copy = changes ? strdup(value) : NULL;
     if (!copy) return fv_fail(FV_ERR_MEMORY, "changing %s: out of memory", option->name);
     o->changes[o->change_count++] = (fv_change){step, option, copy};
-    return FV_OK;
-}
-
-static bool listed(const char *key, const char *const *list)
-{
-    for (; list && *list; list++)
-        if (strcmp(key, *list) == 0) return true;
-    return false;
-}
-
-fv_status fv_options_from_yaml(fv_options *o, const fv_yaml *doc, const fv_yaml_node *map,
-                               const char *const *skip)
-{
-    /* a preset is typed by a person; a recipe's text means what it meant when it was written */
-    bool recipe = fv_yaml_find(map, "feavis") != NULL;
-    for (int i = 0; i < fv_yaml_count(map); i++) {
-        const char *key = fv_yaml_key(map, i);
-        if (listed(key, skip)) continue;
-        const fv_yaml_node *value = fv_yaml_at(map, i);
-        if (!fv_yaml_is_scalar(value))
-            return fv_fail(FV_ERR_FORMAT, "%s:%d: %s should be one value", fv_yaml_name(doc),
-                           fv_yaml_line(value), key);
-        const fv_option *row = find_row(key);
-        fv_status s = !row     ? FV_ERR_ARGUMENT
-                      : recipe ? set_row(o, row, fv_yaml_text(value))
-                               : set_typed(o, row, fv_yaml_text(value));
-        if (s < 0) return fv_fail_context(s, "%s:%d", fv_yaml_name(doc), fv_yaml_line(value));
-    }
     return FV_OK;
 }

@@ -44,6 +44,10 @@ struct fv_options {
 
     fv_change *changes;
     int change_count;
+
+    char *notice;      /* see fv_options_notice; NULL: "" */
+    uint64_t lost;     /* rows, a bit each: files that a recipe names and that were not found */
+    char *lost_recipe; /* the file that recipe is from */
 };
 
 /* One of several weighted things: "梦:1 | 文字:-0.3" or "108, 456:0.5". */
@@ -70,8 +74,23 @@ fv_status fv_weighted_plain(char **out, const char *typed, char separator, const
 
 fv_status fv_options_add_change(fv_options *o, int step, const fv_option *option,
                                 const char *value);
-/* Every key of a map as an option; keys in `skip` (NULL-terminated, may be NULL) are not. */
+/* fv_options_set of a value that was written by this program: nothing in it is taken for another
+ * spelling of the syntax. */
+fv_status fv_options_set_written(fv_options *o, const char *name, const char *value);
+/* Every key of a map as an option; keys in `skip` (NULL-terminated, may be NULL) are not. Of what a
+ * file may not set only a notice is taken; options with one of the flags `but` are passed over. */
 fv_status fv_options_from_yaml(fv_options *o, const fv_yaml *doc, const fv_yaml_node *map,
-                               const char *const *skip);
+                               const char *const *skip, unsigned but);
+/* One line "name: value" of such a map. A path that is not UTF-8 is written under "name%", with
+ * %XX for the bytes that are no printable ASCII. */
+void fv_options_print_yaml(FILE *f, const fv_option *row, const char *value);
+/* The value of a row in such a map, as bytes: *out, which the caller frees, NULL if it is absent.
+ */
+fv_status fv_options_value(char **out, const fv_yaml *doc, const fv_yaml_node *map,
+                           const fv_option *row);
+/* Fails, and says which option would help, if a file of a row with this flag is lost. */
+fv_status fv_options_check_lost(const fv_options *o, unsigned flag);
+/* Notes that the file of a row was not found. */
+fv_status fv_options_lose(fv_options *o, const fv_option *row, const char *recipe);
 
 #endif

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "feavis/options.h"
@@ -133,6 +134,11 @@ static fv_status open_layer(fv_preset **out, const char *name, const char *besid
         return fv_fail(FV_ERR_FORMAT, "preset %s: presets use each other more than %d deep", name,
                        MOST_LAYERS);
     FV_TRY(preset_path(&path, name, beside));
+    struct stat st; /* who names a preset may name a pipe; a file that names one may not */
+    if (beside && stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        free(path);
+        return fv_fail(FV_ERR_IO, "preset %s: %s is not a regular file", beside, name);
+    }
     fv_preset *p = calloc(1, sizeof *p);
     fv_status s =
         p ? read_layer(p, path, layer) : fv_fail(FV_ERR_MEMORY, "preset %s: out of memory", name);
@@ -166,7 +172,7 @@ const char *fv_preset_title(const fv_preset *p)
 fv_status fv_preset_apply(const fv_preset *p, fv_options *o)
 {
     if (p->base) FV_TRY(fv_preset_apply(p->base, o));
-    return fv_options_from_yaml(o, p->doc, p->root, not_options);
+    return fv_options_from_yaml(o, p->doc, p->root, not_options, 0);
 }
 
 int fv_preset_picture_count(const fv_preset *p)
@@ -182,7 +188,7 @@ fv_status fv_preset_picture(const fv_preset *p, int i, fv_options *o)
     if (!fv_yaml_is_map(map))
         return fv_fail(FV_ERR_FORMAT, "%s:%d: a picture should be a map of options",
                        fv_yaml_name(p->doc), fv_yaml_line(map));
-    return fv_options_from_yaml(o, p->doc, map, NULL);
+    return fv_options_from_yaml(o, p->doc, map, NULL, 0);
 }
 
 /* --- the folder --- */

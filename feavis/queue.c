@@ -105,7 +105,7 @@ static fv_status load_item(fv_queue *q, const char *name)
     if (it.number > q->last_number) q->last_number = it.number;
     char *text = read_text(path);
     fv_status s = fv_options_new(&it.options);
-    if (s >= 0 && (!text || fv_recipe_apply(it.options, text, path) < 0)) {
+    if (s >= 0 && (!text || fv_recipe_read_options(it.options, text, path) < 0)) {
         fv_options_free(it.options);
         q->unreadable++;
     } else if (s >= 0) {

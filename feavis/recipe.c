@@ -6,6 +6,7 @@
  *   text: "梦"
  *   ...
  *   stop: 57                     # only if it was stopped before its last step
+ *   files: 0123456789abcdef     # of the cfg and the vocabulary, of another model than the shipped
  *   changes:
  *     - {step: 40, option: text, value: "山"} */
 #include "feavis/recipe.h"
@@ -27,7 +28,7 @@ static bool is_plain(utf8proc_int32_t c)
            (c > 0x2029 && c < 0xfeff) || (c > 0xfeff && c < 0xfffe) || c >= 0x10000;
 }
 
-/* Bytes that are not UTF-8 (of a path) stay as they are. */
+/* Bytes that are not UTF-8 stay as they are: see fv_options_print_yaml for paths. */
 void fv_recipe_quote(FILE *f, const char *text)
 {
     fputc('"', f);
@@ -41,14 +42,6 @@ void fv_recipe_quote(FILE *f, const char *text)
         at += n <= 0 ? 1 : n;
     }
     fputc('"', f);
-}
-
-static void print_value(FILE *f, const fv_option *row, const char *value)
-{
-    if (row->kind == FV_OPTION_TEXT)
-        fv_recipe_quote(f, value);
-    else
-        fputs(value, f);
 }
 
 /* How many steps the schedule has after the changes made until `step`. */
@@ -67,19 +60,19 @@ static void print_options(FILE *f, const fv_options *o, const fv_model *m, int s
     const fv_option *table = fv_option_table(&count);
     for (int i = 0; i < count; i++) {
         const fv_option *row = &table[i];
-        const char *value = fv_options_get(o, row->name);
+        const fv_options *from = row->flags & FV_OPTION_MODEL ? m->opened : o;
+        const char *value = fv_options_get(from, row->name);
         if (!(row->flags & FV_OPTION_RECIPE) || (row->kind == FV_OPTION_TEXT && !*value)) continue;
-        if ((row->flags & FV_OPTION_LATER) && fv_options_is_default(o, row->name)) continue;
+        if ((row->flags & FV_OPTION_LATER) && fv_options_is_default(from, row->name)) continue;
         if (strcmp(row->name, "stop") == 0) continue;
+        if ((row->flags & FV_OPTION_FILE) && strrchr(value, '/')) value = strrchr(value, '/') + 1;
         if (strcmp(row->name, "backend") == 0) value = m->backend->name;
         char length[16];
         if (strcmp(row->name, "text-length") == 0) { /* "0" would follow another cfg */
             snprintf(length, sizeof length, "%d", m->text_length);
             value = length;
         }
-        fprintf(f, "%s: ", row->name);
-        print_value(f, row, value);
-        fputc('\n', f);
+        fv_options_print_yaml(f, row, value);
     }
     if (step < all_steps(o, step)) fprintf(f, "stop: %d\n", step);
 }
@@ -116,12 +109,31 @@ fv_status fv_recipe_write_options(char **out, const fv_options *o)
     const fv_option *table = fv_option_table(&count);
     fprintf(f, "feavis: %s\n", fv_version());
     for (int i = 0; i < count; i++) {
-        if (fv_options_is_default(o, table[i].name)) continue;
-        fprintf(f, "%s: ", table[i].name);
-        print_value(f, &table[i], fv_options_get(o, table[i].name));
-        fputc('\n', f);
+        bool kept = (table[i].flags & FV_OPTION_RECIPE) && !fv_options_is_default(o, table[i].name);
+        if (kept) fv_options_print_yaml(f, &table[i], fv_options_get(o, table[i].name));
     }
     print_changes(f, o);
+    return finish(f, &text, out);
+}
+
+fv_status fv_recipe_write_files(char **out, const fv_options *o, const fv_model *m)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    if (!f) return fv_fail(FV_ERR_MEMORY, "writing files: out of memory");
+    int count;
+    const fv_option *table = fv_option_table(&count);
+    fputs("feavis: files\n", f);
+    for (int i = 0; i < count; i++) {
+        const fv_options *from = table[i].flags & FV_OPTION_MODEL ? m->opened : o;
+        const char *value = fv_options_get(from, table[i].name);
+        if (!(table[i].flags & FV_OPTION_FILE) || !(table[i].flags & FV_OPTION_RECIPE) || !*value)
+            continue;
+        char *whole = realpath(value, NULL);
+        fv_options_print_yaml(f, &table[i], whole ? whole : value);
+        free(whole);
+    }
     return finish(f, &text, out);
 }
 
@@ -134,6 +146,7 @@ fv_status fv_recipe_write(char **out, const fv_options *o, const fv_model *m, in
     fprintf(f, "feavis: %s\nmodel: ", fv_version());
     fv_recipe_quote(f, m->title);
     fprintf(f, "\nfingerprint: \"%s\"\n", m->fingerprint);
+    if (*m->files) fprintf(f, "files: \"%s\"\n", m->files);
     print_options(f, o, m, step);
     print_changes(f, o);
     return finish(f, &text, out);
@@ -150,7 +163,8 @@ static fv_status read_change(fv_options *o, const fv_yaml *doc, const fv_yaml_no
     FV_TRY(fv_yaml_string(doc, map, "option", &name));
     FV_TRY(fv_yaml_string(doc, map, "value", &value));
     const fv_option *option = name ? fv_option_find(name) : NULL;
-    if (step < 0 || !option || !value || !(option->flags & FV_OPTION_LIVE))
+    if (step < 0 || !option || !value || !(option->flags & FV_OPTION_LIVE) ||
+        !(option->flags & FV_OPTION_RECIPE))
         return fv_fail(FV_ERR_FORMAT, "%s:%d: a change needs step, option and value",
                        fv_yaml_name(doc), fv_yaml_line(map));
     fv_options *trial; /* a value out of range should not wait for its step */
@@ -161,13 +175,15 @@ static fv_status read_change(fv_options *o, const fv_yaml *doc, const fv_yaml_no
     return fv_options_add_change(o, step, option, value);
 }
 
-static fv_status read_recipe(fv_options *o, const fv_yaml *doc)
+static fv_status read_recipe(fv_options *o, const fv_yaml *doc, bool own)
 {
-    static const char *const not_options[] = {"feavis", "model", "fingerprint", "changes", NULL};
+    static const char *const not_options[] = {"feavis", "model",   "fingerprint",
+                                              "files",  "changes", NULL};
     const fv_yaml_node *root = fv_yaml_root(doc);
     if (!fv_yaml_is_map(root) || !fv_yaml_find(root, "feavis"))
         return fv_fail(FV_ERR_FORMAT, "%s: not a feavis recipe", fv_yaml_name(doc));
-    FV_TRY(fv_options_from_yaml(o, doc, root, not_options));
+    FV_TRY(fv_options_from_yaml(o, doc, root, not_options, own ? 0 : FV_OPTION_FILE));
+    if (!own) FV_TRY(fv_recipe_find_files(o, doc, root));
     const fv_yaml_node *changes = fv_yaml_find(root, "changes");
     if (changes && !fv_yaml_is_list(changes))
         return fv_fail(FV_ERR_FORMAT, "%s: changes should be a list", fv_yaml_name(doc));
@@ -176,11 +192,45 @@ static fv_status read_recipe(fv_options *o, const fv_yaml *doc)
     return FV_OK;
 }
 
-fv_status fv_recipe_apply(fv_options *o, const char *recipe, const char *what)
+/* own: one of the program's files, whose paths are whole. */
+static fv_status read_text(fv_options *o, const char *recipe, const char *what, bool own)
 {
     fv_yaml *doc;
     FV_TRY(fv_yaml_parse(&doc, recipe, strlen(recipe), what));
-    fv_status s = read_recipe(o, doc);
+    fv_status s = read_recipe(o, doc, own);
     fv_yaml_free(doc);
     return s;
+}
+
+fv_status fv_recipe_apply(fv_options *o, const char *recipe, const char *what)
+{
+    return read_text(o, recipe, what, false);
+}
+
+fv_status fv_recipe_read_options(fv_options *o, const char *text, const char *what)
+{
+    return read_text(o, text, what, true);
+}
+
+static bool says(const fv_yaml *doc, const char *key, const char *expected)
+{
+    const fv_yaml_node *n = fv_yaml_find(fv_yaml_root(doc), key);
+    const char *text = n ? fv_yaml_text(n) : NULL;
+    return text && strcmp(text, expected) == 0;
+}
+
+fv_status fv_recipe_check_model(const char *recipe, const fv_model *m)
+{
+    fv_yaml *doc;
+    FV_TRY(fv_yaml_parse(&doc, recipe, strlen(recipe), "recipe"));
+    bool weights = says(doc, "fingerprint", m->fingerprint);
+    bool files = !*m->files || !fv_yaml_find(fv_yaml_root(doc), "files") ||
+                 says(doc, "files", m->files); /* older recipes say nothing of them */
+    fv_yaml_free(doc);
+    if (!weights)
+        return fv_fail(FV_ERR_ARGUMENT, "the recipe is of another model than %s", m->title);
+    if (!files)
+        return fv_fail(FV_ERR_ARGUMENT, "the recipe is of another cfg or vocabulary of %s",
+                       m->title);
+    return FV_OK;
 }

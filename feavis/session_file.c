@@ -12,8 +12,12 @@ static const char *const block_names[3] = {"value", "adam.m", "adam.v"};
 
 fv_status fv_session_save(fv_session *s, const char *path)
 {
-    char *recipe, numbers[160];
+    char *recipe, *files, numbers[160];
     FV_TRY(fv_session_recipe(s, &recipe));
+    if (fv_recipe_write_files(&files, s->recipe, s->model) < 0) {
+        free(recipe);
+        return FV_ERR_MEMORY;
+    }
     /* the guard's own copy must stay what it is: save from fresh ones */
     size_t n = fv_plan_param_count(s->plan);
     float *blocks = malloc(3 * n * sizeof *blocks);
@@ -31,18 +35,19 @@ fv_status fv_session_save(fv_session *s, const char *path)
     entries[6] = (fv_save_entry){"best.value", FV_FILE_F32, 1, {(int64_t)n}, s->best};
     fv_print(numbers, sizeof numbers, "%d %d %a %d %d %d %a", s->step, s->kept_step, s->caution,
              s->restored, s->restored_in_a_row, s->best_step, s->best_loss);
-    const char *const metadata[] = {"feavis.recipe", recipe, "feavis.state", numbers, NULL};
+    const char *const metadata[] = {"feavis.recipe", recipe, "feavis.files", files, "feavis.state",
+                                    numbers,         NULL};
     if (status >= 0) status = fv_weights_save(path, entries, s->best ? 7 : 6, metadata);
     free(blocks);
+    free(files);
     free(recipe);
     return status;
 }
 
 static fv_status check_fingerprint(const fv_weights *w, const fv_model *m)
 {
-    if (strstr(fv_weights_metadata(w, "feavis.recipe"), m->fingerprint)) return FV_OK;
-    return fv_fail(FV_ERR_ARGUMENT, "saved state %s is of another model than %s",
-                   fv_weights_path(w), m->title);
+    fv_status s = fv_recipe_check_model(fv_weights_metadata(w, "feavis.recipe"), m);
+    return s < 0 ? fv_fail_context(s, "saved state %s", fv_weights_path(w)) : s;
 }
 
 static const char *state_recipe(const fv_weights *w)
@@ -56,8 +61,9 @@ fv_status fv_session_read_options(fv_options *o, const char *path)
 {
     fv_weights *w;
     FV_TRY(fv_weights_open(&w, path));
-    const char *recipe = state_recipe(w);
+    const char *recipe = state_recipe(w), *files = fv_weights_metadata(w, "feavis.files");
     fv_status status = recipe ? fv_recipe_apply(o, recipe, path) : FV_ERR_FORMAT;
+    if (status >= 0 && files) status = fv_recipe_read_files(o, files, path);
     o->stop = 0; /* where it was saved is where it goes on */
     fv_weights_close(w);
     return status;

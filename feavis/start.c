@@ -26,14 +26,21 @@ static void hash_picture(const fv_picture *p, char out[17])
     snprintf(out, 17, "%016llx", (unsigned long long)h);
 }
 
+fv_status fv_start_hash(const char *path, char out[17])
+{
+    fv_picture p;
+    FV_TRY(fv_picture_read(&p, path));
+    hash_picture(&p, out);
+    fv_picture_free(&p);
+    return FV_OK;
+}
+
 fv_status fv_start_note(fv_options *o)
 {
     char hash[17];
-    fv_picture p;
     if (!*o->start) return FV_OK;
-    FV_TRY(fv_picture_read(&p, o->start));
-    hash_picture(&p, hash);
-    fv_picture_free(&p);
+    FV_TRY(fv_options_check_lost(o, FV_OPTION_ONE));
+    FV_TRY(fv_start_hash(o->start, hash));
     if (*o->start_hash && strcmp(o->start_hash, hash) != 0)
         return fv_fail(FV_ERR_FORMAT,
                        "start picture %s is not the one of the recipe (its hash is %s, not %s)",

@@ -5,6 +5,9 @@
 
 #include "feavis/options.h"
 
+/* The hash of a picture file's pixels, as recipes write it. */
+fv_status fv_start_hash(const char *path, char out[17]);
+
 /* Makes o->start an absolute path and sets o->start_hash; fails if there was one and the file's
  * pixels have another. Nothing to do without a start. */
 fv_status fv_start_note(fv_options *o);

@@ -450,11 +450,11 @@ static void again_is_the_same_to_the_byte(void **state)
     (void)state;
     SUCCEEDS_QUIETLY("imagine", TOY, "moon:1 | \"lake\" \\| \xe2\x80\xa8 梦:-0.5", "--param",
                      "multires", "--out", "first.png");
-    char *out = SUCCEEDS("again", "--quiet", "first.png", "--out", "second.png");
+    char *out = SUCCEEDS("again", TOY, "first.png", "--out", "second.png");
     assert_string_equal(out, "second.png\n");
     free(out);
     same_files("first.png", "second.png");
-    SUCCEEDS_QUIETLY("again", "--quiet", "first.png", "--seed", "5", "--out", "other.png");
+    SUCCEEDS_QUIETLY("again", TOY, "first.png", "--seed", "5", "--out", "other.png");
     recipe_holds("other.png", "seed: 5\n");
     spill_text("page.png", "<html>");
     REFUSED("not a PNG", "again", "page.png");
@@ -465,6 +465,125 @@ static void again_is_the_same_to_the_byte(void **state)
     REFUSED("odd.png:2: size is \"huge\"", "again", "odd.png");
     MUST(fv_picture_write(&p, "gone.png", "feavis: 1\ntext: a\nconfig: gone.yml\n"));
     REFUSED("gone.yml", "again", "--quiet", "gone.png");
+}
+
+/* A state's recipe begins with these lines as well: its header is JSON, with a length before it. */
+static void put_into_state(const char *from, const char *to, const char *lines)
+{
+    size_t size, more = strlen(lines);
+    char *file = slurp(from, &size), *at = memmem(file, size, "feavis: ", 8), *out;
+    uint64_t header;
+    memcpy(&header, file, 8);
+    assert_non_null(at);
+    at = strstr(at, "\\u000a") + 6;
+    size_t lead = (size_t)(at - file), pad = (8 - (header + more) % 8) % 8;
+    assert_non_null(out = malloc(size + more + pad));
+    memcpy(out, file, lead);
+    memcpy(out + lead, lines, more);
+    memcpy(out + lead + more, at, 8 + header - lead);
+    memset(out + 8 + header + more, ' ', pad);
+    memcpy(out + 8 + header + more + pad, file + 8 + header, size - 8 - header);
+    header += more + pad;
+    memcpy(out, &header, 8);
+    spill(to, out, size + more + pad);
+    free(file);
+    free(out);
+}
+
+/* What a picture, a state or a preset says of places to write goes to stderr and nowhere else. */
+static void files_from_elsewhere_choose_no_place(void **state)
+{
+    (void)state;
+    char *recipe, *evil;
+    size_t size;
+    spill_text("victim", "kept");
+    SUCCEEDS_QUIETLY("imagine", TOY, "moon", "--out", "good.png", "--state", "good.safetensors");
+    MUST(fv_recipe_read(&recipe, "good.png"));
+    assert_true(asprintf(&evil, "%sout: victim\nstate: victim\ngallery: victims\nthreads: 1024\n",
+                         recipe) > 0);
+    fv_picture p;
+    MUST(fv_picture_read(&p, "good.png"));
+    MUST(fv_picture_write(&p, "evil.png", evil));
+    put_into_state("good.safetensors", "evil.safetensors",
+                   "out: victim\\nstate: victim\\ngallery: victims\\ndevice: cuda\\n");
+    char preset[4096];
+    char *toy = slurp("toy.yml", NULL);
+    snprintf(preset, sizeof preset, "%sout: victim\ngallery: victims\n", toy);
+    spill_text("evil.yml", preset);
+    const char *const runs[3][4] = {
+        {"again", "evil.png", "toy.yml", "out, state, gallery, threads"},
+        {"resume", "evil.safetensors", NULL, "out, state, gallery, device"},
+        {"imagine", "moon", "evil.yml", "out, gallery"}};
+    for (int i = 0; i < 3; i++) {
+        char line[256];
+        process r = runs[i][2] ? run(runs[i][0], "--quiet", "--preset", runs[i][2], runs[i][1])
+                               : run(runs[i][0], "--quiet", runs[i][1]);
+        if (r.status != 0) fail_msg("%s: status %d: %s", runs[i][0], r.status, r.err);
+        snprintf(line, sizeof line,
+                 "feavis: %s sets %s: left, as no file says where to write or to compute\n",
+                 i < 2 ? runs[i][1] : runs[i][2], runs[i][3]);
+        assert_string_equal(r.err, line);
+        assert_true(strncmp(r.out, "gallery/moon-1", 14) == 0);
+        process_free(&r);
+    }
+    char *kept = slurp("victim", &size);
+    assert_string_equal(kept, "kept");
+    assert_false(exists("victims"));
+    assert_int_equal(files_in("gallery"), 3);
+    same_files("gallery/moon-1.png", "good.png");
+    free(kept);
+    free(toy);
+    free(evil);
+    free(recipe);
+    fv_picture_free(&p);
+}
+
+/* A picture shows nothing of the disk it was made on, and is made again where its files are. */
+static void pictures_hold_no_private_paths(void **state)
+{
+    (void)state;
+    char here[1024], *recipe;
+    size_t size;
+    assert_non_null(getcwd(here, sizeof here));
+    mkdir("private", 0777);
+    mkdir("shared", 0777);
+    uint8_t rgb[12 * 12 * 3] = {200};
+    MUST(fv_picture_write(&(fv_picture){12, 12, rgb}, "private/caf\xe9.png", NULL));
+    char start[2048];
+    snprintf(start, sizeof start, "%s/private/caf\xe9.png", here);
+    SUCCEEDS_QUIETLY("imagine", TOY, "moon", "--start", start, "--out", "shared/p.png", "--state",
+                     "s.safetensors");
+    char *png = slurp("shared/p.png", &size);
+    assert_null(memmem(png, size, here, strlen(here)));
+    assert_null(memmem(png, size, "private", 7));
+    assert_null(memmem(png, size, "towers", 6));
+    free(png);
+    MUST(fv_recipe_read(&recipe, "shared/p.png"));
+    assert_non_null(strstr(recipe, "start%: \"caf%E9.png\"\n"));
+    assert_non_null(strstr(recipe, "checkpoint: \"lite0.pth\"\n"));
+    free(recipe);
+
+    REFUSED("the config of shared/p.png, cfg.yml, was found neither beside it nor here: give it "
+            "with --config FILE",
+            "again", "--quiet", "shared/p.png");
+    REFUSED("neither beside it nor here: give it with --start FILE", "again", TOY, "shared/p.png");
+    SUCCEEDS_QUIETLY("again", TOY, "shared/p.png", "--start", start, "--out", "a.png");
+    same_files("a.png", "shared/p.png");
+    uint8_t other[12 * 12 * 3] = {100};
+    MUST(fv_picture_write(&(fv_picture){12, 12, other}, "other.png", NULL));
+    REFUSED("not the one of the recipe", "again", TOY, "shared/p.png", "--start", "other.png");
+    assert_int_equal(rename("private/caf\xe9.png", "shared/caf\xe9.png"), 0);
+    SUCCEEDS_QUIETLY("again", TOY, "shared/p.png", "--out", "b.png");
+    same_files("b.png", "shared/p.png");
+    assert_int_equal(rename("shared/caf\xe9.png", "caf\xe9.png"), 0);
+    SUCCEEDS_QUIETLY("again", TOY, "shared/p.png", "--out", "c.png");
+    same_files("c.png", "shared/p.png");
+    /* a state is nobody else's: it goes on from where its files are, and finds them moved too */
+    SUCCEEDS_QUIETLY("resume", "--quiet", "s.safetensors", "--out", "d.png");
+    same_files("d.png", "shared/p.png");
+    assert_int_equal(rename("caf\xe9.png", "private/caf\xe9.png"), 0);
+    SUCCEEDS_QUIETLY("resume", "--quiet", "s.safetensors", "--out", "e.png");
+    same_files("e.png", "shared/p.png");
 }
 
 /* Until the program's stderr holds these words, or it has ended. */
@@ -504,7 +623,7 @@ static void a_stopped_picture_goes_on_as_if_nothing_happened(void **state)
     assert_string_equal(p.out, "cut.png\n");
     process_free(&p);
     recipe_holds("cut.png", "stop: ");
-    SUCCEEDS_QUIETLY("again", "--quiet", "cut.png", "--out", "cut-again.png");
+    SUCCEEDS_QUIETLY("again", TOY, "cut.png", "--out", "cut-again.png");
     same_files("cut.png", "cut-again.png");
     SUCCEEDS_QUIETLY("resume", "--quiet", "cut.safetensors", "--out", "resumed.png");
     SUCCEEDS_QUIETLY("imagine", TOY, "moon", "--steps", steps, "--out", "whole.png");
@@ -750,6 +869,8 @@ int main(void)
         CASE(it_is_said_how_a_text_with_weights_was_read),
         CASE(pictures_of_presets),
         CASE(again_is_the_same_to_the_byte),
+        CASE(files_from_elsewhere_choose_no_place),
+        CASE(pictures_hold_no_private_paths),
         CASE(a_stopped_picture_goes_on_as_if_nothing_happened),
         CASE(a_hangup_keeps_the_picture),
         CASE(places_that_cannot_be_written_to),

@@ -1,10 +1,13 @@
 /* The option table, weighted lists, presets and recipes: everything that is text before a model
  * is opened. */
 #include <math.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "feavis/options.h"
 #include "feavis/recipe.h"
+#include "feavis/start.h"
+#include "model/text.h"
 #include "tests/check.h"
 
 static fv_options *fresh(void)
@@ -567,6 +570,8 @@ static void a_recipe_brings_back_options_and_changes(void **state)
             if (!(table[k].flags & FV_OPTION_RECIPE)) continue;
             if (strcmp(name, "stop") == 0) value = "20";
             if (strcmp(name, "backend") == 0) value = "cpu"; /* what auto was */
+            if (table[k].flags & FV_OPTION_FILE && strrchr(value, '/'))
+                value = strrchr(value, '/') + 1;
             assert_string_equal(fv_options_get(back, name), value);
         }
         assert_int_equal(back->change_count, 2);
@@ -622,6 +627,329 @@ static void broken_recipes_give_one_line(void **state)
     }
 }
 
+/* --- what files may set --- */
+
+/* A value that a row takes and that is not its default. */
+static const char *other_value(const fv_option *row)
+{
+    static char text[64];
+    switch (row->kind) {
+    case FV_OPTION_INT:
+    case FV_OPTION_FLOAT:
+        snprintf(text, sizeof text, "%g", row->high);
+        return text;
+    case FV_OPTION_BOOL:
+        return strcmp(row->value, "yes") == 0 ? "no" : "yes";
+    case FV_OPTION_CHOICE:
+        return strrchr(row->choices, ' ') + 1;
+    default:
+        return "other";
+    }
+}
+
+/* Recipes, presets and the files of a queue set what has FV_OPTION_RECIPE; the rest is told. */
+static void a_file_sets_only_what_shapes_the_picture(void **state)
+{
+    (void)state;
+    int count, left = 0;
+    const fv_option *table = fv_option_table(&count);
+    for (int i = 0; i < count; i++) {
+        const fv_option *row = &table[i];
+        bool taken = row->flags & FV_OPTION_RECIPE;
+        char text[256], notice[256];
+        snprintf(text, sizeof text, "feavis: 1\n%s: \"%s\"\n", row->name, other_value(row));
+        snprintf(notice, sizeof notice,
+                 "file.yml sets %s: left, as no file says where to write or to compute", row->name);
+        for (int kind = 0; kind < 3; kind++) {
+            fv_options *o = fresh();
+            if (kind == 0) {
+                MUST(fv_recipe_apply(o, text, "file.yml"));
+            } else if (kind == 1) {
+                MUST(fv_recipe_read_options(o, text, "file.yml"));
+            } else {
+                fv_preset *p;
+                write_text("file.yml", text + strlen("feavis: 1\n"));
+                MUST(fv_preset_open(&p, "file.yml"));
+                MUST(fv_preset_apply(p, o));
+                fv_preset_close(p);
+            }
+            if (fv_options_is_default(o, row->name) == taken)
+                fail_msg("kind %d: %s is \"%s\"", kind, row->name, fv_options_get(o, row->name));
+            assert_string_equal(fv_options_notice(o), taken ? "" : notice);
+            fv_options_free(o);
+        }
+        left += !taken;
+        assert_true(!taken || !(row->flags & FV_OPTION_PLACE));
+    }
+    assert_int_equal(left, 5); /* device, threads, gallery, out, state */
+    unlink("file.yml");
+    /* all of one file in one line, and those of the files before it; a change cannot either */
+    fv_options *o = fresh(), *copy;
+    MUST(fv_recipe_apply(o, "feavis: 1\nout: a\nstate: [b]\ntext: c\n", "r.png"));
+    MUST(fv_recipe_apply(o, "feavis: 1\nthreads: many\n", "s.png"));
+    assert_string_equal(fv_options_notice(o),
+                        "r.png sets out, state: left, as no file says where to write or to "
+                        "compute; s.png sets threads: left, as no file says where to write or to "
+                        "compute");
+    assert_string_equal(fv_options_get(o, "text"), "c");
+    MUST(fv_options_copy(&copy, o));
+    assert_string_equal(fv_options_notice(copy), "");
+    FAILS(fv_recipe_apply(o, "feavis: 1\nchanges: [{step: 1, option: out, value: a}]", "r.png"),
+          FV_ERR_FORMAT, "r.png:2: a change needs");
+    fv_options_free(copy);
+    fv_options_free(o);
+}
+
+static void counts_past_sane_bounds_are_refused(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {
+        "views: 100000",  "size: 100000",       "steps: 2147483648",
+        "steps: 1e300",   "text-length: 99999", "warmup: 4294967296",
+        "stop: 99999999", "seed: -1",           "size: -16"};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        char text[128];
+        fv_options *o = fresh();
+        snprintf(text, sizeof text, "feavis: 1\n%s\n", lines[i]);
+        FAILS(fv_recipe_apply(o, text, "r.png"), FV_ERR_ARGUMENT, "r.png:2: ");
+        fv_options_free(o);
+    }
+}
+
+/* A thousand lines of a map cost a thousand times one of them, not a million times. */
+static void a_map_of_many_keys_is_read_or_refused(void **state)
+{
+    (void)state;
+    size_t size;
+    char *text;
+    FILE *f = open_memstream(&text, &size);
+    fputs("feavis: 1\n", f);
+    for (int i = 0; i < 90000; i++) fprintf(f, "k%d: 1\n", i);
+    fputs("k7: 2\n", f);
+    fclose(f);
+    fv_options *o = fresh();
+    FAILS(fv_recipe_apply(o, text, "r.png"), FV_ERR_FORMAT,
+          "r.png:90002: the key k7 stands there twice");
+    fv_options_free(o);
+    free(text);
+}
+
+/* Neither for a pipe nor for a device is anything waited for, and a preset is not its own base. */
+static void a_preset_uses_regular_files_only(void **state)
+{
+    (void)state;
+    fv_preset *p;
+    assert_int_equal(mkfifo("pipe.yml", 0600), 0);
+    write_text("pipes.yml", "use: ./pipe.yml\n");
+    FAILS(fv_preset_open(&p, "pipes.yml"), FV_ERR_IO, "not a regular file");
+    write_text("pipes.yml", "use: /dev/zero\n");
+    FAILS(fv_preset_open(&p, "pipes.yml"), FV_ERR_IO, "not a regular file");
+    write_text("pipes.yml", "use: ./pipes.yml\n");
+    FAILS(fv_preset_open(&p, "pipes.yml"), FV_ERR_FORMAT, "presets use each other");
+    unlink("pipe.yml");
+    unlink("pipes.yml");
+}
+
+static void same_models_are_known_by_the_table(void **state)
+{
+    (void)state;
+    int count;
+    const fv_option *table = fv_option_table(&count);
+    for (int i = 0; i < count; i++) {
+        fv_options *a = fresh(), *b = fresh();
+        const char *value = table[i].kind == FV_OPTION_TEXT ? "cpu" : other_value(&table[i]);
+        set(a, table[i].name, value);
+        bool model = strcmp(table[i].group, "Model") == 0;
+        assert_int_equal((table[i].flags & FV_OPTION_MODEL) != 0, model);
+        assert_int_equal(fv_options_same_model(a, b), !model);
+        MUST(fv_options_take(b, a, FV_OPTION_MODEL));
+        assert_true(fv_options_same_model(a, b));
+        fv_options_free(a);
+        fv_options_free(b);
+    }
+}
+
+/* --- the files that a recipe names --- */
+
+static void write_picture(const char *path, uint8_t red)
+{
+    uint8_t rgb[8 * 6 * 3] = {red};
+    MUST(fv_picture_write(&(fv_picture){8, 6, rgb}, path, NULL));
+}
+
+/* Names without folders, and names of any bytes; back from the folder of the picture. */
+static void a_recipe_names_files_without_their_folders(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"moon.png",  "caf\xe9.png",   "a\nb.png", "50%25 %41.png",
+                                        "\xff%.png", "\"q\\\xe9.png", "月.png",   " lead\xe9"};
+    fv_options *o = fresh();
+    fv_model *m = toy_model(o);
+    remove_tree("made");
+    assert_int_equal(mkdir("made", 0777), 0);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[64], hash[17], *recipe, *queued;
+        snprintf(path, sizeof path, "made/%s", names[i]);
+        write_picture(path, (uint8_t)(9 + i));
+        MUST(fv_start_hash(path, hash));
+        fv_options *mine, *back = fresh(), *kept = fresh();
+        MUST(fv_options_copy(&mine, o));
+        set(mine, "start", path);
+        set(mine, "start-hash", hash);
+        MUST(fv_recipe_write(&recipe, mine, m, 1));
+        MUST(fv_utf8_check(recipe, strlen(recipe), "recipe"));
+        assert_null(strchr(strstr(recipe, "start"), '/'));
+        assert_null(strstr(recipe, "towers")); /* the model's folder */
+        MUST(fv_recipe_apply(back, recipe, "made/梦.png"));
+        assert_string_equal(fv_options_get(back, "start"), path);
+        /* a queue keeps the whole path */
+        MUST(fv_recipe_write_options(&queued, mine));
+        MUST(fv_utf8_check(queued, strlen(queued), "queue"));
+        MUST(fv_recipe_read_options(kept, queued, "queue"));
+        assert_string_equal(fv_options_get(kept, "start"), path);
+        assert_string_equal(fv_options_get(kept, "config"), fv_options_get(mine, "config"));
+        free(recipe);
+        free(queued);
+        fv_options_free(mine);
+        fv_options_free(back);
+        fv_options_free(kept);
+    }
+    fv_model_close(m);
+    fv_options_free(o);
+    remove_tree("made");
+}
+
+static void the_start_of_a_recipe_is_found_by_its_hash(void **state)
+{
+    (void)state;
+    char hash[17], recipe[256];
+    remove_tree("made");
+    assert_int_equal(mkdir("made", 0777), 0);
+    write_picture("moon.png", 1);
+    MUST(fv_start_hash("moon.png", hash));
+    static const struct {
+        bool beside, other_beside, here;
+        const char *folder, *found; /* NULL: lost */
+    } cases[] = {
+        {true, false, false, "", "made/moon.png"},
+        {false, false, true, "", "moon.png"},
+        {true, true, true, "", "moon.png"}, /* beside it lies another of that name */
+        {false, false, true, "/nowhere/", "moon.png"},
+        {false, false, false, "made/../made/deep-", "made/../made/deep-moon.png"}, /* older */
+        {true, true, false, "", "made/moon.png"}, /* to be refused for its hash */
+        {false, false, false, "", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fv_options *o = fresh();
+        unlink("moon.png");
+        unlink("made/moon.png");
+        write_picture("made/deep-moon.png", 1);
+        if (cases[i].here) write_picture("moon.png", 1);
+        if (cases[i].beside) write_picture("made/moon.png", cases[i].other_beside ? 2 : 1);
+        snprintf(recipe, sizeof recipe, "feavis: 1\nstart: \"%smoon.png\"\nstart-hash: \"%s\"\n",
+                 cases[i].folder, hash);
+        MUST(fv_recipe_apply(o, recipe, "made/p.png"));
+        const char *found = cases[i].found ? cases[i].found : "moon.png";
+        assert_string_equal(fv_options_get(o, "start"), found);
+        if (cases[i].found && i != 5)
+            MUST(fv_start_note(o));
+        else if (i == 5)
+            FAILS(fv_start_note(o), FV_ERR_FORMAT, "not the one of the recipe");
+        else
+            FAILS(fv_start_note(o), FV_ERR_IO,
+                  "the start of made/p.png, moon.png, was found neither beside it nor here: give "
+                  "it with --start FILE");
+        if (!cases[i].found) { /* who names it ends the search */
+            fv_options *copy;
+            MUST(fv_options_copy(&copy, o));
+            FAILS(fv_start_note(copy), FV_ERR_IO, "neither beside it nor here");
+            set(copy, "start", "made/deep-moon.png");
+            MUST(fv_start_note(copy));
+            fv_options_free(copy);
+        }
+        fv_options_free(o);
+    }
+    /* no hash, no file; nothing that is no regular file is opened */
+    fv_options *o = fresh();
+    write_picture("moon.png", 1);
+    MUST(fv_recipe_apply(o, "feavis: 1\nstart: moon.png\n", "p.png"));
+    FAILS(fv_start_note(o), FV_ERR_IO, "neither beside it nor here");
+    fv_options_free(o);
+    static const char *const rows[] = {"config", "checkpoint", "vocab", "start"};
+    assert_int_equal(mkfifo("made/pipe", 0600), 0);
+    for (int i = 0; i < 4; i++) {
+        o = fresh();
+        fv_model *m;
+        snprintf(recipe, sizeof recipe, "feavis: 1\nstart-hash: \"%s\"\n%s: \"made/pipe\"\n", hash,
+                 rows[i]);
+        MUST(fv_recipe_apply(o, recipe, "made/p.png"));
+        FAILS(i < 3 ? fv_model_open(&m, o) : fv_start_note(o), FV_ERR_IO, rows[i]);
+        fv_options_free(o);
+    }
+    unlink("moon.png");
+    remove_tree("made");
+}
+
+/* A recipe names the model that drew the picture, whatever the session's options say. */
+static void a_recipe_names_the_model_that_ran(void **state)
+{
+    (void)state;
+    fv_options *o = fresh(), *session = fresh();
+    set(o, "text-length", "12");
+    fv_model *m = toy_model(o);
+    char *recipe;
+    set(session, "config", "elsewhere.yml");
+    set(session, "checkpoint", "elsewhere.pth");
+    set(session, "vocab", "elsewhere.txt");
+    set(session, "tower", "momentum");
+    set(session, "text-length", "77");
+    set(session, "backend", "ref");
+    MUST(fv_recipe_write(&recipe, session, m, 200));
+    static const char *const lines[] = {
+        "\nconfig: \"cfg.yml\"\n", "\ncheckpoint: \"lite0.pth\"\n", "\nvocab: \"text_vocab.txt\"\n",
+        "\ntower: online\n",       "\ntext-length: 12\n",           "\nbackend: \"cpu\"\n"};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        if (!strstr(recipe, lines[i])) fail_msg("no \"%s\" in \"%s\"", lines[i], recipe);
+    assert_null(strstr(recipe, "elsewhere"));
+    MUST(fv_recipe_check_model(recipe, m));
+    char *files = strstr(recipe, "files: \"") + strlen("files: \"");
+    files[0] = files[0] == '0' ? '1' : '0';
+    FAILS(fv_recipe_check_model(recipe, m), FV_ERR_ARGUMENT, "another cfg or vocabulary");
+    char *print = strstr(recipe, "fingerprint: \"") + strlen("fingerprint: \"");
+    print[0] = print[0] == '0' ? '1' : '0';
+    FAILS(fv_recipe_check_model(recipe, m), FV_ERR_ARGUMENT, "another model");
+    free(recipe);
+    fv_model_close(m);
+    fv_options_free(o);
+    fv_options_free(session);
+}
+
+/* The title of a cfg may be long; the recipe that holds it stays UTF-8. */
+static void a_long_title_is_cut_at_a_character(void **state)
+{
+    (void)state;
+    size_t size;
+    fv_options *o = fresh();
+    fv_model *m = toy_model(o), *titled;
+    fv_model_close(m);
+    char *cfg = slurp(fv_options_get(o, "config"), &size), *text, *recipe;
+    assert_true(asprintf(&text, "TITLE: \"x%s%s%s\"\n%s",
+                         "画画画画画画画画画画画画画画画画画画画画",
+                         "画画画画画画画画画画画画画画画画画画画画",
+                         "画画画画画画画画画画画画画画画画画画画画", cfg) > 0);
+    write_text("titled.yml", text);
+    set(o, "config", "titled.yml");
+    MUST(fv_model_open(&titled, o));
+    MUST(fv_recipe_write(&recipe, o, titled, 1));
+    MUST(fv_utf8_check(recipe, strlen(recipe), "recipe"));
+    free(recipe);
+    free(text);
+    free(cfg);
+    fv_model_close(titled);
+    fv_options_free(o);
+    unlink("titled.yml");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -644,6 +972,15 @@ int main(void)
         cmocka_unit_test(broken_presets_are_named_by_file_and_line),
         cmocka_unit_test(a_recipe_brings_back_options_and_changes),
         cmocka_unit_test(broken_recipes_give_one_line),
+        cmocka_unit_test(a_file_sets_only_what_shapes_the_picture),
+        cmocka_unit_test(counts_past_sane_bounds_are_refused),
+        cmocka_unit_test(a_map_of_many_keys_is_read_or_refused),
+        cmocka_unit_test(a_preset_uses_regular_files_only),
+        cmocka_unit_test(same_models_are_known_by_the_table),
+        cmocka_unit_test(a_recipe_names_files_without_their_folders),
+        cmocka_unit_test(the_start_of_a_recipe_is_found_by_its_hash),
+        cmocka_unit_test(a_recipe_names_the_model_that_ran),
+        cmocka_unit_test(a_long_title_is_cut_at_a_character),
     };
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);
 }
