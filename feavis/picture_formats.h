@@ -27,6 +27,7 @@ fv_status fv_picture_turn(fv_picture *p, int orientation);
 
 fv_status fv_picture_read_jpeg(fv_picture *p, fv_picture_file file);
 fv_status fv_picture_read_png(fv_picture *p, fv_picture_file file);
+fv_status fv_picture_read_pnm(fv_picture *p, fv_picture_file file); /* begins with P5 or P6 */
 fv_status fv_picture_read_webp(fv_picture *p, fv_picture_file file);
 
 #endif

@@ -1,5 +1,6 @@
-/* Pictures from files: JPEG (picture_jpeg.c), PNG (picture_png.c), WebP (picture_webp.c), and BMP,
- * GIF, TGA, PSD and PNM (stb_image), told apart by content. Of animations it is the first frame.
+/* Pictures from files: JPEG (picture_jpeg.c), PNG (picture_png.c), WebP (picture_webp.c), PNM
+ * (picture_pnm.c), and BMP, GIF, TGA and PSD (stb_image), told apart by content. Of animations it
+ * is the first frame.
  *
  * All become 8-bit RGB. Grey is repeated, of 16 bits the upper eight stay, transparent pixels
  * are laid over white, CMYK is taken as ink on white paper (r = (255 - c)(255 - k) / 255), and a
@@ -20,10 +21,14 @@
 #include "feavis/picture_formats.h"
 #include "feavis/read_file.h"
 
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+enum { MOST_PIXELS = 1 << 18 }; /* an honest large picture takes its time */
+#else
+enum { MOST_PIXELS = 1 << 28 };
+#endif
 enum {
     FILE_LIMIT = 256 << 20,
     MOST_SIDE = 32768,
-    MOST_PIXELS = 1 << 28,
     FREE_PIXELS = 100000000, /* of any file, however small ... */
     PIXELS_A_BYTE = 64,      /* ... and more for each of its bytes */
     EXIF_LIMIT = 1 << 24
@@ -186,11 +191,12 @@ fv_status fv_picture_read(fv_picture *out, const char *path)
     FV_TRY(fv_read_file(&data, &size, path, "picture", FILE_LIMIT));
     fv_picture_file file = {data, size};
     fv_picture p = {0};
-    fv_status s = begins(file, 0, "\xff\xd8\xff", 3)        ? fv_picture_read_jpeg(&p, file)
-                  : begins(file, 0, "\x89PNG\r\n\x1a\n", 8) ? fv_picture_read_png(&p, file)
-                  : begins(file, 0, "RIFF", 4) && begins(file, 8, "WEBP", 4)
-                      ? fv_picture_read_webp(&p, file)
-                      : read_other(&p, file);
+    fv_status s =
+        begins(file, 0, "\xff\xd8\xff", 3)                         ? fv_picture_read_jpeg(&p, file)
+        : begins(file, 0, "\x89PNG\r\n\x1a\n", 8)                  ? fv_picture_read_png(&p, file)
+        : begins(file, 0, "RIFF", 4) && begins(file, 8, "WEBP", 4) ? fv_picture_read_webp(&p, file)
+        : begins(file, 0, "P5", 2) || begins(file, 0, "P6", 2)     ? fv_picture_read_pnm(&p, file)
+                                                                   : read_other(&p, file);
     free(data);
     if (s < 0) {
         fv_picture_free(&p);

@@ -237,7 +237,7 @@ static void what_a_header_claims_is_looked_at_before_memory_is_taken(void **stat
     unlink("claim.bmp");
     static const char pnm[] = "P6 32000 32000 255\n";
     spill("claim.ppm", pnm, sizeof pnm - 1);
-    FAILS(fv_picture_read(&p, "claim.ppm"), FV_ERR_UNSUPPORTED, words);
+    FAILS(fv_picture_read(&p, "claim.ppm"), FV_ERR_FORMAT, "cut off");
     unlink("claim.ppm");
     static const char gif[] = "GIF89a\xff\xff\xff\xff\0\0\0,";
     spill("claim.gif", gif, sizeof gif - 1);
@@ -281,6 +281,47 @@ static void a_picture_cut_anywhere_is_refused(void **state)
         free(whole);
     }
     unlink("cut");
+}
+
+/* Two grey pixels, their header and what becomes of them; words: how the file is refused. */
+static void check_pnm(const char *header, const char *bytes, size_t n, int a, int b,
+                      const char *words)
+{
+    char file[64];
+    size_t at = strlen(header);
+    fv_picture p = {0};
+    memcpy(file, header, at);
+    memcpy(file + at, bytes, n);
+    spill("two.pgm", file, at + n);
+    if (words) {
+        FAILS(fv_picture_read(&p, "two.pgm"), FV_ERR_FORMAT, words);
+    } else {
+        MUST(fv_picture_read(&p, "two.pgm"));
+        assert_true(p.width == 2 && p.height == 1);
+        for (int k = 0; k < 3; k++) {
+            assert_int_equal(p.rgb[k], a);
+            assert_int_equal(p.rgb[3 + k], b);
+        }
+        fv_picture_free(&p);
+    }
+    unlink("two.pgm");
+}
+
+static void test_pnm_depths_and_cuts(void **state)
+{
+    (void)state;
+    check_pnm("P5 2 1 255\n", "\x10\xfe", 2, 0x10, 0xfe, NULL);
+    check_pnm("P5\n# a comment\n2 1\n65535\n", "\x12\x34\xfe\xdc", 4, 0x12, 0xfe, NULL);
+    check_pnm("P5 2 1 1023 ", "\x03\xff\x02\x00", 4, 255, 128, NULL);
+    check_pnm("P5 2 1 15 ", "\x0f\x03", 2, 255, 51, NULL);
+    check_pnm("P5 2 1 15 ", "\xff\x00", 2, 255, 0, NULL);
+    check_pnm("P5 2 1 255\n", "\x10", 1, 0, 0, "cut off: 1 bytes of pixels, expected 2");
+    check_pnm("P5 2 1 65535\n", "\x10\x10\x10", 3, 0, 0, "cut off: 3 bytes of pixels, expected 4");
+    check_pnm("P6 2 1 255\n", "\x10\x10\x10", 3, 0, 0, "cut off: 3 bytes of pixels, expected 6");
+    check_pnm("P5 99999999999 1 255\n", "\x10\x10", 2, 0, 0, "header is damaged");
+    check_pnm("P5 2 1 65536\n", "\x10\x10", 2, 0, 0, "header is damaged");
+    check_pnm("P5 0 1 255\n", "\x10\x10", 2, 0, 0, "header is damaged");
+    check_pnm("P5 2 1 255", "", 0, 0, 0, "header is damaged");
 }
 
 /* The official preprocessing: floats of PyTorch, so equal up to the order of four products. */
@@ -375,6 +416,7 @@ int main(void)
         cmocka_unit_test(a_jpeg_of_many_scans_is_refused_before_they_are_read),
         cmocka_unit_test(what_a_header_claims_is_looked_at_before_memory_is_taken),
         cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_pnm_depths_and_cuts),
         cmocka_unit_test(test_thumbnail),
         cmocka_unit_test(test_heat_map),
     };
