@@ -275,6 +275,20 @@ fv_status fv_yaml_parse(fv_yaml **out, const char *text, size_t bytes, const cha
     return FV_OK;
 }
 
+/* Up to MOST_BYTES + 1 of a file, which may be a pipe. */
+static fv_status read_bytes(FILE *f, const char *path, char **text, size_t *bytes)
+{
+    for (size_t room = 1 << 14;; room *= 4) {
+        if (room > MOST_BYTES + 1) room = MOST_BYTES + 1;
+        char *more = realloc(*text, room);
+        if (!more) return fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", path);
+        *text = more;
+        *bytes += fread(*text + *bytes, 1, room - *bytes, f);
+        if (ferror(f)) return fv_fail(FV_ERR_IO, "reading %s: %s", path, strerror(errno));
+        if (*bytes < room || room > MOST_BYTES) return FV_OK;
+    }
+}
+
 fv_status fv_yaml_open(fv_yaml **out, const char *path)
 {
     struct stat st;
@@ -282,14 +296,11 @@ fv_status fv_yaml_open(fv_yaml **out, const char *path)
     if (!f) return fv_fail(FV_ERR_IO, "opening %s: %s", path, strerror(errno));
     char *text = NULL;
     size_t bytes = 0;
-    fv_status s = FV_OK;
+    fv_status s;
     if (fstat(fileno(f), &st) == 0 && S_ISDIR(st.st_mode))
         s = fv_fail(FV_ERR_IO, "opening %s: it is a folder", path);
-    else if (!(text = malloc(MOST_BYTES + 1)))
-        s = fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", path);
     else
-        bytes = fread(text, 1, MOST_BYTES + 1, f);
-    if (s >= 0 && ferror(f)) s = fv_fail(FV_ERR_IO, "reading %s: %s", path, strerror(errno));
+        s = read_bytes(f, path, &text, &bytes);
     fclose(f);
     if (s >= 0) s = fv_yaml_parse(out, text, bytes, path);
     free(text);
