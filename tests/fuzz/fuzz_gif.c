@@ -1,0 +1,7 @@
+/* GIF pictures (the first one of a film). */
+#include "tests/fuzz/picture.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    return fuzz_picture(data, size);
+}
