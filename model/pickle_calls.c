@@ -197,15 +197,33 @@ static fv_status read_dtype(fv_pickle *p, fv_value v, fv_pickled_tensor *t)
     return FV_OK;
 }
 
-/* (storage, offset, size, stride, ...), with the dtype as the seventh if it is `typed`. */
-static fv_status make_tensor(fv_pickle *p, fv_value args, bool typed, fv_value *out)
+/* Whether an argument is a dictionary that says that the numbers are to be negated or conjugated
+ * before they are used. */
+static bool is_lazy(const fv_pickle *p, fv_value v)
 {
+    if (v.kind != KIND_DICT) return false;
+    const fv_object *o = fv_object_of(p, v);
+    for (size_t i = 0; i + 1 < o->count; i += 2) {
+        if (o->items[i].kind != KIND_TEXT || o->items[i + 1].kind != KIND_BOOL) continue;
+        fv_text key = fv_value_text(o->items[i]);
+        bool known = fv_text_is(key, "neg") || fv_text_is(key, "conj");
+        if (known && o->items[i + 1].u.integer) return true;
+    }
+    return false;
+}
+
+/* (storage, offset, size, stride, ...), with the dtype as the seventh if it is `typed`. */
+static fv_status make_tensor(fv_pickle *p, fv_value function, fv_value args, fv_value *out)
+{
+    bool typed = function.u.global->role == ROLE_TENSOR_TYPED;
     size_t count = fv_object_of(p, args)->count;
     const fv_value *item = fv_object_of(p, args)->items;
     if (count > 0 && (item[0].kind == KIND_OPAQUE || item[0].kind == KIND_OTHER))
         return fv_pickle_opaque(p, item[0], out);
     if (count < (typed ? 7u : 4u) || item[0].kind != KIND_STORAGE || !is_count(item[1]))
         return fv_pickle_malformed(p, "the arguments of a tensor are not understood");
+    if (count > (typed ? 7u : 6u) && is_lazy(p, item[typed ? 7 : 6]))
+        return fv_pickle_opaque(p, function, out);
     fv_pickled_tensor t = {.storage = item[0].u.object, .offset = item[1].u.integer};
     t.shape.dtype = fv_object_of(p, item[0])->u.storage->dtype;
     if (typed) FV_TRY(read_dtype(p, item[6], &t));
@@ -289,7 +307,7 @@ fv_status fv_pickle_call(fv_pickle *p, fv_value function, fv_value args, fv_valu
         return FV_OK;
     case ROLE_TENSOR:
     case ROLE_TENSOR_TYPED:
-        return make_tensor(p, args, role == ROLE_TENSOR_TYPED, out);
+        return make_tensor(p, function, args, out);
     case ROLE_TENSOR_OF_TYPE:
         return make_of_type(p, function, args, out);
     case ROLE_PARAMETER:

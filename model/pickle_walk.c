@@ -72,14 +72,17 @@ static fv_status add_tensor(walk *k, fv_value v, size_t length)
     const fv_pickled_tensor *t = fv_object_of(k->p, v)->u.tensor;
     fv_entry e = t->shape;
     if (e.ndim < 0) return fv_weights_note(k->w, path_of(k, length), "a tensor of over 8 dims");
+    if (length > FV_MAX_NAME)
+        return fv_weights_note(k->w, path_of(k, length), "a name of over 511 bytes");
+    if (!fv_text_is_utf8(path_of(k, length)))
+        return fv_weights_note(k->w, path_of(k, length), "a name that is not UTF-8");
     FV_TRY(fv_weights_name(k->w, path_of(k, length), &e.name));
     if (e.dtype == FV_FILE_OTHER) FV_TRY(fv_weights_name(k->w, t->type, &e.type));
     FV_TRY(fv_entry_place(&e, k->p->objects[t->storage].u.storage->data, t->offset));
     return fv_weights_add(k->w, &e);
 }
 
-/* Appends ".key" as far as it fits. A path that is too long matters only if it ends in a tensor,
- * which is when fv_weights_name refuses it. */
+/* Appends ".key" as far as it fits. A path that is too long matters only if it ends in a tensor. */
 static size_t extend_name(walk *k, size_t length, fv_text key)
 {
     size_t most = sizeof k->name;

@@ -242,21 +242,26 @@ fv_status fv_weights_add(fv_weights *w, const fv_entry *e)
 
 fv_status fv_weights_note(fv_weights *w, fv_text path, const char *why)
 {
-    if (w->note_count == FV_MAX_NOTES || !fv_text_is_utf8(path)) return FV_OK;
+    if (w->note_count == FV_MAX_NOTES) return FV_OK;
     void *notes = w->notes;
     if (!fv_grow(&notes, &w->note_capacity, w->note_count, sizeof *w->notes))
         return fv_fail(FV_ERR_MEMORY, "listing tensors: out of memory");
     w->notes = notes;
-    size_t length = strlen(why);
-    char *copy = fv_arena_alloc(&w->arena, path.length + 1);
-    char *line = fv_arena_alloc(&w->arena, path.length + length + 4);
+    /* a name that nothing can be asked for by is no path */
+    bool named = path.length <= FV_MAX_NAME && fv_text_is_utf8(path);
+    int shown = fv_shown_length(path);
+    size_t room = (size_t)shown + strlen(why) + 4;
+    char *copy = fv_arena_alloc(&w->arena, path.length + 1),
+         *line = fv_arena_alloc(&w->arena, room);
     if (!copy || !line) return fv_fail(FV_ERR_MEMORY, "listing tensors: out of memory");
     if (path.length) memcpy(copy, path.at, path.length);
     copy[path.length] = 0;
-    sprintf(line, "%s%s%s", *copy ? copy : "", *copy ? ": " : "", why);
+    snprintf(line, room, "%.*s%s%s", shown, copy, path.length ? ": " : "", why);
+    bool utf8 = fv_text_is_utf8(fv_text_of(line));
     for (char *c = line; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
-    w->notes[w->note_count++] = (fv_note){copy, line};
+        if ((unsigned char)*c < 0x20 || *c == 0x7f || (!utf8 && (unsigned char)*c >= 0x80))
+            *c = '?';
+    w->notes[w->note_count++] = (fv_note){named ? copy : NULL, line};
     return FV_OK;
 }
 
@@ -460,6 +465,7 @@ static const fv_note *note_of(const fv_weights *w, const char *name)
     const fv_note *best = NULL;
     for (size_t i = 0; i < w->note_count; i++) {
         const fv_note *note = &w->notes[i];
+        if (!note->path) continue;
         size_t n = strlen(note->path);
         bool inside = strncmp(note->path, name, n) == 0 && (n == 0 || !name[n] || name[n] == '.');
         if (inside && (!best || n > strlen(best->path))) best = note;

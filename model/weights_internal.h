@@ -98,7 +98,7 @@ typedef struct fv_pair {
 } fv_pair;
 
 typedef struct fv_note {
-    const char *path, *line; /* of the part; "path: why" */
+    const char *path, *line; /* of the part, NULL if no name is like it; "path: why" */
 } fv_note;
 
 struct fv_weights {

@@ -63,7 +63,8 @@ static size_t scratch_files(void)
     size_t n = 0;
     DIR *d = opendir(scratch);
     assert_non_null(d);
-    for (struct dirent *e; (e = readdir(d));) n += e->d_name[0] != '.';
+    for (struct dirent *e; (e = readdir(d));) /* hidden ones too */
+        n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
     closedir(d);
     return n;
 }
