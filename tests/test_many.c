@@ -187,7 +187,7 @@ static void search_finds_what_was_embedded(void **state)
     holds(out, "\n山, 水\n");
     free(out);
     REFUSED("needs --index", "search", "moon", TOY);
-    REFUSED("of another model", "search", "moon", "--index", "index.npy", "--quiet");
+    REFUSED("not of BriVL-mini", "search", "moon", "--index", "index.npy", "--quiet");
     REFUSED("ends in .npy", "embed", "--images", "pictures", "--out", "index.bin", TOY);
 }
 
