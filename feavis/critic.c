@@ -28,12 +28,12 @@ struct fv_critic {
 
 static fv_status build(fv_critic *c)
 {
-    const fv_brivl *b = c->model->brivl;
     FV_TRY(fv_plan_new(&c->plan, c->model->backend));
     fv_plan *p = c->plan;
     c->pixels = fv_plan_input(p, "pixels", (fv_shape){1, c->side, c->side, 3}, FV_REAL);
-    c->map = fv_brivl_map(p, &b->source, &b->config, fv_brivl_normalise(p, &b->config, c->pixels));
-    c->embedding = fv_brivl_image_head(p, &b->source, &b->config, c->map);
+    fv_image_layers layers = fv_network_image(c->model->network, p, c->pixels, true);
+    c->map = layers.map;
+    c->embedding = layers.embedding;
     fv_plan_output(p, c->map);
     fv_plan_output(p, c->embedding);
     FV_TRY(fv_plan_finish(p, FV_PLAN_FORWARD));
@@ -314,11 +314,10 @@ fv_status fv_critic_channels_at(fv_critic *c, const fv_picture *p, float x, floa
 static fv_status need_head(fv_critic *c)
 {
     if (c->head) return FV_OK;
-    const fv_brivl *b = c->model->brivl;
     fv_plan *p;
     FV_TRY(fv_plan_new(&p, c->model->backend));
     c->head_map = fv_plan_param(p, "map", (fv_shape){1, c->map_side, c->map_side, c->channels});
-    c->head_embedding = fv_brivl_image_head(p, &b->source, &b->config, c->head_map);
+    c->head_embedding = fv_network_head(c->model->network, p, c->head_map);
     fv_plan_output(p, c->head_embedding);
     fv_status s = fv_plan_finish(p, FV_PLAN_BACKWARD);
     if (s < 0)

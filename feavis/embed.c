@@ -37,13 +37,10 @@ int fv_embedder_batch(const fv_embedder *e)
 
 static fv_status build(fv_embedder *e)
 {
-    const fv_brivl *b = e->model->brivl;
-    int side = b->config.image_size;
+    int side = fv_model_image_size(e->model);
     FV_TRY(fv_plan_new(&e->plan, e->model->backend));
     e->pixels = fv_plan_input(e->plan, "pixels", (fv_shape){e->size, side, side, 3}, FV_REAL);
-    fv_ref x = fv_brivl_normalise(e->plan, &b->config, e->pixels);
-    fv_ref map = fv_brivl_map(e->plan, &b->source, &b->config, x);
-    e->embedding = fv_brivl_image_head(e->plan, &b->source, &b->config, map);
+    e->embedding = fv_network_image(e->model->network, e->plan, e->pixels, true).embedding;
     fv_plan_output(e->plan, e->embedding);
     return fv_plan_finish(e->plan, FV_PLAN_FORWARD);
 }

@@ -10,7 +10,7 @@
 
 #include "feavis/feavis.h"
 #include "kernels/number.h"
-#include "model/efficientnet.h"
+#include "model/nets/efficientnet.h"
 
 /* A word of a text and the classes it stands for. */
 typedef struct meaning {
@@ -192,8 +192,8 @@ static fv_status build(fv_judge *j)
     fv_ref x = fv_affine(p, "normalised", j->pixels,
                          fv_plan_weight(p, "scale", (fv_shape){1, 1, 1, 3}, scale),
                          fv_plan_weight(p, "shift", (fv_shape){1, 1, 1, 3}, shift));
-    j->logits =
-        fv_efficientnet_classify(p, &j->source, fv_efficientnet_build(p, &j->source, &net, x));
+    fv_builder b = {.plan = p, .source = &j->source};
+    j->logits = fv_efficientnet_classify(&b, fv_efficientnet_build(&b, &net, x));
     fv_plan_output(p, j->logits);
     FV_TRY(fv_plan_finish(p, FV_PLAN_FORWARD));
     j->classes = fv_plan_shape(p, j->logits).c;

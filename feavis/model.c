@@ -19,8 +19,8 @@ static void take_fingerprint(fv_model *m)
 {
     enum { SAMPLE = 64 };
     uint64_t h = 14695981039346656037u;
-    const fv_weights *w = m->brivl->weights;
-    if (m->brivl->source.momentum) h = mix(h, "momentum", 8);
+    const fv_weights *w = m->network->source.weights;
+    if (m->network->source.momentum) h = mix(h, "momentum", 8);
     for (size_t i = 0; i < fv_weights_count(w); i++) {
         const fv_entry *e = fv_weights_at(w, i);
         h = mix(h, e->name, strlen(e->name));
@@ -57,7 +57,7 @@ static void take_files(fv_model *m, const fv_options *o)
 {
     uint64_t h = 14695981039346656037u;
     bool read = *o->config && mix_file(&h, o->config) &&
-                mix_file(&h, *o->vocab ? o->vocab : m->brivl->config.vocabulary);
+                mix_file(&h, m->network->vocabulary);
     if (read) snprintf(m->files, sizeof m->files, "%016llx", (unsigned long long)h);
 }
 
@@ -104,16 +104,14 @@ fv_status fv_options_backend(const fv_options *o, char *out, size_t size)
  * gradient in fp16 has a cosine of 0.991 to 0.997 to that in float, in tf32 0.996 to 0.998
  * (SPEED.md), and it is too small a network for 16 bits to save time that shows. SiLU has no
  * corners: 0.9999. */
-void fv_model_precision(const fv_brivl *b, char *spec, size_t size)
+void fv_model_precision(const fv_network *n, char *spec, size_t size)
 {
     static const char *const precisions[] = {":fp16", ":bf16", ":tf32", ":fp32"};
-    fv_efficientnet net;
     size_t after;
     bool open = strcmp(spec, "auto") == 0 || names_gpu(spec, &after);
     for (int i = 0; i < 4; i++) open = open && !strstr(spec, precisions[i]);
-    bool corners = fv_efficientnet_named(&net, b->config.cnn) >= 0 && net.lite;
     size_t used = strlen(spec);
-    if (open && corners) snprintf(spec + used, size - used, ":fp32");
+    if (open && n->corners) snprintf(spec + used, size - used, ":fp32");
 }
 
 static fv_status open_model(fv_model *m, const fv_options *o)
@@ -122,11 +120,7 @@ static fv_status open_model(fv_model *m, const fv_options *o)
     const char *config = o->config;
     FV_TRY(fv_options_check_lost(o, FV_OPTION_MODEL));
     FV_TRY(fv_options_copy(&m->opened, o));
-    if (!*config) {
-        if (*o->checkpoint)
-            return fv_fail(FV_ERR_ARGUMENT,
-                           "checkpoint %s needs its cfg: give one with --config FILE",
-                           o->checkpoint);
+    if (!*config && !*o->checkpoint) {
         const char *home = fv_home();
         if (!home)
             return fv_fail(FV_ERR_IO, "the shipped model was not found: set FEAVIS_HOME to the "
@@ -134,17 +128,17 @@ static fv_status open_model(fv_model *m, const fv_options *o)
         snprintf(shipped, sizeof shipped, "%s/model/mini/mini.yml", home);
         config = shipped;
     }
-    FV_TRY(fv_brivl_open(&m->brivl, config, *o->checkpoint ? o->checkpoint : NULL,
-                         *o->vocab ? o->vocab : NULL, false));
-    if (o->tower) FV_TRY(fv_brivl_use_momentum(m->brivl));
+    fv_network_files files = {*config ? config : NULL, *o->checkpoint ? o->checkpoint : NULL,
+                              *o->vocab ? o->vocab : NULL, o->tower != 0, false};
+    FV_TRY(fv_network_open(&m->network, &files));
     char backend[FV_BACKEND_SPEC];
     FV_TRY(fv_options_backend(o, backend, sizeof backend));
-    fv_model_precision(m->brivl, backend, sizeof backend);
+    fv_model_precision(m->network, backend, sizeof backend);
     FV_TRY(fv_backend_open(&m->backend, backend, o->threads));
     FV_TRY(fv_store_new(&m->store, m->backend));
-    m->brivl->source.store = m->store;
-    m->text_length = o->text_length ? o->text_length : fv_brivl_text_length(m->brivl);
-    copy_title(m, m->brivl->config.title ? m->brivl->config.title : "BriVL");
+    m->network->source.store = m->store;
+    m->text_length = o->text_length ? o->text_length : m->network->text_length;
+    copy_title(m, m->network->title);
     snprintf(m->backend_name, sizeof m->backend_name, "%s", m->backend->name);
     take_fingerprint(m);
     take_files(m, o);
@@ -171,7 +165,7 @@ void fv_model_close(fv_model *m)
     fv_store_free(m->store);
     fv_words_free(m->words);
     fv_backend_close(m->backend);
-    fv_brivl_close(m->brivl);
+    fv_network_close(m->network);
     fv_options_free(m->opened);
     free(m);
 }
@@ -193,17 +187,17 @@ const char *fv_model_without_gpu(const fv_model *m)
 
 int fv_model_image_size(const fv_model *m)
 {
-    return m->brivl->config.image_size;
+    return m->network->image_size;
 }
 
 int fv_model_channels(const fv_model *m)
 {
-    return m->brivl->map_channels;
+    return m->network->map_channels;
 }
 
 int fv_model_dim(const fv_model *m)
 {
-    return m->brivl->dim;
+    return m->network->dim;
 }
 
 int fv_model_text_length(const fv_model *m)
@@ -220,7 +214,7 @@ fv_status fv_model_text_tower(fv_model *m, int length, fv_text_encoder **out)
 {
     if (!m->text || m->tower_length != length) {
         fv_text_encoder *text;
-        FV_TRY(fv_text_encoder_open(&text, m->brivl, m->backend, length));
+        FV_TRY(fv_text_encoder_open(&text, m->network, m->backend, length));
         fv_text_encoder_close(m->text);
         m->text = text;
         m->tower_length = length;
@@ -232,13 +226,12 @@ fv_status fv_model_text_tower(fv_model *m, int length, fv_text_encoder **out)
 fv_status fv_model_embed_text(fv_model *m, const char *text, float *embedding,
                               fv_text_report *report)
 {
-    if (!m->brivl->vocabulary)
+    if (!m->network->vocabulary_size)
         return fv_fail(FV_ERR_ARGUMENT,
                        "%s has no vocabulary: give its vocab.txt with --vocab FILE", m->title);
     fv_text_encoder *tower;
     FV_TRY(fv_model_text_tower(m, m->text_length, &tower));
-    if (!m->words && m->brivl->config.words)
-        FV_TRY(fv_words_open(&m->words, m->brivl->config.words));
+    if (!m->words && m->network->words) FV_TRY(fv_words_open(&m->words, m->network->words));
     fv_tokens t;
     FV_TRY(fv_text_encode(tower, text, embedding, &t));
     if (report) {

@@ -1,13 +1,13 @@
-/* The inside of fv_model: a BriVL, the backend it runs on, and its text tower once needed. */
+/* The inside of fv_model: a network, the backend it runs on, and its text tower once needed. */
 #ifndef FV_FEAVIS_MODEL_H
 #define FV_FEAVIS_MODEL_H
 
 #include "feavis/options.h"
-#include "model/brivl.h"
+#include "model/nets/network.h"
 #include "model/words.h"
 
 struct fv_model {
-    fv_brivl *brivl;
+    fv_network *network;
     fv_backend *backend;
     fv_store *store;               /* weights on the backend, shared by all plans of this model */
     fv_text_encoder *text;         /* NULL until a text is embedded */
@@ -20,7 +20,7 @@ struct fv_model {
 
 /* Adds to a backend's name (in `spec`, of `size` bytes) the precision that this network wants of a
  * GPU, if the name leaves it open. */
-void fv_model_precision(const fv_brivl *b, char *spec, size_t size);
+void fv_model_precision(const fv_network *n, char *spec, size_t size);
 
 /* The text tower for texts padded to `length` tokens, built on first use; borrowed. */
 fv_status fv_model_text_tower(fv_model *m, int length, fv_text_encoder **out);

@@ -12,11 +12,11 @@ static fv_status read_channels(fv_objectives *g, const fv_model *m)
     for (int i = 0; i < g->channel_count; i++) {
         char *end;
         long k = strtol(g->channels[i].name, &end, 10);
-        if (end == g->channels[i].name || *end || k < 0 || k >= m->brivl->map_channels)
+        if (end == g->channels[i].name || *end || k < 0 || k >= m->network->map_channels)
             return fv_fail(
                 FV_ERR_ARGUMENT,
                 "llp \"%.40s\": %s has channels 0 to %d in its last layer before pooling",
-                g->channels[i].name, m->title, m->brivl->map_channels - 1);
+                g->channels[i].name, m->title, m->network->map_channels - 1);
         g->channel_numbers[i] = (int32_t)k;
     }
     return FV_OK;
@@ -24,7 +24,7 @@ static fv_status read_channels(fv_objectives *g, const fv_model *m)
 
 static fv_status read_texts(fv_objectives *g, fv_model *m)
 {
-    size_t dim = (size_t)m->brivl->dim, count = (size_t)g->text_count;
+    size_t dim = (size_t)m->network->dim, count = (size_t)g->text_count;
     g->reports = calloc(count + 1, sizeof *g->reports);
     g->embeddings = calloc((count + 1) * dim, sizeof *g->embeddings);
     if (!g->reports || !g->embeddings)
@@ -84,22 +84,20 @@ void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objective
     static const fv_penalty kinds[FV_PENALTIES] = {FV_PENALTY_TV, FV_PENALTY_RANGE,
                                                    FV_PENALTY_GREY};
     static const char *const names[FV_PENALTIES] = {"tv", "range", "grey"};
-    const fv_brivl *b = m->brivl;
     *refs = (fv_objective_refs){
         .targets = -1, .cosines = -1, .numbers = -1, .neurons = -1, .views = o->views};
-    fv_ref x = fv_brivl_normalise(p, &b->config, views);
-    fv_ref map = fv_brivl_map(p, &b->source, &b->config, x);
+    fv_image_layers layers = fv_network_image(m->network, p, views, g->text_count > 0);
     if (g->text_count) {
-        fv_ref embedding = fv_brivl_image_head(p, &b->source, &b->config, map);
         refs->targets =
-            fv_plan_input(p, "targets", (fv_shape){1, 1, g->text_count, b->dim}, FV_REAL);
-        refs->cosines = fv_linear(p, "cosines", embedding, refs->targets, FV_NONE, FV_ACT_NONE);
+            fv_plan_input(p, "targets", (fv_shape){1, 1, g->text_count, m->network->dim}, FV_REAL);
+        refs->cosines =
+            fv_linear(p, "cosines", layers.embedding, refs->targets, FV_NONE, FV_ACT_NONE);
         fv_plan_output(p, refs->cosines);
     }
     if (g->channel_count) {
         refs->numbers =
             fv_plan_input(p, "llp.numbers", (fv_shape){1, 1, 1, g->channel_count}, FV_I32);
-        fv_ref picked = fv_pick(p, "llp.maps", map, refs->numbers);
+        fv_ref picked = fv_pick(p, "llp.maps", layers.map, refs->numbers);
         refs->neurons = o->llp_reduce ? fv_max_hw(p, "llp", picked) : fv_mean_hw(p, "llp", picked);
         fv_plan_output(p, refs->neurons);
     }

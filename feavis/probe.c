@@ -209,11 +209,9 @@ static fv_status run_text(prober *q)
 
 static fv_status run_image(prober *q, fv_plan *p)
 {
-    const fv_brivl *b = q->m->brivl;
+    const fv_network *n = q->m->network;
     fv_ref x = fv_plan_param(p, "pixels", q->shape), input = x;
-    if (!q->normalised) x = fv_brivl_normalise(p, &b->config, x);
-    fv_ref map = fv_brivl_map(p, &b->source, &b->config, x);
-    fv_ref y = fv_brivl_image_head(p, &b->source, &b->config, map);
+    fv_ref y = (q->normalised ? fv_network_image_from : fv_network_image)(n, p, x, true).embedding;
     fv_plan_output(p, y);
     FV_TRY(fv_plan_finish(p, FV_PLAN_BACKWARD | FV_PLAN_WHOLE));
     fv_status s = begin_taps(q, p, false);

@@ -152,16 +152,16 @@ void fv_session_close(fv_session *s)
 
 fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to)
 {
-    const fv_brivl_config *c = &m->brivl->config;
-    fprintf(to, "model      %s (%s)\n", m->title, c->license ? c->license : "licence unknown");
-    fprintf(to, "weights    %s, %s, %zu tensors\n", fv_weights_path(m->brivl->weights),
-            fv_weights_format(m->brivl->weights), fv_weights_count(m->brivl->weights));
-    fprintf(to, "image      %s at %d x %d pixels, %d boxes, LLP channels 0 to %d\n", c->cnn,
-            c->image_size, c->image_size, c->box_grid * c->box_grid + 1,
-            m->brivl->map_channels - 1);
+    const fv_network *n = m->network;
+    char image[128];
+    n->kind->describe(n, image, sizeof image);
+    fprintf(to, "model      %s (%s)\n", m->title, n->license ? n->license : "licence unknown");
+    fprintf(to, "weights    %s, %s, %zu tensors\n", fv_weights_path(n->source.weights),
+            fv_weights_format(n->source.weights), fv_weights_count(n->source.weights));
+    fprintf(to, "image      %s, LLP channels 0 to %d\n", image, m->network->map_channels - 1);
     fprintf(to, "text       %d tokens of at most %d, vocabulary of %d\n", m->text_length,
-            c->text_limit, m->brivl->vocabulary ? fv_vocab_size(m->brivl->vocabulary) : 0);
-    fprintf(to, "embedding  %d numbers\n", m->brivl->dim);
+            n->text_limit, n->vocabulary_size);
+    fprintf(to, "embedding  %d numbers\n", m->network->dim);
     fprintf(to, "backend    %s, %d threads (there are: %s)\n", m->backend_name, m->backend->threads,
             fv_backend_names());
     if (*fv_model_without_gpu(m)) fprintf(to, "           %s\n", fv_model_without_gpu(m));
@@ -170,7 +170,7 @@ fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to)
     fv_session *s = NULL;
     fv_status status = FV_OK;
     if (!*copy->text && !*copy->llp) status = fv_options_set(copy, "text", "?");
-    if (status >= 0 && !m->brivl->vocabulary) status = fv_options_set(copy, "text", "");
+    if (status >= 0 && !m->network->vocabulary_size) status = fv_options_set(copy, "text", "");
     if (status >= 0 && !*copy->text && !*copy->llp) status = fv_options_set(copy, "llp", "0");
     if (status >= 0) status = fv_session_open(&s, m, copy);
     if (status >= 0) {

@@ -2,7 +2,7 @@
 #ifndef FV_INVENTORY_H
 #define FV_INVENTORY_H
 
-#include "model/brivl.h"
+#include "model/nets/brivl.h"
 
 /* A tensor that a tower of the cfg has. dims of 0 may be anything; optional ones (classifier,
  * pooler, counters, position ids) are known but not used. */

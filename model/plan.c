@@ -132,11 +132,9 @@ fv_ref fv_plan_weight_i32(fv_plan *p, const char *name, fv_shape shape, const in
     return new_leaf(p, name, shape, FV_I32, FV_ROLE_WEIGHT, FV_I32, values);
 }
 
-fv_ref fv_plan_stored(fv_plan *p, const fv_store *store, const char *name)
+fv_ref fv_plan_stored(fv_plan *p, const fv_store *store, const char *key, const char *name)
 {
-    char full[2 * NAME_BYTES];
-    snprintf(full, sizeof full, "%s%s", p->prefix, name);
-    const fv_tensor *t = store ? fv_store_find(store, full) : NULL;
+    const fv_tensor *t = store ? fv_store_find(store, key) : NULL;
     if (!t) return FV_NONE;
     fv_ref r = new_node(p, name, t->shape, t->type, FV_ROLE_WEIGHT);
     if (r < 0) return r;
@@ -146,12 +144,12 @@ fv_ref fv_plan_stored(fv_plan *p, const fv_store *store, const char *name)
     return r;
 }
 
-fv_ref fv_plan_keep(fv_plan *p, fv_store *store, fv_ref r)
+fv_ref fv_plan_keep(fv_plan *p, fv_store *store, const char *key, fv_ref r)
 {
     if (r < 0 || !store) return r;
     fv_tensor *t = &p->nodes[r]->value;
     fv_status status = p->be->freeze ? p->be->freeze(p->be, t) : FV_OK;
-    if (status >= 0) status = fv_store_add(store, t);
+    if (status >= 0) status = fv_store_add(store, key, t);
     if (status < 0) return fv_plan_fail(p, status);
     p->nodes[r]->owns_data = false;
     return r;

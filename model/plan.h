@@ -46,11 +46,11 @@ fv_ref fv_plan_weight_i32(fv_plan *p, const char *name, fv_shape shape, const in
 fv_ref fv_plan_input(fv_plan *p, const char *name, fv_shape shape, fv_dtype type); /* zeros */
 fv_ref fv_plan_param(fv_plan *p, const char *name, fv_shape shape);                /* zeros */
 
-/* The weight scope + name of the store as a leaf, borrowed; FV_NONE if it has none of that name.
- * The store (of the plan's backend; may be NULL: has nothing) must outlive the plan. */
-fv_ref fv_plan_stored(fv_plan *p, const fv_store *store, const char *name);
-/* Gives a weight of this plan to the store, if there is one. Returns r. */
-fv_ref fv_plan_keep(fv_plan *p, fv_store *store, fv_ref r);
+/* The weight that the store has under this key as a leaf of this name, borrowed; FV_NONE if it has
+ * none. The store (of the plan's backend; may be NULL: has nothing) must outlive the plan. */
+fv_ref fv_plan_stored(fv_plan *p, const fv_store *store, const char *key, const char *name);
+/* Gives a weight of this plan to the store, if there is one, under this key. Returns r. */
+fv_ref fv_plan_keep(fv_plan *p, fv_store *store, const char *key, fv_ref r);
 
 /* --- ops: the rows of the op table --- */
 fv_ref fv_conv2d(fv_plan *p, const char *name, fv_ref x, fv_ref w, fv_ref b, fv_conv_attr a,

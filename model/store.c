@@ -74,15 +74,15 @@ const fv_tensor *fv_store_find(const fv_store *s, const char *name)
     return found ? &found->tensor : NULL;
 }
 
-fv_status fv_store_add(fv_store *s, const fv_tensor *tensor)
+fv_status fv_store_add(fv_store *s, const char *key, const fv_tensor *tensor)
 {
     if (2 * (s->count + 1) > s->room) FV_TRY(make_room(s, 2 * s->room));
-    item **slot = slot_of(s->slots, s->room, tensor->name);
-    if (*slot) return fv_fail(FV_ERR_ARGUMENT, "weight %s is kept already", tensor->name);
-    size_t length = strlen(tensor->name) + 1;
+    item **slot = slot_of(s->slots, s->room, key);
+    if (*slot) return fv_fail(FV_ERR_ARGUMENT, "weight %s is kept already", key);
+    size_t length = strlen(key) + 1;
     item *added = malloc(sizeof *added + length);
-    if (!added) return fv_fail(FV_ERR_MEMORY, "keeping weight %s: out of memory", tensor->name);
-    memcpy(added->name, tensor->name, length);
+    if (!added) return fv_fail(FV_ERR_MEMORY, "keeping weight %s: out of memory", key);
+    memcpy(added->name, key, length);
     added->tensor = *tensor;
     added->tensor.name = added->name;
     *slot = added;

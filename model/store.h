@@ -2,8 +2,8 @@
  *
  * A plan that uses a store takes a weight from it when the store has one of that name, and reads,
  * folds and uploads it otherwise, once; so a second picture, another text length or a change of
- * the objectives costs no second copy of the network. Names are full: "imgencoder.backbone.
- * conv_stem.weight". One thread at a time. */
+ * the objectives costs no second copy of the network. Keys are the
+ * names in the checkpoint: "imgencoder.backbone.conv_stem.weight". One thread at a time. */
 #ifndef FV_STORE_H
 #define FV_STORE_H
 
@@ -15,11 +15,11 @@ typedef struct fv_store fv_store;
 fv_status fv_store_new(fv_store **out, fv_backend *be);
 void fv_store_free(fv_store *s);
 
-/* NULL if there is none of that name; borrowed, and stable as long as the store. */
-const fv_tensor *fv_store_find(const fv_store *s, const char *name);
+/* NULL if there is none of that key; borrowed, and stable as long as the store. */
+const fv_tensor *fv_store_find(const fv_store *s, const char *key);
 /* Takes over `tensor->data`, which the store's backend has allocated; on failure it stays the
  * caller's. */
-fv_status fv_store_add(fv_store *s, const fv_tensor *tensor);
+fv_status fv_store_add(fv_store *s, const char *key, const fv_tensor *tensor);
 size_t fv_store_bytes(const fv_store *s);
 
 #endif

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "feavis/feavis.h"
-#include "model/brivl.h"
+#include "model/nets/brivl.h"
 #include "tests/check.h"
 
 static const char *lite0_cfg(void)

@@ -16,7 +16,7 @@
 #include "feavis/model.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/rng.h"
-#include "model/brivl.h"
+#include "model/nets/brivl.h"
 #include "model/plan_internal.h"
 #include "model/weights.h"
 
@@ -90,11 +90,11 @@ static fv_status build(step_plan *s, fv_backend *be, const fv_brivl *m, unsigned
     s->maps = fv_plan_input(p, "maps", (fv_shape){VIEWS, 1, 1, 6}, FV_REAL);
     s->numbers = fv_plan_input(p, "numbers", (fv_shape){VIEWS, 1, 1, 7}, FV_REAL);
     s->keys = fv_plan_input(p, "keys", (fv_shape){VIEWS, 1, 1, 4}, FV_I32);
-    x = fv_warp(p, "cut", x, s->maps, m->config.image_size);
+    x = fv_warp(p, "cut", x, s->maps, m->base.image_size);
     x = fv_perturb(p, "views", x, s->numbers, s->keys);
-    fv_ref map = fv_brivl_map(p, &m->source, &m->config, fv_brivl_normalise(p, &m->config, x));
-    fv_ref y = fv_brivl_image_head(p, &m->source, &m->config, map);
-    s->targets = fv_plan_input(p, "targets", (fv_shape){1, 1, 2, m->dim}, FV_REAL);
+    fv_image_layers layers = fv_network_image(&m->base, p, x, true);
+    fv_ref map = layers.map, y = layers.embedding;
+    s->targets = fv_plan_input(p, "targets", (fv_shape){1, 1, 2, m->base.dim}, FV_REAL);
     s->cosines = fv_linear(p, "cosines", y, s->targets, FV_NONE, FV_ACT_NONE);
     fv_plan_output(p, s->cosines);
     fv_ref numbers = fv_plan_weight_i32(p, "channels", (fv_shape){1, 1, 1, 2}, channels);
@@ -178,8 +178,8 @@ static float *one_gradient(fv_backend *be, const fv_brivl *m, unsigned flags, fl
 {
     step_plan s;
     MUST(build(&s, be, m, flags));
-    start(&s, m->dim);
-    set_step(&s, m->config.image_size, 0);
+    start(&s, m->base.dim);
+    set_step(&s, m->base.image_size, 0);
     MUST(fv_plan_forward(s.p));
     MUST(fv_plan_download(s.p, s.cosines, cosines));
     MUST(fv_plan_backward(s.p));
@@ -197,11 +197,12 @@ static void check_tower(const char *name, const char *precision, double least, d
     fv_backend *ref, *be = open_device(precision);
     char config[64];
     snprintf(config, sizeof config, "tests/golden/towers/%s/cfg.yml", name);
-    MUST(fv_brivl_open(&m, source_file(config), unpacked(name), NULL, false));
+    MUST(fv_brivl_open(
+        &m, &(fv_network_files){source_file(config), unpacked(name), NULL, false, false}));
     /* cpu is the quick one; test_tower holds it against the official code, test_ops against ref64
      */
     MUST(fv_backend_open(&ref, "cpu", 0));
-    m->config.image_size = IMAGE;
+    m->base.image_size = m->config.image_size = IMAGE;
     size_t before = on_gpu ? 0 : fv_cuda_emulated_stats(be)->allocated, n = 3 * SIDE * SIDE;
     float a[4], b[4], c[4];
     float *expected = one_gradient(ref, m, FV_PLAN_BACKWARD, a);
@@ -226,7 +227,7 @@ static void check_tower(const char *name, const char *precision, double least, d
     if (!on_gpu) assert_int_equal(fv_cuda_emulated_stats(be)->allocated, before);
     free(expected);
     free(found);
-    fv_brivl_close(m);
+    fv_network_close(&m->base);
     fv_backend_close(ref);
     fv_backend_close(be);
 }
@@ -273,11 +274,11 @@ static float *run_steps(fv_backend *be, const fv_brivl *m, int how, float stats[
     MUST(build(&s, be, m, FV_PLAN_BACKWARD));
     if (how == 2) fv_plan_watch(s.p, look, &looks);
     assert_true(fv_plan_records(s.p) == (how != 2));
-    start(&s, m->dim);
+    start(&s, m->base.dim);
     for (int t = 0; t < STEPS; t++) {
         float numbers[FV_ADAM_COLUMNS];
         adam_numbers(numbers, t + 1);
-        set_step(&s, m->config.image_size, t);
+        set_step(&s, m->base.image_size, t);
         if (how == 0) {
             MUST(fv_plan_step(s.p, numbers, stats));
             continue;
@@ -298,9 +299,9 @@ static void recordings_give_the_same_bytes(void **state)
     (void)state;
     fv_brivl *m;
     fv_backend *be = open_device("fp16");
-    MUST(fv_brivl_open(&m, source_file("tests/golden/towers/lite0/cfg.yml"), unpacked("lite0"),
-                       NULL, false));
-    m->config.image_size = IMAGE;
+    MUST(fv_brivl_open(&m, &(fv_network_files){source_file("tests/golden/towers/lite0/cfg.yml"),
+                                               unpacked("lite0"), NULL, false, false}));
+    m->base.image_size = m->config.image_size = IMAGE;
     float *params[3], stats[3][FV_ADAM_STATS];
     for (int how = 0; how < 3; how++) {
         params[how] = run_steps(be, m, how, stats[how]);
@@ -317,7 +318,7 @@ static void recordings_give_the_same_bytes(void **state)
         assert_int_equal(fv_cuda_emulated_stats(be)->replays, 3 * (STEPS - 1));
     }
     for (int how = 0; how < 3; how++) free(params[how]);
-    fv_brivl_close(m);
+    fv_network_close(&m->base);
     fv_backend_close(be);
 }
 
@@ -472,9 +473,9 @@ static void a_large_plan_keeps_to_the_limits(void **state)
         fv_backend *be = open_device(precisions[i]);
         fv_emulated_stats *stats = fv_cuda_emulated_stats(be);
         stats->dry = true;
-        MUST(fv_brivl_open(&m, source_file("tests/golden/towers/b0/cfg.yml"), unpacked("b0"), NULL,
-                           false));
-        m->config.image_size = 456;
+        MUST(fv_brivl_open(&m, &(fv_network_files){source_file("tests/golden/towers/b0/cfg.yml"),
+                                                   unpacked("b0"), NULL, false, false}));
+        m->base.image_size = m->config.image_size = 456;
         MUST(build(&s, be, m, FV_PLAN_BACKWARD));
         long before = stats->launches + stats->products;
         walk(s.p);
@@ -491,7 +492,7 @@ static void a_large_plan_keeps_to_the_limits(void **state)
         if (i == 0) printf("B0 with head, %d ops: %ld launches\n", fv_plan_op_count(s.p), launches);
         fv_plan_free(s.p);
         no_faults(be);
-        fv_brivl_close(m);
+        fv_network_close(&m->base);
         fv_backend_close(be);
     }
 }
@@ -509,15 +510,15 @@ static void a_picture_does_not_wait_and_is_not_overtaken(void **state)
     step_plan s;
     float numbers[FV_ADAM_COLUMNS], stats[FV_ADAM_STATS];
     float *now = malloc(N * sizeof *now), *then = malloc(N * sizeof *then);
-    MUST(fv_brivl_open(&m, source_file("tests/golden/towers/lite0/cfg.yml"), unpacked("lite0"),
-                       NULL, false));
-    m->config.image_size = IMAGE;
+    MUST(fv_brivl_open(&m, &(fv_network_files){source_file("tests/golden/towers/lite0/cfg.yml"),
+                                               unpacked("lite0"), NULL, false, false}));
+    m->base.image_size = m->config.image_size = IMAGE;
     MUST(build(&s, be, m, FV_PLAN_BACKWARD));
-    start(&s, m->dim);
+    start(&s, m->base.dim);
     for (int t = 0; t < STEPS; t++) {
         long waits = on_gpu ? 0 : fv_cuda_emulated_stats(be)->waits;
         adam_numbers(numbers, t + 1);
-        set_step(&s, m->config.image_size, t);
+        set_step(&s, m->base.image_size, t);
         MUST(fv_plan_step_begin(s.p, numbers));
         if (t > 0) { /* that of the step before, though this one is on its way */
             MUST(fv_plan_shown(s.p, s.picture, then));
@@ -534,7 +535,7 @@ static void a_picture_does_not_wait_and_is_not_overtaken(void **state)
     no_faults(be);
     free(now);
     free(then);
-    fv_brivl_close(m);
+    fv_network_close(&m->base);
     fv_backend_close(be);
 }
 
@@ -558,7 +559,7 @@ static fv_model *open_model(fv_backend *be, fv_options *o)
     fv_backend_close(m->backend);
     m->backend = be;
     MUST(fv_store_new(&m->store, be));
-    m->brivl->source.store = m->store;
+    m->network->source.store = m->store;
     return m;
 }
 
@@ -603,9 +604,9 @@ static void too_little_memory_says_what_to_lower(void **state)
     fv_brivl *m;
     fv_backend *be = open_device("fp32");
     step_plan s;
-    MUST(fv_brivl_open(&m, source_file("tests/golden/towers/lite0/cfg.yml"), unpacked("lite0"),
-                       NULL, false));
-    m->config.image_size = IMAGE;
+    MUST(fv_brivl_open(&m, &(fv_network_files){source_file("tests/golden/towers/lite0/cfg.yml"),
+                                               unpacked("lite0"), NULL, false, false}));
+    m->base.image_size = m->config.image_size = IMAGE;
     MUST(build(&s, be, m, FV_PLAN_BACKWARD));
     size_t needed = fv_cuda_emulated_stats(be)->allocated;
     size_t arena = fv_plan_describe(s.p).arena_bytes;
@@ -614,7 +615,7 @@ static void too_little_memory_says_what_to_lower(void **state)
     FAILS(build(&s, be, m, FV_PLAN_BACKWARD), FV_ERR_MEMORY, "lower --views");
     fv_plan_free(s.p);
     no_faults(be);
-    fv_brivl_close(m);
+    fv_network_close(&m->base);
     fv_backend_close(be);
 }
 
@@ -662,11 +663,12 @@ static void corners_want_float(void **state)
         fv_brivl *m;
         char config[64], spec[FV_BACKEND_SPEC];
         snprintf(config, sizeof config, "tests/golden/towers/%s/cfg.yml", all[i].tower);
-        MUST(fv_brivl_open(&m, source_file(config), unpacked(all[i].tower), NULL, false));
+        MUST(fv_brivl_open(&m, &(fv_network_files){source_file(config), unpacked(all[i].tower),
+                                                   NULL, false, false}));
         snprintf(spec, sizeof spec, "%s", all[i].asked);
-        fv_model_precision(m, spec, sizeof spec);
+        fv_model_precision(&m->base, spec, sizeof spec);
         assert_string_equal(spec, all[i].opened);
-        fv_brivl_close(m);
+        fv_network_close(&m->base);
     }
 }
 
@@ -716,21 +718,22 @@ static int measure_shipped(int pixels)
     fv_brivl *m;
     fv_backend *cpu;
     float cosines[4];
-    MUST(fv_brivl_open(&m, source_file("model/mini/mini.yml"), NULL, NULL, false));
-    m->config.image_size = pixels;
+    MUST(fv_brivl_open(
+        &m, &(fv_network_files){source_file("model/mini/mini.yml"), NULL, NULL, false, false}));
+    m->base.image_size = m->config.image_size = pixels;
     MUST(fv_backend_open(&cpu, "cpu", 0));
     float *expected = one_gradient(cpu, m, FV_PLAN_BACKWARD, cosines);
     for (int i = 0; i < 4; i++) {
         fv_backend *be = open_device(precisions[i]);
         float *found = one_gradient(be, m, FV_PLAN_BACKWARD, cosines);
-        printf("%s at %d pixels, %s: cosine of the gradient to cpu's %.6f\n", m->config.title,
-               pixels, precisions[i], cosine(expected, found, 3 * SIDE * SIDE));
+        printf("%s at %d pixels, %s: cosine of the gradient to cpu's %.6f\n", m->base.title, pixels,
+               precisions[i], cosine(expected, found, 3 * SIDE * SIDE));
         fflush(stdout);
         free(found);
         fv_backend_close(be);
     }
     free(expected);
-    fv_brivl_close(m);
+    fv_network_close(&m->base);
     fv_backend_close(cpu);
     return 0;
 }

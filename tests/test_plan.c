@@ -392,23 +392,24 @@ static void plans_share_what_a_store_keeps(void **state)
     MUST(fv_store_new(&store, be));
     MUST(fv_plan_new(&first, be));
     fv_plan_push(first, "net.");
-    assert_int_equal(fv_plan_stored(first, store, "w0"), FV_NONE);
-    assert_int_equal(fv_plan_stored(first, NULL, "w0"), FV_NONE);
+    assert_int_equal(fv_plan_stored(first, store, "net.w0", "w0"), FV_NONE);
+    assert_int_equal(fv_plan_stored(first, NULL, "net.w0", "w0"), FV_NONE);
     for (int i = 0; i < WEIGHTS; i++) {
         float value = (float)i;
-        snprintf(name, sizeof name, "w%d", i);
-        fv_plan_keep(first, store, fv_plan_weight(first, name, (fv_shape){1, 1, 1, 1}, &value));
+        snprintf(name, sizeof name, "net.w%d", i);
+        fv_plan_keep(first, store, name,
+                     fv_plan_weight(first, name + 4, (fv_shape){1, 1, 1, 1}, &value));
     }
     assert_int_equal(fv_store_bytes(store), WEIGHTS * sizeof(float));
     fv_plan_free(first); /* the store keeps them */
 
     MUST(fv_plan_new(&second, be));
-    assert_int_equal(fv_plan_stored(second, store, "w7"), FV_NONE); /* names are full */
-    fv_plan_push(second, "net.");
+    assert_int_equal(fv_plan_stored(second, store, "w7", "w7"), FV_NONE); /* keys are full */
+    fv_plan_push(second, "other."); /* wherever it stands in a plan */
     for (int i = 0; i < WEIGHTS; i += 100) {
         float value = -1;
-        snprintf(name, sizeof name, "w%d", i);
-        fv_ref r = fv_plan_stored(second, store, name);
+        snprintf(name, sizeof name, "net.w%d", i);
+        fv_ref r = fv_plan_stored(second, store, name, name + 4);
         assert_true(r >= 0);
         MUST(be->download(be, fv_plan_tensor(second, r), FV_F32, &value));
         assert_true(value == (float)i);
@@ -418,7 +419,7 @@ static void plans_share_what_a_store_keeps(void **state)
     /* one name, one weight */
     float again = 1;
     fv_ref twice = fv_plan_weight(second, "w7", (fv_shape){1, 1, 1, 1}, &again);
-    assert_int_equal(fv_plan_keep(second, store, twice), -1);
+    assert_int_equal(fv_plan_keep(second, store, "net.w7", twice), -1);
     FAILS(fv_plan_finish(second, FV_PLAN_FORWARD), FV_ERR_ARGUMENT, "net.w7");
     fv_plan_free(second);
     fv_store_free(store);

@@ -19,7 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "model/brivl.h"
+#include "model/nets/brivl.h"
 #include "model/taps.h"
 
 enum { PATH_BYTES = 1024 };
@@ -181,11 +181,11 @@ static void check_text_tower(const fv_brivl *m, fv_backend *be, const fv_weights
     fv_text_encoder *e;
     size_t length, one;
     float *ids = read_golden(golden, "ids", &length), *used = read_golden(golden, "text_len", &one);
-    MUST(fv_text_encoder_open(&e, m, be, (int)length));
+    MUST(fv_text_encoder_open(&e, &m->base, be, (int)length));
     fv_taps *taps = tap(fv_text_encoder_plan(e), text_probes, COUNT(text_probes));
     int32_t *tokens = malloc(length * sizeof *tokens);
     for (size_t i = 0; i < length; i++) tokens[i] = (int32_t)ids[i];
-    float *embedding = malloc((size_t)m->dim * sizeof *embedding);
+    float *embedding = malloc((size_t)m->base.dim * sizeof *embedding);
     MUST(fv_text_encode_ids(e, tokens, (int)used[0], embedding));
     check_taps(taps, text_probes, COUNT(text_probes), golden, tolerance);
     tokens[1] = 1 << 20;
@@ -207,14 +207,13 @@ static void check_image_tower(const fv_brivl *m, fv_backend *be, const fv_weight
     probe all[TAPS];
     memcpy(all, image_probes, sizeof image_probes);
     memcpy(all + COUNT(image_probes), gradient_probes, sizeof gradient_probes);
-    int side = m->config.image_size, count = COUNT(image_probes) + COUNT(gradient_probes);
+    int side = m->base.image_size, count = COUNT(image_probes) + COUNT(gradient_probes);
     fv_shape shape = {1, side, side, 3};
     fv_plan *p;
     MUST(fv_plan_new(&p, be));
     fv_ref pixels = fv_plan_param(p, "pixels", shape);
-    fv_ref x = fv_brivl_normalise(p, &m->config, pixels);
-    fv_ref map = fv_brivl_map(p, &m->source, &m->config, x);
-    fv_ref y = fv_brivl_image_head(p, &m->source, &m->config, map);
+    fv_image_layers layers = fv_network_image(&m->base, p, pixels, true);
+    fv_ref map = layers.map, y = layers.embedding;
     int channel = 7;
     fv_ref picked = fv_pick(
         p, "llp", map, fv_plan_weight_i32(p, "llp.channels", (fv_shape){1, 1, 1, 1}, &channel));
@@ -259,7 +258,7 @@ static void check_image_tower(const fv_brivl *m, fv_backend *be, const fv_weight
     MUST(fv_plan_seed(p, neuron, &seed));
     MUST(fv_plan_backward(p));
     MUST(fv_plan_download_gradient(p, pixels, gradient));
-    for (size_t i = 0; i < fv_count(shape); i++) gradient[i] *= m->config.std[i % 3];
+    for (size_t i = 0; i < fv_count(shape); i++) gradient[i] *= m->base.std[i % 3];
     swapped = as_nchw(gradient, shape);
     check("d(LLP-7)/dx", swapped, fv_count(shape), golden, "llp7_grad_x", gradient_tolerance);
     free(swapped);
@@ -278,13 +277,14 @@ static void check_towers(const char *name, const char *backend, double tolerance
     fv_brivl *m;
     fv_weights *golden;
     MUST(fv_backend_open(&be, backend, 0));
-    MUST(fv_brivl_open(&m, source_path("%s/cfg.yml", name), checkpoint_path(name), NULL, false));
+    MUST(fv_brivl_open(&m, &(fv_network_files){source_path("%s/cfg.yml", name),
+                                               checkpoint_path(name), NULL, false, false}));
     MUST(fv_weights_open(&golden, source_path("%s/golden.safetensors", name)));
     check_text_tower(m, be, golden, tolerance);
     check_image_tower(m, be, golden, true, tolerance, gradient_tolerance);
     check_image_tower(m, be, golden, false, tolerance, gradient_tolerance);
     fv_weights_close(golden);
-    fv_brivl_close(m);
+    fv_network_close(&m->base);
     fv_backend_close(be);
 }
 
@@ -322,11 +322,10 @@ static float *pixel_gradient(const fv_brivl *m, const fv_weights *golden, const 
     fv_plan *p;
     MUST(fv_backend_open(&be, backend, 3));
     MUST(fv_plan_new(&p, be));
-    int side = m->config.image_size;
+    int side = m->base.image_size;
     fv_shape shape = {1, side, side, 3};
     fv_ref pixels = fv_plan_param(p, "pixels", shape);
-    fv_ref map = fv_brivl_map(p, &m->source, &m->config, fv_brivl_normalise(p, &m->config, pixels));
-    fv_ref y = fv_brivl_image_head(p, &m->source, &m->config, map);
+    fv_ref y = fv_network_image(&m->base, p, pixels, true).embedding;
     fv_plan_output(p, y);
     MUST(fv_plan_finish(p, FV_PLAN_BACKWARD | flags));
     float *chw = read_golden(golden, "pixels", count), *hwc = as_nhwc(chw, shape);
@@ -363,7 +362,8 @@ static void cpu_is_ref(const char *name)
     static const char *const levels[] = {"cpu-v2", "cpu-v3", "cpu-v4", "cpu"};
     fv_brivl *m;
     fv_weights *golden;
-    MUST(fv_brivl_open(&m, source_path("%s/cfg.yml", name), checkpoint_path(name), NULL, false));
+    MUST(fv_brivl_open(&m, &(fv_network_files){source_path("%s/cfg.yml", name),
+                                               checkpoint_path(name), NULL, false, false}));
     MUST(fv_weights_open(&golden, source_path("%s/golden.safetensors", name)));
     size_t count;
     float *expected = pixel_gradient(m, golden, "ref", FV_PLAN_WHOLE, &count);
@@ -384,7 +384,7 @@ static void cpu_is_ref(const char *name)
     }
     free(expected);
     fv_weights_close(golden);
-    fv_brivl_close(m);
+    fv_network_close(&m->base);
 }
 
 static void cpu_is_ref_lite0(void **state)
@@ -447,7 +447,8 @@ static void image_head(void **state)
     fv_source s = {.weights = weights, .root = "learnable."};
     fv_shape shape = {2, 15, 15, 64};
     fv_ref map = fv_plan_param(p, "map", shape);
-    fv_ref y = fv_brivl_image_head(p, &s, &c, map);
+    fv_builder b = {.plan = p, .source = &s};
+    fv_ref y = fv_brivl_image_head(&b, &c, map);
     fv_plan_output(p, y);
     MUST(fv_plan_finish(p, FV_PLAN_BACKWARD | FV_PLAN_POISON));
     static const probe probes[] = {{"imgencoder.learnable.max_pool.0", "tokens", false},
@@ -502,7 +503,8 @@ static void text_tower(void **state)
     MUST(fv_backend_open(&be, "ref64", 1));
     MUST(fv_plan_new(&p, be));
     fv_source s = {.weights = weights, .root = "learnable."};
-    fv_ref y = fv_brivl_text(p, &s, &c, LENGTH, &inputs);
+    fv_builder b = {.plan = p, .source = &s};
+    fv_ref y = fv_brivl_text(&b, &c, LENGTH, &inputs);
     fv_plan_output(p, y);
     MUST(fv_plan_finish(p, FV_PLAN_FORWARD | FV_PLAN_POISON));
     size_t n;
@@ -525,7 +527,7 @@ static void text_tower(void **state)
         }
         MUST(fv_plan_upload_i32(p, inputs.ids, tokens));
         MUST(fv_plan_upload(p, inputs.key_bias, bias));
-        MUST(fv_plan_upload(p, inputs.mean, mean));
+        MUST(fv_plan_upload(p, inputs.pool, mean));
         MUST(fv_plan_forward(p));
         MUST(fv_plan_download(p, y, embedding));
         double error = relative_l2(embedding, unit + t * DIM, DIM);
@@ -547,34 +549,39 @@ static void mismatches(void **state)
     (void)state;
     fv_brivl *m;
     assert_int_equal(
-        fv_brivl_open(&m, source_path("%s/cfg.yml", "b0"), checkpoint_path("head"), NULL, false),
+        fv_brivl_open(&m, &(fv_network_files){source_path("%s/cfg.yml", "b0"),
+                                              checkpoint_path("head"), NULL, false, false}),
         FV_ERR_FORMAT);
     assert_non_null(strstr(fv_error(), "is not a BriVL"));
-    assert_int_equal(fv_brivl_open(&m, source_path("%s/none.yml", "b0"), NULL, NULL, false),
+    assert_int_equal(fv_brivl_open(&m, &(fv_network_files){source_path("%s/none.yml", "b0"), NULL,
+                                                           NULL, false, false}),
                      FV_ERR_IO);
-    assert_int_equal(fv_brivl_open(&m, source_path("%s/cfg.yml", "b0"), NULL, NULL, false),
+    assert_int_equal(fv_brivl_open(&m, &(fv_network_files){source_path("%s/cfg.yml", "b0"), NULL,
+                                                           NULL, false, false}),
                      FV_ERR_ARGUMENT);
     assert_non_null(strstr(fv_error(), "--checkpoint"));
     assert_int_equal(
-        fv_brivl_open(&m, source_path("%s/cfg.yml", "b0"), checkpoint_path("lite0"), NULL, false),
+        fv_brivl_open(&m, &(fv_network_files){source_path("%s/cfg.yml", "b0"),
+                                              checkpoint_path("lite0"), NULL, false, false}),
         FV_ERR_SHAPE); /* more imgAtt layers than this cfg has */
     assert_non_null(strstr(fv_error(), "IMG_TRANSFORMER_LAYER"));
 
     /* a cfg for another network: the plan names the first tensor that does not fit */
     fv_backend *be;
     fv_plan *p;
-    MUST(fv_brivl_open(&m, source_path("%s/cfg.yml", "lite0"), checkpoint_path("lite0"), NULL,
-                       false));
+    MUST(fv_brivl_open(&m, &(fv_network_files){source_path("%s/cfg.yml", "lite0"),
+                                               checkpoint_path("lite0"), NULL, false, false}));
     MUST(fv_backend_open(&be, "ref", 1));
     MUST(fv_plan_new(&p, be));
     strcpy(m->config.cnn + strlen(m->config.cnn) - 1, "4"); /* lite0 -> lite4 */
     fv_ref x = fv_plan_param(p, "x", (fv_shape){1, 72, 72, 3});
-    assert_int_equal(fv_brivl_map(p, &m->source, &m->config, x), -1);
+    fv_builder b = fv_network_builder(&m->base, p);
+    assert_int_equal(fv_brivl_map(&b, &m->config, x), -1);
     assert_int_equal(fv_plan_finish(p, FV_PLAN_FORWARD), FV_ERR_SHAPE);
     assert_non_null(strstr(fv_error(), "imgencoder.backbone.blocks.0.0"));
     fv_plan_free(p);
     fv_backend_close(be);
-    fv_brivl_close(m);
+    fv_network_close(&m->base);
 }
 
 int main(void)

@@ -21,7 +21,7 @@
 #include <time.h>
 
 #include "kernels/cuda/cuda.h"
-#include "model/brivl.h"
+#include "model/nets/brivl.h"
 
 typedef struct settings {
     const char *config, *checkpoint, *tower, *backend;
@@ -103,8 +103,7 @@ static fv_status build_image(bench *b)
     fv_shape shape = {b->s.batch, c->image_size, c->image_size, 3};
     b->pixels = fv_plan_param(p, "pixels", shape);
     fv_plan_push(p, "%s", "");
-    fv_ref map = fv_brivl_map(p, &b->model->source, c, fv_brivl_normalise(p, c, b->pixels));
-    b->embedding = fv_brivl_image_head(p, &b->model->source, c, map);
+    b->embedding = fv_network_image(&b->model->base, p, b->pixels, true).embedding;
     fv_plan_pop(p);
     return FV_OK;
 }
@@ -136,13 +135,14 @@ static fv_status open_bench(bench *b)
 {
     double start = now();
     FV_TRY(open_backend(b));
-    FV_TRY(fv_brivl_open(&b->model, b->s.config, b->s.checkpoint, NULL, false));
+    FV_TRY(fv_brivl_open(&b->model,
+                         &(fv_network_files){b->s.config, b->s.checkpoint, NULL, false, false}));
     FV_TRY(fv_plan_new(&b->plan, b->be));
     bool text = strcmp(b->s.tower, "text") == 0;
     if (text) {
         b->s.gradient = false;
-        b->embedding = fv_brivl_text(b->plan, &b->model->source, &b->model->config,
-                                     fv_brivl_text_length(b->model), &b->text);
+        fv_builder at = fv_network_builder(&b->model->base, b->plan);
+        b->embedding = fv_brivl_text(&at, &b->model->config, b->model->base.text_length, &b->text);
     } else {
         FV_TRY(build_image(b));
     }
@@ -386,7 +386,7 @@ int main(int argc, char **argv)
     fv_status s = run(&b);
     if (s < 0) fprintf(stderr, "bench: %s\n", fv_error());
     fv_plan_free(b.plan);
-    fv_brivl_close(b.model);
+    fv_network_close(&b.model->base);
     fv_backend_close(b.be);
     free(b.seed);
     free(b.best);

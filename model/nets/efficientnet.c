@@ -1,6 +1,6 @@
 /* EfficientNet builder. See efficientnet.h. Table and scaling rules: Tan & Le, EfficientNet:
  * rethinking model scaling for convolutional neural networks, ICML 2019, tables 1 and 8. */
-#include "model/efficientnet.h"
+#include "model/nets/efficientnet.h"
 
 #include <math.h>
 #include <string.h>
@@ -84,91 +84,92 @@ static fv_conv_attr same_padding(fv_shape x, int k, int stride)
     return (fv_conv_attr){k, stride, h / 2, w / 2, h - h / 2, w - w / 2};
 }
 
-typedef struct builder {
-    fv_plan *p;
-    const fv_source *s;
+/* The activation and squeeze-excite of the family member. */
+typedef struct style {
     fv_act act;
     bool squeeze;
-} builder;
+} style;
 
-static fv_ref conv(const builder *b, const char *name, const char *bn, fv_ref x, int out, int k,
+static fv_ref conv(fv_builder *b, const char *name, const char *bn, fv_ref x, int out, int k,
                    int stride, fv_act act)
 {
-    fv_shape shape = fv_plan_shape(b->p, x);
-    fv_layer l = fv_load_conv_bn(b->p, b->s, name, bn, out, shape.c, k, false, batch_norm_eps);
-    return fv_conv2d(b->p, name, x, l.w, l.b, same_padding(shape, k, stride), act);
+    fv_shape shape = fv_plan_shape(b->plan, x);
+    fv_layer l = fv_load_conv_bn(b, name, bn, out, shape.c, k, false, batch_norm_eps);
+    return fv_conv2d(b->plan, name, x, l.w, l.b, same_padding(shape, k, stride), act);
 }
 
-static fv_ref depthwise(const builder *b, const char *name, const char *bn, fv_ref x, int k,
-                        int stride)
+static fv_ref depthwise(fv_builder *b, const style *t, const char *name, const char *bn, fv_ref x,
+                        int k, int stride)
 {
-    fv_shape shape = fv_plan_shape(b->p, x);
-    fv_layer l = fv_load_conv_bn(b->p, b->s, name, bn, shape.c, 1, k, true, batch_norm_eps);
-    return fv_dwconv2d(b->p, name, x, l.w, l.b, same_padding(shape, k, stride), b->act);
+    fv_shape shape = fv_plan_shape(b->plan, x);
+    fv_layer l = fv_load_conv_bn(b, name, bn, shape.c, 1, k, true, batch_norm_eps);
+    return fv_dwconv2d(b->plan, name, x, l.w, l.b, same_padding(shape, k, stride), t->act);
 }
 
-static fv_ref squeeze_excite(const builder *b, fv_ref x)
+static fv_ref squeeze_excite(fv_builder *b, const style *t, fv_ref x)
 {
-    if (!b->squeeze) return x;
-    fv_plan_push(b->p, "se.");
-    int channels = fv_plan_shape(b->p, x).c;
-    fv_ref mean = fv_mean_hw(b->p, "mean", x);
-    fv_layer reduce = fv_load_linear(b->p, b->s, "conv_reduce", 0, channels);
-    fv_ref squeezed = fv_linear(b->p, "conv_reduce", mean, reduce.w, reduce.b, b->act);
-    int width = fv_plan_shape(b->p, squeezed).c;
-    fv_layer expand = fv_load_linear(b->p, b->s, "conv_expand", channels, width);
-    fv_ref gate = fv_linear(b->p, "conv_expand", squeezed, expand.w, expand.b, FV_ACT_SIGMOID);
-    fv_ref y = fv_mul_channel(b->p, "gated", x, gate);
-    fv_plan_pop(b->p);
+    if (!t->squeeze) return x;
+    fv_enter(b, "se.");
+    int channels = fv_plan_shape(b->plan, x).c;
+    fv_ref mean = fv_mean_hw(b->plan, "mean", x);
+    fv_layer reduce = fv_load_linear(b, "conv_reduce", 0, channels);
+    fv_ref squeezed = fv_linear(b->plan, "conv_reduce", mean, reduce.w, reduce.b, t->act);
+    int width = fv_plan_shape(b->plan, squeezed).c;
+    fv_layer expand = fv_load_linear(b, "conv_expand", channels, width);
+    fv_ref gate = fv_linear(b->plan, "conv_expand", squeezed, expand.w, expand.b, FV_ACT_SIGMOID);
+    fv_ref y = fv_mul_channel(b->plan, "gated", x, gate);
+    fv_leave(b);
     return y;
 }
 
 /* Depthwise -> squeeze-excite -> pointwise; no expansion. */
-static fv_ref separable_block(const builder *b, fv_ref x, int out, int k, int stride)
+static fv_ref separable_block(fv_builder *b, const style *t, fv_ref x, int out, int k, int stride)
 {
-    fv_ref y = depthwise(b, "conv_dw", "bn1", x, k, stride);
-    y = squeeze_excite(b, y);
+    fv_ref y = depthwise(b, t, "conv_dw", "bn1", x, k, stride);
+    y = squeeze_excite(b, t, y);
     return conv(b, "conv_pw", "bn2", y, out, 1, 1, FV_ACT_NONE);
 }
 
 /* Pointwise expansion -> depthwise -> squeeze-excite -> pointwise projection. */
-static fv_ref inverted_residual(const builder *b, fv_ref x, int out, int k, int stride, int expand)
+static fv_ref inverted_residual(fv_builder *b, const style *t, fv_ref x, int out, int k, int stride,
+                                int expand)
 {
-    int middle = fv_plan_shape(b->p, x).c * expand;
-    fv_ref y = conv(b, "conv_pw", "bn1", x, middle, 1, 1, b->act);
-    y = depthwise(b, "conv_dw", "bn2", y, k, stride);
-    y = squeeze_excite(b, y);
+    int middle = fv_plan_shape(b->plan, x).c * expand;
+    fv_ref y = conv(b, "conv_pw", "bn1", x, middle, 1, 1, t->act);
+    y = depthwise(b, t, "conv_dw", "bn2", y, k, stride);
+    y = squeeze_excite(b, t, y);
     return conv(b, "conv_pwl", "bn3", y, out, 1, 1, FV_ACT_NONE);
 }
 
-fv_ref fv_efficientnet_build(fv_plan *p, const fv_source *s, const fv_efficientnet *net, fv_ref x)
+fv_ref fv_efficientnet_build(fv_builder *b, const fv_efficientnet *net, fv_ref x)
 {
-    builder b = {p, s, net->lite ? FV_ACT_RELU6 : FV_ACT_SILU, !net->lite};
-    x = conv(&b, "conv_stem", "bn1", x, net->stem, 3, 2, b.act);
+    style style_of = {net->lite ? FV_ACT_RELU6 : FV_ACT_SILU, !net->lite};
+    const style *t = &style_of;
+    x = conv(b, "conv_stem", "bn1", x, net->stem, 3, 2, t->act);
     for (int stage = 0; stage < FV_EFFICIENTNET_STAGES; stage++) {
         char name[32];
         for (int i = 0; i < net->stages[stage].repeats; i++) {
             int out = net->stages[stage].channels, k = net->stages[stage].kernel;
             int stride = i == 0 ? net->stages[stage].stride : 1;
             int expand = net->stages[stage].expand;
-            fv_plan_push(p, "blocks.%d.%d.", stage, i);
-            fv_ref y = expand == 1 ? separable_block(&b, x, out, k, stride)
-                                   : inverted_residual(&b, x, out, k, stride, expand);
-            if (stride == 1 && fv_plan_shape(p, x).c == out) y = fv_add(p, "add", y, x);
-            fv_plan_pop(p);
+            fv_enter(b, "blocks.%d.%d.", stage, i);
+            fv_ref y = expand == 1 ? separable_block(b, t, x, out, k, stride)
+                                   : inverted_residual(b, t, x, out, k, stride, expand);
+            if (stride == 1 && fv_plan_shape(b->plan, x).c == out) y = fv_add(b->plan, "add", y, x);
+            fv_leave(b);
             snprintf(name, sizeof name, "blocks.%d.%d", stage, i);
-            fv_plan_alias(p, y, name);
+            fv_plan_alias(b->plan, y, name);
             x = y;
         }
         snprintf(name, sizeof name, "blocks.%d", stage);
-        fv_plan_alias(p, x, name);
+        fv_plan_alias(b->plan, x, name);
     }
-    return conv(&b, "conv_head", "bn2", x, net->head, 1, 1, b.act);
+    return conv(b, "conv_head", "bn2", x, net->head, 1, 1, t->act);
 }
 
-fv_ref fv_efficientnet_classify(fv_plan *p, const fv_source *s, fv_ref map)
+fv_ref fv_efficientnet_classify(fv_builder *b, fv_ref map)
 {
-    fv_ref mean = fv_mean_hw(p, "global_pool", map);
-    fv_layer l = fv_load_linear(p, s, "classifier", 0, fv_plan_shape(p, mean).c);
-    return fv_linear(p, "classifier", mean, l.w, l.b, FV_ACT_NONE);
+    fv_ref mean = fv_mean_hw(b->plan, "global_pool", map);
+    fv_layer l = fv_load_linear(b, "classifier", 0, fv_plan_shape(b->plan, mean).c);
+    return fv_linear(b->plan, "classifier", mean, l.w, l.b, FV_ACT_NONE);
 }

@@ -5,7 +5,7 @@
 #ifndef FV_TRANSFORMER_H
 #define FV_TRANSFORMER_H
 
-#include "model/load.h"
+#include "model/nets/builder.h"
 
 typedef struct fv_transformer_layer {
     fv_layer qkv, out, norm1, first, second, norm2;
@@ -15,19 +15,19 @@ typedef struct fv_transformer_layer {
 } fv_transformer_layer;
 
 /* x {n,1,t,d} -> {n,1,t,d}; key_bias {n,1,1,t} or FV_NONE. */
-fv_ref fv_transformer_build(fv_plan *p, const fv_transformer_layer *l, fv_ref x, fv_ref key_bias);
+fv_ref fv_transformer_build(fv_builder *b, const fv_transformer_layer *l, fv_ref x,
+                            fv_ref key_bias);
 
-/* torch.nn.TransformerEncoder: layers "layers.N.*" under the current scope; ReLU, eps 1e-5. */
-fv_ref fv_torch_encoder(fv_plan *p, const fv_source *s, fv_ref x, int layers, int heads,
-                        fv_ref key_bias);
+/* torch.nn.TransformerEncoder: layers "layers.N.*" under the current path; ReLU, eps 1e-5. */
+fv_ref fv_torch_encoder(fv_builder *b, fv_ref x, int layers, int heads, fv_ref key_bias);
 
 typedef struct fv_bert {
     int layers, heads, hidden, intermediate, vocabulary, positions;
     double eps;
 } fv_bert;
 
-/* BertModel (Devlin et al. 2018) under the current scope ("textencoder.backbone.bert."), erf
+/* BertModel (Devlin et al. 2018) under the current path ("textencoder.backbone.bert."), erf
  * GELU, token type 0, no attention mask. ids {n,1,1,t} int32 -> last hidden state {n,1,t,d}. */
-fv_ref fv_bert_build(fv_plan *p, const fv_source *s, const fv_bert *bert, fv_ref ids);
+fv_ref fv_bert_build(fv_builder *b, const fv_bert *bert, fv_ref ids);
 
 #endif

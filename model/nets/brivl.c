@@ -1,6 +1,6 @@
 /* BriVL's towers on the plan, and the checks that cfg, checkpoint and vocabulary fit. See
  * brivl.h; the cfg is read in brivl_config.c. */
-#include "model/brivl.h"
+#include "model/nets/brivl.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,26 +10,14 @@ static const double unit_eps = 1e-12; /* of every L2 norm: torch.nn.functional.n
 
 /* --- image tower --- */
 
-fv_ref fv_brivl_normalise(fv_plan *p, const fv_brivl_config *c, fv_ref pixels)
-{
-    float scale[3], shift[3];
-    for (int i = 0; i < 3; i++) {
-        scale[i] = 1.0f / c->std[i];
-        shift[i] = -c->mean[i] / c->std[i];
-    }
-    fv_ref w = fv_plan_weight(p, "normalise.scale", (fv_shape){1, 1, 1, 3}, scale);
-    fv_ref b = fv_plan_weight(p, "normalise.shift", (fv_shape){1, 1, 1, 3}, shift);
-    return fv_affine(p, "normalised", pixels, w, b);
-}
-
-fv_ref fv_brivl_map(fv_plan *p, const fv_source *s, const fv_brivl_config *c, fv_ref x)
+fv_ref fv_brivl_map(fv_builder *b, const fv_brivl_config *c, fv_ref x)
 {
     fv_efficientnet net;
     fv_status status = fv_efficientnet_named(&net, c->cnn);
-    if (status < 0) return fv_plan_fail(p, status);
-    fv_plan_push(p, "imgencoder.backbone.");
-    fv_ref map = fv_efficientnet_build(p, s, &net, x);
-    fv_plan_pop(p);
+    if (status < 0) return fv_plan_fail(b->plan, status);
+    fv_enter(b, "imgencoder.backbone.");
+    fv_ref map = fv_efficientnet_build(b, &net, x);
+    fv_leave(b);
     return map;
 }
 
@@ -80,47 +68,50 @@ void fv_brivl_mspp(double *matrix, int box_grid, int grid_size, int image_size, 
     add_box(matrix, side, grid_size, 0, 0, side, side);
 }
 
-static fv_ref mspp_matrix(fv_plan *p, const fv_brivl_config *c, fv_shape map)
+static fv_ref mspp_matrix(fv_builder *b, const fv_brivl_config *c, fv_shape map)
 {
     if (map.h != map.w || map.h < 2)
-        return fv_plan_fail(p, fv_fail(FV_ERR_SHAPE,
-                                       "MSPP: the map is %d x %d, expected a square of 2 x 2 or "
-                                       "more (is IMG_SIZE too small?)",
-                                       map.h, map.w));
+        return fv_plan_fail(b->plan,
+                            fv_fail(FV_ERR_SHAPE,
+                                    "MSPP: the map is %d x %d, expected a square of 2 x 2 or "
+                                    "more (is IMG_SIZE too small?)",
+                                    map.h, map.w));
     int boxes = c->box_grid * c->box_grid + 1;
     double *values = malloc((size_t)boxes * (size_t)map.h * (size_t)map.w * sizeof *values);
-    if (!values) return fv_plan_fail(p, fv_fail(FV_ERR_MEMORY, "MSPP: out of memory"));
+    if (!values) return fv_plan_fail(b->plan, fv_fail(FV_ERR_MEMORY, "MSPP: out of memory"));
     fv_brivl_mspp(values, c->box_grid, c->grid_size, c->image_size, map.h);
-    fv_ref r = fv_plan_weight_f64(p, "mspp.matrix", (fv_shape){1, 1, boxes, map.h * map.w}, values);
+    fv_ref r =
+        fv_plan_weight_f64(b->plan, "mspp.matrix", (fv_shape){1, 1, boxes, map.h * map.w}, values);
     free(values);
     return r;
 }
 
 /* fc2(relu(fc1(x))) under the current scope. */
-static fv_ref mlp(fv_plan *p, const fv_source *s, const char *name, fv_ref x)
+static fv_ref mlp(fv_builder *b, const char *name, fv_ref x)
 {
-    fv_plan_push(p, "%s.", name);
-    fv_layer fc1 = fv_load_linear(p, s, "fc1", 0, fv_plan_shape(p, x).c);
-    fv_ref hidden = fv_linear(p, "fc1", x, fc1.w, fc1.b, FV_ACT_RELU);
-    fv_layer fc2 = fv_load_linear(p, s, "fc2", 0, fv_plan_shape(p, hidden).c);
-    fv_ref y = fv_linear(p, "fc2", hidden, fc2.w, fc2.b, FV_ACT_NONE);
-    fv_plan_pop(p);
+    fv_enter(b, "%s.", name);
+    fv_layer fc1 = fv_load_linear(b, "fc1", 0, fv_plan_shape(b->plan, x).c);
+    fv_ref hidden = fv_linear(b->plan, "fc1", x, fc1.w, fc1.b, FV_ACT_RELU);
+    fv_layer fc2 = fv_load_linear(b, "fc2", 0, fv_plan_shape(b->plan, hidden).c);
+    fv_ref y = fv_linear(b->plan, "fc2", hidden, fc2.w, fc2.b, FV_ACT_NONE);
+    fv_leave(b);
     return y;
 }
 
-fv_ref fv_brivl_image_head(fv_plan *p, const fv_source *s, const fv_brivl_config *c, fv_ref map)
+fv_ref fv_brivl_image_head(fv_builder *b, const fv_brivl_config *c, fv_ref map)
 {
-    fv_plan_push(p, "imgencoder.learnable.");
-    fv_ref boxes = fv_mix_rows(p, "mspp", map, mspp_matrix(p, c, fv_plan_shape(p, map)));
-    fv_layer project = fv_load_linear(p, s, "max_pool.0", 0, fv_plan_shape(p, map).c);
-    fv_ref x = fv_linear(p, "max_pool.0", boxes, project.w, project.b, FV_ACT_NONE);
-    x = fv_l2norm(p, "tokens", x, unit_eps);
-    fv_plan_push(p, "imgAtt.");
-    x = fv_torch_encoder(p, s, x, c->image_layers, c->image_heads, FV_NONE);
-    fv_plan_pop(p);
-    x = mlp(p, s, "imgFC", fv_mean_hw(p, "pooled", x));
-    fv_plan_pop(p);
-    return fv_l2norm(p, "image_embedding", x, unit_eps);
+    fv_enter(b, "imgencoder.learnable.");
+    fv_ref boxes =
+        fv_mix_rows(b->plan, "mspp", map, mspp_matrix(b, c, fv_plan_shape(b->plan, map)));
+    fv_layer project = fv_load_linear(b, "max_pool.0", 0, fv_plan_shape(b->plan, map).c);
+    fv_ref x = fv_linear(b->plan, "max_pool.0", boxes, project.w, project.b, FV_ACT_NONE);
+    x = fv_l2norm(b->plan, "tokens", x, unit_eps);
+    fv_enter(b, "imgAtt.");
+    x = fv_torch_encoder(b, x, c->image_layers, c->image_heads, FV_NONE);
+    fv_leave(b);
+    x = mlp(b, "imgFC", fv_mean_hw(b->plan, "pooled", x));
+    fv_leave(b);
+    return fv_l2norm(b->plan, "image_embedding", x, unit_eps);
 }
 
 /* --- text tower --- */
@@ -161,115 +152,27 @@ static fv_status bert_sizes(fv_bert *out, const fv_source *s, const fv_brivl_con
     return FV_OK;
 }
 
-fv_ref fv_brivl_text(fv_plan *p, const fv_source *s, const fv_brivl_config *c, int length,
-                     fv_text_inputs *inputs)
+fv_ref fv_brivl_text(fv_builder *b, const fv_brivl_config *c, int length, fv_text_inputs *inputs)
 {
     fv_bert bert;
-    fv_status status = bert_sizes(&bert, s, c);
-    if (status < 0) return fv_plan_fail(p, status);
+    fv_status status = bert_sizes(&bert, b->source, c);
+    if (status < 0) return fv_plan_fail(b->plan, status);
     fv_shape shape = {1, 1, 1, length};
-    inputs->ids = fv_plan_input(p, "ids", shape, FV_I32);
-    inputs->key_bias = fv_plan_input(p, "key_bias", shape, FV_REAL);
-    inputs->mean = fv_plan_input(p, "token_mean", shape, FV_REAL);
+    inputs->ids = fv_plan_input(b->plan, "ids", shape, FV_I32);
+    inputs->key_bias = fv_plan_input(b->plan, "key_bias", shape, FV_REAL);
+    inputs->pool = fv_plan_input(b->plan, "token_mean", shape, FV_REAL);
 
-    fv_plan_push(p, "textencoder.backbone.bert.");
-    fv_ref x = fv_bert_build(p, s, &bert, inputs->ids);
-    fv_plan_pop(p);
-    fv_plan_push(p, "textencoder.learnable.");
-    x = fv_l2norm(p, "tokens", x, unit_eps);
-    fv_plan_push(p, "textAtt.");
-    x = fv_torch_encoder(p, s, x, c->text_layers, c->text_heads, inputs->key_bias);
-    fv_plan_pop(p);
-    x = mlp(p, s, "textFC", fv_mix_rows(p, "pooled", x, inputs->mean));
-    fv_plan_pop(p);
-    return fv_l2norm(p, "text_embedding", x, unit_eps);
-}
-
-struct fv_text_encoder {
-    const fv_brivl *model;
-    fv_plan *plan;
-    fv_text_inputs inputs;
-    fv_ref embedding;
-    int length, vocabulary;
-    float *row; /* [length] */
-};
-
-int fv_brivl_text_length(const fv_brivl *m)
-{
-    return m->config.text_limit < 32 ? m->config.text_limit : 32;
-}
-
-fv_status fv_text_encoder_open(fv_text_encoder **out, const fv_brivl *m, fv_backend *be, int length)
-{
-    if (length == 0) length = fv_brivl_text_length(m);
-    if (length < 2 || length > m->config.text_limit)
-        return fv_fail(FV_ERR_ARGUMENT, "text length %d: expected 2 to %d (MAX_TEXT_LEN of %s)",
-                       length, m->config.text_limit, m->config.path);
-    fv_text_encoder *e = calloc(1, sizeof *e);
-    if (!e) return fv_fail(FV_ERR_MEMORY, "opening the text tower: out of memory");
-    fv_bert bert;
-    e->model = m;
-    e->length = length;
-    e->row = malloc((size_t)length * sizeof *e->row);
-    fv_status s = e->row ? bert_sizes(&bert, &m->source, &m->config)
-                         : fv_fail(FV_ERR_MEMORY, "opening the text tower: out of memory");
-    if (s >= 0) s = fv_plan_new(&e->plan, be);
-    if (s >= 0) {
-        e->vocabulary = bert.vocabulary;
-        e->embedding = fv_brivl_text(e->plan, &m->source, &m->config, length, &e->inputs);
-        fv_plan_output(e->plan, e->embedding);
-        s = fv_plan_finish(e->plan, FV_PLAN_FORWARD | FV_PLAN_WHOLE);
-    }
-    if (s < 0) {
-        fv_text_encoder_close(e);
-        return s;
-    }
-    *out = e;
-    return FV_OK;
-}
-
-void fv_text_encoder_close(fv_text_encoder *e)
-{
-    if (!e) return;
-    fv_plan_free(e->plan);
-    free(e->row);
-    free(e);
-}
-
-fv_plan *fv_text_encoder_plan(fv_text_encoder *e)
-{
-    return e->plan;
-}
-
-fv_status fv_text_encode_ids(fv_text_encoder *e, const int32_t *ids, int used, float *embedding)
-{
-    if (used < 1 || used > e->length)
-        return fv_fail(FV_ERR_ARGUMENT, "embedding ids: %d used of %d", used, e->length);
-    for (int i = 0; i < e->length; i++)
-        if (ids[i] < 0 || ids[i] >= e->vocabulary)
-            return fv_fail(FV_ERR_ARGUMENT, "token %d has id %d, the vocabulary has 0 to %d", i,
-                           ids[i], e->vocabulary - 1);
-    FV_TRY(fv_plan_upload_i32(e->plan, e->inputs.ids, ids));
-    for (int i = 0; i < e->length; i++) e->row[i] = i < used ? 0.0f : -1e9f;
-    FV_TRY(fv_plan_upload(e->plan, e->inputs.key_bias, e->row));
-    for (int i = 0; i < e->length; i++) e->row[i] = i < used ? 1.0f / (float)used : 0.0f;
-    FV_TRY(fv_plan_upload(e->plan, e->inputs.mean, e->row));
-    FV_TRY(fv_plan_forward(e->plan));
-    return fv_plan_download(e->plan, e->embedding, embedding);
-}
-
-fv_status fv_text_encode(fv_text_encoder *e, const char *utf8, float *embedding, fv_tokens *tokens)
-{
-    if (!e->model->vocabulary)
-        return fv_fail(FV_ERR_ARGUMENT, "embedding text: the model was opened without vocabulary");
-    fv_tokens t;
-    FV_TRY(fv_tokenize(e->model->vocabulary, utf8, e->length, &t));
-    fv_status s = fv_text_encode_ids(e, t.ids, t.used, embedding);
-    if (s >= 0 && tokens)
-        *tokens = t;
-    else
-        fv_tokens_free(&t);
-    return s;
+    fv_enter(b, "textencoder.backbone.bert.");
+    fv_ref x = fv_bert_build(b, &bert, inputs->ids);
+    fv_leave(b);
+    fv_enter(b, "textencoder.learnable.");
+    x = fv_l2norm(b->plan, "tokens", x, unit_eps);
+    fv_enter(b, "textAtt.");
+    x = fv_torch_encoder(b, x, c->text_layers, c->text_heads, inputs->key_bias);
+    fv_leave(b);
+    x = mlp(b, "textFC", fv_mix_rows(b->plan, "pooled", x, inputs->pool));
+    fv_leave(b);
+    return fv_l2norm(b->plan, "text_embedding", x, unit_eps);
 }
 
 /* --- opening --- */
@@ -313,32 +216,35 @@ static fv_status check_layers(const fv_brivl *m, const char *block, int layers, 
 {
     char name[128];
     snprintf(name, sizeof name, "%s.layers.%d.linear1.weight", block, layers);
-    if (rows_of(&m->source, name))
+    if (rows_of(&m->base.source, name))
         return fv_fail(FV_ERR_SHAPE, "cfg %s: %s is %d, but checkpoint %s has %s%s", m->config.path,
-                       key, layers, fv_weights_path(m->weights), m->source.root, name);
+                       key, layers, fv_weights_path(m->weights), m->base.source.root, name);
     return FV_OK;
 }
 
 static fv_status check_model(fv_brivl *m)
 {
+    fv_network *n = &m->base;
     fv_efficientnet net;
     FV_TRY(fv_efficientnet_named(&net, m->config.cnn));
-    m->map_side = (m->config.image_size + 31) / 32;
-    m->map_channels = net.head;
-    int64_t image = rows_of(&m->source, "imgencoder.learnable.imgFC.fc2.weight");
-    int64_t text = rows_of(&m->source, "textencoder.learnable.textFC.fc2.weight");
+    n->map_side = (m->config.image_size + 31) / 32;
+    n->map_channels = net.head;
+    n->corners = net.lite;
+    int64_t image = rows_of(&n->source, "imgencoder.learnable.imgFC.fc2.weight");
+    int64_t text = rows_of(&n->source, "textencoder.learnable.textFC.fc2.weight");
     if (image != text || image < 1 || image > 1 << 20)
         return fv_fail(FV_ERR_SHAPE,
                        "checkpoint %s: imgFC.fc2 has %lld rows and textFC.fc2 %lld, expected two "
                        "equal numbers",
                        fv_weights_path(m->weights), (long long)image, (long long)text);
-    m->dim = (int)image;
+    n->dim = (int)image;
     FV_TRY(check_layers(m, "imgencoder.learnable.imgAtt", m->config.image_layers,
                         "IMG_TRANSFORMER_LAYER"));
     FV_TRY(check_layers(m, "textencoder.learnable.textAtt", m->config.text_layers,
                         "TEXT_TRANSFORMER_LAYER"));
     fv_bert bert;
-    FV_TRY(bert_sizes(&bert, &m->source, &m->config));
+    FV_TRY(bert_sizes(&bert, &n->source, &m->config));
+    n->ids = bert.vocabulary;
     if (bert.positions < m->config.text_limit)
         return fv_fail(FV_ERR_SHAPE,
                        "cfg %s: MAX_TEXT_LEN is %d, but the checkpoint has only %d "
@@ -352,55 +258,135 @@ static fv_status check_model(fv_brivl *m)
     return FV_OK;
 }
 
-static fv_status open_parts(fv_brivl *m, const char *config, const char *checkpoint,
-                            const char *vocabulary, bool need_vocabulary)
+static void describe_config(fv_brivl *m, const char *vocabulary)
 {
-    FV_TRY(fv_brivl_config_read(&m->config, config));
-    if (!checkpoint) checkpoint = m->config.checkpoint;
-    if (!vocabulary) vocabulary = m->config.vocabulary;
+    fv_network *n = &m->base;
+    const fv_brivl_config *c = &m->config;
+    n->title = c->title ? c->title : "BriVL";
+    n->license = c->license;
+    n->config = c->path;
+    n->vocabulary = vocabulary;
+    n->words = c->words;
+    n->image_size = c->image_size;
+    memcpy(n->mean, c->mean, sizeof n->mean);
+    memcpy(n->std, c->std, sizeof n->std);
+    n->text_limit = c->text_limit;
+    n->text_length = c->text_limit < 32 ? c->text_limit : 32; /* the official example's */
+}
+
+static fv_status open_parts(fv_brivl *m, const fv_network_files *f)
+{
+    FV_TRY(fv_brivl_config_read(&m->config, f->config));
+    const char *checkpoint = f->checkpoint ? f->checkpoint : m->config.checkpoint;
+    const char *vocabulary = f->vocabulary ? f->vocabulary : m->config.vocabulary;
     if (!checkpoint)
         return fv_fail(FV_ERR_ARGUMENT,
-                       "cfg %s names no checkpoint: give one with --checkpoint FILE", config);
-    if (!vocabulary && need_vocabulary)
+                       "cfg %s names no checkpoint: give one with --checkpoint FILE", f->config);
+    if (!vocabulary && f->need_vocabulary)
         return fv_fail(FV_ERR_ARGUMENT,
-                       "cfg %s names no vocabulary: give its vocab.txt with --vocab FILE", config);
+                       "cfg %s names no vocabulary: give its vocab.txt with --vocab FILE",
+                       f->config);
     FV_TRY(fv_weights_open(&m->weights, checkpoint));
-    char *root;
-    FV_TRY(fv_brivl_root(m->weights, &root));
-    m->source = (fv_source){.weights = m->weights, .root = root};
+    FV_TRY(fv_brivl_root(m->weights, &m->root));
+    m->base.source = (fv_source){m->weights, m->root, f->momentum, NULL};
+    if (f->momentum && !rows_of(&m->base.source, "imgencoder.backbone.conv_stem.weight"))
+        return fv_fail(FV_ERR_FORMAT, "checkpoint %s has no momentum towers (imgencoder_mom)",
+                       fv_weights_path(m->weights));
     if (vocabulary) FV_TRY(fv_vocab_open(&m->vocabulary, vocabulary));
+    if (m->vocabulary) m->base.vocabulary_size = fv_vocab_size(m->vocabulary);
+    if (vocabulary && !(m->vocabulary_path = strdup(vocabulary)))
+        return fv_fail(FV_ERR_MEMORY, "opening %s: out of memory", f->config);
+    describe_config(m, m->vocabulary_path);
     return check_model(m);
 }
 
-fv_status fv_brivl_open(fv_brivl **out, const char *config, const char *checkpoint,
-                        const char *vocabulary, bool need_vocabulary)
+fv_status fv_brivl_open(fv_brivl **out, const fv_network_files *files)
 {
     fv_brivl *m = calloc(1, sizeof *m);
-    if (!m) return fv_fail(FV_ERR_MEMORY, "opening %s: out of memory", config);
-    fv_status s = open_parts(m, config, checkpoint, vocabulary, need_vocabulary);
+    if (!m) return fv_fail(FV_ERR_MEMORY, "opening %s: out of memory", files->config);
+    m->base.kind = &fv_brivl_kind;
+    fv_status s = open_parts(m, files);
     if (s < 0) {
-        fv_brivl_close(m);
+        fv_network_close(&m->base);
         return s;
     }
     *out = m;
     return FV_OK;
 }
 
-fv_status fv_brivl_use_momentum(fv_brivl *m)
+/* --- the row --- */
+
+static const fv_brivl *brivl_of(const fv_network *n)
 {
-    m->source.momentum = true;
-    if (!rows_of(&m->source, "imgencoder.backbone.conv_stem.weight"))
-        return fv_fail(FV_ERR_FORMAT, "checkpoint %s has no momentum towers (imgencoder_mom)",
-                       fv_weights_path(m->weights));
-    return check_model(m);
+    return (const fv_brivl *)(const void *)n;
 }
 
-void fv_brivl_close(fv_brivl *m)
+static bool detect(const fv_network_files *files)
 {
-    if (!m) return;
+    return files->config != NULL; /* what is in it, the cfg says */
+}
+
+static fv_status open_row(fv_network **out, const fv_network_files *files)
+{
+    fv_brivl *m;
+    FV_TRY(fv_brivl_open(&m, files));
+    *out = &m->base;
+    return FV_OK;
+}
+
+static void close_row(fv_network *n)
+{
+    fv_brivl *m = (fv_brivl *)(void *)n;
     fv_brivl_config_clear(&m->config);
-    free((char *)m->source.root);
+    free(m->root);
+    free(m->vocabulary_path);
     fv_vocab_free(m->vocabulary);
     fv_weights_close(m->weights);
     free(m);
 }
+
+static fv_ref map_row(fv_builder *b, const fv_network *n, fv_ref normalised)
+{
+    return fv_brivl_map(b, &brivl_of(n)->config, normalised);
+}
+
+static fv_ref head_row(fv_builder *b, const fv_network *n, fv_ref map)
+{
+    return fv_brivl_image_head(b, &brivl_of(n)->config, map);
+}
+
+static fv_ref text_row(fv_builder *b, const fv_network *n, int length, fv_text_inputs *inputs)
+{
+    return fv_brivl_text(b, &brivl_of(n)->config, length, inputs);
+}
+
+static fv_status tokenise(const fv_network *n, const char *utf8, int length, fv_tokens *out)
+{
+    return fv_tokenize(brivl_of(n)->vocabulary, utf8, length, out);
+}
+
+/* Padding is masked in textAtt, and takes no part in the mean. */
+static void text_rows(const int32_t *ids, int length, int used, float *key_bias, float *pool)
+{
+    (void)ids;
+    for (int i = 0; i < length; i++) key_bias[i] = i < used ? 0.0f : -1e9f;
+    for (int i = 0; i < length; i++) pool[i] = i < used ? 1.0f / (float)used : 0.0f;
+}
+
+static void describe(const fv_network *n, char *out, size_t size)
+{
+    const fv_brivl_config *c = &brivl_of(n)->config;
+    snprintf(out, size, "%s at %d x %d pixels, %d boxes", c->cnn, c->image_size, c->image_size,
+             c->box_grid * c->box_grid + 1);
+}
+
+const fv_network_kind fv_brivl_kind = {.name = "brivl",
+                                       .detect = detect,
+                                       .open = open_row,
+                                       .close = close_row,
+                                       .map = map_row,
+                                       .head = head_row,
+                                       .text = text_row,
+                                       .tokenise = tokenise,
+                                       .text_rows = text_rows,
+                                       .describe = describe};

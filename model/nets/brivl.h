@@ -12,9 +12,9 @@
 #ifndef FV_BRIVL_H
 #define FV_BRIVL_H
 
-#include "model/efficientnet.h"
-#include "model/text.h"
-#include "model/transformer.h"
+#include "model/nets/efficientnet.h"
+#include "model/nets/network.h"
+#include "model/nets/transformer.h"
 
 /* What the cfg says: the keys of the official eval.yml under MODEL, and a few more of ours. */
 typedef struct fv_brivl_config {
@@ -39,64 +39,37 @@ fv_status fv_brivl_config_read(fv_brivl_config *out, const char *path);
 void fv_brivl_config_clear(fv_brivl_config *c);
 
 typedef struct fv_brivl {
+    fv_network base;
     fv_brivl_config config;
     fv_weights *weights;
     fv_vocab *vocabulary; /* NULL when opened without */
-    fv_source source;     /* weights and root, for the builders below */
-    int dim;              /* D: width of the joint space */
-    int map_side, map_channels;
+    char *root, *vocabulary_path;
 } fv_brivl;
 
-/* checkpoint, vocabulary: NULL takes what the cfg names. A missing vocabulary is an error only
- * if `need_vocabulary`. Checks that towers and cfg belong together. Caller closes. */
-fv_status fv_brivl_open(fv_brivl **out, const char *config, const char *checkpoint,
-                        const char *vocabulary, bool need_vocabulary);
-void fv_brivl_close(fv_brivl *m);
-/* From now on the momentum towers (imgencoder_mom, textencoder_mom) are meant. */
-fv_status fv_brivl_use_momentum(fv_brivl *m);
+extern const fv_network_kind fv_brivl_kind;
+
+/* checkpoint, vocabulary: NULL takes what the cfg names. Checks that towers and cfg belong
+ * together. Caller closes with fv_network_close(&m->base). */
+fv_status fv_brivl_open(fv_brivl **out, const fv_network_files *files);
 /* What stands before "imgencoder." in the names of a checkpoint; caller frees. */
 fv_status fv_brivl_root(const fv_weights *w, char **out);
 
-/* --- image tower: builders, under the plan's root scope --- */
+/* --- builders --- */
 
-/* pixels {n,S,S,3} in [0,1] -> normalised, the same shape; named "normalised". */
-fv_ref fv_brivl_normalise(fv_plan *p, const fv_brivl_config *c, fv_ref pixels);
 /* normalised -> map {n,H,W,C}, "imgencoder.backbone.conv_head". */
-fv_ref fv_brivl_map(fv_plan *p, const fv_source *s, const fv_brivl_config *c, fv_ref x);
+fv_ref fv_brivl_map(fv_builder *b, const fv_brivl_config *c, fv_ref x);
 /* map -> unit embedding {n,1,1,D}, named "image_embedding". Tensors on the way:
  * imgencoder.learnable.{mspp, max_pool.0, tokens, imgAtt.layers.N, pooled, imgFC.fc1, imgFC.fc2} */
-fv_ref fv_brivl_image_head(fv_plan *p, const fv_source *s, const fv_brivl_config *c, fv_ref map);
+fv_ref fv_brivl_image_head(fv_builder *b, const fv_brivl_config *c, fv_ref map);
 
 /* The MSPP matrix P, [(box_grid^2 + 1) * side^2] row by row, for a map of side x side positions
  * of an image of image_size pixels. Boxes in the official order: i along x outermost, j along y,
  * then the whole image. Position (y, x) of the map is column y * side + x. */
 void fv_brivl_mspp(double *matrix, int box_grid, int grid_size, int image_size, int side);
 
-/* --- text tower --- */
-typedef struct fv_text_inputs {
-    fv_ref ids, key_bias, mean; /* inputs {1,1,1,L}: int32; 0 or -1e9; 1/used or 0 */
-} fv_text_inputs;
-
 /* ids -> unit embedding {1,1,1,D}, named "text_embedding". Tensors on the way:
  * textencoder.backbone.bert.{embeddings, encoder.layer.N}, textencoder.learnable.{tokens,
  * textAtt.layers.N, pooled, textFC.fc1, textFC.fc2} */
-fv_ref fv_brivl_text(fv_plan *p, const fv_source *s, const fv_brivl_config *c, int length,
-                     fv_text_inputs *inputs);
-
-/* The text tower ready to run, for texts of up to `length` tokens. */
-typedef struct fv_text_encoder fv_text_encoder;
-
-/* length 0: fv_brivl_text_length. The backend and the model must outlive the encoder. */
-fv_status fv_text_encoder_open(fv_text_encoder **out, const fv_brivl *m, fv_backend *be,
-                               int length);
-void fv_text_encoder_close(fv_text_encoder *e);
-/* min(MAX_TEXT_LEN, 32), the official example's. */
-int fv_brivl_text_length(const fv_brivl *m);
-/* Embeds text; `embedding` holds D floats. `tokens` (may be NULL) says what was cut or unknown;
- * caller clears it with fv_tokens_free. */
-fv_status fv_text_encode(fv_text_encoder *e, const char *utf8, float *embedding, fv_tokens *tokens);
-/* Embeds ids [length], the first `used` of them not padding. */
-fv_status fv_text_encode_ids(fv_text_encoder *e, const int32_t *ids, int used, float *embedding);
-fv_plan *fv_text_encoder_plan(fv_text_encoder *e); /* for taps */
+fv_ref fv_brivl_text(fv_builder *b, const fv_brivl_config *c, int length, fv_text_inputs *inputs);
 
 #endif

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "model/brivl.h"
+#include "model/nets/brivl.h"
 #include "model/yaml.h"
 
 static fv_status copy_text(char **out, const char *text)

@@ -7,7 +7,7 @@
 #ifndef FV_EFFICIENTNET_H
 #define FV_EFFICIENTNET_H
 
-#include "model/load.h"
+#include "model/nets/builder.h"
 
 enum { FV_EFFICIENTNET_STAGES = 7 };
 
@@ -24,11 +24,11 @@ typedef struct fv_efficientnet {
  * weights, same network), and "tf_efficientnet_lite0" .. "lite4". */
 fv_status fv_efficientnet_named(fv_efficientnet *out, const char *name);
 
-/* x {n, S, S, 3} normalised -> {n, ceil(S/32), ceil(S/32), head}. Reads weights under the plan's
- * current scope ("imgencoder.backbone."). */
-fv_ref fv_efficientnet_build(fv_plan *p, const fv_source *s, const fv_efficientnet *net, fv_ref x);
+/* x {n, S, S, 3} normalised -> {n, ceil(S/32), ceil(S/32), head}. Reads weights under the
+ * current path ("imgencoder.backbone."). */
+fv_ref fv_efficientnet_build(fv_builder *b, const fv_efficientnet *net, fv_ref x);
 
 /* The map of fv_efficientnet_build -> logits {n,1,1,classes}, "classifier". */
-fv_ref fv_efficientnet_classify(fv_plan *p, const fv_source *s, fv_ref map);
+fv_ref fv_efficientnet_classify(fv_builder *b, fv_ref map);
 
 #endif

@@ -1,0 +1,166 @@
+/* The table of families, and what all of them share: preprocessing as one affine op, the image
+ * tower in one call, a text tower that is ready to run. See network.h. */
+#include "model/nets/network.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/nets/brivl.h"
+
+static const fv_network_kind *const kinds[] = {&fv_brivl_kind};
+
+enum { MOST_REGISTERED = 16 };
+static const fv_network_kind *registered[MOST_REGISTERED];
+static int registered_count;
+
+fv_status fv_network_register(const fv_network_kind *kind)
+{
+    if (registered_count == MOST_REGISTERED)
+        return fv_fail(FV_ERR_ARGUMENT, "registering network %s: there are %d already", kind->name,
+                       MOST_REGISTERED);
+    registered[registered_count++] = kind;
+    return FV_OK;
+}
+
+fv_status fv_network_open(fv_network **out, const fv_network_files *files)
+{
+    for (int i = registered_count - 1; i >= 0; i--)
+        if (registered[i]->detect(files)) return registered[i]->open(out, files);
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (kinds[i]->detect(files)) return kinds[i]->open(out, files);
+    return fv_fail(FV_ERR_ARGUMENT, "checkpoint %s needs its cfg: give one with --config FILE",
+                   files->checkpoint ? files->checkpoint : "");
+}
+
+void fv_network_close(fv_network *n)
+{
+    if (n) n->kind->close(n);
+}
+
+/* --- image --- */
+
+fv_builder fv_network_builder(const fv_network *n, fv_plan *p)
+{
+    return (fv_builder){.plan = p, .source = &n->source};
+}
+
+static fv_ref normalise(fv_plan *p, const fv_network *n, fv_ref pixels)
+{
+    float scale[3], shift[3];
+    for (int i = 0; i < 3; i++) {
+        scale[i] = 1.0f / n->std[i];
+        shift[i] = -n->mean[i] / n->std[i];
+    }
+    fv_ref w = fv_plan_weight(p, "normalise.scale", (fv_shape){1, 1, 1, 3}, scale);
+    fv_ref b = fv_plan_weight(p, "normalise.shift", (fv_shape){1, 1, 1, 3}, shift);
+    return fv_affine(p, "normalised", pixels, w, b);
+}
+
+fv_ref fv_network_head(const fv_network *n, fv_plan *p, fv_ref map)
+{
+    fv_builder b = fv_network_builder(n, p);
+    return n->kind->head(&b, n, map);
+}
+
+fv_image_layers fv_network_image_from(const fv_network *n, fv_plan *p, fv_ref normalised, bool head)
+{
+    fv_builder b = fv_network_builder(n, p);
+    fv_image_layers l = {normalised, n->kind->map(&b, n, normalised), -1};
+    if (head) l.embedding = fv_network_head(n, p, l.map);
+    return l;
+}
+
+fv_image_layers fv_network_image(const fv_network *n, fv_plan *p, fv_ref pixels, bool head)
+{
+    return fv_network_image_from(n, p, normalise(p, n, pixels), head);
+}
+
+/* --- text --- */
+
+struct fv_text_encoder {
+    const fv_network *network;
+    fv_plan *plan;
+    fv_text_inputs inputs;
+    fv_ref embedding;
+    int length;
+    float *key_bias, *pool; /* [length] */
+};
+
+static fv_status build_text(fv_text_encoder *e, fv_backend *be)
+{
+    FV_TRY(fv_plan_new(&e->plan, be));
+    fv_builder b = fv_network_builder(e->network, e->plan);
+    e->embedding = e->network->kind->text(&b, e->network, e->length, &e->inputs);
+    fv_plan_output(e->plan, e->embedding);
+    return fv_plan_finish(e->plan, FV_PLAN_FORWARD | FV_PLAN_WHOLE);
+}
+
+fv_status fv_text_encoder_open(fv_text_encoder **out, const fv_network *n, fv_backend *be,
+                               int length)
+{
+    if (!n->kind->text) return fv_fail(FV_ERR_ARGUMENT, "%s reads no text", n->title);
+    if (length == 0) length = n->text_length;
+    if (length < 2 || length > n->text_limit)
+        return fv_fail(FV_ERR_ARGUMENT, "text length %d: expected 2 to %d, the most that %s reads",
+                       length, n->text_limit, n->title);
+    fv_text_encoder *e = calloc(1, sizeof *e);
+    if (!e) return fv_fail(FV_ERR_MEMORY, "opening the text tower: out of memory");
+    e->network = n;
+    e->length = length;
+    e->key_bias = malloc((size_t)length * sizeof *e->key_bias);
+    e->pool = malloc((size_t)length * sizeof *e->pool);
+    fv_status s = e->key_bias && e->pool
+                      ? build_text(e, be)
+                      : fv_fail(FV_ERR_MEMORY, "opening the text tower: out of memory");
+    if (s < 0) {
+        fv_text_encoder_close(e);
+        return s;
+    }
+    *out = e;
+    return FV_OK;
+}
+
+void fv_text_encoder_close(fv_text_encoder *e)
+{
+    if (!e) return;
+    fv_plan_free(e->plan);
+    free(e->key_bias);
+    free(e->pool);
+    free(e);
+}
+
+fv_plan *fv_text_encoder_plan(fv_text_encoder *e)
+{
+    return e->plan;
+}
+
+fv_status fv_text_encode_ids(fv_text_encoder *e, const int32_t *ids, int used, float *embedding)
+{
+    const fv_network *n = e->network;
+    if (used < 1 || used > e->length)
+        return fv_fail(FV_ERR_ARGUMENT, "embedding ids: %d used of %d", used, e->length);
+    for (int i = 0; i < e->length; i++)
+        if (ids[i] < 0 || ids[i] >= n->ids)
+            return fv_fail(FV_ERR_ARGUMENT, "token %d has id %d, the vocabulary has 0 to %d", i,
+                           ids[i], n->ids - 1);
+    FV_TRY(fv_plan_upload_i32(e->plan, e->inputs.ids, ids));
+    n->kind->text_rows(ids, e->length, used, e->key_bias, e->pool);
+    if (e->inputs.key_bias >= 0) FV_TRY(fv_plan_upload(e->plan, e->inputs.key_bias, e->key_bias));
+    if (e->inputs.pool >= 0) FV_TRY(fv_plan_upload(e->plan, e->inputs.pool, e->pool));
+    FV_TRY(fv_plan_forward(e->plan));
+    return fv_plan_download(e->plan, e->embedding, embedding);
+}
+
+fv_status fv_text_encode(fv_text_encoder *e, const char *utf8, float *embedding, fv_tokens *tokens)
+{
+    if (!e->network->vocabulary_size)
+        return fv_fail(FV_ERR_ARGUMENT, "embedding text: the model was opened without vocabulary");
+    fv_tokens t;
+    FV_TRY(e->network->kind->tokenise(e->network, utf8, e->length, &t));
+    fv_status s = fv_text_encode_ids(e, t.ids, t.used, embedding);
+    if (s >= 0 && tokens)
+        *tokens = t;
+    else
+        fv_tokens_free(&t);
+    return s;
+}

@@ -1,0 +1,103 @@
+/* A network: what everything above speaks to. A row of functions a family (BriVL, ...), and what is
+ * true of this one: sizes, its tensors, what its pictures and texts look like.
+ *
+ *   image  pixels {n,S,S,3} in [0,1] -> preprocess -> map {n,H,W,C} -> head -> unit {n,1,1,D}
+ *   text   utf8 -> tokenise -> ids {1,1,1,L} -> text tower -> unit {1,1,1,D}
+ *
+ * The map is the last layer before pooling: LLP-k is its channel k. Every tensor on the way has a
+ * name in the plan; a term may ask for any of them. Two networks of one width D need not share a
+ * space; a cosine is always one of a network's own two towers.
+ *
+ * To add a family: one file with its builders and a row of fv_network_kind, and a line in the table
+ * of network.c (or fv_network_register, from outside). */
+#ifndef FV_NETWORK_H
+#define FV_NETWORK_H
+
+#include "model/nets/builder.h"
+#include "model/text.h"
+
+typedef struct fv_network fv_network;
+
+/* Where a network comes from. Paths are borrowed; NULL: what the cfg or the checkpoint say. */
+typedef struct fv_network_files {
+    const char *config, *checkpoint, *vocabulary;
+    bool momentum;        /* the tower that BriVL's training averaged */
+    bool need_vocabulary; /* its lack is an error */
+} fv_network_files;
+
+/* Inputs of a text tower: ids {1,1,1,L} int32; what is added to the scores of each key, and the
+ * weight of each position in the pooled vector, {1,1,1,L}. FV_NONE: this family has none. */
+typedef struct fv_text_inputs {
+    fv_ref ids, key_bias, pool;
+} fv_text_inputs;
+
+/* A row: one family. Builders get the network that they belong to, and fail like all builders. */
+typedef struct fv_network_kind {
+    const char *name;
+    bool (*detect)(const fv_network_files *files);
+    fv_status (*open)(fv_network **out, const fv_network_files *files);
+    void (*close)(fv_network *n);
+    /* normalised picture -> map -> unit embedding. "image_embedding" */
+    fv_ref (*map)(fv_builder *b, const fv_network *n, fv_ref normalised);
+    fv_ref (*head)(fv_builder *b, const fv_network *n, fv_ref map);
+    /* NULL, all of these: it reads no text. `inputs` are made by the builder. "text_embedding" */
+    fv_ref (*text)(fv_builder *b, const fv_network *n, int length, fv_text_inputs *inputs);
+    fv_status (*tokenise)(const fv_network *n, const char *utf8, int length, fv_tokens *out);
+    /* Rows [length] of the inputs for ids of which the first `used` are not padding. */
+    void (*text_rows)(const int32_t *ids, int length, int used, float *key_bias, float *pool);
+    /* A line for people: what the image tower is, "tf_efficientnet_b5 at 456 x 456 pixels". */
+    void (*describe)(const fv_network *n, char *out, size_t size);
+} fv_network_kind;
+
+/* What is known of an open network. First member of each family's own struct. */
+struct fv_network {
+    const fv_network_kind *kind;
+    const char *title, *license;             /* license may be NULL */
+    const char *config, *vocabulary, *words; /* files in use; NULL where there is none */
+    fv_source source;                        /* the checkpoint's tensors, and the store */
+    int image_size;                          /* S, pixels a side */
+    float mean[3], std[3];                   /* of the pixels: (x - mean) / std */
+    int map_side, map_channels;              /* H = W, C */
+    int dim;                                 /* D */
+    int text_limit, text_length;             /* tokens: at most, and as texts are padded to */
+    int vocabulary_size, ids;                /* pieces (0: no vocabulary); rows of the table */
+    bool corners; /* activations with corners: 16 bits take whole gradients along (relu6) */
+};
+
+/* By the first row that recognises the files. Caller closes. */
+fv_status fv_network_open(fv_network **out, const fv_network_files *files);
+void fv_network_close(fv_network *n);
+/* A family from outside, asked before the others. Not while networks are being opened; the row has
+ * to stay. FV_ERR_ARGUMENT if there are sixteen already. */
+fv_status fv_network_register(const fv_network_kind *kind);
+
+/* A builder at the root of the network's tensors. What it builds stands under the plan's scope. */
+fv_builder fv_network_builder(const fv_network *n, fv_plan *p);
+
+/* The image tower as far as it is asked for: embedding is -1 without `head`. */
+typedef struct fv_image_layers {
+    fv_ref normalised, map, embedding;
+} fv_image_layers;
+/* pixels {n,S,S,3} in [0,1]; "normalised" is what stands after the preprocessing. */
+fv_image_layers fv_network_image(const fv_network *n, fv_plan *p, fv_ref pixels, bool head);
+/* The same from there on. */
+fv_image_layers fv_network_image_from(const fv_network *n, fv_plan *p, fv_ref normalised,
+                                      bool head);
+/* From the map on: the unit embedding. */
+fv_ref fv_network_head(const fv_network *n, fv_plan *p, fv_ref map);
+
+/* The text tower ready to run, for texts of up to `length` tokens. */
+typedef struct fv_text_encoder fv_text_encoder;
+
+/* length 0: the network's text_length. The backend and the network must outlive the encoder. */
+fv_status fv_text_encoder_open(fv_text_encoder **out, const fv_network *n, fv_backend *be,
+                               int length);
+void fv_text_encoder_close(fv_text_encoder *e);
+/* Embeds text; `embedding` holds dim floats. `tokens` (may be NULL) says what was cut or unknown;
+ * caller clears it with fv_tokens_free. */
+fv_status fv_text_encode(fv_text_encoder *e, const char *utf8, float *embedding, fv_tokens *tokens);
+/* Embeds ids [length], the first `used` of them not padding. */
+fv_status fv_text_encode_ids(fv_text_encoder *e, const int32_t *ids, int used, float *embedding);
+fv_plan *fv_text_encoder_plan(fv_text_encoder *e); /* for taps */
+
+#endif

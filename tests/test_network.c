@@ -1,0 +1,289 @@
+/* Networks as rows: a family that only this file knows dreams, matches and is probed like any
+ * other, and two networks (or one twice) stand in one plan under names of their own. */
+#include <math.h>
+
+#include "feavis/feavis.h"
+#include "feavis/model.h"
+#include "kernels/rng.h"
+#include "model/nets/brivl.h"
+#include "tests/check.h"
+
+enum { SIDE = 16, MAP = 8, DIM = 4, BYTES = 256, LENGTH = 12 };
+
+/* --- a family of this file's own: colours for pictures, a bag of bytes for texts --- */
+
+static fv_ref map_of(fv_builder *b, const fv_network *n, fv_ref x)
+{
+    (void)n;
+    fv_layer l = fv_load_linear(b, "colours", MAP, 3);
+    return fv_linear(b->plan, "map", x, l.w, l.b, FV_ACT_GELU);
+}
+
+static fv_ref head_of(fv_builder *b, const fv_network *n, fv_ref map)
+{
+    (void)n;
+    fv_layer l = fv_load_linear(b, "head", DIM, MAP);
+    fv_ref y =
+        fv_linear(b->plan, "projected", fv_mean_hw(b->plan, "mean", map), l.w, l.b, FV_ACT_NONE);
+    return fv_l2norm(b->plan, "image_embedding", y, 1e-12);
+}
+
+static fv_ref text_of(fv_builder *b, const fv_network *n, int length, fv_text_inputs *in)
+{
+    (void)n;
+    float zeros[LENGTH * DIM] = {0};
+    *in = (fv_text_inputs){fv_plan_input(b->plan, "ids", (fv_shape){1, 1, 1, length}, FV_I32),
+                           FV_NONE,
+                           fv_plan_input(b->plan, "pool", (fv_shape){1, 1, 1, length}, FV_REAL)};
+    fv_ref rows = fv_plan_weight(b->plan, "rows", (fv_shape){1, 1, length, DIM}, zeros);
+    fv_ref x = fv_embed(b->plan, "bytes", in->ids, fv_load_linear(b, "bytes", BYTES, DIM).w, rows);
+    return fv_l2norm(b->plan, "text_embedding", fv_mix_rows(b->plan, "bag", x, in->pool), 1e-12);
+}
+
+static fv_status tokenise(const fv_network *n, const char *utf8, int length, fv_tokens *out)
+{
+    (void)n;
+    *out = (fv_tokens){calloc((size_t)length, sizeof(int32_t)), length, 0, 0, 0};
+    for (; utf8[out->used] && out->used < length; out->used++)
+        out->ids[out->used] = (unsigned char)utf8[out->used];
+    return FV_OK;
+}
+
+static void text_rows(const int32_t *ids, int length, int used, float *key_bias, float *pool)
+{
+    (void)ids, (void)key_bias;
+    for (int i = 0; i < length; i++) pool[i] = i < used ? 1.0f / (float)used : 0;
+}
+
+static void describe(const fv_network *n, char *out, size_t size)
+{
+    snprintf(out, size, "colours at %d x %d pixels", n->image_size, n->image_size);
+}
+
+static bool detect(const fv_network_files *files)
+{
+    return files->checkpoint && strstr(files->checkpoint, "colours.safetensors");
+}
+
+static void close_colours(fv_network *n)
+{
+    fv_weights_close((fv_weights *)(uintptr_t)n->source.weights);
+    free(n);
+}
+
+static fv_status open_colours(fv_network **out, const fv_network_files *files);
+static const fv_network_kind colours = {"colours", detect,  open_colours, close_colours, map_of,
+                                        head_of,   text_of, tokenise,     text_rows,     describe};
+
+static fv_status open_colours(fv_network **out, const fv_network_files *files)
+{
+    fv_weights *w;
+    FV_TRY(fv_weights_open(&w, files->checkpoint));
+    fv_network *n = calloc(1, sizeof *n);
+    assert_non_null(n);
+    *n = (fv_network){&colours,
+                      "Colours",
+                      NULL,
+                      NULL,
+                      NULL,
+                      NULL,
+                      {w, "", false, NULL},
+                      SIDE,
+                      {0.5f, 0.5f, 0.5f},
+                      {0.25f, 0.25f, 0.25f},
+                      SIDE,
+                      MAP,
+                      DIM,
+                      LENGTH,
+                      LENGTH,
+                      BYTES,
+                      BYTES,
+                      false};
+    *out = n;
+    return FV_OK;
+}
+
+static void write_colours(void)
+{
+    static float values[BYTES * DIM];
+    fv_save_entry entries[] = {{"colours.weight", FV_FILE_F32, 2, {MAP, 3}, values},
+                               {"colours.bias", FV_FILE_F32, 1, {MAP}, values + 100},
+                               {"head.weight", FV_FILE_F32, 2, {DIM, MAP}, values + 200},
+                               {"head.bias", FV_FILE_F32, 1, {DIM}, values + 300},
+                               {"bytes.weight", FV_FILE_F32, 2, {BYTES, DIM}, values},
+                               {"bytes.bias", FV_FILE_F32, 1, {BYTES}, values + 400}};
+    for (uint32_t i = 0; i < BYTES * DIM; i++)
+        values[i] = fv_uniform(fv_philox(9, i, 0, 0, 0).v[0]) - 0.5f;
+    MUST(fv_weights_save("colours.safetensors", entries, 6, NULL));
+}
+
+static void a_family_from_outside_does_all_that_others_do(void **state)
+{
+    (void)state;
+    fv_options *o;
+    fv_model *m;
+    fv_session *s;
+    fv_progress first, last;
+    float dreamed = 0;
+    fv_picture picture;
+    write_colours();
+    MUST(fv_network_register(&colours));
+    MUST(fv_options_new(&o));
+    const char *const settings[][2] = {
+        {"checkpoint", "colours.safetensors"},
+        {"text", "moon"},
+        {"size", "24"},
+        {"steps", "30"},
+        {"rate", "0.01"}, /* and nothing moves but the picture */
+        {"scale-min", "1"},
+        {"shift", "0"},
+        {"rotate", "0"},
+        {"noise", "0"},
+        {"noise-end", "0"},
+        {"colour-shift", "0"},
+        {"backend", "ref"},
+    };
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+        MUST(fv_options_set(o, settings[i][0], settings[i][1]));
+    MUST(fv_model_open(&m, o));
+    assert_string_equal(fv_model_title(m), "Colours");
+    assert_int_equal(fv_model_channels(m), MAP);
+
+    /* dreams, of a text and of a channel */
+    for (int channel = 0; channel < 2; channel++) {
+        MUST(fv_options_set(o, "text", channel ? "" : "moon"));
+        MUST(fv_options_set(o, "llp", channel ? "3" : ""));
+        MUST(fv_session_open(&s, m, o));
+        MUST(fv_session_step(s, &first));
+        MUST(fv_session_run(s, NULL, NULL));
+        MUST(fv_session_picture(s, &picture, &last));
+        if (!(channel ? last.neuron > first.neuron : last.cosine > first.cosine))
+            fail_msg("cosine %g -> %g, neuron %g -> %g", (double)first.cosine, (double)last.cosine,
+                     (double)first.neuron, (double)last.neuron);
+        fv_session_close(s);
+        if (!channel) {
+            MUST(fv_picture_write(&picture, "moon.png", NULL));
+            dreamed = last.cosine;
+        }
+        fv_picture_free(&picture);
+    }
+
+    /* matches: the picture's cosine is what the session said of it, but for 8 bits */
+    fv_embedder *e;
+    char path[] = "moon.png", *paths[] = {path};
+    float image[DIM], text[DIM], cosine = 0;
+    bool read;
+    MUST(fv_embedder_open(&e, m, 1));
+    MUST(fv_embed_pictures(e, paths, 1, image, &read, NULL, NULL));
+    fv_embedder_close(e);
+    MUST(fv_model_embed_text(m, "moon", text, NULL));
+    for (int i = 0; i < DIM; i++) cosine += image[i] * text[i];
+    assert_true(read && fabsf(cosine - dreamed) < 0.01f); /* 24 pixels there, 16 here */
+
+    /* is probed, with a tensor of its own */
+    float probed;
+    MUST(fv_probe_run(m, &(fv_probe){"moon.png", NULL, "moon", "projected", "probe"}, &probed));
+    assert_true(fabsf(probed - cosine) < 1e-5f); /* the same network, twice */
+    fv_npy *a;
+    MUST(fv_npy_open(&a, "probe/projected.npy"));
+    assert_int_equal(fv_entry_count(fv_npy_entry(a)), DIM);
+    fv_npy_close(a);
+
+    /* and is asked what excites it */
+    fv_critic *critic;
+    fv_channel best[3];
+    int count = 3;
+    MUST(fv_picture_read(&picture, "moon.png"));
+    MUST(fv_critic_open(&critic, m));
+    MUST(fv_critic_channels(critic, &picture, best, &count));
+    assert_int_equal(count, 3);
+    fv_critic_close(critic);
+    fv_picture_free(&picture);
+    fv_model_close(m);
+    fv_options_free(o);
+}
+
+/* --- two in one plan --- */
+
+enum { PIXELS = 72 };
+
+/* Embedding and gradient of <embedding, 1> by the networks from `first` to `last` at once. */
+static void embed_together(fv_backend *be, fv_network *const n[2], int first, int last,
+                           float *embeddings[2], float *gradient)
+{
+    fv_plan *p;
+    fv_ref y[2], x;
+    static float pixels[PIXELS * PIXELS * 3];
+    for (uint32_t i = 0; i < PIXELS * PIXELS * 3; i++)
+        pixels[i] = fv_uniform(fv_philox(4, i, 0, 0, 0).v[0]);
+    MUST(fv_plan_new(&p, be));
+    x = fv_plan_param(p, "pixels", (fv_shape){1, PIXELS, PIXELS, 3});
+    for (int i = first; i <= last; i++) {
+        fv_plan_push(p, "guide%d.", i);
+        y[i] = fv_network_image(n[i], p, x, true).embedding;
+        fv_plan_pop(p);
+        fv_plan_output(p, y[i]);
+    }
+    MUST(fv_plan_finish(p, FV_PLAN_BACKWARD));
+    assert_true(fv_plan_find(p, first ? "guide1.image_embedding" : "guide0.image_embedding") >= 0);
+    MUST(fv_plan_upload(p, x, pixels));
+    MUST(fv_plan_forward(p));
+    for (int i = first; i <= last; i++) {
+        float seed[4096];
+        for (int k = 0; k < n[i]->dim; k++) seed[k] = 1;
+        MUST(fv_plan_download(p, y[i], embeddings[i]));
+        MUST(fv_plan_seed(p, y[i], seed));
+    }
+    MUST(fv_plan_backward(p));
+    MUST(fv_plan_download_gradient(p, x, gradient));
+    fv_plan_free(p);
+}
+
+static void two_networks_stand_in_one_plan(void **state)
+{
+    (void)state;
+    fv_backend *be;
+    fv_network *n[2];
+    fv_store *stores[2];
+    static float gradients[3][PIXELS * PIXELS * 3], values[2][2][4096];
+    MUST(fv_backend_open(&be, "cpu", 2));
+    for (int i = 0; i < 2; i++) {
+        const char *unpacked = getenv("FEAVIS_UNPACKED");
+        char checkpoint[1024];
+        snprintf(checkpoint, sizeof checkpoint, "%s/%s.pth", unpacked, i ? "b0" : "lite0");
+        const char *cfg =
+            source_file(i ? "tests/golden/towers/b0/cfg.yml" : "tests/golden/towers/lite0/cfg.yml");
+        MUST(fv_network_open(&n[i], &(fv_network_files){cfg, checkpoint, NULL, false, false}));
+        MUST(fv_store_new(&stores[i], be));
+        n[i]->source.store = stores[i];
+        assert_true(n[i]->dim <= 4096);
+    }
+    float *alone[2] = {values[0][0], values[0][1]}, *both[2] = {values[1][0], values[1][1]};
+    embed_together(be, n, 0, 0, alone, gradients[0]);
+    embed_together(be, n, 1, 1, alone, gradients[1]);
+    size_t bytes = fv_store_bytes(stores[0]) + fv_store_bytes(stores[1]);
+    embed_together(be, n, 0, 1, both, gradients[2]);
+    assert_int_equal(fv_store_bytes(stores[0]) + fv_store_bytes(stores[1]), bytes); /* no copy */
+    for (int i = 0; i < 2; i++)
+        assert_memory_equal(values[0][i], values[1][i], (size_t)n[i]->dim * sizeof(float));
+    double largest = 0;
+    for (int i = 0; i < PIXELS * PIXELS * 3; i++)
+        largest = fmax(largest, fabs((double)gradients[2][i]));
+    for (int i = 0; i < PIXELS * PIXELS * 3; i++) /* a sum of two floats, in either order */
+        assert_true(fabs((double)gradients[2][i] - (double)gradients[0][i] -
+                         (double)gradients[1][i]) < 1e-5 * largest);
+    for (int i = 0; i < 2; i++) {
+        fv_store_free(stores[i]);
+        fv_network_close(n[i]);
+    }
+    fv_backend_close(be);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_family_from_outside_does_all_that_others_do),
+        cmocka_unit_test(two_networks_stand_in_one_plan),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
