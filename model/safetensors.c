@@ -3,14 +3,14 @@
  *   {"__metadata__": {"key": "value"}, "name": {"dtype": "F32", "shape": [2, 3],
  *    "data_offsets": [0, 24]}, ...}
  *
- * The JSON reader knows what such a header may hold and nothing else: objects, strings,
- * non-negative integers and lists of these. Format: huggingface.co/docs/safetensors. */
+ * Writing is in safetensors_save.c. The JSON reader knows what such a header may hold and nothing
+ * else: objects, strings, non-negative integers and lists of these. Format:
+ * huggingface.co/docs/safetensors. */
 #include <stdlib.h>
 
-#include "model/files.h"
 #include "model/weights_internal.h"
 
-enum { LENGTH_BYTES = 8, MAX_HEADER = 100000000, ALIGNMENT = 8 };
+enum { LENGTH_BYTES = 8, MAX_HEADER = 100000000, MOST_DIMS = 64 };
 
 /* --- JSON --- */
 
@@ -172,8 +172,8 @@ typedef struct range {
 typedef struct header {
     json json;
     fv_bytes buffer;
-    range *ranges; /* one a tensor */
-    size_t capacity;
+    range *ranges; /* one a tensor, listed or not */
+    size_t range_count, capacity;
 } header;
 
 /* One that is not known keeps its name: the tensor is listed, and refused when it is used. */
@@ -200,13 +200,15 @@ static fv_status read_info(json *j, fv_entry *e, int64_t offsets[2])
         int field = 0, count;
         while (field < 3 && !fv_text_is(key, fields[field])) field++;
         if (field == 3 || seen[field])
-            return fv_fail(FV_ERR_FORMAT, "tensor %s: unexpected or repeated field \"%.*s\"",
-                           e->name, FV_SHOW(key));
+            return fv_fail(FV_ERR_FORMAT, "tensor %.*s: unexpected or repeated field \"%.*s\"",
+                           FV_SHOW(fv_text_of(e->name)), FV_SHOW(key));
         seen[field] = true;
         if (field == 0) {
             FV_TRY(read_dtype(j, e));
         } else if (field == 1) {
-            FV_TRY(read_integers(j, e->dims, FV_MAX_DIMS, &e->ndim));
+            int64_t dims[MOST_DIMS];
+            FV_TRY(read_integers(j, dims, MOST_DIMS, &e->ndim));
+            for (int i = 0; i < e->ndim && i < FV_MAX_DIMS; i++) e->dims[i] = dims[i];
         } else {
             FV_TRY(read_integers(j, offsets, 2, &count));
             if (count != 2) return broken(j, "two data_offsets");
@@ -215,34 +217,42 @@ static fv_status read_info(json *j, fv_entry *e, int64_t offsets[2])
     FV_TRY(expect(j, '}', "',' or '}'"));
     for (int i = 0; i < 3; i++)
         if (!seen[i])
-            return fv_fail(FV_ERR_FORMAT, "tensor %s: field \"%s\" is missing", e->name, fields[i]);
+            return fv_fail(FV_ERR_FORMAT, "tensor %.*s: field \"%s\" is missing",
+                           FV_SHOW(fv_text_of(e->name)), fields[i]);
+    return FV_OK;
+}
+
+static fv_status add_range(header *h, range r)
+{
+    void *ranges = h->ranges;
+    if (!fv_grow(&ranges, &h->capacity, h->range_count, sizeof *h->ranges))
+        return fv_fail(FV_ERR_MEMORY, "listing tensors: out of memory");
+    h->ranges = ranges;
+    h->ranges[h->range_count++] = r;
     return FV_OK;
 }
 
 static fv_status read_tensor(fv_weights *w, header *h, fv_text name)
 {
-    fv_entry e = {0};
+    fv_entry e = {.name = name.at};
     int64_t offsets[2], count;
-    FV_TRY(fv_weights_name(w, name, &e.name));
     FV_TRY(read_info(&h->json, &e, offsets));
-    if (!fv_entry_product(&e, &count))
-        return fv_fail(FV_ERR_FORMAT, "tensor %s: its dims are too large", e.name);
     if (offsets[0] > offsets[1] || (uint64_t)offsets[1] > h->buffer.size)
         return fv_fail(FV_ERR_FORMAT,
-                       "tensor %s: data_offsets [%lld, %lld] leave the %zu bytes of the file's"
+                       "tensor %.*s: data_offsets [%lld, %lld] leave the %zu bytes of the file's"
                        " buffer (cut off?)",
-                       e.name, (long long)offsets[0], (long long)offsets[1], h->buffer.size);
+                       FV_SHOW(name), (long long)offsets[0], (long long)offsets[1], h->buffer.size);
+    FV_TRY(add_range(h, (range){offsets[0], offsets[1], e.name}));
+    if (name.length > FV_MAX_NAME) return fv_weights_note(w, name, "a name of over 511 bytes");
+    if (e.ndim > FV_MAX_DIMS) return fv_weights_note(w, name, "a tensor of over 8 dims");
+    if (!fv_entry_product(&e, &count))
+        return fv_fail(FV_ERR_FORMAT, "tensor %s: its dims are too large", e.name);
     int64_t size = offsets[1] - offsets[0], wanted = count * (int64_t)fv_file_dtype_size(e.dtype);
     if (size != wanted && e.dtype != FV_FILE_OTHER)
         return fv_fail(FV_ERR_FORMAT, "tensor %s: %lld bytes of data, its dims and dtype need %lld",
                        e.name, (long long)size, (long long)wanted);
     fv_entry_dense_strides(&e);
     FV_TRY(fv_entry_place(&e, (fv_bytes){h->buffer.at + offsets[0], (size_t)size}, 0));
-    void *ranges = h->ranges;
-    if (!fv_grow(&ranges, &h->capacity, w->count, sizeof *h->ranges))
-        return fv_fail(FV_ERR_MEMORY, "listing tensors: out of memory");
-    h->ranges = ranges;
-    h->ranges[w->count] = (range){offsets[0], offsets[1], e.name};
     return fv_weights_add(w, &e);
 }
 
@@ -321,8 +331,8 @@ static fv_status check_ranges(header *h, size_t count)
     for (size_t i = 0; i < count; i++) {
         const range *r = &h->ranges[i];
         if (r->begin != end)
-            return fv_fail(FV_ERR_FORMAT, "tensor %s: its data begins at byte %lld, %s %lld",
-                           r->name, (long long)r->begin,
+            return fv_fail(FV_ERR_FORMAT, "tensor %.*s: its data begins at byte %lld, %s %lld",
+                           FV_SHOW(fv_text_of(r->name)), (long long)r->begin,
                            r->begin < end ? "inside another tensor that ends at"
                                           : "after a gap from",
                            (long long)end);
@@ -356,254 +366,7 @@ fv_status fv_safetensors_read(fv_weights *w, fv_bytes file)
     header h = {.json = {start, start, start + length, w},
                 .buffer = {start + length, left - (size_t)length}};
     fv_status st = read_header(w, &h);
-    if (st == FV_OK) st = check_ranges(&h, w->count);
+    if (st == FV_OK) st = check_ranges(&h, h.range_count);
     free(h.ranges);
-    return st;
-}
-
-/* --- Writing --- */
-
-/* Text that grows; the first failed allocation is kept until the end. */
-typedef struct text_buffer {
-    char *at;
-    size_t length, capacity;
-    bool failed;
-} text_buffer;
-
-static void put(text_buffer *b, const char *text, size_t n)
-{
-    if (b->failed) return;
-    if (n > b->capacity - b->length) {
-        size_t capacity = (b->length + n) * 2 + 1024;
-        char *grown = realloc(b->at, capacity);
-        b->failed = !grown;
-        if (!grown) return;
-        b->at = grown;
-        b->capacity = capacity;
-    }
-    memcpy(b->at + b->length, text, n);
-    b->length += n;
-}
-
-static void put_text(text_buffer *b, const char *text)
-{
-    put(b, text, strlen(text));
-}
-
-static void put_number(text_buffer *b, int64_t v)
-{
-    char digits[24];
-    put(b, digits, (size_t)snprintf(digits, sizeof digits, "%lld", (long long)v));
-}
-
-static void put_string(text_buffer *b, const char *text)
-{
-    put_text(b, "\"");
-    for (; *text; text++) {
-        char escape[8];
-        if (*text == '"' || *text == '\\') {
-            put(b, (char[]){'\\', *text}, 2);
-        } else if ((unsigned char)*text < 0x20) {
-            put(b, escape, (size_t)snprintf(escape, sizeof escape, "\\u%04x", *text & 0x1f));
-        } else {
-            put(b, text, 1);
-        }
-    }
-    put_text(b, "\"");
-}
-
-static void put_entry(text_buffer *b, const fv_save_entry *e, int64_t begin, int64_t end)
-{
-    put_string(b, e->name);
-    put_text(b, ":{\"dtype\":\"");
-    put_text(b, fv_file_dtype_name(e->dtype));
-    put_text(b, "\",\"shape\":[");
-    for (int i = 0; i < e->ndim; i++) {
-        if (i) put_text(b, ",");
-        put_number(b, e->dims[i]);
-    }
-    put_text(b, "],\"data_offsets\":[");
-    put_number(b, begin);
-    put_text(b, ",");
-    put_number(b, end);
-    put_text(b, "]}");
-}
-
-/* Wide elements first: so all of them are aligned in the mapping. */
-static const fv_file_dtype write_order[] = {FV_FILE_I64, FV_FILE_F32, FV_FILE_F16};
-enum { WRITE_ORDERS = 3 };
-
-static int64_t element_count(const fv_save_entry *e)
-{
-    int64_t count = 1;
-    for (int i = 0; i < e->ndim; i++) count *= e->dims[i];
-    return count;
-}
-
-static fv_status check_save_entry(const fv_save_entry *e)
-{
-    fv_text name = fv_text_of(e->name);
-    if (name.length > FV_MAX_NAME || !fv_text_is_utf8(name) || fv_text_is(name, "__metadata__"))
-        return fv_fail(FV_ERR_ARGUMENT, "\"%.*s\" cannot be the name of a tensor", FV_SHOW(name));
-    if (e->dtype != FV_FILE_F32 && e->dtype != FV_FILE_F16 && e->dtype != FV_FILE_I64)
-        return fv_fail(FV_ERR_ARGUMENT, "tensor %s: dtype %s cannot be written", e->name,
-                       fv_file_dtype_name(e->dtype));
-    fv_entry shape = {.ndim = e->ndim};
-    int64_t count;
-    if (e->ndim < 0 || e->ndim > FV_MAX_DIMS)
-        return fv_fail(FV_ERR_ARGUMENT, "tensor %s: %d dims, at most %d can be written", e->name,
-                       e->ndim, FV_MAX_DIMS);
-    memcpy(shape.dims, e->dims, (size_t)e->ndim * sizeof *e->dims);
-    if (!fv_entry_product(&shape, &count))
-        return fv_fail(FV_ERR_ARGUMENT, "tensor %s: its dims are negative or too large", e->name);
-    return FV_OK;
-}
-
-static fv_status check_metadata(const char *const *metadata)
-{
-    for (size_t i = 0; metadata && metadata[i]; i++)
-        if (!fv_text_is_utf8(fv_text_of(metadata[i])) || (i % 2 == 0 && !metadata[i + 1]))
-            return fv_fail(FV_ERR_ARGUMENT, "metadata: text %zu is not UTF-8 or has no value", i);
-    return FV_OK;
-}
-
-static fv_status check_names(const fv_save_entry *entries, size_t count)
-{
-    fv_key *keys = malloc((count ? count : 1) * sizeof *keys);
-    if (!keys) return fv_fail(FV_ERR_MEMORY, "listing %zu tensors: out of memory", count);
-    fv_status st = count > FV_MAX_TENSORS
-                       ? fv_fail(FV_ERR_ARGUMENT, "%zu tensors, at most %d", count, FV_MAX_TENSORS)
-                       : FV_OK;
-    for (size_t i = 0; st == FV_OK && i < count; i++) {
-        st = check_save_entry(&entries[i]);
-        keys[i] = (fv_key){fv_text_of(entries[i].name), i};
-    }
-    if (st == FV_OK) {
-        fv_keys_sort(keys, count);
-        const fv_key *twice = fv_keys_duplicate(keys, count);
-        if (twice)
-            st = fv_fail(FV_ERR_ARGUMENT, "two tensors are named %.*s", FV_SHOW(twice->text));
-    }
-    free(keys);
-    return st;
-}
-
-/* Offsets in the header are in the order of the data, entries in the order of the caller. */
-static bool put_header(text_buffer *b, const fv_save_entry *entries, size_t count,
-                       const char *const *metadata)
-{
-    int64_t begins[WRITE_ORDERS] = {0}, end = 0;
-    for (int o = 0; o < WRITE_ORDERS; o++) {
-        begins[o] = end;
-        for (size_t i = 0; i < count; i++)
-            if (entries[i].dtype == write_order[o])
-                end += element_count(&entries[i]) * (int64_t)fv_file_dtype_size(write_order[o]);
-    }
-    put_text(b, "{");
-    const char *comma = "";
-    if (metadata && metadata[0]) {
-        put_text(b, "\"__metadata__\":{");
-        for (size_t i = 0; metadata[i]; i += 2) {
-            put_text(b, i ? "," : "");
-            put_string(b, metadata[i]);
-            put_text(b, ":");
-            put_string(b, metadata[i + 1]);
-        }
-        put_text(b, "}");
-        comma = ",";
-    }
-    for (size_t i = 0; i < count; i++, comma = ",") {
-        int o = 0;
-        while (write_order[o] != entries[i].dtype) o++;
-        int64_t begin = begins[o];
-        begins[o] += element_count(&entries[i]) * (int64_t)fv_file_dtype_size(write_order[o]);
-        put_text(b, comma);
-        put_entry(b, &entries[i], begin, begins[o]);
-    }
-    put_text(b, "}");
-    while (!b->failed && b->length % ALIGNMENT) put_text(b, " ");
-    return !b->failed;
-}
-
-uint16_t fv_half(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    uint32_t sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
-    if (magnitude > 0x7f800000u) return (uint16_t)(sign | 0x7e00u);  /* NaN */
-    if (magnitude >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u); /* rounds to infinity */
-    uint32_t shift, mantissa;
-    if (magnitude >= 0x38800000u) { /* normal: the exponent's bias changes by 112 */
-        shift = 13;
-        mantissa = magnitude - (112u << 23);
-    } else {
-        uint32_t exponent = magnitude >> 23;
-        if (exponent < 102) return (uint16_t)sign; /* below half of the smallest subnormal */
-        shift = 126 - exponent;
-        mantissa = (magnitude & 0x7fffffu) | 0x800000u;
-    }
-    uint32_t half = mantissa >> shift, rest = mantissa & ((1u << shift) - 1),
-             tie = 1u << (shift - 1);
-    if (rest > tie || (rest == tie && (half & 1))) half++; /* a carry into the exponent is right */
-    return (uint16_t)(sign | half);
-}
-
-static fv_status write_halves(fv_file_writer *file, const float *data, size_t count)
-{
-    uint16_t chunk[4096];
-    while (count > 0) {
-        size_t n = count < 4096 ? count : 4096;
-        for (size_t i = 0; i < n; i++) chunk[i] = fv_half(data[i]);
-        FV_TRY(fv_file_write(file, chunk, n * sizeof *chunk));
-        data += n;
-        count -= n;
-    }
-    return FV_OK;
-}
-
-static fv_status write_all(fv_file_writer *file, const text_buffer *b, const fv_save_entry *entries,
-                           size_t count)
-{
-    uint64_t length = b->length;
-    FV_TRY(fv_file_write(file, &length, sizeof length));
-    FV_TRY(fv_file_write(file, b->at, b->length));
-    for (int o = 0; o < WRITE_ORDERS; o++)
-        for (size_t i = 0; i < count; i++) {
-            const fv_save_entry *e = &entries[i];
-            size_t n = (size_t)element_count(e);
-            if (e->dtype != write_order[o]) continue;
-            if (e->dtype == FV_FILE_F16) {
-                FV_TRY(write_halves(file, e->data, n));
-            } else {
-                FV_TRY(fv_file_write(file, e->data, n * fv_file_dtype_size(e->dtype)));
-            }
-        }
-    return FV_OK;
-}
-
-static fv_status save_checked(const char *path, const text_buffer *b, const fv_save_entry *entries,
-                              size_t count)
-{
-    fv_file_writer *file;
-    FV_TRY(fv_file_begin(&file, path));
-    fv_status st = write_all(file, b, entries, count);
-    if (st == FV_OK) return fv_file_commit(file);
-    fv_file_abandon(file);
-    return st;
-}
-
-fv_status fv_weights_save(const char *path, const fv_save_entry *entries, size_t count,
-                          const char *const *metadata)
-{
-    fv_status st = check_names(entries, count);
-    if (st == FV_OK) st = check_metadata(metadata);
-    if (st != FV_OK) return fv_fail_context(st, "writing %s", path);
-    text_buffer b = {NULL, 0, 0, false};
-    if (put_header(&b, entries, count, metadata)) {
-        st = save_checked(path, &b, entries, count);
-    } else {
-        st = fv_fail(FV_ERR_MEMORY, "writing %s: out of memory", path);
-    }
-    free(b.at);
     return st;
 }

@@ -357,14 +357,55 @@ static fv_status read_file(fv_weights *w, fv_bytes file)
                    describe_stranger(file));
 }
 
+static bool same_tensor(const fv_entry *a, const fv_entry *b)
+{
+    bool same = a->data == b->data && a->dtype == b->dtype && a->ndim == b->ndim;
+    for (int i = 0; same && i < a->ndim; i++)
+        same = a->dims[i] == b->dims[i] && a->strides[i] == b->strides[i];
+    return same;
+}
+
+/* Of tensors with one name ({"a": {"b": x}, "a.b": y}) the first stays if they are the same; else
+ * none, as nobody can say which is meant. Those that go lose their names. */
+static fv_status unname_twins(fv_weights *w)
+{
+    for (size_t i = 0, next; i < w->count; i = next) {
+        fv_entry *first = &w->entries[w->keys[i].index];
+        bool same = true;
+        for (next = i + 1; next < w->count; next++) {
+            if (compare_text(w->keys[i].text, w->keys[next].text) != 0) break;
+            fv_entry *twin = &w->entries[w->keys[next].index];
+            same = same && same_tensor(first, twin);
+            twin->name = NULL;
+        }
+        if (same) continue;
+        FV_TRY(fv_weights_note(w, w->keys[i].text, "more than one tensor of this name"));
+        first->name = NULL;
+    }
+    return FV_OK;
+}
+
+static void sort_names(fv_weights *w)
+{
+    for (size_t i = 0; i < w->count; i++) w->keys[i] = (fv_key){fv_text_of(w->entries[i].name), i};
+    fv_keys_sort(w->keys, w->count);
+}
+
 static fv_status index_names(fv_weights *w)
 {
     w->keys = malloc((w->count ? w->count : 1) * sizeof *w->keys);
     if (!w->keys) return fv_fail(FV_ERR_MEMORY, "listing tensors: out of memory");
-    for (size_t i = 0; i < w->count; i++) w->keys[i] = (fv_key){fv_text_of(w->entries[i].name), i};
-    fv_keys_sort(w->keys, w->count);
+    sort_names(w);
     const fv_key *twice = fv_keys_duplicate(w->keys, w->count);
-    if (twice) return fv_fail(FV_ERR_FORMAT, "there are two tensors %.*s", FV_SHOW(twice->text));
+    if (!twice) return FV_OK;
+    if (strcmp(w->format, "safetensors") == 0) /* whose names are keys of one JSON object */
+        return fv_fail(FV_ERR_FORMAT, "there are two tensors %.*s", FV_SHOW(twice->text));
+    FV_TRY(unname_twins(w));
+    size_t kept = 0;
+    for (size_t i = 0; i < w->count; i++)
+        if (w->entries[i].name) w->entries[kept++] = w->entries[i];
+    w->count = kept;
+    sort_names(w);
     return FV_OK;
 }
 
