@@ -453,6 +453,7 @@ static fv_status begin(builder *b)
     FV_TRY(fv_index_path(&b->next, b->path, ".next"));
     FV_TRY(fv_file_log_open(&b->lines, b->log, &busy));
     if (busy) return fv_fail(FV_ERR_IO, "index %s is being made by another program", b->path);
+    fv_file_clean_beside(b->path);
     FV_TRY(recover(b));
     open_index(b);
     fv_status s = open_part(b, &finished);

@@ -129,6 +129,8 @@ static fv_status load(fv_queue *q)
     DIR *d = opendir(q->folder);
     if (!d) return fv_fail(FV_ERR_IO, "reading the folder %s: %s", q->folder, strerror(errno));
     fv_status s = FV_OK;
+    char path[4096];
+    if (item_path(path, q, 0) >= 0) fv_file_clean_beside(path);
     for (struct dirent *e; s >= 0 && (e = readdir(d));) s = load_item(q, e->d_name);
     closedir(d);
     if (q->count) qsort(q->items, (size_t)q->count, sizeof *q->items, by_number);

@@ -180,6 +180,13 @@ static char *folder_of(const char *path)
     return strndup(path, slash ? (size_t)(slash - path) + 1 : 0);
 }
 
+void fv_file_clean_beside(const char *path)
+{
+    char *folder = folder_of(path);
+    if (folder) clean_folder(*folder ? folder : ".");
+    free(folder);
+}
+
 /* Locks a file that was just made. False: it was taken for a left one and is removed. */
 static bool claim(int fd)
 {

@@ -45,6 +45,8 @@ fv_status fv_file_save(const char *path, const void *data, size_t n);
 fv_status fv_file_move_new(const char *from, const char *to, bool *taken);
 /* A folder, in one that is there. That it is there already is no failure. */
 fv_status fv_file_make_folder(const char *path);
+/* Removes hidden files of killed programs from the folder of `path`, as every writer there does. */
+void fv_file_clean_beside(const char *path);
 /* That it is not there is no failure. */
 fv_status fv_file_remove(const char *path);
 
