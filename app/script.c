@@ -190,6 +190,7 @@ static bool field(const app *a, const char *name, char *out, size_t size)
         {"seed-of", v->seed},
         {"search", a->search},
         {"message", v->message},
+        {"composition", ui_composition()},
         {"recipe", chosen ? a->saved[a->chosen].recipe : ""},
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)

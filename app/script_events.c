@@ -56,6 +56,12 @@ void event_text(app *a, const char *text, bool committed)
         e.text =
             (SDL_TextInputEvent){.type = SDL_TEXTINPUT, .windowID = SDL_GetWindowID(a->window)};
         snprintf(e.text.text, sizeof e.text.text, "%s", text);
+#if SDL_VERSION_ATLEAST(2, 0, 22)
+    } else if (strlen(text) >= sizeof e.edit.text) { /* as SDL sends it */
+        e.editExt = (SDL_TextEditingExtEvent){.type = SDL_TEXTEDITING_EXT,
+                                              .windowID = SDL_GetWindowID(a->window),
+                                              .text = SDL_strdup(text)};
+#endif
     } else {
         e.edit =
             (SDL_TextEditingEvent){.type = SDL_TEXTEDITING, .windowID = SDL_GetWindowID(a->window)};

@@ -1,17 +1,12 @@
-/* Dear ImGui behind ui.h: life, fonts, colours, input methods. Widgets are in ui_widgets.cpp.
- *
- * Fonts hold only the letters that were needed so far; a new one makes the atlas again before the
- * next frame (some milliseconds), so starting does not wait for twenty thousand characters. */
+/* Dear ImGui behind ui.h: life, colours, input methods, frames. Widgets are in ui_widgets.cpp,
+ * fonts in ui_fonts.cpp. */
 #include "app/ui_inside.h"
 
 #include <algorithm>
 #include <imgui/backends/imgui_impl_opengl3.h>
 #include <imgui/backends/imgui_impl_sdl.h>
-#include <imgui/imgui_freetype.h>
 #include <imgui/imgui_internal.h>
 
-#include <ft2build.h>
-#include FT_FREETYPE_H
 #include <math.h>
 #include <string.h>
 
@@ -32,8 +27,6 @@ static const struct {
     {{232, 120, 96}, {176, 58, 36}},    /* warning */
 };
 
-static const float sizes[UI_FONTS] = {14, 12, 19}; /* of an em, points */
-
 ui_rgb ui_colour_of(ui_colour c)
 {
     return ui.dark ? palette[c].dark : palette[c].light;
@@ -43,105 +36,6 @@ ImU32 ui_u32(ui_colour c, float alpha)
 {
     ui_rgb v = ui_colour_of(c);
     return IM_COL32(v.r, v.g, v.b, (int)(alpha * 255 + 0.5f));
-}
-
-/* --- fonts --- */
-
-static const char *decode(const char *at, unsigned *out)
-{
-    int n = ImTextCharFromUtf8(out, at, NULL);
-    return at + (n > 0 ? n : 1);
-}
-
-void ui_need(const char *text, ui_font font)
-{
-    while (text && *text) {
-        unsigned c;
-        text = decode(text, &c);
-        if (c < 32 || c > 0xffff || ui.needed[font][c >> 3] & (1 << (c & 7))) continue;
-        ui.needed[font][c >> 3] |= (unsigned char)(1 << (c & 7));
-        ui.fonts_stale = true;
-    }
-}
-
-static void ranges_of(ui_font font, ImVector<ImWchar> *out)
-{
-    out->clear();
-    for (unsigned c = 32; c < 0x10000;) {
-        bool has = ui.needed[font][c >> 3] & (1 << (c & 7));
-        if (!has) {
-            c++;
-            continue;
-        }
-        unsigned end = c;
-        while (end + 1 < 0x10000 && ui.needed[font][(end + 1) >> 3] & (1 << ((end + 1) & 7))) end++;
-        out->push_back((ImWchar)c);
-        out->push_back((ImWchar)end);
-        c = end + 1;
-    }
-    out->push_back(0);
-}
-
-static void make_fonts(void)
-{
-    static ImVector<ImWchar> ranges[UI_FONTS]; /* the atlas keeps pointers to them */
-    ImFontAtlas *atlas = ImGui::GetIO().Fonts;
-    atlas->Clear();
-    atlas->FontBuilderIO = ImGuiFreeType::GetBuilderForFreeType();
-    atlas->Flags |= ImFontAtlasFlags_NoBakedLines;
-    float density = ui.density; /* pixels of the screen for one of the window */
-    for (int i = 0; i < UI_FONTS; i++) {
-        ranges_of((ui_font)i, &ranges[i]);
-        ImFontConfig c;
-        c.FontNo = ui.font_number;
-        c.OversampleH = c.OversampleV = 1;
-        c.PixelSnapH = true;
-        c.FontBuilderFlags = ImGuiFreeTypeBuilderFlags_LightHinting;
-        float size = roundf(ui_px(sizes[i]) * ui.em_height * density);
-        c.FontDataOwnedByAtlas = false;
-        ui.fonts[i] = ui.font_data ? atlas->AddFontFromMemoryTTF(ui.font_data, (int)ui.font_bytes,
-                                                                 size, &c, ranges[i].Data)
-                                   : NULL;
-        if (!ui.fonts[i]) {
-            ImFontConfig plain;
-            plain.SizePixels = roundf(ui_px(sizes[i]) * density);
-            ui.fonts[i] = atlas->AddFontDefault(&plain);
-        }
-    }
-    ImGui::GetIO().FontGlobalScale = 1 / density;
-    atlas->Build();
-    if (ui.gl) {
-        ImGui_ImplOpenGL3_DestroyFontsTexture();
-        ImGui_ImplOpenGL3_CreateFontsTexture();
-    } else {
-        unsigned char *pixels;
-        int w, h;
-        atlas->GetTexDataAsRGBA32(&pixels, &w, &h);
-        if (ui.font_texture) SDL_DestroyTexture(ui.font_texture);
-        ui.font_texture = SDL_CreateTexture(ui.renderer, SDL_PIXELFORMAT_ABGR8888,
-                                            SDL_TEXTUREACCESS_STATIC, w, h);
-        SDL_UpdateTexture(ui.font_texture, NULL, pixels, 4 * w);
-        SDL_SetTextureBlendMode(ui.font_texture, SDL_BLENDMODE_BLEND);
-        atlas->SetTexID(ui.font_texture);
-    }
-    ui.fonts_stale = false;
-}
-
-/* ImGui's font size is from ascender to descender, which fonts with Chinese letters set wide. */
-static float em_height(void)
-{
-    FT_Library library;
-    FT_Face face;
-    float result = 1;
-    if (!ui.font_data || FT_Init_FreeType(&library) != 0) return result;
-    if (FT_New_Memory_Face(library, (const FT_Byte *)ui.font_data, (FT_Long)ui.font_bytes,
-                           ui.font_number, &face) == 0) {
-        if (face->units_per_EM)
-            result = (float)(face->ascender - face->descender) / (float)face->units_per_EM;
-        FT_Done_Face(face);
-    }
-    FT_Done_FreeType(library);
-    return result;
 }
 
 /* --- life --- */
@@ -203,7 +97,6 @@ extern "C" bool ui_open(SDL_Window *window, SDL_GLContext gl, SDL_Renderer *rend
     ui.font_data = font ? SDL_LoadFile(font, &ui.font_bytes) : NULL;
     /* of Noto's and Source Han's collections, the third is simplified Chinese */
     ui.font_number = font && strstr(font, "CJK") && strstr(font, ".ttc") ? 2 : 0;
-    ui.em_height = em_height();
     ImGui::CreateContext();
     ImGuiIO &io = ImGui::GetIO();
     io.IniFilename = NULL;
@@ -214,10 +107,8 @@ extern "C" bool ui_open(SDL_Window *window, SDL_GLContext gl, SDL_Renderer *rend
            : ImGui_ImplSDL2_InitForSDLRenderer(window);
     if (!ok) return false;
     io.BackendFlags |= ImGuiBackendFlags_RendererHasVtxOffset;
-    for (unsigned c = 32; c < 127; c++)
-        for (int i = 0; i < UI_FONTS; i++) ui.needed[i][c >> 3] |= (unsigned char)(1 << (c & 7));
-    for (int i = 0; i < UI_FONTS; i++) ui_need("·…–—×−→←↑↓□", (ui_font)i);
-    ui.fonts_stale = true;
+    ui_open_fonts();
+    ui_open_clipboard();
     style();
     SDL_StartTextInput();
     return true;
@@ -226,10 +117,9 @@ extern "C" bool ui_open(SDL_Window *window, SDL_GLContext gl, SDL_Renderer *rend
 extern "C" void ui_close(void)
 {
     if (ui.gl) ImGui_ImplOpenGL3_Shutdown();
-    if (ui.font_texture) SDL_DestroyTexture(ui.font_texture);
+    ui_close_fonts();
     ImGui_ImplSDL2_Shutdown();
     ImGui::DestroyContext();
-    SDL_free(ui.font_data);
 }
 
 extern "C" void ui_set_scale(float scale)
@@ -266,11 +156,11 @@ extern "C" bool ui_dark(void)
 
 static void compose(const char *text)
 {
-    bool was = *ui.composition;
-    snprintf(ui.composition, sizeof ui.composition, "%s", text);
-    ui_need(ui.composition, UI_BODY);
+    bool was = !ui.composition.empty();
+    ui.composition = text;
+    ui_need(text, UI_BODY);
     /* Return that confirms a candidate may arrive in the same batch, behind the text */
-    if (was && !*ui.composition) ui.composition_ended = true;
+    if (was && ui.composition.empty()) ui.composition_ended = true;
 }
 
 extern "C" bool ui_event(const SDL_Event *e)
@@ -279,20 +169,23 @@ extern "C" bool ui_event(const SDL_Event *e)
         compose(e->edit.text);
         return true;
     }
+#if SDL_VERSION_ATLEAST(2, 0, 22)
+    if (e->type == SDL_TEXTEDITING_EXT) { /* of more than 31 bytes */
+        compose(e->editExt.text ? e->editExt.text : "");
+        SDL_free(e->editExt.text);
+        return true;
+    }
+#endif
     if (e->type == SDL_TEXTINPUT) {
         compose("");
         ui_need(e->text.text, UI_BODY);
+        ImGui::GetIO().AddInputCharactersUTF8(ui_shown(e->text.text));
+        return ImGui::GetIO().WantTextInput;
     }
     if (e->type == SDL_MOUSEBUTTONDOWN) ui_focus_end();
-    if (e->type == SDL_KEYDOWN && (*ui.composition || ui.composition_ended)) return true;
+    if (e->type == SDL_KEYDOWN && (!ui.composition.empty() || ui.composition_ended)) return true;
     ImGui_ImplSDL2_ProcessEvent(e);
-    switch (e->type) {
-    case SDL_KEYDOWN:
-    case SDL_TEXTINPUT:
-        return ImGui::GetIO().WantTextInput;
-    default:
-        return false;
-    }
+    return e->type == SDL_KEYDOWN && ImGui::GetIO().WantTextInput;
 }
 
 extern "C" bool ui_typing(void)
@@ -302,7 +195,12 @@ extern "C" bool ui_typing(void)
 
 extern "C" bool ui_composing(void)
 {
-    return *ui.composition || ui.composition_ended;
+    return !ui.composition.empty() || ui.composition_ended;
+}
+
+extern "C" const char *ui_composition(void)
+{
+    return ui.composition.c_str();
 }
 
 extern "C" void ui_leave_field(void)
@@ -330,7 +228,7 @@ extern "C" void ui_begin(void)
         ui.density = density;
         ui.fonts_stale = true;
     }
-    if (ui.fonts_stale) make_fonts();
+    if (ui.fonts_stale) ui_make_fonts();
     if (ui.gl) ImGui_ImplOpenGL3_NewFrame();
     ImGui_ImplSDL2_NewFrame();
     // a frame that came late must not part the two clicks of a double click
@@ -350,20 +248,21 @@ extern "C" void ui_begin(void)
     ImGui::PushFont(ui.fonts[UI_BODY]);
 }
 
-/* The text that the input method is at, underlined, at the caret; it is not in the field yet. */
+/* The text that the input method is at, underlined, at the caret; it is not in the field yet. One
+ * that would leave the window moves to the left: its end is what one types at. */
 static void draw_composition(void)
 {
-    if (!*ui.composition || !ImGui::GetIO().WantTextInput) return;
+    if (ui.composition.empty() || !ImGui::GetIO().WantTextInput) return;
     ImDrawList *d = ImGui::GetForegroundDrawList();
     ImFont *font = ui.fonts[UI_BODY];
+    const char *shown = ui_shown(ui.composition.c_str());
     float size = ImGui::GetFontSize();
-    ImVec2 at(ui.caret_x, ui.caret_y),
-        extent = font->CalcTextSizeA(size, FLT_MAX, 0, ui.composition);
-    float pad = ui_px(3);
-    at.x += 1; /* ImGui says where its caret begins */
+    ImVec2 at(ui.caret_x, ui.caret_y), extent = font->CalcTextSizeA(size, FLT_MAX, 0, shown);
+    float pad = ui_px(3), room = ImGui::GetIO().DisplaySize.x - extent.x - 2 * pad;
+    at.x = std::min(at.x + 1, room); /* ImGui says where its caret begins */
     d->AddRectFilled(ImVec2(at.x, at.y - pad), ImVec2(at.x + extent.x + pad, at.y + size + pad),
                      ui_u32(UI_FIELD, 1), pad);
-    d->AddText(font, size, at, ui_u32(UI_TEXT, 1), ui.composition);
+    d->AddText(font, size, at, ui_u32(UI_TEXT, 1), shown);
     d->AddLine(ImVec2(at.x, at.y + size + 1), ImVec2(at.x + extent.x, at.y + size + 1),
                ui_u32(UI_ACCENT, 1), ui_px(1.5f));
     ui_rect r = {at.x, at.y, extent.x, size};

@@ -70,8 +70,9 @@ ui_rgb ui_colour_of(ui_colour c);
 
 /* True if the widgets took it. Keys of a composition in progress are the input method's. */
 bool ui_event(const SDL_Event *e);
-bool ui_typing(void);    /* a text field has the keyboard */
-bool ui_composing(void); /* and an input method is at work in it */
+bool ui_typing(void);             /* a text field has the keyboard */
+bool ui_composing(void);          /* and an input method is at work in it */
+const char *ui_composition(void); /* what it is at */
 void ui_leave_field(void);
 void ui_enter_field(const char *name); /* in the next frame */
 /* The keyboard's way through the widgets of the last frame: by 1 or -1; a ring shows where it is.
@@ -113,6 +114,10 @@ bool ui_tab(const char *name, const char *label, bool on);
 int ui_slider(const char *name, const char *label, float *value, float low, float high,
               const char *format);
 bool ui_entered(void); /* the last field, by Return */
+/* Fields of UTF-8 in buffers of `size` bytes, whole characters of any plane. A buffer that the
+ * program changes while one types in it is what one types in then. What does not fit is cut where
+ * it was put in; ui_refused says so, once. */
+bool ui_refused(void);
 bool ui_field(const char *name, char *buffer, size_t size, const char *hint, float width);
 bool ui_poem(const char *name, char *buffer, size_t size, const char *hint, float height);
 /* A whole number, with its unit at the right. */

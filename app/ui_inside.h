@@ -6,6 +6,8 @@
 
 #include <imgui/imgui.h>
 
+#include <string>
+
 enum { UI_BOXES = 512 };
 
 struct ui_state {
@@ -21,7 +23,7 @@ struct ui_state {
     int font_number; /* in a collection */
     ImFont *fonts[UI_FONTS];
     unsigned char needed[UI_FONTS][0x10000 / 8]; /* one bit a character */
-    char composition[256];
+    std::string composition;
     bool composition_ended; /* in this batch of events */
     float caret_x, caret_y;
     char enter[64]; /* the field that gets the keyboard next */
@@ -29,6 +31,7 @@ struct ui_state {
     bool focus_press, focus_moved;
     int focus_nudge;
     bool entered; /* the last field */
+    bool refused; /* what was put into a field did not fit */
     char area[32];
     ui_box boxes[UI_BOXES];
     bool reachable[UI_BOXES]; /* by the keyboard */
@@ -37,7 +40,23 @@ struct ui_state {
 extern ui_state ui;
 
 ImU32 ui_u32(ui_colour c, float alpha);
+
+/* --- fonts (ui_fonts.cpp) --- */
+void ui_open_fonts(void);
+void ui_close_fonts(void);
+void ui_make_fonts(void);
 void ui_need(const char *text, ui_font font);
+void ui_need_shown(const char *shown, ui_font font);
+void ui_unneed(unsigned code);
+
+/* --- letters that ImGui cannot hold (ui_letters.cpp) --- */
+/* What ImGui is given for a text. Valid for 16 calls. Not for what is already its. */
+const char *ui_shown(const char *text);
+/* False: so many letters are shown now that not all have a stand-in. */
+bool ui_encode(const char *text, std::string *out);
+void ui_decode(const char *shown, std::string *out);
+unsigned ui_letter(unsigned code); /* that it stands for; 0: for itself */
+void ui_open_clipboard(void);
 
 /* What the widgets are made of. Sizes are pixels. */
 ImDrawList *list(void);

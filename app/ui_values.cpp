@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <vector>
 
 /* --- values --- */
 
@@ -64,7 +65,7 @@ static void dress_field(const char *name, ui_rect r, const char *text, const cha
     ImVec2 a(r.x, r.y), b(r.x + r.w, r.y + r.h);
     list()->AddRect(a, b, active ? ui_u32(UI_ACCENT, 0.85f) : ui_u32(UI_LINE, 1), ui_px(6), 0,
                     active ? ui_px(1.5f) : 1);
-    if (!*text && hint && !(active && *ui.composition))
+    if (!*text && hint && !(active && !ui.composition.empty()))
         write_at(
             ImVec2(a.x + ImGui::GetStyle().FramePadding.x, a.y + ImGui::GetStyle().FramePadding.y),
             hint, UI_BODY, ui_u32(UI_MUTED, 0.8f), r.w - ui_px(20));
@@ -81,15 +82,121 @@ extern "C" bool ui_entered(void)
     return ui.entered;
 }
 
-extern "C" bool ui_field(const char *name, char *buffer, size_t size, const char *hint, float width)
+/* --- texts --- */
+
+/* The field one types in: what the program's buffer was after the last frame. */
+static struct {
+    ImGuiID id;
+    std::string text;
+} active;
+
+struct editing {
+    std::vector<char> *shown; /* what ImGui edits; it grows */
+    size_t room;              /* bytes of the program's text */
+};
+
+/* What was undone in another text would be out of place in this one. */
+static void forget_undo(ImGuiInputTextState *s)
+{
+    s->Stb.undostate.undo_point = 0;
+    s->Stb.undostate.undo_char_point = 0;
+    s->Stb.undostate.redo_point = STB_TEXTEDIT_UNDOSTATECOUNT;
+    s->Stb.undostate.redo_char_point = STB_TEXTEDIT_UNDOCHARCOUNT;
+}
+
+/* The program has changed what one is typing in. */
+static void replace_text(ImGuiInputTextState *s, const std::string &shown)
+{
+    int n = (int)shown.size();
+    s->TextW.resize(n + 1);
+    s->CurLenW = ImTextStrFromUtf8(s->TextW.Data, n + 1, shown.c_str(), NULL);
+    s->CurLenA = n;
+    s->TextA.resize(0);
+    s->TextAIsValid = false;
+    s->InitialTextA.resize(n + 1);
+    memcpy(s->InitialTextA.Data, shown.c_str(), (size_t)n + 1);
+    s->Stb.cursor = s->Stb.select_start = s->Stb.select_end = s->CurLenW;
+    s->Stb.has_preferred_x = 0;
+    s->CursorFollow = true;
+    forget_undo(s);
+}
+
+/* Cuts the end of what was just put in, before the cursor, until the text fits. */
+static void cut_to_fit(ImGuiInputTextCallbackData *data, size_t room)
+{
+    std::string text, piece;
+    ui_decode(data->Buf, &text);
+    if (text.size() <= room) return;
+    size_t excess = text.size() - room, gone = 0;
+    int from = data->CursorPos;
+    while (from > 0 && gone < excess) {
+        int end = from--;
+        while (from > 0 && ((unsigned char)data->Buf[from] & 0xc0) == 0x80) from--;
+        ui_decode(std::string(data->Buf + from, (size_t)(end - from)).c_str(), &piece);
+        gone += piece.size();
+    }
+    data->DeleteChars(from, data->CursorPos - from);
+    forget_undo(&ImGui::GetCurrentContext()->InputTextState);
+    ui.refused = true;
+}
+
+static int on_edit(ImGuiInputTextCallbackData *data)
+{
+    editing *e = (editing *)data->UserData;
+    if (data->EventFlag == ImGuiInputTextFlags_CallbackResize) {
+        e->shown->resize((size_t)data->BufSize + 1);
+        data->Buf = e->shown->data();
+    } else
+        cut_to_fit(data, e->room);
+    return 0;
+}
+
+/* extent NULL: one line. */
+static bool edit_text(const char *name, char *buffer, size_t size, const ImVec2 *extent)
 {
     char id[72];
+    std::string shown, text;
     snprintf(id, sizeof id, "##%s", name);
-    ui_need(buffer, UI_BODY);
+    ImGuiID number = ImGui::GetID(id);
+    bool whole = ui_encode(buffer, &shown);
+    ui_need_shown(shown.c_str(), UI_BODY);
+    ImGuiInputTextState *s = ImGui::GetInputTextState(number);
+    bool mine = ImGui::GetActiveID() == number;
+    if (s && mine && active.id == number && active.text != buffer) replace_text(s, shown);
+    if (s && !mine && active.text != buffer && active.id == number) s->ID = 0; /* and its undo */
+    std::vector<char> held(shown.begin(), shown.end());
+    held.resize(shown.size() + 256);
+    editing e = {&held, size - 1};
+    int flags = ImGuiInputTextFlags_CallbackResize | ImGuiInputTextFlags_CallbackEdit |
+                (whole ? 0 : ImGuiInputTextFlags_ReadOnly);
+    bool changed = extent ? ImGui::InputTextMultiline(id, held.data(), held.size(), *extent, flags,
+                                                      on_edit, &e)
+                          : ImGui::InputText(id, held.data(), held.size(), flags, on_edit, &e);
+    if (changed) {
+        ui_decode(held.data(), &text);
+        changed = text.size() < size;
+        if (changed) memcpy(buffer, text.c_str(), text.size() + 1);
+    }
+    if (ImGui::GetActiveID() == number || active.id == number) {
+        active.id = number;
+        active.text = buffer;
+    }
+    return changed;
+}
+
+extern "C" bool ui_refused(void)
+{
+    bool refused = ui.refused;
+    ui.refused = false;
+    return refused;
+}
+
+extern "C" bool ui_field(const char *name, char *buffer, size_t size, const char *hint, float width)
+{
     focus_if_asked(name);
     ImGui::SetNextItemWidth(width > 0 ? ui_px(width) : ImGui::GetContentRegionAvail().x);
     ImVec2 at = ImGui::GetCursorScreenPos();
-    bool changed = ImGui::InputText(id, buffer, size);
+    bool changed = edit_text(name, buffer, size, NULL);
     ui_rect r = ui_last();
     r.x = at.x;
     dress_field(name, r, buffer, hint);
@@ -98,13 +205,10 @@ extern "C" bool ui_field(const char *name, char *buffer, size_t size, const char
 
 extern "C" bool ui_poem(const char *name, char *buffer, size_t size, const char *hint, float height)
 {
-    char id[72];
-    snprintf(id, sizeof id, "##%s", name);
-    ui_need(buffer, UI_BODY);
     focus_if_asked(name);
     ImVec2 at = ImGui::GetCursorScreenPos(),
            extent(ImGui::GetContentRegionAvail().x, ui_px(height));
-    bool changed = ImGui::InputTextMultiline(id, buffer, size, extent);
+    bool changed = edit_text(name, buffer, size, &extent);
     ui_rect r = {at.x, at.y, extent.x, extent.y};
     dress_field(name, r, buffer, hint);
     return changed;

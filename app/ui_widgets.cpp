@@ -20,15 +20,17 @@ float text_size(ui_font font)
 
 ImVec2 measure(const char *text, ui_font font, float wrap)
 {
-    ui_need(text, font);
-    return ui.fonts[font]->CalcTextSizeA(text_size(font), FLT_MAX, wrap, text);
+    const char *shown = ui_shown(text);
+    ui_need_shown(shown, font);
+    return ui.fonts[font]->CalcTextSizeA(text_size(font), FLT_MAX, wrap, shown);
 }
 
 void write_at(ImVec2 at, const char *text, ui_font font, ImU32 colour, float wrap)
 {
-    ui_need(text, font);
+    const char *shown = ui_shown(text);
+    ui_need_shown(shown, font);
     list()->AddText(ui.fonts[font], text_size(font), ImVec2(floorf(at.x), floorf(at.y)), colour,
-                    text, NULL, wrap);
+                    shown, NULL, wrap);
 }
 
 ImU32 mixed(ui_colour a, ui_colour b, float t)
@@ -355,7 +357,8 @@ extern "C" void ui_scroll_here(void)
 extern "C" void ui_hint(const char *text)
 {
     if (!ImGui::IsItemHovered() || ImGui::GetCurrentContext()->HoveredIdTimer < 0.5f) return;
-    ui_need(text, UI_SMALL);
+    text = ui_shown(text);
+    ui_need_shown(text, UI_SMALL);
     ImGui::PushStyleVar(ImGuiStyleVar_WindowPadding, ImVec2(ui_px(9), ui_px(6)));
     ImGui::BeginTooltip();
     ImGui::PushFont(ui.fonts[UI_SMALL]);

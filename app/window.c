@@ -239,6 +239,7 @@ static void draw_frame(app *a)
     ui_area_end();
     draw_toast(a, a->page == PAGE_IMAGINE ? canvas : middle);
     if (a->page == PAGE_IMAGINE) display_draw(a->screen, canvas, &a->look);
+    if (ui_refused()) app_toast(a, tr(a, W_TOO_LONG), true);
     ui_end();
     display_present(a->screen);
 }
@@ -420,6 +421,9 @@ int command_window(cli *c)
               .seed = 1};
     a.look = (display_view){.split = 0.5f, .strength = 0.85f};
     SDL_SetHint(SDL_HINT_IME_SHOW_UI, "1");
+#ifdef SDL_HINT_IME_SUPPORT_EXTENDED_TEXT
+    SDL_SetHint(SDL_HINT_IME_SUPPORT_EXTENDED_TEXT, "1");
+#endif
     SDL_SetHint(SDL_HINT_VIDEO_X11_NET_WM_BYPASS_COMPOSITOR, "0");
     SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "0");
     const char *missing = missing_display();

@@ -42,6 +42,7 @@
     X(W_GALLERY_ABOUT, "点一幅画，或用方向键选。", "Click a picture, or choose with the arrow keys.") \
     X(W_EXPORT, "保存与导出", "Save and export") X(W_SAVED, "已保存", "Saved") X(W_RESTORED, "已取回配方", "Recipe restored") X(W_DROPPED_TOKENS, "文字太长，末尾未被读入", "The text is too long: its end is not read") \
     X(W_UNKNOWN, "有模型不认识的字", "Some characters are unknown to the model") X(W_CONTINUES, "队列里有上次未完成的，按“继续”。", "The queue holds unfinished work: press Go on.") \
+    X(W_TOO_LONG, "放不下这么长的文字：末尾没有放进去", "The field cannot hold that much: its end was left out") \
     X(W_FORGETS, "无法写入：这次什么都不会记住", "Nothing can be written: this time nothing is remembered") \
     X(W_BESIDE, "另一个窗口也开着；这个窗口另记在", "Another window is open; this one remembers by itself, in") \
     X(W_THEME, "深色或浅色", "Dark or light") X(W_LANGUAGE, "English", "中文") X(W_DROPPED_START, "已设为起点", "Set as the start")
