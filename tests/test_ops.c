@@ -177,6 +177,14 @@ static const test_case large_cases[] = {
      .spread = 1},
     {FV_OP_PERTURB, S(2, 65, 65, 3), S(0, 0, 0, 0), S(2, 1, 1, 7), S(2, 1, 1, 4), .spread = 1},
     {FV_OP_WARP, S(1, 80, 80, 3), S(0, 0, 0, 0), S(3, 1, 1, 6), .side = 64},
+    /* several runs of positions; sums over whole vectors and what is left of them */
+    {FV_OP_MEAN_HW, S(2, 40, 41, 72), .spread = 1},
+    {FV_OP_MUL_CHANNEL, S(2, 40, 41, 72), S(2, 1, 1, 72), .spread = 1},
+    {FV_OP_LAYERNORM, S(2, 1, 5, 768), S(0, 0, 0, 0), S(1, 1, 1, 768), S(1, 1, 1, 768),
+     .eps = 1e-5},
+    {FV_OP_LAYERNORM, S(1, 1, 3, 60), S(0, 0, 0, 0), S(1, 1, 1, 60), S(1, 1, 1, 60), .eps = 1e-5},
+    {FV_OP_LAYERNORM, S(1, 1, 3, 47), S(0, 0, 0, 0), S(1, 1, 1, 47), S(1, 1, 1, 47), .eps = 1e-5},
+    {FV_OP_ATTENTION, S(1, 1, 9, 366), .heads = 2, .spread = 0.3f},
 };
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 
@@ -1006,9 +1014,82 @@ static int on_gpu(void)
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
+/* --- the bytes of results, to be compared between compilers: see tests/README.md --- */
+
+static void print_bytes(run *r, const fv_tensor *t, bool frozen, bool add)
+{
+    if (!t->data) return;
+    const unsigned char *at = t->data;
+    uint64_t hash = 14695981039346656037u;
+    for (size_t i = 0; i < fv_count(t->shape) * r->be->real_bytes; i++)
+        hash = (hash ^ at[i]) * 1099511628211u;
+    printf("%s %s frozen %d add %d %s %016llx\n", r->be->name, describe(r->c), frozen, add, t->name,
+           (unsigned long long)hash);
+}
+
+static void print_case(fv_backend *be, const test_case *c, bool frozen, bool add)
+{
+    run r;
+    open_run_for(&r, be, c, frozen, FV_FORMAT_REAL, add);
+    forward(&r);
+    print_bytes(&r, &r.y, frozen, add);
+    print_bytes(&r, &r.aux, frozen, add);
+    print_bytes(&r, &r.mean_y, frozen, add);
+    backward(&r, true, true, add);
+    print_bytes(&r, &r.dx, frozen, add);
+    print_bytes(&r, &r.dx2, frozen, add);
+    close_run(&r);
+}
+
+static void print_adam(fv_backend *be)
+{
+    enum { N = 1003 };
+    static const test_case c = {.kind = FV_OP_ACT, .x = S(1, 1, 1, N)};
+    run r = {.be = be, .c = &c};
+    fv_tensor p, g, m, v, numbers, stats;
+    fv_tensor *all[] = {&p, &g, &m, &v};
+    static const char *const names[] = {"p", "g", "m", "v"};
+    for (int i = 0; i < COUNT(all); i++) make(&r, all[i], names[i], c.x, FV_REAL);
+    make(&r, &numbers, "numbers", (fv_shape){1, 1, 1, FV_ADAM_COLUMNS}, FV_REAL);
+    make(&r, &stats, "stats", (fv_shape){1, 1, 1, FV_ADAM_STATS}, FV_REAL);
+    const double k[FV_ADAM_COLUMNS] = {0.05, 0.9, 0.99, 1e-8, 0.19, 0.0199, -0.9, 0.9};
+    put(&r, &numbers, k);
+    for (int i = 0; i < COUNT(all); i++) {
+        double *values = randoms(c.x, i, 1e-2);
+        for (int n = 0; n < N; n++) values[n] = i == 3 ? fabs(values[n]) : values[n];
+        put(&r, all[i], values);
+        free(values);
+    }
+    be->adam(be, &p, &g, &m, &v, &numbers, &stats);
+    for (int i = 0; i < COUNT(all); i++) print_bytes(&r, all[i], false, false);
+    print_bytes(&r, &stats, false, false);
+    for (int i = 0; i < COUNT(all); i++) be->free(be, all[i]->data);
+    be->free(be, numbers.data);
+    be->free(be, stats.data);
+}
+
+static int all_bytes(void)
+{
+    static const char *const names[] = {"ref", "ref64", "cpu-v2", "cpu-v3", "cpu-v4", "cpu-base"};
+    for (int i = 0; i < COUNT(names); i++) {
+        fv_backend *be;
+        if (fv_backend_open(&be, names[i], 2) < 0) continue;
+        for (int k = 0; k < 4 * (COUNT(cases) + COUNT(large_cases)); k++) {
+            int at = k / 4;
+            const test_case *c = at < COUNT(cases) ? &cases[at] : &large_cases[at - COUNT(cases)];
+            bool large_ref = at >= COUNT(cases) && strncmp(names[i], "ref", 3) == 0;
+            if (takes(be, c) && !large_ref) print_case(be, c, k & 1, k & 2);
+        }
+        print_adam(be);
+        fv_backend_close(be);
+    }
+    return 0;
+}
+
 int main(int count, char **args)
 {
     if (count > 1 && strcmp(args[1], "gpu") == 0) return on_gpu();
+    if (count > 1 && strcmp(args[1], "bytes") == 0) return all_bytes();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(formulas),
         cmocka_unit_test(gradients),

@@ -30,10 +30,10 @@ INLINE void run_slope(const fv_act act, float *to, const float *dy, const float 
 {
     size_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        v_store(to + i, v_load(dy + i) * v_slope(act, v_load(kept + i)));
+        v_store(to + i, v_sloped(act, v_load(dy + i), v_load(kept + i)));
     if (i == n) return;
-    vf slope = v_slope(act, v_load_part(kept + i, n - i));
-    v_store_part(to + i, v_load_part(dy + i, n - i) * slope, n - i);
+    vf rest = v_sloped(act, v_load_part(dy + i, n - i), v_load_part(kept + i, n - i));
+    v_store_part(to + i, rest, n - i);
 }
 
 void ISA(slope)(fv_act act, float *to, const float *dy, const float *kept, size_t count)

@@ -3,17 +3,28 @@
 
 #include "kernels/cpu/level.h"
 
+/* LANES partial sums of whole vectors, then half as many of what is left, then one by one. */
 static inline float dot(const float *a, const float *b, int n)
 {
-    float sum = 0;
-    for (int i = 0; i < n; i++) sum += a[i] * b[i];
+    vf sums = {0};
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) sums = v_fma(v_load(a + i), v_load(b + i), sums);
+    if (i == n) return v_sum(sums);
+    float half[LANES / 2];
+    v_fold(half, sums);
+    if (LANES > 4 && n - i >= LANES / 2) {
+        for (int k = 0; k < LANES / 2; k++) half[k] = f_fma(a[i + k], b[i + k], half[k]);
+        i += LANES / 2;
+    }
+    float sum = f_add_up(half);
+    for (; i < n; i++) sum = f_fma(a[i], b[i], sum);
     return sum;
 }
 
 /* to += factor * from */
 static inline void add_scaled(float *to, const float *from, float factor, int n)
 {
-    for (int i = 0; i < n; i++) to[i] += factor * from[i];
+    for (int i = 0; i < n; i++) to[i] = f_fma(factor, from[i], to[i]);
 }
 
 /* Softmax of a row of scores, in place. */
@@ -73,10 +84,10 @@ static void head_backward(const fv_op *op, int n, int head)
         for (int j = 0; j < tokens; j++) {
             ds[j] = dot(dy, v + (size_t)j * row, width);
             add_scaled(dv + (size_t)j * row, dy, p[j], width);
-            along += ds[j] * p[j];
+            along = f_fma(ds[j], p[j], along);
         }
         for (int j = 0; j < tokens; j++) {
-            float g = (ds[j] - along) * p[j] * scale;
+            float g = (ds[j] - along) * (scale * p[j]);
             add_scaled(dq + (size_t)i * row, k + (size_t)j * row, g, width);
             add_scaled(dk + (size_t)j * row, q + (size_t)i * row, g, width);
         }

@@ -39,7 +39,8 @@ INLINE void dots(const int rows, const int outputs, const float *a, size_t lda, 
             const float *from = a + (size_t)r * lda + p;
             vf left = whole ? v_load(from) : v_load_part(from, depth - p);
 #pragma GCC unroll 8
-            for (int o = 0; o < outputs; o++) total[r * outputs + o] += left * right[o];
+            for (int o = 0; o < outputs; o++)
+                total[r * outputs + o] = v_fma(left, right[o], total[r * outputs + o]);
         }
     }
     if (rows == ROWS && outputs == OUTPUTS) {

@@ -223,8 +223,9 @@ INLINE void fill_vector(const fv_act before, const fv_act undo, const bool gated
 {
     vf value = load_lanes(s.x + at, lanes);
     if (gated)
-        value = value * load_lanes(s.gate + at, lanes) + load_lanes(s.mean + at, lanes) * s.share;
-    if (undo != FV_ACT_NONE) value *= v_slope(undo, load_lanes(s.kept + at, lanes));
+        value =
+            v_fma(value, load_lanes(s.gate + at, lanes), load_lanes(s.mean + at, lanes) * s.share);
+    if (undo != FV_ACT_NONE) value = v_sloped(undo, value, load_lanes(s.kept + at, lanes));
     v_store(to, v_activate(before, value));
 }
 
@@ -261,14 +262,20 @@ INLINE void fill_gated(const fv_act act, float *to, size_t plane, source s, span
     fill_row(FV_ACT_NONE, act, true, to, plane, s, part);
 }
 
-/* a + b * c; with AVX2 as one instruction: the compiler would add pairs of products up for a
- * shorter chain, which takes one more. */
-INLINE vf add_product(vf a, vf b, vf c)
+/* sum + the products of kw numbers of a row and its taps. With AVX2 one after the other; else pairs
+ * are added up first, for a shorter chain. */
+INLINE vf add_products(const int kw, vf sum, const vf *x, const vf *taps)
 {
 #if defined(__FMA__) && !defined(__AVX512F__)
-    return _mm256_fmadd_ps(b, c, a);
+#pragma GCC unroll 5
+    for (int v = 0; v < kw; v++) sum = v_fma(x[v], taps[v], sum);
+    return sum;
 #else
-    return a + b * c;
+    if (kw % 2) sum = v_fma(x[kw - 1], taps[kw - 1], sum);
+    if (kw < 2) return sum;
+    vf pairs = v_fma(x[0], taps[0], x[1] * taps[1]);
+    if (kw > 3) pairs += v_fma(x[2], taps[2], x[3] * taps[3]);
+    return pairs + sum;
 #endif
 }
 
@@ -282,16 +289,15 @@ INLINE void sum_taps(const int kw, const int stride, const int across, const int
     for (int j = 0; j < across; j++) sum[j] = (vf){0};
     for (int u = 0; u < kh; u++, w += kw * LANES) {
         const float *x = rows[u] + at;
-        vf taps[5];
+        vf taps[5], value[(ACROSS - 1) * 2 + 5];
 #pragma GCC unroll 5
         for (int v = 0; v < kw; v++) taps[v] = v_load(w + v * LANES);
 #pragma GCC unroll 32
         for (int q = 0; q < (across - 1) * stride + kw; q++) {
-            vf value = v_load(x + q * LANES);
-#pragma GCC unroll 5
-            for (int v = 0; v < kw; v++)
-                if (q >= v && (q - v) % stride == 0 && (q - v) / stride < across)
-                    sum[(q - v) / stride] = add_product(sum[(q - v) / stride], value, taps[v]);
+            value[q] = v_load(x + q * LANES);
+            int first = q - (kw - 1); /* number of the output that is complete now */
+            if (first >= 0 && first % stride == 0)
+                sum[first / stride] = add_products(kw, sum[first / stride], value + first, taps);
         }
     }
 #pragma GCC unroll 8
@@ -303,7 +309,7 @@ static void sum_any(int kw, const float *const *rows, size_t at, int kh, const f
     vf total = {0};
     for (int u = 0; u < kh; u++)
         for (int v = 0; v < kw; v++, w += LANES)
-            total += v_load(rows[u] + at + (size_t)v * LANES) * v_load(w);
+            total = v_fma(v_load(rows[u] + at + (size_t)v * LANES), v_load(w), total);
     *sum = total;
 }
 
@@ -319,8 +325,12 @@ INLINE vf put_each(const fv_act act, const bool add, float *y, float *aux, vf bi
         if (add) v += load_lanes(y + at, lanes);
         v += bias;
         if (aux) store_lanes(aux + at, v, lanes);
+        if (!y) {
+            total = v_add_activated(act, total, v);
+            continue;
+        }
         v = v_activate(act, v);
-        if (y) store_lanes(y + at, v, lanes);
+        store_lanes(y + at, v, lanes);
         total += v;
     }
     return total;
@@ -352,9 +362,14 @@ INLINE void put_slopes(const fv_act act, const bool add, float *y, const float *
                        const vf *sum, int count, size_t step, size_t lanes)
 {
     for (int j = 0; j < count; j++, y += step, slope += step) {
-        vf v = sum[j] * v_slope(act, load_lanes(slope, lanes));
+        vf factor, v = v_slope_factors(act, sum[j], load_lanes(slope, lanes), &factor);
+#if defined(__AVX512F__)
+        store_lanes(y, add ? v_fma(v, factor, load_lanes(y, lanes)) : v * factor, lanes);
+#else
+        v *= factor;
         if (add) v += load_lanes(y, lanes);
         store_lanes(y, v, lanes);
+#endif
     }
 }
 

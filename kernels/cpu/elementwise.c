@@ -120,14 +120,14 @@ void ISA(add_backward)(fv_backend *be, const fv_op *op)
 static void scale_shift(float *y, const float *x, const float *w, const float *b, size_t n)
 {
     if (b)
-        for (size_t i = 0; i < n; i++) y[i] = x[i] * w[i] + b[i];
+        for (size_t i = 0; i < n; i++) y[i] = f_fma(x[i], w[i], b[i]);
     else
         for (size_t i = 0; i < n; i++) y[i] = x[i] * w[i];
 }
 
 static void scale_back(float *dx, const float *dy, const float *w, size_t n, bool add)
 {
-    for (size_t i = 0; i < n; i++) dx[i] = dy[i] * w[i] + (add ? dx[i] : 0);
+    for (size_t i = 0; i < n; i++) dx[i] = add ? f_fma(dy[i], w[i], dx[i]) : dy[i] * w[i];
 }
 
 static size_t affine_line(const fv_op *op)
@@ -200,36 +200,144 @@ void ISA(affine_backward)(fv_backend *be, const fv_op *op)
     if (op->dx) fv_parallel(be, op->x->shape.n * op->x->shape.h, affine_back_task, op_context(op));
 }
 
+/* --- sums, in an order that every compiler keeps: LANES or LANES / 2 partial sums of whole
+ * vectors, then half as many of what is left, then one by one --- */
+
+enum { HALF = LANES / 2, QUARTER = LANES / 4 };
+typedef float vh __attribute__((vector_size(4 * HALF)));
+typedef float vh_unaligned __attribute__((vector_size(4 * HALF), aligned(4), may_alias));
+typedef double vd __attribute__((vector_size(8 * HALF)));
+
+INLINE vd d_load(const float *p)
+{
+    return __builtin_convertvector(*(const vh_unaligned *)(const void *)p, vd);
+}
+
+INLINE vd d_all(double x)
+{
+    return x - (vd){0};
+}
+
+/* Halves first. */
+INLINE double add_up(const double *sums, int count)
+{
+    double sum[HALF];
+    for (int i = 0; i < count; i++) sum[i] = sums[i];
+    for (int half = count / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) sum[i] += sum[i + half];
+    return sum[0];
+}
+
+INLINE double squares(double a, double b)
+{
+    return d_fma(a, a, b * b);
+}
+
+INLINE vd v_squares(vd a, vd b)
+{
+#if defined(__AVX512F__)
+    return _mm512_fmadd_pd(a, a, b * b);
+#elif defined(__FMA__)
+    return _mm256_fmadd_pd(a, a, b * b);
+#else
+    return a * a + b * b;
+#endif
+}
+
+static double sum_of(const float *x, size_t n)
+{
+    vd sum = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) sum += d_load(x + i) + d_load(x + i + HALF);
+    double parts[HALF];
+    memcpy(parts, &sum, sizeof sum);
+    double total = add_up(parts, HALF);
+    if (QUARTER > 1 && n - i >= HALF) {
+        for (int k = 0; k < QUARTER; k++) parts[k] += parts[k + QUARTER];
+        for (int k = 0; k < QUARTER; k++)
+            parts[k] += (double)x[i + (size_t)k] + (double)x[i + QUARTER + (size_t)k];
+        total = add_up(parts, QUARTER);
+        i += HALF;
+    }
+    for (; i < n; i++) total += (double)x[i];
+    return total;
+}
+
+/* Of (x - mean)^2. */
+static double sum_squares(const float *x, double mean, size_t n)
+{
+    vd sum = {0}, centre = d_all(mean);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vd a = d_load(x + i) - centre, b = d_load(x + i + HALF) - centre;
+        sum += v_squares(a, b);
+    }
+    double parts[HALF];
+    memcpy(parts, &sum, sizeof sum);
+    double total = add_up(parts, HALF);
+    if (QUARTER > 1 && n - i >= HALF) {
+        for (int k = 0; k < QUARTER; k++) parts[k] += parts[k + QUARTER];
+        for (int k = 0; k < QUARTER; k++)
+            parts[k] +=
+                squares((double)x[i + (size_t)k] - mean, (double)x[i + QUARTER + (size_t)k] - mean);
+        total = add_up(parts, QUARTER);
+        i += HALF;
+    }
+    for (; i < n; i++) total = d_fma((double)x[i] - mean, (double)x[i] - mean, total);
+    return total;
+}
+
+/* sums[0]: of dy w; sums[1]: of dy w (x - mean) k */
+static void gradient_sums(const float *x, const float *dy, const float *w, float mean, float k,
+                          size_t n, float *sums)
+{
+    vf first = {0}, second = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vf g = v_load(dy + i) * v_load(w + i);
+        first += g;
+        second = v_fma(g * (v_load(x + i) - mean), v_all(k), second);
+    }
+    float a[HALF], b[HALF];
+    v_fold(a, first);
+    v_fold(b, second);
+    if (n - i >= HALF) {
+        for (size_t q = 0; q < HALF; q++) {
+            float g = dy[i + q] * w[i + q];
+            a[q] += g;
+            b[q] = f_fma(g * (x[i + q] - mean), k, b[q]);
+        }
+        i += HALF;
+    }
+    sums[0] = f_add_up(a);
+    sums[1] = f_add_up(b);
+    for (; i < n; i++) {
+        float g = dy[i] * w[i];
+        sums[0] += g;
+        sums[1] = f_fma(g * (x[i] - mean), k, sums[1]);
+    }
+}
+
 /* --- layernorm: a task is one row --- */
 
 static void normalise_row(float *y, const float *x, const float *w, const float *b, float *aux,
                           size_t d, double eps)
 {
-    double mean = 0, variance = 0;
-    for (size_t i = 0; i < d; i++) mean += (double)x[i];
-    mean /= (double)d;
-    for (size_t i = 0; i < d; i++) {
-        double centred = (double)x[i] - mean;
-        variance += centred * centred;
-    }
+    double mean = sum_of(x, d) / (double)d, variance = sum_squares(x, mean, d);
     aux[0] = (float)mean;
     aux[1] = (float)(1 / sqrt(variance / (double)d + eps));
-    for (size_t i = 0; i < d; i++) y[i] = (x[i] - aux[0]) * aux[1] * w[i] + b[i];
+    for (size_t i = 0; i < d; i++) y[i] = f_fma(x[i] - aux[0], aux[1] * w[i], b[i]);
 }
 
 static void normalise_back(float *dx, const float *x, const float *dy, const float *w,
                            const float *aux, size_t d, bool add)
 {
-    float mean = aux[0], k = aux[1], g = 0, gh = 0;
+    float mean = aux[0], k = aux[1], sums[2];
+    gradient_sums(x, dy, w, mean, k, d, sums);
+    float g = sums[0] / (float)d, gh = k * (sums[1] / (float)d);
     for (size_t i = 0; i < d; i++) {
-        g += dy[i] * w[i];
-        gh += dy[i] * w[i] * (x[i] - mean) * k;
-    }
-    g /= (float)d;
-    gh /= (float)d;
-    for (size_t i = 0; i < d; i++) {
-        float value = k * (dy[i] * w[i] - g - (x[i] - mean) * k * gh);
-        dx[i] = value + (add ? dx[i] : 0);
+        float value = f_fma(mean - x[i], gh, f_fma(dy[i], w[i], -g));
+        dx[i] = add ? f_fma(k, value, dx[i]) : k * value;
     }
 }
 
@@ -275,8 +383,8 @@ static void adam_run(const adam *a, size_t begin, size_t end)
     float rate = k[FV_ADAM_RATE] / k[FV_ADAM_CORRECTION1];
     for (size_t i = begin; i < end; i++) {
         float g = a->g[i];
-        float m = a->m[i] = b1 * a->m[i] + (1 - b1) * g;
-        float v = a->v[i] = b2 * a->v[i] + (1 - b2) * g * g;
+        float m = a->m[i] = f_fma(b1, a->m[i], (1 - b1) * g);
+        float v = a->v[i] = f_fma(b2, a->v[i], (1 - b2) * (g * g));
         float next = a->p[i] - rate * m / (sqrtf(v / k[FV_ADAM_CORRECTION2]) + k[FV_ADAM_EPS]);
         next = next < k[FV_ADAM_LOW] ? k[FV_ADAM_LOW] : next;
         a->p[i] = next > k[FV_ADAM_HIGH] ? k[FV_ADAM_HIGH] : next;
@@ -294,8 +402,8 @@ void ISA(adam)(fv_backend *be, fv_tensor *p, const fv_tensor *g, fv_tensor *m, f
                const fv_tensor *numbers, fv_tensor *stats)
 {
     adam a = {p->data, m->data, v->data, g->data, numbers->data, fv_count(p->shape)};
-    double norm2 = 0; /* not finite if any element is not: NaN and infinity spread in sums */
-    for (size_t i = 0; i < a.count; i++) norm2 += (double)a.g[i] * (double)a.g[i];
+    /* not finite if any element is not: NaN and infinity spread in sums */
+    double norm2 = sum_squares(a.g, 0, a.count);
     float *stat = stats->data;
     size_t bad = 0;
     for (size_t i = 0; !isfinite(norm2) && i < a.count; i++) bad += !isfinite(a.g[i]);

@@ -70,7 +70,7 @@ INLINE void tile(const int outputs, const int vectors, const float *w, size_t ld
         for (int o = 0; o < outputs; o++) {
             vf all = v_all(w[(size_t)o * ldw + p]);
 #pragma GCC unroll 5
-            for (int v = 0; v < vectors; v++) sum[o][v] += all * row[v];
+            for (int v = 0; v < vectors; v++) sum[o][v] = v_fma(all, row[v], sum[o][v]);
         }
     }
 #pragma GCC unroll 4

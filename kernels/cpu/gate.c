@@ -57,7 +57,7 @@ static void add_runs(const fv_op *op, float *to, float factor, bool add)
         for (size_t k = 0; k < c.channels; k++) {
             float sum = 0;
             for (size_t r = 0; r < c.runs; r++) sum += part[r * c.channels + k];
-            to[k] = factor * sum + (add ? to[k] : 0);
+            to[k] = add ? f_fma(factor, sum, to[k]) : factor * sum;
         }
         part += c.runs * c.channels;
     }
@@ -93,7 +93,7 @@ static void spread_task(void *context, int i)
     float *dx = (float *)op->dx->data + at, share = 1 / (float)c.positions;
     for (size_t p = 0; p < positions; p++, dx += c.channels)
         if (op->add_dx)
-            for (size_t k = 0; k < c.channels; k++) dx[k] += dy[k] * share;
+            for (size_t k = 0; k < c.channels; k++) dx[k] = f_fma(dy[k], share, dx[k]);
         else
             for (size_t k = 0; k < c.channels; k++) dx[k] = dy[k] * share;
 }
@@ -110,11 +110,15 @@ void ISA(mean_hw_backward)(fv_backend *be, const fv_op *op)
 INLINE void gate_forward(const fv_act act, float *y, const float *x, const float *gate, size_t n)
 {
     size_t k = 0;
-    for (; k + LANES <= n; k += LANES)
-        v_store(y + k, v_activate(act, v_load(x + k)) * v_load(gate + k));
+    vf factor;
+    for (; k + LANES <= n; k += LANES) {
+        vf v = v_gated(act, v_load(x + k), v_load(gate + k), false, &factor);
+        v_store(y + k, v * factor);
+    }
     if (k == n) return;
-    vf rest = v_activate(act, v_load_part(x + k, n - k)) * v_load_part(gate + k, n - k);
-    v_store_part(y + k, rest, n - k);
+    size_t rest = n - k;
+    vf v = v_gated(act, v_load_part(x + k, rest), v_load_part(gate + k, rest), true, &factor);
+    v_store_part(y + k, v * factor, rest);
 }
 
 static void gate_task(void *context, int i)
@@ -135,26 +139,35 @@ void ISA(mul_channel_forward)(fv_backend *be, const fv_op *op)
     fv_parallel(be, op->x->shape.n * (int)cut_of(op).runs, gate_task, (void *)(uintptr_t)op);
 }
 
+INLINE vf share_of(vf dy, vf gate, bool add, vf was)
+{
+    return add ? v_fma(dy, gate, was) : dy * gate;
+}
+
 /* One position: sum += dy * act(kept), dx = dy * gate; sum, dx NULL: not wanted. */
 INLINE void gate_back(const fv_act act, const float *dy, const float *kept, const float *gate,
                       float *sum, float *dx, bool add, size_t n)
 {
     size_t k = 0;
+    vf factor;
     for (; k + LANES <= n; k += LANES) {
         vf g = v_load(dy + k);
-        if (sum) v_store(sum + k, v_load(sum + k) + g * v_activate(act, v_load(kept + k)));
-        if (dx) v_store(dx + k, g * v_load(gate + k) + (add ? v_load(dx + k) : (vf){0}));
+        if (sum) {
+            vf v = v_gated(act, v_load(kept + k), g, false, &factor);
+            v_store(sum + k, v_fma(v, factor, v_load(sum + k)));
+        }
+        if (dx) v_store(dx + k, share_of(g, v_load(gate + k), add, add ? v_load(dx + k) : g));
     }
     if (k == n) return;
     size_t rest = n - k;
     vf g = v_load_part(dy + k, rest);
-    if (sum)
-        v_store_part(sum + k,
-                     v_load_part(sum + k, rest) + g * v_activate(act, v_load_part(kept + k, rest)),
-                     rest);
+    if (sum) {
+        vf v = v_gated(act, v_load_part(kept + k, rest), g, true, &factor);
+        v_store_part(sum + k, v_fma(v, factor, v_load_part(sum + k, rest)), rest);
+    }
     if (!dx) return;
-    vf was = add ? v_load_part(dx + k, rest) : (vf){0};
-    v_store_part(dx + k, g * v_load_part(gate + k, rest) + was, rest);
+    vf was = add ? v_load_part(dx + k, rest) : g;
+    v_store_part(dx + k, share_of(g, v_load_part(gate + k, rest), add, was), rest);
 }
 
 static void gate_back_task(void *context, int i)

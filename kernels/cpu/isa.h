@@ -3,8 +3,9 @@
  * Every file of kernels/cpu but threads.c and dispatch.c is compiled once for each level of x86-64
  * (v2: SSE4, v3: AVX2 and FMA, v4: AVX-512; elsewhere one "base" with the compiler's own vectors).
  * FV_ISA is the level's name, and ISA(x) puts it into the names of functions that other files
- * call. A number comes out the same on any number of threads, but may differ in its last bits
- * between levels: fused multiply-adds round once, and sums have as many lanes as vectors. */
+ * call. A number comes out the same on any number of threads and from any compiler, but may differ
+ * in its last bits between levels: fused multiply-adds round once, and sums have as many lanes as
+ * vectors. */
 #ifndef FV_ISA_H
 #define FV_ISA_H
 
@@ -13,6 +14,8 @@
 #include <string.h>
 #if defined(__SSE2__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #define FV_JOIN_(a, b, c) a##_##b##_##c
@@ -60,6 +63,54 @@ INLINE void v_store(float *p, vf v)
 INLINE vf v_all(float x)
 {
     return x - (vf){0};
+}
+
+/* a * b + c, with one rounding where there is such an instruction and two elsewhere. Only these
+ * functions fuse: no compiler may by itself, and all give the same bytes. */
+INLINE vf v_fma(vf a, vf b, vf c)
+{
+#if defined(__AVX512F__)
+    return _mm512_fmadd_ps(a, b, c);
+#elif defined(__FMA__)
+    return _mm256_fmadd_ps(a, b, c);
+#elif defined(__aarch64__)
+    return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+    return a * b + c;
+#endif
+}
+
+/* c - a * b */
+INLINE vf v_fnma(vf a, vf b, vf c)
+{
+#if defined(__AVX512F__)
+    return _mm512_fnmadd_ps(a, b, c);
+#elif defined(__FMA__)
+    return _mm256_fnmadd_ps(a, b, c);
+#elif defined(__aarch64__)
+    return (vf)vfmsq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+    return c - a * b;
+#endif
+}
+
+/* v_fma of single numbers, for loops that the compiler makes vectors of. */
+INLINE float f_fma(float a, float b, float c)
+{
+#if defined(__FMA__) || defined(__aarch64__)
+    return __builtin_fmaf(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+INLINE double d_fma(double a, double b, double c)
+{
+#if defined(__FMA__) || defined(__aarch64__)
+    return __builtin_fma(a, b, c);
+#else
+    return a * b + c;
+#endif
 }
 
 /* The first n <= LANES numbers, zeros behind. */
@@ -145,6 +196,23 @@ INLINE float v_sum(vf v)
 #endif
 }
 
+/* Halves of v added: LANES / 2 numbers; and their sum, halves first. */
+INLINE void v_fold(float *to, vf v)
+{
+    float lanes[LANES];
+    v_store(lanes, v);
+    for (int i = 0; i < LANES / 2; i++) to[i] = lanes[i] + lanes[i + LANES / 2];
+}
+
+INLINE float f_add_up(const float *parts)
+{
+    float sum[LANES / 2];
+    memcpy(sum, parts, sizeof sum);
+    for (int half = LANES / 4; half; half /= 2)
+        for (int i = 0; i < half; i++) sum[i] += sum[i + half];
+    return sum[0];
+}
+
 #if defined(__AVX512F__)
 /* Of eight vectors: pairs of sums of halves, of quarters, of eighths; the same additions as in
  * v_sum, and so the same bits, with a third of the instructions. */
@@ -203,23 +271,33 @@ INLINE vf v_round(vf x) /* to the nearest whole number, |x| < 2^22 */
 #endif
 }
 
-/* e^x, relative error below 2.5e-7; 0 below about -87, never infinite. x = (n + f) ln 2 with
- * |f| <= 1/2, and 2^f is a polynomial whose coefficients make the largest error small. */
-INLINE vf v_exp(vf x)
+/* e^x as 2^f and *power = 2^n, relative error below 2.5e-7; 0 below about -87, never infinite.
+ * x = (n + f) ln 2 with |f| <= 1/2, and 2^f is a polynomial whose coefficients make the largest
+ * error small. */
+INLINE vf v_exp_parts(vf x, vf *power)
 {
     x = v_min(v_all(88.0f), v_max(v_all(-87.3f), x)); /* second operand: not-a-number stays */
     vf t = x * 1.44269504f, n = v_round(t);
-    vf f = x * 1.44269504f - n;
-    f = f + x * 1.92596299e-8f; /* the rest of 1 / ln 2 */
+    vf f = t - n;
+#if defined(__FMA__) || defined(__aarch64__)
+    f = v_fma(x, v_all(1.92596299e-8f), f); /* the rest of 1 / ln 2 */
+#endif
     vf p = v_all(1.5403530e-4f);
-    p = p * f + 1.3333558e-3f;
-    p = p * f + 9.6181291e-3f;
-    p = p * f + 5.5504109e-2f;
-    p = p * f + 2.4022651e-1f;
-    p = p * f + 6.9314718e-1f;
-    p = p * f + 1.0f;
-    vu power = ((vu) __builtin_convertvector(n, vi) + 127) << 23; /* unsigned: shifts cannot fail */
-    return p * (vf)power;
+    p = v_fma(p, f, v_all(1.3333558e-3f));
+    p = v_fma(p, f, v_all(9.6181291e-3f));
+    p = v_fma(p, f, v_all(5.5504109e-2f));
+    p = v_fma(p, f, v_all(2.4022651e-1f));
+    p = v_fma(p, f, v_all(6.9314718e-1f));
+    p = v_fma(p, f, v_all(1.0f));
+    /* unsigned: shifts cannot fail */
+    *power = (vf)(((vu) __builtin_convertvector(n, vi) + 127) << 23);
+    return p;
+}
+
+INLINE vf v_exp(vf x)
+{
+    vf power, p = v_exp_parts(x, &power);
+    return p * power;
 }
 
 /* 1 / x for finite x >= 1, relative error below 1.2e-7. */
@@ -227,9 +305,20 @@ INLINE vf v_reciprocal(vf x)
 {
 #if defined(__AVX512F__)
     vf r = _mm512_rcp14_ps(x);
-    return r * (2.0f - x * r);
+    return r * v_fnma(x, r, v_all(2.0f));
 #else
     return 1.0f / x;
+#endif
+}
+
+/* a / x */
+INLINE vf v_divide(vf a, vf x)
+{
+#if defined(__AVX512F__)
+    vf r = _mm512_rcp14_ps(x);
+    return a * r * v_fnma(x, r, v_all(2.0f));
+#else
+    return a / x;
 #endif
 }
 

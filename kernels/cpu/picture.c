@@ -24,8 +24,8 @@ typedef struct corners {
 
 static inline corners corners_of(const float *m, int i, int j, fv_shape s)
 {
-    double px = (double)m[0] * j + (double)m[1] * i + (double)m[2];
-    double py = (double)m[3] * j + (double)m[4] * i + (double)m[5];
+    double px = d_fma((double)m[0], j, d_fma((double)m[1], i, (double)m[2]));
+    double py = d_fma((double)m[3], j, d_fma((double)m[4], i, (double)m[5]));
     double fx = floor(px), fy = floor(py);
     float u = (float)(px - fx), v = (float)(py - fy);
     int x0 = mirrored((int)fx, s.w), x1 = mirrored((int)fx + 1, s.w);
@@ -55,8 +55,8 @@ static void warp_task(void *context, int task)
     for (int j = 0; j < ys.w; j++, y += c) {
         corners from = corners_of(m, i, j, xs);
         for (size_t k = 0; k < c; k++) /* few: nearly always 3 */
-            y[k] = from.weight[0] * x[from.at[0] + k] + from.weight[1] * x[from.at[1] + k] +
-                   from.weight[2] * x[from.at[2] + k] + from.weight[3] * x[from.at[3] + k];
+            y[k] = f_fma(from.weight[0], x[from.at[0] + k], from.weight[1] * x[from.at[1] + k]) +
+                   f_fma(from.weight[2], x[from.at[2] + k], from.weight[3] * x[from.at[3] + k]);
     }
 }
 
@@ -88,7 +88,8 @@ static void warp_back_task(void *context, int n)
         for (int j = 0; j < ys.w; j++, dy += c) {
             corners to = corners_of(m, i, j, xs);
             for (int q = 0; q < 4; q++)
-                for (size_t k = 0; k < c; k++) dx[to.at[q] + k] += to.weight[q] * dy[k];
+                for (size_t k = 0; k < c; k++)
+                    dx[to.at[q] + k] = f_fma(to.weight[q], dy[k], dx[to.at[q] + k]);
         }
 }
 
@@ -205,7 +206,8 @@ static void perturb_task(void *context, int task)
                         (uint32_t)key[FV_PERTURB_VIEW]);
         size_t count = end - e < 2 * BLOCK ? end - e : 2 * BLOCK;
         const float *g = gain + e % 3, *s = shift + e % 3;
-        for (size_t i = 0; i < count; i++) y[e + i] = x[e + i] * g[i] + s[i] + sigma * noise[i];
+        for (size_t i = 0; i < count; i++)
+            y[e + i] = f_fma(x[e + i], g[i], f_fma(sigma, noise[i], s[i]));
     }
 }
 
@@ -229,7 +231,7 @@ static void perturb_back_task(void *context, int task)
         size_t count = end - e < 3 * 16 ? end - e : 3 * 16;
         const float *g = gain + e % 3;
         for (size_t i = 0; i < count; i++)
-            dx[e + i] = dy[e + i] * g[i] + (op->add_dx ? dx[e + i] : 0);
+            dx[e + i] = op->add_dx ? f_fma(dy[e + i], g[i], dx[e + i]) : dy[e + i] * g[i];
     }
 }
 

@@ -135,7 +135,7 @@ INLINE void tile(const int rows, const int vectors, const bool packs, const tile
         for (int r = 0; r < rows; r++) {
             vf x = v_all(a[(size_t)r * lda + p]);
 #pragma GCC unroll 4
-            for (int v = 0; v < vectors; v++) sum[r][v] += x * row[v];
+            for (int v = 0; v < vectors; v++) sum[r][v] = v_fma(x, row[v], sum[r][v]);
         }
     }
 #pragma GCC unroll 16

@@ -139,14 +139,6 @@ static void back_patches(const stem *s, int n, int row, float *gradient, float *
     ISA(product_alone)(&p);
 }
 
-/* Sums in the order in which the patches lie, as everywhere: the compiler may not regroup them. */
-#if defined(__clang__)
-#pragma float_control(precise, on, push)
-#else
-#pragma GCC push_options
-#pragma GCC optimize("no-associative-math")
-#endif
-
 /* sum += what x[2j] and x[2j + 1] get from patches j - 1 and j, whose runs lie PADDED apart. */
 INLINE void add_shares(v8 *sum, const float *runs, int j)
 {
@@ -156,8 +148,8 @@ INLINE void add_shares(v8 *sum, const float *runs, int j)
     *sum += EIGHT(run);
 }
 
-/* One row of dx from the one or two rows of patches that have seen it: two pixels for every j. What
- * is stored beyond them is overwritten by the next. */
+/* One row of dx from the one or two rows of patches that have seen it, summed in the order in which
+ * they lie: two pixels for every j. What is stored beyond them is overwritten by the next. */
 static void add_runs(const float *const *runs, int count, int width, float *line)
 {
     for (int k = 0; k < STEP; k++) {
@@ -176,12 +168,6 @@ static void add_runs(const float *const *runs, int count, int width, float *line
         for (int u = 0; u < count; u++) *end += runs[u][(ptrdiff_t)(width - 1) * PADDED + STEP + k];
     }
 }
-
-#if defined(__clang__)
-#pragma float_control(pop)
-#else
-#pragma GCC pop_options
-#endif
 
 static void put_line(const fv_op *op, const float *line, bool seen, float *dx)
 {
