@@ -22,7 +22,7 @@
 #include "feavis/read_file.h"
 
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
-enum { MOST_PIXELS = 1 << 18 }; /* an honest large picture takes its time */
+enum { MOST_PIXELS = 1 << 14 }; /* an honest large picture takes its time */
 #else
 enum { MOST_PIXELS = 1 << 28 };
 #endif

@@ -11,7 +11,13 @@
 #include <unistd.h>
 #include <utf8proc.h>
 
-enum { MOST_VOCAB_BYTES = 64 << 20, MOST_PIECES = 1000000, LONGEST_WORD = 100, DECOMPOSED = 32 };
+enum {
+    MOST_VOCAB_BYTES = 64 << 20,
+    MOST_PIECES = 1000000,
+    LONGEST_WORD = 100,
+    MOST_PROBES = 500 /* chance makes it 100 */,
+    DECOMPOSED = 32
+};
 
 struct fv_vocab {
     char *text;     /* the file, with '\n' replaced by 0 */
@@ -153,7 +159,14 @@ static fv_status split_lines(fv_vocab *v, const char *path, size_t bytes)
         char *next = end_line(line, end, &n);
         if (strlen(line) != n || fv_utf8_check(line, n, path) < 0)
             return fv_fail(FV_ERR_FORMAT, "vocabulary %s, line %zu: not UTF-8 text", path, i + 1);
-        *slot_of(v, line, n) = (int32_t)i; /* the last of equal ones is the one that is found */
+        int32_t *slot = slot_of(v, line, n);
+        size_t way = ((size_t)(slot - v->slots) - hash(line, n)) & (v->slot_count - 1);
+        if (way > MOST_PROBES)
+            return fv_fail(FV_ERR_FORMAT,
+                           "vocabulary %s, line %zu: more than %d pieces were chosen to have one"
+                           " hash",
+                           path, i + 1, MOST_PROBES);
+        *slot = (int32_t)i; /* the last of equal ones is the one that is found */
         v->pieces[i] = line;
         v->size = (int)i + 1;
         line = next;

@@ -13,7 +13,7 @@
 
 #include "kernels/number.h"
 
-enum { MOST_BYTES = 4 << 20, MOST_NODES = 100000, MOST_DEPTH = 32 };
+enum { MOST_BYTES = 4 << 20, MOST_NODES = 100000, MOST_DEPTH = 32, MOST_TAGS = 100 };
 
 typedef enum node_kind { SCALAR, LIST, MAP } node_kind;
 
@@ -252,11 +252,29 @@ static fv_status read_stream(reader *r, fv_yaml_node **root)
     }
 }
 
+/* libyaml compares each %TAG with all before it: 4 MiB of them would take minutes. Zero bytes are
+ * those of UTF-16. */
+static bool has_many_tags(const char *text, size_t bytes)
+{
+    static const char word[] = "%TAG";
+    size_t found = 0, matched = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        if (!text[i]) continue;
+        matched = text[i] == word[matched] ? matched + 1 : text[i] == word[0];
+        if (matched < sizeof word - 1) continue;
+        found++;
+        matched = 0;
+    }
+    return found > MOST_TAGS;
+}
+
 fv_status fv_yaml_parse(fv_yaml **out, const char *text, size_t bytes, const char *what)
 {
     if (bytes > MOST_BYTES)
         return fv_fail(FV_ERR_FORMAT, "%s has %zu bytes, expected at most %d", what, bytes,
                        MOST_BYTES);
+    if (has_many_tags(text, bytes))
+        return fv_fail(FV_ERR_FORMAT, "%s: more than %d %%TAG directives", what, MOST_TAGS);
     fv_yaml *doc = calloc(1, sizeof *doc);
     if (doc) doc->name = strdup(what);
     reader r = {.name = what};

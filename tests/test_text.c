@@ -244,9 +244,34 @@ static void blank_text_is_text_without_a_token(void **state)
     fv_vocab_free(v);
 }
 
+/* Pieces that are all meant for the same 64 of 8192 slots: each would look at all before it. */
+static void pieces_chosen_to_collide_are_refused(void **state)
+{
+    enum { PIECES = 2000, ROOM = 32 * PIECES };
+    char *text = malloc(ROOM);
+    size_t at = (size_t)sprintf(text, "[PAD]\n[UNK]\n[CLS]\n[SEP]\n");
+    fv_vocab *v;
+    (void)state;
+    assert_non_null(text);
+    for (int number = 0, found = 0; found < PIECES; number++) {
+        char piece[16];
+        int n = sprintf(piece, "%d", number);
+        uint64_t h = 14695981039346656037u; /* FNV-1a, as in text.c */
+        for (int i = 0; i < n; i++) h = (h ^ (unsigned char)piece[i]) * 1099511628211u;
+        if (((h ^ h >> 32) & 8191) >= 64) continue;
+        at += (size_t)sprintf(text + at, "%s\n", piece);
+        found++;
+    }
+    spill("vocab.txt", text, at);
+    FAILS(fv_vocab_open(&v, "vocab.txt"), FV_ERR_FORMAT, "chosen to have one hash");
+    remove("vocab.txt");
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pieces_chosen_to_collide_are_refused),
         cmocka_unit_test(equals_huggingface),
         cmocka_unit_test(equals_huggingface_with_another_vocabulary),
         cmocka_unit_test(says_what_was_cut_and_unknown),

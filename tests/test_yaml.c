@@ -88,6 +88,8 @@ static void refuses_hostile_documents(void **state)
     FAILS(fv_yaml_parse(&doc, huge, big, "test.yml"), FV_ERR_FORMAT, "4194304");
     for (size_t i = 0; i + 4 <= big / 2; i += 4) memcpy(huge + i, "- 1\n", 4);
     FAILS(fv_yaml_parse(&doc, huge, big / 2 / 4 * 4, "test.yml"), FV_ERR_FORMAT, "100000");
+    for (size_t i = 0; i < 100000; i++) snprintf(huge + 16 * i, 17, "%%TAG !%06zu! x\n", i);
+    FAILS(fv_yaml_parse(&doc, huge, 16 * 100000, "test.yml"), FV_ERR_FORMAT, "100 %TAG");
     free(huge);
     free(deep);
 }
