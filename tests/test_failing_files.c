@@ -610,7 +610,7 @@ static fv_status build_failing(fault how, int at)
 
 static void try_index(const content *old, const content *new, fault how)
 {
-    for (int at = 1, calls = 1; calls >= at; at++) {
+    for (int at = 1, calls = 1; calls >= at - 1; at++) { /* until none fails any more */
         put_back(old);
         fv_status s = build_failing(how, at);
         calls = plan.calls;
