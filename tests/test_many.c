@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "feavis/feavis.h"
+#include "model/text.h"
 #include "model/weights.h"
 #include "tests/check.h"
 #include "tests/process.h"
@@ -191,6 +192,44 @@ static void search_finds_what_was_embedded(void **state)
     REFUSED("ends in .npy", "embed", "--images", "pictures", "--out", "index.bin", TOY);
 }
 
+/* Names of any bytes, a pipe and a link in a circle: told, and the others go on. Then one more
+ * picture, which alone is embedded. */
+static void folders_as_they_are_found(void **state)
+{
+    uint8_t rgb[3 * 3] = {200, 10, 20, 200, 10, 20, 10, 20, 200};
+    fv_picture p = {3, 1, rgb};
+    (void)state;
+    remove_tree("found");
+    mkdir("found", 0777);
+    mkdir("found/deep", 0777);
+    MUST(fv_picture_write(&p, "found/two\nlines.png", NULL));
+    MUST(fv_picture_write(&p, "found/deep/\xd6\xd0.png", NULL));
+    spill_text("found/broken.png", "no picture");
+    assert_int_equal(symlink("..", "found/deep/up"), 0);
+    assert_int_equal(mkfifo("found/pipe.png", 0666), 0);
+    process r = run("embed", "--images", "found", "--out", "found.npy", TOY);
+    assert_int_equal(r.status, 0);
+    holds(r.err, "feavis: found/deep/up: the same folder as found, left out\n");
+    holds(r.err, "feavis: found/pipe.png: a pipe, a socket or a device, left out\n");
+    holds(r.err, "found/broken.png");
+    process_free(&r);
+    MUST(fv_picture_write(&p, "found/more.png", NULL));
+    char *out = SUCCEEDS("embed", "--images", "found", "--out", "found.npy", TOY);
+    holds(out, "2 of the 4 pictures were there from an earlier run\n");
+    free(out);
+    out = SUCCEEDS("search", "moon", "--index", "found.npy", TOY);
+    holds(out, "  found/two\\nlines.png\n");
+    holds(out, "  found/deep/\\xD6\\xD0.png\n");
+    holds(out, "  found/more.png\n");
+    free(out);
+    SUCCEEDS_QUIETLY("match", "--images", "found", "--texts", "texts.csv", "--out", "found-match",
+                     TOY);
+    char *table = slurp("found-match/matrix.csv", NULL);
+    MUST(fv_utf8_check(table, strlen(table), "table"));
+    holds(table, "found/two\\nlines.png");
+    free(table);
+}
+
 static void checkpoints_are_described_and_converted(void **state)
 {
     const char *unpacked = getenv("FEAVIS_UNPACKED");
@@ -229,13 +268,10 @@ static void checkpoints_are_described_and_converted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        EACH(match_prints_and_saves),
-        EACH(match_goes_on_without_a_broken_picture),
-        EACH(match_counts_recall),
-        EACH(match_names_what_is_wrong),
-        EACH(classify_finds_folders),
-        EACH(search_finds_what_was_embedded),
-        EACH(checkpoints_are_described_and_converted),
+        EACH(match_prints_and_saves),    EACH(match_goes_on_without_a_broken_picture),
+        EACH(match_counts_recall),       EACH(match_names_what_is_wrong),
+        EACH(classify_finds_folders),    EACH(search_finds_what_was_embedded),
+        EACH(folders_as_they_are_found), EACH(checkpoints_are_described_and_converted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
