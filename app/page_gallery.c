@@ -46,30 +46,14 @@ void *app_thumbnail(app *a, const char *path, int *loads)
 
 static bool matches(const app *a, const fv_saved *s)
 {
-    return !a->search[0] || strcasestr(s->name, a->search) || strcasestr(s->recipe, a->search);
+    return !a->search[0] || strcasestr(s->name, a->search) || strcasestr(s->text, a->search) ||
+           strcasestr(s->recipe, a->search);
 }
 
 void app_more_frames(app *a)
 {
     SDL_Event e = {.type = a->news_event};
     SDL_PushEvent(&e);
-}
-
-/* The value of a key at the start of a line of the recipe, without quotes. */
-static void recipe_value(const char *recipe, const char *key, char *out, size_t size)
-{
-    size_t n = strlen(key);
-    *out = 0;
-    for (const char *at = recipe; at && *at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL) {
-        if (strncmp(at, key, n) != 0 || at[n] != ':') continue;
-        const char *value = at + n + 1 + strspn(at + n + 1, " \"");
-        size_t length = strcspn(value, "\"\n");
-        if (length >= size) length = size - 1;
-        while (length && ((unsigned char)value[length] & 0xc0) == 0x80) length--;
-        memcpy(out, value, length);
-        out[length] = 0;
-        return;
-    }
 }
 
 static void open_folder(app *a)
@@ -196,23 +180,34 @@ static void gallery_bar(app *a)
     if (ui_button("folder", tr(a, W_FOLDER), UI_NO_ICON, UI_PLAIN, 0, true)) open_folder(a);
 }
 
+/* Lists of names and values, and of nothing where the recipe cannot be read. */
+static void read_chosen(const app *a, fv_list *names, fv_list *values)
+{
+    const fv_saved *s = &a->saved[a->chosen];
+    *names = *values = (fv_list){0};
+    (void)fv_recipe_list(names, values, s->recipe, s->path);
+}
+
 static void chosen_line(app *a)
 {
-    char text[256], seed[32], steps[32], model[64], line[512];
+    fv_list names, values;
+    char *line;
     if (!has_chosen(a)) {
         ui_text(tr(a, W_GALLERY_ABOUT), UI_SMALL, UI_MUTED);
         return;
     }
-    const fv_saved *s = &a->saved[a->chosen];
-    recipe_value(s->recipe, "text", text, sizeof text);
-    recipe_value(s->recipe, "seed", seed, sizeof seed);
-    recipe_value(s->recipe, "steps", steps, sizeof steps);
-    recipe_value(s->recipe, "model", model, sizeof model);
+    read_chosen(a, &names, &values);
     if (ui_chip("recipe", tr(a, W_RECIPE), a->show_recipe)) a->show_recipe = !a->show_recipe;
     ui_beside();
-    snprintf(line, sizeof line, "%s   ·   %s %s   ·   %s %s   ·   %s", text, tr(a, W_SEED), seed,
-             tr(a, W_STEPS), steps, model);
-    ui_text(line, UI_SMALL, UI_MUTED);
+    if (asprintf(&line, "%s   ·   %s %s   ·   %s %s   ·   %s", a->saved[a->chosen].text,
+                 tr(a, W_SEED), fv_recipe_value(&names, &values, "seed"), tr(a, W_STEPS),
+                 fv_recipe_value(&names, &values, "steps"),
+                 fv_recipe_value(&names, &values, "model")) >= 0) {
+        ui_text(line, UI_SMALL, UI_MUTED);
+        free(line);
+    }
+    fv_list_clear(&names);
+    fv_list_clear(&values);
 }
 
 /* The chosen picture, large, over all that made it. */
@@ -220,23 +215,24 @@ static void recipe_side(app *a, ui_rect r)
 {
     int loads = 1;
     const fv_saved *s = &a->saved[a->chosen];
+    fv_list names, values;
+    read_chosen(a, &names, &values);
     ui_area_begin("recipe-side", r, UI_FIELD, true);
     float side = ui_room();
     ui_image("large", app_thumbnail(a, s->path, &loads), side, side, NULL, false);
-    for (const char *at = s->recipe; *at;) {
-        char line[512], *colon;
-        size_t n = strcspn(at, "\n");
-        snprintf(line, sizeof line, "%.*s", (int)n, at);
-        at += n + (at[n] == '\n');
-        if (!n) continue;
-        colon = line[0] == '#' || line[0] == ' ' ? NULL : strstr(line, ": ");
-        if (colon && ui_text_width(line, UI_SMALL) < ui_room() - 8) {
-            *colon = 0;
-            ui_pair(line, colon + 2, UI_TEXT);
-        } else
-            ui_paragraph(line, UI_MUTED);
+    for (int i = 0; i < names.count; i++) {
+        float both = ui_text_width(names.at[i], UI_SMALL) + ui_text_width(values.at[i], UI_SMALL);
+        if (both < ui_room() - 16 && !strpbrk(values.at[i], "\r\n"))
+            ui_pair(names.at[i], values.at[i], UI_TEXT);
+        else {
+            ui_text(names.at[i], UI_SMALL, UI_MUTED);
+            ui_paragraph(values.at[i], UI_TEXT);
+        }
     }
+    if (!names.count) ui_paragraph(s->recipe, UI_MUTED); /* as it is */
     ui_area_end();
+    fv_list_clear(&names);
+    fv_list_clear(&values);
 }
 
 static void pictures(app *a)

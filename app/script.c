@@ -191,6 +191,7 @@ static bool field(const app *a, const char *name, char *out, size_t size)
         {"search", a->search},
         {"message", v->message},
         {"composition", ui_composition()},
+        {"chosen-text", chosen ? a->saved[a->chosen].text : ""},
         {"recipe", chosen ? a->saved[a->chosen].recipe : ""},
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)

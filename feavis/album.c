@@ -24,6 +24,17 @@ static bool is_picture(const char *name)
     return name[0] != '.' && n > 4 && strcmp(name + n - 4, ".png") == 0;
 }
 
+/* NULL: no memory. */
+static char *text_of(const char *recipe, const char *path)
+{
+    fv_list names = {0}, values = {0};
+    if (fv_recipe_list(&names, &values, recipe, path) < 0) return strdup(""); /* damaged */
+    char *text = strdup(fv_recipe_value(&names, &values, "text"));
+    fv_list_clear(&names);
+    fv_list_clear(&values);
+    return text;
+}
+
 /* Files that hold no recipe are no pictures of ours and are left out. */
 static fv_status read_one(fv_saved *out, const char *folder, const char *name, bool *ours)
 {
@@ -36,6 +47,12 @@ static fv_status read_one(fv_saved *out, const char *folder, const char *name, b
         fv_recipe_read(&p.recipe, p.path) < 0) {
         free(p.path);
         return FV_OK;
+    }
+    p.text = text_of(p.recipe, p.path);
+    if (!p.text) {
+        free(p.path);
+        free(p.recipe);
+        return fv_fail(FV_ERR_MEMORY, "reading the gallery: out of memory");
     }
     p.name = p.path + strlen(folder) + 1;
     p.nanoseconds = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
@@ -81,6 +98,7 @@ void fv_gallery_list_free(fv_saved *list, int count)
     for (int i = 0; i < count; i++) {
         free(list[i].path);
         free(list[i].recipe);
+        free(list[i].text);
     }
     free(list);
 }

@@ -149,6 +149,12 @@ fv_status fv_recipe_apply(fv_options *o, const char *recipe, const char *what);
 /* Whether a recipe is of this model, its cfg and its vocabulary: FV_ERR_ARGUMENT says it is not. */
 fv_status fv_recipe_check_model(const char *recipe, const fv_model *m);
 
+/* What a recipe says, for a person: [count] names and values in their order, quotes and escapes
+ * resolved; a change of the text at step 40 is "text @40". Caller clears both. */
+fv_status fv_recipe_list(fv_list *names, fv_list *values, const char *recipe, const char *what);
+/* Of these lists; "" if it is not there. */
+const char *fv_recipe_value(const fv_list *names, const fv_list *values, const char *name);
+
 /* Bilinear resize without antialias, as the official preprocessing: rgb -> [3] floats in [0,1],
  * out holds side * side * 3. */
 void fv_picture_to_tensor(const fv_picture *p, int side, float *out);
@@ -193,6 +199,7 @@ typedef struct fv_saved {
     char *path;
     const char *name; /* within path */
     char *recipe;
+    char *text; /* in the recipe, as it was asked for; "" without */
     int64_t nanoseconds; /* of the file, since 1970 */
 } fv_saved;
 /* The pictures of a folder that hold a recipe, newest first. A folder that is not there: none. */

@@ -166,6 +166,49 @@ static void restoring_goes_back_to_the_folder_it_came_from(void **state)
     FAILS(fv_gallery_restore(".removed", &back), FV_ERR_ARGUMENT, "not a removed");
 }
 
+/* Whoever wrote the recipe, and however it quotes. */
+static void the_gallery_reads_recipes_as_yaml(void **state)
+{
+    (void)state;
+    static const char *const texts[][2] = {
+        {"feavis: 0\ntext: \"a \\u0022b\\u0022 \\\\ c\"\n", "a \"b\" \\ c"},
+        {"feavis: 0\n'text': 'it''s'\n", "it's"},
+        {"{feavis: 0, seed: 7, text: 月  }\n", "月"},
+        {"feavis: 0\ntext: >-\n  two\n  lines\n", "two lines"},
+        {"feavis: 0\nvocab: \"x\\ntext: no\"\ntext: yes\n", "yes"},
+        {"feavis: 0\nseed: 7\n", ""},
+        {"feavis: [", ""}};
+    fv_picture p = grey_picture(8);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        empty_folder("read");
+        MUST(fv_gallery_prepare("read"));
+        MUST(fv_picture_write(&p, "read/a.png", texts[i][0]));
+        fv_saved *list;
+        int count;
+        MUST(fv_gallery_list(&list, &count, "read"));
+        assert_int_equal(count, 1);
+        assert_string_equal(list[0].text, texts[i][1]);
+        fv_gallery_list_free(list, count);
+    }
+    fv_picture_free(&p);
+    static const char recipe[] = "feavis: 0\ntext: \"\\u6708\"\nsteps: 80\nchanges:\n"
+                                 "  - {step: 40, option: text, value: \"\\u0022\"}\n";
+    static const char *const said[][2] = {
+        {"feavis", "0"}, {"text", "月"}, {"steps", "80"}, {"text @40", "\""}};
+    fv_list names, values;
+    MUST(fv_recipe_list(&names, &values, recipe, "here"));
+    assert_int_equal(names.count, 4);
+    for (int i = 0; i < 4; i++) {
+        assert_string_equal(names.at[i], said[i][0]);
+        assert_string_equal(values.at[i], said[i][1]);
+    }
+    assert_string_equal(fv_recipe_value(&names, &values, "steps"), "80");
+    assert_string_equal(fv_recipe_value(&names, &values, "seed"), "");
+    fv_list_clear(&names);
+    fv_list_clear(&values);
+    FAILS(fv_recipe_list(&names, &values, "- a\n", "here"), FV_ERR_FORMAT, "here: the recipe");
+}
+
 static void queue_is_what_it_was(void **state)
 {
     (void)state;
@@ -284,6 +327,7 @@ int main(void)
         cmocka_unit_test(removing_works_without_a_rename_that_never_replaces),
         cmocka_unit_test(a_move_that_fails_leaves_no_trace),
         cmocka_unit_test(restoring_goes_back_to_the_folder_it_came_from),
+        cmocka_unit_test(the_gallery_reads_recipes_as_yaml),
         cmocka_unit_test(queue_is_what_it_was),
         cmocka_unit_test(settings_are_remembered),
         cmocka_unit_test(killing_loses_nothing_finished),
