@@ -1,6 +1,7 @@
 /* What the window can do, whoever asks for it: buttons, keys, files dropped on it. */
 #include "app/app.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -70,8 +71,8 @@ void app_set_neurons(app *a)
 
 void app_random_seed(app *a)
 {
-    uint64_t x = SDL_GetPerformanceCounter() * 6364136223846793005u + (uint64_t)a->seed;
-    a->seed = (int)((x >> 33) % 100000);
+    uint64_t x = SDL_GetPerformanceCounter() * 6364136223846793005u + a->seed;
+    a->seed = (x >> 33) % 100000;
 }
 
 /* --- keys --- */
@@ -106,8 +107,8 @@ void app_branch(app *a)
         return;
     }
     if (!a->asked_for) { /* nothing asked for: with its own text and channels */
-        char seed[16];
-        snprintf(seed, sizeof seed, "%d", a->seed);
+        char seed[24];
+        snprintf(seed, sizeof seed, "%" PRIu64, a->seed);
         worker_post(a->worker, ORDER_BRANCH, a->view.moment_steps[a->shown_moment], "seed", seed);
     }
     a->shown_moment = -1;
@@ -175,7 +176,7 @@ void app_use_recipe(app *a, const char *path, bool again)
     }
     take_text(a, fv_options_get(o, "text"));
     app_take_neurons(a, fv_options_get(o, "llp"));
-    a->seed = atoi(fv_options_get(o, "seed"));
+    a->seed = strtoull(fv_options_get(o, "seed"), NULL, 10);
     if (!app_take(a, a->start, sizeof a->start, fv_options_get(o, "start"))) a->start[0] = 0;
     if (again) { /* to the byte, with all changes that were made on the way */
         worker_new_group(a->worker);

@@ -63,7 +63,7 @@ typedef struct app {
     app_own own[APP_OWN]; /* of the lines in their order */
     int own_count;
     int asked_for; /* pictures, by the last that asked */
-    int seed;
+    uint64_t seed;
     char quality[32];     /* a preset's name; "" none of them */
     char start[APP_PATH]; /* a picture to start from, or "" */
 

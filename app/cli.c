@@ -169,6 +169,12 @@ static fv_status take_flag(cli *c, const char *name, const char *value)
     }
     /* checked at once, so that a wrong flag is named before anything is read */
     FV_TRY(fv_options_set(c->options, name, value));
+    if (fv_option_find(name)->kind == FV_OPTION_SEED && strcmp(value, "random") == 0) {
+        /* one for all that is made now, also where flags are set a second time */
+        snprintf(c->seed, sizeof c->seed, "%s", fv_options_get(c->options, name));
+        fprintf(stderr, "feavis: the seed is %s\n", c->seed);
+        value = c->seed;
+    }
     c->flags[c->flag_count++] = name;
     c->flags[c->flag_count++] = value;
     return FV_OK;

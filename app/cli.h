@@ -23,6 +23,7 @@ typedef struct cli {
     const char **flags;
     int flag_count;
     char told[512]; /* the last notice */
+    char seed[24];  /* --seed, once it is drawn */
 } cli;
 
 /* A command, and what it has a use for: what it has none for is refused, not ignored. */

@@ -2,6 +2,7 @@
  * avoid, channels, seed, start and settings. Whatever asks for a picture of what is shown asks
  * here: imagining, the seed board, branches. A preset's pictures are lines too; what such a line
  * sets for itself alone stays with it while it is the same line. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,9 +138,9 @@ const app_own *app_own_of(const app *a, int n, const char *line)
 /* Also for no line: what the channels alone want. */
 static fv_status job_of(const app *a, const char *line, const app_own *own, fv_options **out)
 {
-    char seed[16], llp[256];
+    char seed[24], llp[256];
     fv_options *o;
-    snprintf(seed, sizeof seed, "%d", a->seed);
+    snprintf(seed, sizeof seed, "%" PRIu64, a->seed);
     app_compose_neurons(a, llp, sizeof llp);
     FV_TRY(fv_options_copy(&o, a->options));
     char *text = app_compose(a, line), *reading = NULL;

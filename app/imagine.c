@@ -165,7 +165,7 @@ static fv_status put_picture(const fv_picture *picture, const char *recipe, cons
     }
     fv_status kept =
         fv_gallery_add(gallery, title_of(o, title, sizeof title),
-                       (uint64_t)atoll(fv_options_get(o, "seed")), picture, recipe, path);
+                       strtoull(fv_options_get(o, "seed"), NULL, 10), picture, recipe, path);
     if (status >= 0) return kept;
     if (kept < 0) return fv_fail(status, "%s", message);
     status = fv_fail(status, "%s; the picture is in %s", message, *path);

@@ -1,5 +1,6 @@
 /* The gallery, and the seed board. */
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -315,7 +316,8 @@ void page_seeds(app *a, ui_rect r)
             a->board_serials[i] = s->serial;
         }
         snprintf(name, sizeof name, "seed-%d", i);
-        if (s->serial) snprintf(caption, sizeof caption, "#%d   %.3f", s->seed, (double)s->cosine);
+        if (s->serial)
+            snprintf(caption, sizeof caption, "#%" PRIu64 "   %.3f", s->seed, (double)s->cosine);
         if (i % 3) ui_beside();
         if (ui_image(name, s->serial ? a->board_textures[i] : NULL, side, side, caption, false) &&
             s->serial) {

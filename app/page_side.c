@@ -55,7 +55,7 @@ static void quality_row(app *a)
 static void seed_row(app *a)
 {
     ui_heading(tr(a, W_SEED));
-    ui_number("seed", "", &a->seed, 0, 2147483647, ui_room() - 40);
+    ui_seed("seed", &a->seed, ui_room() - 40);
     ui_beside();
     if (ui_button("dice", "", UI_ICON_DICE, UI_PLAIN, 32, true)) app_random_seed(a);
     ui_hint(tr(a, W_RANDOM));

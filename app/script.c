@@ -136,7 +136,7 @@ static bool field(const app *a, const char *name, char *out, size_t size)
         {"moment", a->shown_moment},
         {"gallery", a->saved_count},
         {"chosen", a->chosen},
-        {"seed", a->seed},
+        {"seed", (double)a->seed},
         {"neurons", a->neuron_count},
         {"best", v->best_count},
         {"channel", v->channel},

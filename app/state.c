@@ -10,6 +10,7 @@
  * Where nothing can be written the window works without remembering, and says so. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -229,7 +230,7 @@ void state_load(app *a)
     app_take(a, a->avoid, sizeof a->avoid, fv_settings_get(s, "avoid", ""));
     snprintf(a->quality, sizeof a->quality, "%s", fv_settings_get(s, "quality", "draft"));
     a->avoid_weight = strtof(fv_settings_get(s, "avoid-weight", "0.3"), NULL);
-    a->seed = atoi(fv_settings_get(s, "seed", "1"));
+    a->seed = strtoull(fv_settings_get(s, "seed", "1"), NULL, 10);
     a->look.crisp = strcmp(fv_settings_get(s, "crisp", "no"), "yes") == 0;
     for (int i = 0; i < REMEMBERED; i++) {
         const char *value = fv_settings_get(s, remembered[i], NULL);
@@ -251,7 +252,7 @@ void state_save(app *a)
     fv_settings_set(s, "crisp", a->look.crisp ? "yes" : "no");
     snprintf(number, sizeof number, "%.2f", (double)a->avoid_weight);
     fv_settings_set(s, "avoid-weight", number);
-    snprintf(number, sizeof number, "%d", a->seed);
+    snprintf(number, sizeof number, "%" PRIu64, a->seed);
     fv_settings_set(s, "seed", number);
     snprintf(number, sizeof number, "%.2f", (double)ui_scale());
     fv_settings_set(s, "scale", number);

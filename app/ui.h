@@ -122,6 +122,8 @@ bool ui_field(const char *name, char *buffer, size_t size, const char *hint, flo
 bool ui_poem(const char *name, char *buffer, size_t size, const char *hint, float height);
 /* A whole number, with its unit at the right. */
 bool ui_number(const char *name, const char *unit, int *value, int low, int high, float width);
+/* All 64 bits of it. */
+bool ui_seed(const char *name, uint64_t *value, float width);
 void ui_meter(const char *name, const char *label, float value, float low, float high,
               ui_colour colour);
 void ui_hint(const char *text); /* shown when the mouse rests on the last widget */

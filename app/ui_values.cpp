@@ -232,6 +232,18 @@ extern "C" bool ui_number(const char *name, const char *unit, int *value, int lo
     return *value != before;
 }
 
+extern "C" bool ui_seed(const char *name, uint64_t *value, float width)
+{
+    char id[72];
+    uint64_t before = *value;
+    snprintf(id, sizeof id, "##%s", name);
+    focus_if_asked(name);
+    ImGui::SetNextItemWidth(ui_px(width));
+    ImGui::InputScalar(id, ImGuiDataType_U64, value);
+    dress_field(name, ui_last(), "0", NULL);
+    return *value != before;
+}
+
 extern "C" void ui_meter(const char *name, const char *label, float value, float low, float high,
                          ui_colour colour)
 {

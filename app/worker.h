@@ -53,7 +53,7 @@ typedef enum worker_order {
 typedef struct worker_item {
     unsigned id;
     char text[192]; /* cut at a character */
-    char seed[16];
+    char seed[24];
     bool running;
 } worker_item;
 
@@ -62,7 +62,8 @@ enum { WORKER_ITEMS = 64, WORKER_BEST = 12, WORKER_BOARD = 9, WORKER_MATCH = 64 
 typedef enum worker_ranking { RANKED_PICTURE, RANKED_PLACE, RANKED_TEXT } worker_ranking;
 
 typedef struct worker_seed {
-    int seed, step;
+    uint64_t seed;
+    int step;
     float cosine;
     int serial; /* changes with the picture; 0: none yet */
 } worker_seed;
@@ -82,7 +83,7 @@ typedef struct worker_line {
     int parent; /* place of the line it left, -1: none */
     int fork, step;
     bool current, leaf;
-    char text[96], seed[16]; /* where it was left; of the current one: now */
+    char text[96], seed[24]; /* where it was left; of the current one: now */
 } worker_line;
 
 typedef struct worker_view {
@@ -93,7 +94,7 @@ typedef struct worker_view {
     double step_seconds;                /* smoothed */
     double stepping, handing;           /* seconds in steps of this picture, and in copies of it */
     int order_lag;                      /* most steps that ended between an order and its answer */
-    char text[512], llp[256], seed[16]; /* of the picture on the easel, with its changes */
+    char text[512], llp[256], seed[24]; /* of the picture on the easel, with its changes */
     char steps[16], param[16];
     int picture_serial, side; /* the newest picture; 0: none */
     fv_part parts[FV_MOST_PARTS];

@@ -20,7 +20,7 @@ typedef struct order {
 /* What belongs to a line of the history that does not grow now. */
 typedef struct line_aside {
     unsigned id; /* 0: free */
-    char text[96], seed[16];
+    char text[96], seed[24];
     worker_point *curve;
     int curve_count, curve_room;
     bool saved;

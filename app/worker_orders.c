@@ -1,4 +1,5 @@
 /* What the worker's orders do: the queue, the easel, branches, the seed board. */
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -396,11 +397,11 @@ static void clear_board(worker *w)
 }
 
 /* One of the nine; false: an order came in between, or it failed. */
-static bool grow_seed(worker *w, int i, int seed, int steps)
+static bool grow_seed(worker *w, int i, uint64_t seed, int steps)
 {
-    char text[16];
+    char text[24];
     fv_options *o;
-    snprintf(text, sizeof text, "%d", seed);
+    snprintf(text, sizeof text, "%" PRIu64, seed);
     if (fv_options_copy(&o, w->board_options) < 0) return false;
     bool ok = fv_options_set(o, "seed", text) >= 0 && begin(w, o);
     fv_options_free(o);
@@ -429,19 +430,19 @@ void fill_board(worker *w, const fv_options *o, int steps)
     if (phase == WORKER_RUNNING || phase == WORKER_PAUSED) return;
     clear_board(w);
     if (fv_options_copy(&w->board_options, o) < 0) return;
-    int first = atoi(fv_options_get(o, "seed"));
+    uint64_t first = strtoull(fv_options_get(o, "seed"), NULL, 10);
     set_phase(w, WORKER_SEEDS);
-    for (int i = 0; i < WORKER_BOARD && grow_seed(w, i, first + i, steps); i++) continue;
+    for (int i = 0; i < WORKER_BOARD && grow_seed(w, i, first + (unsigned)i, steps); i++) continue;
     leave_easel(w);
     set_phase(w, WORKER_IDLE);
 }
 
 void continue_board(worker *w, int i)
 {
-    char seed[16];
+    char seed[24];
     fv_options *o;
     if (i < 0 || i >= WORKER_BOARD || !w->board_states[i]) return;
-    snprintf(seed, sizeof seed, "%d", w->view.board[i].seed);
+    snprintf(seed, sizeof seed, "%" PRIu64, w->view.board[i].seed);
     if (fv_options_copy(&o, w->board_options) < 0) return;
     bool ok = fv_options_set(o, "seed", seed) >= 0 && begin(w, o);
     fv_options_free(o);

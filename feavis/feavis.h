@@ -42,7 +42,8 @@ typedef enum fv_option_kind {
     FV_OPTION_FLOAT,
     FV_OPTION_BOOL,
     FV_OPTION_CHOICE,
-    FV_OPTION_TEXT
+    FV_OPTION_TEXT,
+    FV_OPTION_SEED /* a whole number of 64 bits; set to "random" it is a number drawn now */
 } fv_option_kind;
 
 /* Files (recipes, saved states, presets, a queue) may set what has FV_OPTION_RECIPE and nothing
@@ -132,8 +133,8 @@ typedef struct fv_picture {
 } fv_picture;
 
 void fv_picture_free(fv_picture *p);
-/* JPEG, PNG, WebP, BMP, GIF, TGA, PSD or PNM as upright 8-bit RGB (transparent pixels over white; of
- * an animation the first frame). */
+/* JPEG, PNG, WebP, BMP, GIF, TGA, PSD or PNM as upright 8-bit RGB (transparent pixels over white;
+ * of an animation the first frame). */
 fv_status fv_picture_read(fv_picture *out, const char *path);
 /* PNG with the recipe in an iTXt chunk "feavis"; recipe NULL: none. Written whole or not. */
 fv_status fv_picture_write(const fv_picture *p, const char *path, const char *recipe);

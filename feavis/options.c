@@ -2,12 +2,15 @@
  * here; flags, presets, recipes and the window follow. */
 #include "feavis/options.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/random.h>
 
 #include "kernels/number.h"
 #include "model/text.h"
@@ -38,8 +41,9 @@ static const fv_option table[] = {
     {"grey", "What to imagine", "0", "weight of the penalty on distance from mid-grey", NULL, 0,
      1e4, FV_OPTION_FLOAT, RECIPE | LIVE, ROW(grey)},
 
-    {"seed", "Picture", "1", "number that decides all that is random", NULL, 0, 2147483647,
-     FV_OPTION_INT, RECIPE | LIVE | ONE, ROW(seed)},
+    {"seed", "Picture", "1",
+     "number that decides all that is random, to 2^64-1; or random: one is drawn", NULL, 0,
+     18446744073709551615.0, FV_OPTION_SEED, RECIPE | LIVE | ONE, ROW(seed)},
     {"steps", "Picture", "200", "steps of ascent", NULL, 1, 1000000, FV_OPTION_INT, RECIPE | LIVE,
      ROW(steps)},
     {"stop", "Picture", "0", "stop after so many steps of the schedule (0: all)", NULL, 0, 1000000,
@@ -185,6 +189,37 @@ static fv_status parse_number(const fv_option *row, const char *value, double *o
     return FV_OK;
 }
 
+static bool only_digits(const char *s)
+{
+    return *s && strspn(s, "0123456789") == strlen(s);
+}
+
+/* Digits are read whole; other spellings ("1e3") as long as a double says them exactly. */
+static fv_status parse_seed(const fv_option *row, const char *value, uint64_t *out)
+{
+    if (strcmp(value, "random") == 0) {
+        uint32_t drawn; /* short enough to be told to somebody */
+        if (getrandom(&drawn, sizeof drawn, 0) != (ssize_t)sizeof drawn)
+            return fv_fail(FV_ERR_IO, "drawing a seed: %s", strerror(errno));
+        *out = drawn;
+        return FV_OK;
+    }
+    errno = 0;
+    uint64_t x = only_digits(value) ? strtoull(value, NULL, 10) : 0;
+    char *end;
+    double number = fv_to_double(value, &end);
+    bool found = end != value;
+    while (*end == ' ') end++;
+    bool exact = number == floor(number) && number >= 0 && number <= 9007199254740992.0;
+    if (errno || !found || *end || (!only_digits(value) && !exact))
+        return fv_fail(FV_ERR_ARGUMENT,
+                       "%s is \"%.80s\", expected a whole number from 0 to 18446744073709551615, "
+                       "or random",
+                       row->name, value);
+    *out = only_digits(value) ? x : (uint64_t)number;
+    return FV_OK;
+}
+
 static fv_status parse_bool(const fv_option *row, const char *value, bool *out)
 {
     static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1"};
@@ -222,6 +257,8 @@ static fv_status set_field(fv_options *o, const fv_option *row, const char *valu
         FV_TRY(parse_number(row, value, &number));
         *(double *)at = number;
         return FV_OK;
+    case FV_OPTION_SEED:
+        return parse_seed(row, value, at);
     case FV_OPTION_BOOL:
         return parse_bool(row, value, at);
     case FV_OPTION_CHOICE: {
@@ -304,6 +341,9 @@ const char *fv_options_get(const fv_options *o, const char *name)
     switch (row->kind) {
     case FV_OPTION_INT:
         snprintf(out, sizeof texts[0], "%d", *(const int *)at);
+        return out;
+    case FV_OPTION_SEED:
+        snprintf(out, sizeof texts[0], "%" PRIu64, *(const uint64_t *)at);
         return out;
     case FV_OPTION_FLOAT:
         return print_number(out, sizeof texts[0], *(const double *)at);

@@ -24,7 +24,8 @@ struct fv_options {
     int llp_reduce; /* 0 mean, 1 max */
     double tv, range, grey;
 
-    int seed, steps, stop, size, parameterisation;
+    uint64_t seed;
+    int steps, stop, size, parameterisation;
     int keep; /* 0 last, 1 best */
     double decay, contrast, start_noise;
     char *start, *start_hash;

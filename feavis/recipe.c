@@ -163,7 +163,8 @@ static fv_status read_change(fv_options *o, const fv_yaml *doc, const fv_yaml_no
     FV_TRY(fv_yaml_string(doc, map, "option", &name));
     FV_TRY(fv_yaml_string(doc, map, "value", &value));
     const fv_option *option = name ? fv_option_find(name) : NULL;
-    if (step < 0 || !option || !value || !(option->flags & FV_OPTION_LIVE) ||
+    bool drawn = option && option->kind == FV_OPTION_SEED && value && strcmp(value, "random") == 0;
+    if (step < 0 || !option || !value || drawn || !(option->flags & FV_OPTION_LIVE) ||
         !(option->flags & FV_OPTION_RECIPE))
         return fv_fail(FV_ERR_FORMAT, "%s:%d: a change needs step, option and value",
                        fv_yaml_name(doc), fv_yaml_line(map));

@@ -291,9 +291,11 @@ fv_status fv_session_set(fv_session *s, const char *name, const char *value)
     fv_options *check; /* the value, before it is queued */
     FV_TRY(fv_options_new(&check));
     fv_status status = fv_options_set(check, name, value);
+    /* of a random seed the number: the change is replayed */
+    bool seed = option->kind == FV_OPTION_SEED;
+    char *copy = status < 0 ? NULL : strdup(seed ? fv_options_get(check, name) : value);
     fv_options_free(check);
     if (status < 0) return status;
-    char *copy = strdup(value);
     pthread_mutex_lock(&s->mutex);
     fv_change *more =
         copy ? realloc(s->pending, ((size_t)s->pending_count + 1) * sizeof *more) : NULL;

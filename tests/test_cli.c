@@ -3,6 +3,7 @@
  * line "feavis: ..." and a status that is not 0, and loses nothing that was made before. */
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -586,6 +587,54 @@ static void pictures_hold_no_private_paths(void **state)
     same_files("e.png", "shared/p.png");
 }
 
+/* Beyond 2^53, where a double would round them; and one drawn, which is said and written down. */
+static void seeds_of_64_bits_and_random_ones(void **state)
+{
+    (void)state;
+    static const char *const seeds[] = {"18446744073709551615", "18446744073709551614",
+                                        "9007199254740993"};
+    size_t n, m;
+    char *first = NULL;
+    for (int i = 0; i < 3; i++) {
+        char path[64], line[64];
+        snprintf(path, sizeof path, "gallery/moon-%s.png", seeds[i]);
+        snprintf(line, sizeof line, "seed: %s\n", seeds[i]);
+        SUCCEEDS_QUIETLY("imagine", TOY, "moon", "--seed", seeds[i]);
+        recipe_holds(path, line);
+        fv_picture p;
+        MUST(fv_picture_read(&p, path));
+        n = (size_t)p.width * (size_t)p.height * 3;
+        if (first) assert_memory_not_equal(first, p.rgb, n);
+        if (!first) assert_non_null(first = malloc(n));
+        memcpy(first, p.rgb, n);
+        fv_picture_free(&p);
+        SUCCEEDS_QUIETLY("again", TOY, path, "--out", "again.png");
+        same_files(path, "again.png");
+    }
+    free(first);
+    /* one for all pictures of a run */
+    spill_text("list.yml", "use: ./toy.yml\npictures:\n  - text: lake\n  - text: dream\n");
+    process r = run("imagine", "--quiet", "--preset", "list.yml", "--seed", "random");
+    uint64_t seed;
+    assert_int_equal(r.status, 0);
+    assert_int_equal(sscanf(r.err, "feavis: the seed is %" SCNu64, &seed), 1);
+    char paths[128];
+    snprintf(paths, sizeof paths, "gallery/lake-%" PRIu64 ".png\ngallery/dream-%" PRIu64 ".png\n",
+             seed, seed);
+    assert_string_equal(r.out, paths);
+    process_free(&r);
+    char path[64];
+    snprintf(path, sizeof path, "gallery/lake-%" PRIu64 ".png", seed);
+    SUCCEEDS_QUIETLY("again", TOY, path, "--out", "lake.png");
+    char *a = slurp(path, &n), *b = slurp("lake.png", &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(a, b, n);
+    free(a);
+    free(b);
+    REFUSED("seed is \"18446744073709551616\"", "imagine", TOY, "moon", "--seed",
+            "18446744073709551616");
+}
+
 /* Until the program's stderr holds these words, or it has ended. */
 static void wait_for(const char *words)
 {
@@ -870,6 +919,7 @@ int main(void)
         CASE(pictures_of_presets),
         CASE(again_is_the_same_to_the_byte),
         CASE(files_from_elsewhere_choose_no_place),
+        CASE(seeds_of_64_bits_and_random_ones),
         CASE(pictures_hold_no_private_paths),
         CASE(a_stopped_picture_goes_on_as_if_nothing_happened),
         CASE(a_hangup_keeps_the_picture),

@@ -87,6 +87,42 @@ static void numbers_keep_to_their_range(void **state)
     fv_options_free(o);
 }
 
+static void seeds_have_64_bits(void **state)
+{
+    (void)state;
+    static const char *const good[][2] = {{"0", "0"},
+                                          {"2147483648", "2147483648"},
+                                          {"9007199254740993", "9007199254740993"},
+                                          {"18446744073709551615", "18446744073709551615"},
+                                          {"0007", "7"},
+                                          {"1e3", "1000"},
+                                          {" 7", "7"},
+                                          {"7.0 ", "7"}};
+    static const char *const bad[] = {
+        "",  "-1",   "18446744073709551616",      "1e30", "7.5", "nan", "inf", "7 8", "Random",
+        "x", "-0.5", "99999999999999999999999999"};
+    fv_options *o = fresh();
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        set(o, "seed", good[i][0]);
+        assert_string_equal(fv_options_get(o, "seed"), good[i][1]);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        FAILS(fv_options_set(o, "seed", bad[i]), FV_ERR_ARGUMENT, "seed is \"");
+    }
+    char first[32];
+    int others = 0;
+    set(o, "seed", "random");
+    snprintf(first, sizeof first, "%s", fv_options_get(o, "seed"));
+    for (int i = 0; i < 8; i++) {
+        set(o, "seed", "random");
+        others += strcmp(first, fv_options_get(o, "seed")) != 0;
+    }
+    assert_true(others >= 7); /* of 2^32 */
+    FAILS(fv_recipe_apply(o, "feavis: 1\nchanges: [{step: 1, option: seed, value: random}]", "r"),
+          FV_ERR_FORMAT, "a change needs");
+    fv_options_free(o);
+}
+
 static void words_are_among_their_choices(void **state)
 {
     (void)state;
@@ -552,7 +588,7 @@ static void a_recipe_brings_back_options_and_changes(void **state)
     set(o, "rate", "0.30000000000000004");
     set(o, "param", "multires");
     set(o, "colour", "no");
-    set(o, "seed", "2147483647");
+    set(o, "seed", "18446744073709551615");
     set(o, "steps", "50");
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         fv_options *mine, *back = fresh();
@@ -634,6 +670,8 @@ static const char *other_value(const fv_option *row)
 {
     static char text[64];
     switch (row->kind) {
+    case FV_OPTION_SEED:
+        return "18446744073709551615";
     case FV_OPTION_INT:
     case FV_OPTION_FLOAT:
         snprintf(text, sizeof text, "%g", row->high);
@@ -955,6 +993,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_default_can_be_set_and_read_back),
         cmocka_unit_test(numbers_keep_to_their_range),
+        cmocka_unit_test(seeds_have_64_bits),
         cmocka_unit_test(words_are_among_their_choices),
         cmocka_unit_test(a_wrong_name_suggests_the_nearest),
         cmocka_unit_test(texts_are_utf8_and_paths_are_bytes),
