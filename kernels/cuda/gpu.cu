@@ -88,13 +88,11 @@ struct gpu_device : device {
         if (stream) cudaStreamDestroy(stream);
     }
 
-    /* The current device belongs to the calling thread. */
+    /* The current device belongs to the calling thread, and whoever else uses CUDA in this process
+     * may have chosen another since: set each time, which costs nothing where it is the same. */
     void enter() override
     {
-        static thread_local int current = -1;
-        if (current == number) return;
         note(cudaSetDevice(number), "choosing the GPU");
-        current = number;
     }
 
     fv_status result()
