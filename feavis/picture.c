@@ -179,9 +179,10 @@ static fv_status read_chunk(char **out, const unsigned char *chunk, size_t lengt
         return fv_fail(FV_ERR_FORMAT, "%s: the packed recipe is damaged, or over %d bytes", path,
                        RECIPE_LIMIT);
     const char *text = packed ? unpacked : (const char *)at;
-    if (n > 0 && memchr(text, 0, n)) {
+    if (n > 0 && memchr(text, 0, n)) { /* many packed ones would take their time before that */
         free(unpacked);
-        return FV_OK;
+        return packed ? fv_fail(FV_ERR_FORMAT, "%s: the packed recipe holds a zero byte", path)
+                      : FV_OK;
     }
     fv_status s = fv_utf8_check(text, n, "recipe");
     if (s >= 0)

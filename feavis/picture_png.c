@@ -129,8 +129,23 @@ static fv_status run(png_work *w)
     return decode(w);
 }
 
+/* Whether no chunk claims more bytes than the file has: libpng makes room before it looks, for an
+ * eXIf whatever its limit is. */
+static bool chunks_fit(fv_picture_file file)
+{
+    for (size_t at = 8; file.size - at >= 12;) {
+        const unsigned char *c = file.data + at;
+        size_t n = (size_t)c[0] << 24 | (size_t)c[1] << 16 | (size_t)c[2] << 8 | c[3];
+        if (n > file.size - at - 12) return false;
+        if (memcmp(c + 4, "IEND", 4) == 0) break;
+        at += n + 12;
+    }
+    return true;
+}
+
 fv_status fv_picture_read_png(fv_picture *p, fv_picture_file file)
 {
+    if (!chunks_fit(file)) return fv_fail(FV_ERR_FORMAT, "the PNG file is cut off");
     png_work *w = calloc(1, sizeof *w); /* not on the stack: it must survive the jump */
     if (!w) return fv_fail(FV_ERR_MEMORY, "out of memory");
     w->file = file;

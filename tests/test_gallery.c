@@ -241,6 +241,8 @@ static void a_recipe_is_read_from_every_text_chunk(void **state)
     MUST(fv_picture_read(&p, "chunk.png"));
     fv_picture_free(&p);
     free(huge);
+    with_packed("iTXt", "feavis\0\1\0\0\0", 11, "a: 1\0\n", 6);
+    FAILS(fv_recipe_read(&found, "chunk.png"), FV_ERR_FORMAT, "packed recipe holds a zero byte");
     with_chunk("feavis\0\1\0\0\0zip", 14);
     FAILS(fv_recipe_read(&found, "chunk.png"), FV_ERR_FORMAT, "packed recipe is damaged");
     unlink("chunk.png");

@@ -64,15 +64,22 @@ def fake_torch():
 torch, utils, tensor_module, config_module = fake_torch()
 
 
+# key, elements, bytes of each
+STORAGES = {"Float": ("0", 16, 4), "Half": ("1", 8, 2), "Long": ("2", 4, 8), "Double": ("3", 2, 8),
+            "Bool": ("4", 9, 1), "Char": ("5", 9, 1), "Int": ("6", 9, 4), "BFloat16": ("7", 9, 2),
+            "ComplexFloat": ("8", 4, 8)}
+used = {}
+
+
 class Storage:
-    def __init__(self, kind, key, count):
-        self.id = ("storage", getattr(torch, kind + "Storage"), key, "cpu", count)
+    def __init__(self, kind):
+        key, count, _ = STORAGES[kind]
+        self.kind, self.id = kind, ("storage", getattr(torch, kind + "Storage"), key, "cpu", count)
 
 
 class Tensor:
-    def __init__(self, kind, key, count, dims, strides, offset=0):
-        self.args = (Storage(kind, key, count), offset, dims, strides, False,
-                     collections.OrderedDict())
+    def __init__(self, kind, dims, strides, offset=0):
+        self.args = (Storage(kind), offset, dims, strides, False, collections.OrderedDict())
 
     def __reduce__(self):
         return utils._rebuild_tensor_v2, self.args
@@ -88,7 +95,10 @@ class Wrapped:
 
 class Pickler(pickle._Pickler):
     def persistent_id(self, thing):
-        return thing.id if isinstance(thing, Storage) else None
+        if not isinstance(thing, Storage):
+            return None
+        used[thing.kind] = True
+        return thing.id
 
     def save_global(self, thing, name=None):
         pickle._Pickler.save_global(self, thing, name)
@@ -101,29 +111,29 @@ def dump(thing, protocol):
 
 
 def states():
-    m = Tensor("Float", "0", 16, (2, 3), (3, 1))
-    h = Tensor("Half", "1", 8, (2, 2), (2, 1), 1)
-    yield "plain", {"a.weight": m, "a.bias": Tensor("Float", "1", 4, (3,), (1,))}
+    m = Tensor("Float", (2, 3), (3, 1))
+    h = Tensor("Half", (2, 2), (2, 1), 1)
+    yield "plain", {"a.weight": m, "a.bias": Tensor("Float", (3,), (1,), 6)}
     yield "nested", {"state_dict": collections.OrderedDict(w=m, h=h), "epoch": 3, "lr": 1e-4,
                      "best": None, "name": "模型", "args": [1, (2, True), {"x": b"raw"}]}
-    yield "odd", {"t": Tensor("Long", "2", 4, (2, 2), (1, 2)), "s": Tensor("Double", "3", 2, (), ()),
-                  "z": Tensor("Bool", "4", 9, (0, 5), (5, 1)), "r": Tensor("Float", "0", 4, (8,), (0,)),
-                  "c": Tensor("Char", "1", 9, (3, 3), (3, 1)), "i": Tensor("Int", "1", 9, (9,), (1,)),
-                  "b": Tensor("BFloat16", "1", 9, (9,), (1,))}
+    yield "odd", {"t": Tensor("Long", (2, 2), (1, 2)), "s": Tensor("Double", (), ()),
+                  "z": Tensor("Bool", (0, 5), (5, 1)), "r": Tensor("Float", (8,), (0,)),
+                  "c": Tensor("Char", (3, 3), (3, 1)), "i": Tensor("Int", (9,), (1,)),
+                  "b": Tensor("BFloat16", (9,), (1,))}
     yield "parameter", {"w": Wrapped(utils._rebuild_parameter, m, True, collections.OrderedDict()),
                         "v": Wrapped(utils._rebuild_parameter_with_state, m, True,
                                      collections.OrderedDict(), {"tag": 1}),
                         "u": Wrapped(tensor_module._rebuild_from_type_v2, utils._rebuild_tensor_v2,
                                      torch.Size, m.args, {})}
     yield "config", {"cfg": Wrapped(config_module.EasyDict, {"a": 1}), "set": {1, 2}, "m": m,
-                     "size": Wrapped(torch.Size, (1, 2)), "big": 1 << 80, "x": Tensor(
-                         "ComplexFloat", "0", 4, (2,), (1,))}
+                     "size": Wrapped(torch.Size, (1, 2)), "big": 1 << 80,
+                     "x": Tensor("ComplexFloat", (2,), (1,))}
 
 
-def zipped(data, root="a", storages=5, compress=False):
+def zipped(data, root="a", storages=9, compress=False):
     f = io.BytesIO()
     with zipfile.ZipFile(f, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED) as z:
-        z.writestr(zipfile.ZipInfo(f"{root}/data.pkl"), data)
+        z.writestr(zipfile.ZipInfo(f"{root}/data.pkl"), data, z.compression)
         z.writestr(zipfile.ZipInfo(f"{root}/byteorder"), "little")
         for i in range(storages):
             z.writestr(zipfile.ZipInfo(f"{root}/data/{i}"), bytes(range(64)))
@@ -135,16 +145,17 @@ def checkpoints():
     system = dump({"protocol_version": 1001, "little_endian": True}, 2)
     for name, state in states():
         for protocol in (2, 4):
+            used.clear()
             data = dump(state, protocol)
             put("pickle", f"{name}{protocol}", data)
             if protocol == 4 and name in ("plain", "odd"):
                 continue
             put("torch_zip", f"{name}{protocol}", zipped(data))
-            keys = sorted({s for s in ("0", "1", "2", "3", "4") if f"{s}".encode() in data})
-            counts = {"0": 16, "1": 8, "2": 4, "3": 2, "4": 9}
-            legacy = magic + system + data + dump(keys, 2)
-            for key in keys:
-                legacy += struct.pack("<Q", counts[key]) + bytes(counts[key] * 4)
+            legacy = magic + system + data
+            legacy += dump([STORAGES[kind][0] for kind in used], 2)
+            for kind in used:
+                _, count, size = STORAGES[kind]
+                legacy += struct.pack("<Q", count) + bytes(count * size)
             put("torch_legacy", f"{name}{protocol}", legacy)
     put("torch_zip", "deflated", zipped(dump({"a": 1}, 2), compress=True))
     with zipfile.ZipFile(os.path.join(GOLDEN, "weights", "odd.pth")) as z:
