@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "feavis/feavis.h"
 #include "kernels/number.h"
@@ -136,7 +135,7 @@ static const char *bare(const char *text, size_t *length)
     static const char *const articles[] = {"a ", "an ", "the "};
     while (isspace((unsigned char)*text)) text++;
     for (int i = 0; i < 3; i++)
-        if (strncasecmp(text, articles[i], strlen(articles[i])) == 0) {
+        if (fv_same_start(text, articles[i], strlen(articles[i]))) {
             text += strlen(articles[i]);
             break;
         }
@@ -152,8 +151,7 @@ bool fv_judge_is_named(const fv_judge *j, const char *text, int k)
     text = bare(text, &n);
     for (int i = 0; i < j->meaning_count; i++) {
         const meaning *m = &j->meanings[i];
-        if (k >= m->low && k <= m->high && strlen(m->word) == n &&
-            strncasecmp(m->word, text, n) == 0)
+        if (k >= m->low && k <= m->high && strlen(m->word) == n && fv_same_start(m->word, text, n))
             return true;
     }
     return false;

@@ -9,17 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 #include "feavis/lists.h"
 #include "feavis/names.h"
+#include "kernels/number.h"
 
 static bool has_ending(const char *name, const char *const *endings)
 {
     const char *dot = strrchr(name, '.');
     for (; dot && *endings; endings++)
-        if (strcasecmp(dot + 1, *endings) == 0) return true;
+        if (fv_same_word(dot + 1, *endings)) return true;
     return false;
 }
 

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "feavis/feavis.h"
 #include "feavis/read_file.h"
+#include "kernels/number.h"
 #include "model/text.h"
 
 enum { MOST_LIST_BYTES = 1 << 30 };
@@ -244,7 +244,7 @@ fv_status fv_list_lines(fv_list *out, const char *path)
 fv_status fv_list_poem(fv_list *out, const char *path)
 {
     const char *dot = strrchr(path, '.');
-    return read_lines(out, path, dot && strcasecmp(dot, ".csv") == 0 ? TEXTS : POEM);
+    return read_lines(out, path, dot && fv_same_word(dot, ".csv") ? TEXTS : POEM);
 }
 
 fv_status fv_list_names(fv_list *out, const char *path)

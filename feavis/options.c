@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/random.h>
 
 #include "kernels/number.h"
@@ -224,7 +223,7 @@ static fv_status parse_bool(const fv_option *row, const char *value, bool *out)
 {
     static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1"};
     for (int i = 0; i < 8; i++) {
-        if (strcasecmp(value, words[i]) != 0) continue;
+        if (!fv_same_word(value, words[i])) continue;
         *out = i % 2;
         return FV_OK;
     }

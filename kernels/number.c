@@ -2,6 +2,7 @@
 #include "kernels/number.h"
 
 #include <locale.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -55,4 +56,23 @@ int fv_scan(const char *text, const char *format, ...)
     va_end(args);
     leave(own, before);
     return n;
+}
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+bool fv_same_start(const char *a, const char *b, size_t n)
+{
+    for (; n; a++, b++, n--) {
+        if (lower(*a) != lower(*b)) return false;
+        if (!*a) return true;
+    }
+    return true;
+}
+
+bool fv_same_word(const char *a, const char *b)
+{
+    return fv_same_start(a, b, SIZE_MAX);
 }

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <yaml.h>
 
@@ -440,7 +439,7 @@ fv_status fv_yaml_bool(const fv_yaml *doc, const fv_yaml_node *map, const char *
     const fv_yaml_node *n = fv_yaml_find(map, key);
     if (!n) return FV_OK;
     for (int i = 0; n->kind == SCALAR && i < 6; i++) {
-        if (strcasecmp(n->text, words[i]) != 0) continue;
+        if (!fv_same_word(n->text, words[i])) continue;
         *out = i % 2;
         return FV_OK;
     }

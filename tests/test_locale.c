@@ -1,8 +1,11 @@
-/* Numbers as text where the process writes 0,5 for a half. The locale is made from Debian's
- * sources (package locales) in the scratch folder; where that fails the tests are skipped. */
+/* Numbers as text where the process writes 0,5 for a half, and letters where GIF is not gif. The
+ * locales are made from Debian's sources (package locales) in the scratch folder; where that fails
+ * the tests are skipped. */
 #include <errno.h>
 #include <locale.h>
 #include <math.h>
+#include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "feavis/options.h"
@@ -12,6 +15,19 @@
 
 static bool has_comma; /* as the process's own printf writes it */
 
+/* locales/NAME.utf8 */
+static void make_locale(const char *name)
+{
+    char path[128], command[512];
+    snprintf(path, sizeof path, "locales/%s.utf8/LC_NUMERIC", name);
+    snprintf(command, sizeof command,
+             "mkdir -p locales && localedef --no-archive -c -i %s -f UTF-8 locales/%s.utf8 "
+             ">> localedef.log 2>&1",
+             name, name);
+    if (access(path, F_OK) != 0 && system(command) != 0)
+        print_message("localedef made no %s: see localedef.log\n", name);
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -19,10 +35,8 @@ static int begin(void **state)
     if (!getcwd(here, sizeof here)) return -1;
     snprintf(path, sizeof path, "%s/locales", here);
     setenv("LOCPATH", path, 1);
-    if (access("locales/de_DE.utf8/LC_NUMERIC", F_OK) != 0 &&
-        system("mkdir -p locales && localedef --no-archive -c -i de_DE -f UTF-8 "
-               "locales/de_DE.utf8 > localedef.log 2>&1") != 0)
-        print_message("localedef made no locale: %s/localedef.log\n", here);
+    make_locale("de_DE");
+    make_locale("tr_TR");
     char number[8];
     has_comma = setlocale(LC_ALL, "de_DE.utf8") != NULL;
     snprintf(number, sizeof number, "%.1f", 0.5);
@@ -163,6 +177,27 @@ static void heat_maps_are_the_same(void **state)
     for (int i = 0; i < 2; i++) fv_picture_free(&drawn[i]);
 }
 
+static void letters_of_ascii_are_the_same_in_turkish(void **state)
+{
+    (void)state;
+    if (!setlocale(LC_ALL, "tr_TR.utf8") || strcasecmp("GIF", "gif") == 0) {
+        print_message("skipped: there is no locale in which GIF is not gif (package locales)\n");
+        skip();
+    }
+    assert_true(fv_same_word("GIF", "gif") && fv_same_word("", ""));
+    assert_false(fv_same_word("GIF", "gi") || fv_same_word("gi", "GIF") ||
+                 fv_same_word("\xc4", "\xe4"));
+    assert_true(fv_same_start("THE Island", "the ", 4));
+    fv_list l;
+    remove_tree("tree");
+    assert_int_equal(mkdir("tree", 0777), 0);
+    spill("tree/ISLAND.GIF", "x", 1);
+    spill("tree/a.TIFF", "x", 1);
+    MUST(fv_list_pictures(&l, "tree", NULL, NULL));
+    assert_int_equal(l.count, 2);
+    fv_list_clear(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +205,7 @@ int main(void)
         cmocka_unit_test(options_weights_and_presets_are_the_same),
         cmocka_unit_test(a_session_saved_under_one_locale_goes_on_under_another),
         cmocka_unit_test(heat_maps_are_the_same),
+        cmocka_unit_test(letters_of_ascii_are_the_same_in_turkish),
     };
     return cmocka_run_group_tests_name("locale", tests, begin, end);
 }

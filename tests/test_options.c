@@ -330,6 +330,22 @@ static void an_older_recipe_means_what_it_meant(void **state)
     fv_options_free(o);
 }
 
+static void a_preset_is_typed_by_a_person(void **state)
+{
+    (void)state;
+    static const char text[] = "text: \"山：1 ｜ 雪\"\npictures:\n  - llp: \"１０８，４５６\"\n";
+    spill("wide.yml", text, strlen(text));
+    fv_preset *p;
+    fv_options *o = fresh();
+    MUST(fv_preset_open(&p, "./wide.yml"));
+    MUST(fv_preset_apply(p, o));
+    assert_string_equal(fv_options_get(o, "text"), "山:1 | 雪");
+    MUST(fv_preset_picture(p, 0, o));
+    assert_string_equal(fv_options_get(o, "llp"), "108,456");
+    fv_preset_close(p);
+    fv_options_free(o);
+}
+
 static void expect_reading(const char *text, const char *expected)
 {
     fv_options *o = fresh();
@@ -1001,6 +1017,7 @@ int main(void)
         cmocka_unit_test(weighted_texts),
         cmocka_unit_test(full_width_syntax_is_its_ascii_twin),
         cmocka_unit_test(an_older_recipe_means_what_it_meant),
+        cmocka_unit_test(a_preset_is_typed_by_a_person),
         cmocka_unit_test(it_is_said_how_weights_were_read),
         cmocka_unit_test(the_first_text_comes_without_its_weight),
         cmocka_unit_test(weights_past_ten_are_refused_with_the_escape),
