@@ -25,6 +25,10 @@ static int find_image(const many *images, const char *name)
         const char *path = images->list.at[i], *slash = strrchr(path, '/');
         if (strcmp(path, name) == 0 || (slash && strcmp(slash + 1, name) == 0)) return i;
     }
+    for (int i = 0; i < images->list.count; i++) {
+        const char *path = images->list.at[i], *slash = strrchr(path, '/');
+        if (fv_name_same(path, name) || (slash && fv_name_same(slash + 1, name))) return i;
+    }
     return -1;
 }
 

@@ -199,13 +199,17 @@ static fv_status pictures_of_list(fv_list *out, const char *source, const char *
     const char *slash = strrchr(source, '/');
     int own = !folder && slash ? (int)(slash - source) + 1 : 0;
     for (int i = 0; i < out->count; i++) {
-        char *path;
-        if (out->at[i][0] == '/') continue;
-        int n = folder ? asprintf(&path, "%s/%s", folder, out->at[i])
-                       : asprintf(&path, "%.*s%s", own, source, out->at[i]);
+        char *path, *there;
+        bool whole = out->at[i][0] == '/';
+        int n = whole    ? asprintf(&path, "%s", out->at[i])
+                : folder ? asprintf(&path, "%s/%s", folder, out->at[i])
+                         : asprintf(&path, "%.*s%s", own, source, out->at[i]);
         if (n < 0) return fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", source);
+        there = fv_name_there(path);
+        free(path);
+        if (!there) return fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", source);
         free(out->at[i]);
-        out->at[i] = path;
+        out->at[i] = there;
     }
     return FV_OK;
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <utf8proc.h>
 
 /* Controls, and what else ends a line by Unicode. */
@@ -64,4 +65,42 @@ void fv_name_unescape(char *text)
         }
     }
     *to = 0;
+}
+
+static bool is_ascii(const char *text)
+{
+    while (*text && (unsigned char)*text < 0x80) text++;
+    return !*text;
+}
+
+/* NULL: not UTF-8, or no memory. */
+static char *in_form(const char *name, utf8proc_option_t form)
+{
+    utf8proc_uint8_t *out;
+    return utf8proc_map((const utf8proc_uint8_t *)name, 0, &out,
+                        UTF8PROC_NULLTERM | UTF8PROC_STABLE | form) >= 0
+               ? (char *)out
+               : NULL;
+}
+
+bool fv_name_same(const char *a, const char *b)
+{
+    if (strcmp(a, b) == 0) return true;
+    if (is_ascii(a) || is_ascii(b)) return false;
+    char *x = in_form(a, UTF8PROC_COMPOSE), *y = in_form(b, UTF8PROC_COMPOSE);
+    bool same = x && y && strcmp(x, y) == 0;
+    free(x);
+    free(y);
+    return same;
+}
+
+char *fv_name_there(const char *path)
+{
+    static const utf8proc_option_t forms[] = {UTF8PROC_COMPOSE, UTF8PROC_DECOMPOSE};
+    for (int i = 0; i < 2 && !is_ascii(path) && access(path, F_OK) != 0; i++) {
+        char *other = in_form(path, forms[i]);
+        if (other && access(other, F_OK) == 0) return other;
+        free(other);
+    }
+    return strdup(path);
 }

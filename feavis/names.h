@@ -2,6 +2,7 @@
 #ifndef FV_NAMES_H
 #define FV_NAMES_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #ifdef __cplusplus
@@ -16,6 +17,12 @@ void fv_name_write(FILE *to, const char *name);
 char *fv_name_escaped(const char *name);
 /* Back, in place: the exact name. A backslash before anything else stays one. */
 void fv_name_unescape(char *text);
+
+/* Whether two names differ at most in how accents are composed (macOS writes them apart). */
+bool fv_name_same(const char *a, const char *b);
+/* The path as it is, or with its accents composed or apart if only that is there. Caller frees;
+ * NULL: out of memory. */
+char *fv_name_there(const char *path);
 
 #ifdef __cplusplus
 }

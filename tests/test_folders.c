@@ -200,6 +200,29 @@ static void folders_match_labels_however_accents_are_composed(void **state)
     }
 }
 
+static void lists_find_files_however_accents_are_composed(void **state)
+{
+    fv_list l;
+    (void)state;
+    fresh();
+    picture("album/cafe\xcc\x81.png"); /* apart on the disk, composed in the list */
+    picture("album/\xe3\x81\x8c.png"); /* and the other way */
+    static const char text[] =
+        "caf\xc3\xa9.png\n\xe3\x81\x8b\xe3\x82\x99.png\na.png\nn\xc3\xa9.png\n";
+    spill("album/list.txt", text, sizeof text - 1);
+    MUST(fv_list_pictures(&l, "album/list.txt", NULL, NULL));
+    assert_int_equal(l.count, 4);
+    assert_string_equal(l.at[0], "album/cafe\xcc\x81.png");
+    assert_string_equal(l.at[1], "album/\xe3\x81\x8c.png");
+    assert_string_equal(l.at[2], "album/a.png");
+    assert_string_equal(l.at[3], "album/n\xc3\xa9.png"); /* neither is there */
+    fv_list_clear(&l);
+    assert_true(fv_name_same("caf\xc3\xa9", "cafe\xcc\x81"));
+    assert_false(fv_name_same("caf\xc3\xa9", "cafe"));
+    assert_false(fv_name_same("\xd6\xd0", "\xd6\xd1")); /* not UTF-8 */
+    assert_true(fv_name_same("\xd6\xd0", "\xd6\xd0"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +232,7 @@ int main(void)
         cmocka_unit_test(pipes_and_sockets_are_left_out),
         cmocka_unit_test(a_deep_folder_does_not_end_the_search),
         cmocka_unit_test(names_of_any_bytes_come_back),
+        cmocka_unit_test(lists_find_files_however_accents_are_composed),
         cmocka_unit_test(folders_match_labels_however_accents_are_composed),
     };
     return cmocka_run_group_tests_name("folders of pictures", tests, NULL, NULL);
