@@ -15,7 +15,7 @@ static fv_status look(fv_session *s, double *loss)
 {
     fv_scores scores;
     bool finite;
-    fv_plan_watch(s->plan, NULL, NULL); /* a look that a cancel cut would be missed later */
+    fv_plan_watch(s->net.plan, NULL, NULL); /* a look that a cancel cut would be missed later */
     FV_TRY(fv_session_forward(s, FV_VIEWS_BLURRED, &scores, &finite));
     *loss = finite ? (double)scores.loss : INFINITY;
     return FV_OK;
@@ -28,7 +28,10 @@ fv_status fv_session_note_best(fv_session *s)
     double loss;
     FV_TRY(look(s, &loss));
     if (s->best_step && loss >= s->best_loss) return FV_OK;
-    FV_TRY(fv_plan_block_download(s->plan, FV_BLOCK_VALUE, s->best));
+    FV_TRY(fv_plan_block_download(s->net.plan, FV_BLOCK_VALUE, s->aside));
+    float *best = s->aside; /* whole: now it may take the place of the other */
+    s->aside = s->best;
+    s->best = best;
     s->best_step = s->step;
     s->best_loss = loss;
     return FV_OK;
@@ -39,20 +42,13 @@ void fv_session_forget_best(fv_session *s)
     s->best_step = 0;
 }
 
-fv_status fv_session_swap_best(fv_session *s, bool *swapped)
+fv_status fv_session_swap_best(fv_session *s)
 {
     double loss;
-    *swapped = false;
     if (!s->best || !s->best_step || s->best_step == s->step) return FV_OK;
     FV_TRY(look(s, &loss));
     if (loss <= s->best_loss) return FV_OK;
-    FV_TRY(fv_plan_block_download(s->plan, FV_BLOCK_VALUE, s->aside));
-    FV_TRY(fv_plan_block_upload(s->plan, FV_BLOCK_VALUE, s->best));
-    *swapped = true;
-    return FV_OK;
-}
-
-fv_status fv_session_swap_back(fv_session *s)
-{
-    return fv_plan_block_upload(s->plan, FV_BLOCK_VALUE, s->aside);
+    FV_TRY(fv_plan_block_download(s->net.plan, FV_BLOCK_VALUE, s->aside));
+    s->swapped = true;
+    return fv_plan_block_upload(s->net.plan, FV_BLOCK_VALUE, s->best);
 }

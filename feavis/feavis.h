@@ -302,6 +302,7 @@ typedef struct fv_progress {
     double seconds;  /* since this run began */
     double rate;     /* steps a second, over the last few */
     int restored;    /* how often the NaN guard went back to a good state */
+    int dropped;     /* how many live changes could not be made; see fv_session_dropped */
 } fv_progress;
 
 /* Called after each step, on the thread of fv_session_run; false stops the run. */
@@ -321,6 +322,9 @@ void fv_session_cancel(fv_session *s);
 /* From any thread: changes a live option before the next step; it enters the recipe with its
  * step, so that the picture stays reproducible. */
 fv_status fv_session_set(fv_session *s, const char *name, const char *value);
+/* Why the last change that could not be made was dropped: one line, "" if all were made. The
+ * session, its picture and its recipe are as if it had not been asked for. */
+const char *fv_session_dropped(const fv_session *s);
 /* From any thread: a copy of the newest picture; caller frees. */
 fv_status fv_session_snapshot(fv_session *s, fv_picture *out);
 /* Not while a run is in progress: the finished picture, and scores over the whole of it. */

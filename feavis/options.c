@@ -473,6 +473,8 @@ fv_status fv_options_add_change(fv_options *o, int step, const fv_option *option
     if (changes) o->changes = changes;
     char *copy = changes ? strdup(value) : NULL;
     if (!copy) return fv_fail(FV_ERR_MEMORY, "changing %s: out of memory", option->name);
-    o->changes[o->change_count++] = (fv_change){step, option, copy};
+    int at = o->change_count++; /* behind those of the same step */
+    for (; at > 0 && o->changes[at - 1].step > step; at--) o->changes[at] = o->changes[at - 1];
+    o->changes[at] = (fv_change){step, option, copy};
     return FV_OK;
 }

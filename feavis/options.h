@@ -43,7 +43,7 @@ struct fv_options {
     int text_length, threads;
     char *gallery, *out, *state;
 
-    fv_change *changes;
+    fv_change *changes; /* by step, those of one step as they were made */
     int change_count;
 
     char *notice;      /* see fv_options_notice; NULL: "" */

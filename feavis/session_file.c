@@ -9,32 +9,30 @@
 #include "kernels/number.h"
 
 static const char *const block_names[3] = {"value", "adam.m", "adam.v"};
+static const char *const kept_names[3] = {"kept.value", "kept.adam.m", "kept.adam.v"};
 
 fv_status fv_session_save(fv_session *s, const char *path)
 {
-    char *recipe, *files, numbers[160];
-    FV_TRY(fv_session_recipe(s, &recipe));
-    if (fv_recipe_write_files(&files, s->recipe, s->model) < 0) {
-        free(recipe);
-        return FV_ERR_MEMORY;
-    }
+    char *recipe = NULL, *files = NULL, numbers[160];
+    FV_TRY(fv_session_settle(s));
     /* the guard's own copy must stay what it is: save from fresh ones */
-    size_t n = fv_plan_param_count(s->plan);
+    size_t n = s->param_count;
     float *blocks = malloc(3 * n * sizeof *blocks);
-    fv_status status = blocks ? FV_OK : fv_fail(FV_ERR_MEMORY, "saving %s: out of memory", path);
+    if (!blocks) return fv_fail(FV_ERR_MEMORY, "saving %s: out of memory", path);
+    fv_status status = fv_session_state_read(s, blocks);
+    if (status >= 0) status = fv_session_recipe(s, &recipe);
+    if (status >= 0) status = fv_recipe_write_files(&files, s->recipe, s->model);
     fv_save_entry entries[7];
-    for (int i = 0; status >= 0 && i < 3; i++) {
-        status = fv_plan_block_download(s->plan, fv_kept_blocks[i], blocks + (size_t)i * n);
-        entries[i] =
-            (fv_save_entry){block_names[i], FV_FILE_F32, 1, {(int64_t)n}, blocks + (size_t)i * n};
+    bool guarded = s->kept_step >= 0; /* else it was this state that could not be read */
+    const float *kept = guarded ? s->kept : blocks;
+    for (size_t i = 0; i < 3; i++) {
+        entries[i] = (fv_save_entry){block_names[i], FV_FILE_F32, 1, {(int64_t)n}, blocks + i * n};
+        entries[3 + i] = (fv_save_entry){kept_names[i], FV_FILE_F32, 1, {(int64_t)n}, kept + i * n};
     }
-    static const char *const kept_names[3] = {"kept.value", "kept.adam.m", "kept.adam.v"};
-    for (int i = 0; status >= 0 && i < 3; i++)
-        entries[3 + i] = (fv_save_entry){
-            kept_names[i], FV_FILE_F32, 1, {(int64_t)n}, s->kept[fv_kept_blocks[i]]};
     entries[6] = (fv_save_entry){"best.value", FV_FILE_F32, 1, {(int64_t)n}, s->best};
-    fv_print(numbers, sizeof numbers, "%d %d %a %d %d %d %a", s->step, s->kept_step, s->caution,
-             s->restored, s->restored_in_a_row, s->best_step, s->best_loss);
+    fv_print(numbers, sizeof numbers, "%d %d %a %d %d %d %a", s->step,
+             guarded ? s->kept_step : s->step, s->caution, s->restored, s->restored_in_a_row,
+             s->best_step, s->best_loss);
     const char *const metadata[] = {"feavis.recipe", recipe, "feavis.files", files, "feavis.state",
                                     numbers,         NULL};
     if (status >= 0) status = fv_weights_save(path, entries, s->best ? 7 : 6, metadata);
@@ -79,13 +77,20 @@ static fv_status read_block(const fv_weights *w, const char *name, size_t n, flo
     return FV_OK;
 }
 
+static fv_status read_state_blocks(const fv_weights *w, const char *const names[3], size_t n,
+                                   float *out)
+{
+    for (size_t i = 0; i < 3; i++) FV_TRY(read_block(w, names[i], n, out + i * n));
+    return FV_OK;
+}
+
 static fv_status read_state(fv_session *s, const fv_weights *w)
 {
     const char *numbers = fv_weights_metadata(w, "feavis.state");
     int step, kept_step, restored, in_a_row, best_step = 0;
     double caution, best_loss = 0;
     int found = numbers ? fv_scan(numbers, "%d %d %la %d %d %d %la", &step, &kept_step, &caution,
-                                 &restored, &in_a_row, &best_step, &best_loss)
+                                  &restored, &in_a_row, &best_step, &best_loss)
                         : 0;
     bool whole = found == 7 || (found == 5 && !s->best); /* files without a best state are older */
     if (!whole || step < 0 || kept_step < 0 || best_step < 0 || !(caution > 0 && caution <= 1))
@@ -93,14 +98,10 @@ static fv_status read_state(fv_session *s, const fv_weights *w)
                        fv_weights_path(w));
     s->step = step;
     FV_TRY(fv_session_replay(s)); /* may build another plan; the params stay as many */
-    size_t n = fv_plan_param_count(s->plan);
-    for (int i = 0; i < 3; i++)
-        FV_TRY(read_block(w, block_names[i], n, s->kept[fv_kept_blocks[i]]));
-    FV_TRY(fv_session_put_kept(s));
-    FV_TRY(read_block(w, "kept.value", n, s->kept[FV_BLOCK_VALUE]));
-    FV_TRY(read_block(w, "kept.adam.m", n, s->kept[FV_BLOCK_M]));
-    FV_TRY(read_block(w, "kept.adam.v", n, s->kept[FV_BLOCK_V]));
-    if (s->best) FV_TRY(read_block(w, "best.value", n, s->best));
+    FV_TRY(read_state_blocks(w, block_names, s->param_count, s->kept));
+    FV_TRY(fv_session_state_write(s->net.plan, s->kept));
+    FV_TRY(read_state_blocks(w, kept_names, s->param_count, s->kept));
+    if (s->best) FV_TRY(read_block(w, "best.value", s->param_count, s->best));
     s->best_step = best_step;
     s->best_loss = best_loss;
     s->kept_step = kept_step;

@@ -71,6 +71,8 @@ const char *fv_status_name(fv_status code)
         return "unsupported";
     case FV_ERR_ARGUMENT:
         return "argument";
+    case FV_ERR_STOPPED:
+        return "stopped";
     }
     return "unknown";
 }

@@ -19,7 +19,8 @@ typedef enum fv_status {
     FV_ERR_MEMORY = -4,      /* an allocation failed */
     FV_ERR_DEVICE = -5,      /* a backend failed while running */
     FV_ERR_UNSUPPORTED = -6, /* well formed, but not something this program can do */
-    FV_ERR_ARGUMENT = -7     /* the caller's or the user's value is out of range */
+    FV_ERR_ARGUMENT = -7,    /* the caller's or the user's value is out of range */
+    FV_ERR_STOPPED = -8      /* inside the library: stopped on request; outside FV_CANCELLED */
 } fv_status;
 
 /* Stores the formatted message for this thread and returns `code`. Messages over 1023 bytes are

@@ -129,6 +129,9 @@ fv_status fv_plan_block_upload(fv_plan *p, fv_block block, const float *values);
 /* One Adam step on all params; see backend.h for numbers and stats. */
 fv_status fv_plan_adam(fv_plan *p, const float numbers[FV_ADAM_COLUMNS],
                        float stats[FV_ADAM_STATS]);
+/* Its first half: once it returns well the params move, and fv_plan_step_end waits for that. A
+ * step_end that fails may be called again. */
+fv_status fv_plan_adam_begin(fv_plan *p, const float numbers[FV_ADAM_COLUMNS]);
 /* Forward, backward with the seeds set before, and Adam, with one wait at the end. The same as
  * the three calls, except that backward and Adam run whatever forward gave. Where
  * fv_plan_records, all of it is one recording that is replayed. */

@@ -222,13 +222,18 @@ fv_status fv_plan_backward(fv_plan *p)
     return p->be->sync(p->be);
 }
 
-fv_status fv_plan_adam(fv_plan *p, const float numbers[FV_ADAM_COLUMNS], float stats[FV_ADAM_STATS])
+fv_status fv_plan_adam_begin(fv_plan *p, const float numbers[FV_ADAM_COLUMNS])
 {
     FV_TRY(fv_plan_block_exists(p, FV_BLOCK_M));
     FV_TRY(p->be->upload(p->be, &p->adam_numbers, FV_F32, numbers));
     enqueue_adam(p);
-    FV_TRY(p->be->sync(p->be));
-    return p->be->download(p->be, &p->adam_stats, FV_F32, stats);
+    return FV_OK;
+}
+
+fv_status fv_plan_adam(fv_plan *p, const float numbers[FV_ADAM_COLUMNS], float stats[FV_ADAM_STATS])
+{
+    FV_TRY(fv_plan_adam_begin(p, numbers));
+    return fv_plan_step_end(p, stats);
 }
 
 fv_status fv_plan_step_begin(fv_plan *p, const float numbers[FV_ADAM_COLUMNS])
