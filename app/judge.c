@@ -221,6 +221,7 @@ static fv_status judge(court *c, const cli *a)
         exhibit *x = &c->exhibits[i];
         FV_TRY(fv_judge_picture(c->judge, c->critic, &x->picture, *x->text ? x->text : NULL,
                                 &x->verdict));
+        if (isnan(x->verdict.cosines.unseen) && !isnan(x->verdict.cosines.whole)) (void)cli_fail();
         if (!a->quiet) print_row(c, x);
         fflush(stdout);
     }

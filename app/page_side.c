@@ -196,7 +196,7 @@ static void page_exports(app *a)
 static void verdict(app *a)
 {
     const worker_view *v = &a->view;
-    if (!v->survived) {
+    if (!v->survived || isnan(v->survival.unseen)) {
         ui_paragraph(tr(a, W_NOT_YET), UI_MUTED);
         return;
     }

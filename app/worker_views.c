@@ -107,15 +107,14 @@ void measure_survival(worker *w, bool now)
     if (!text || !worker_picture(w, &p)) return;
     fv_status s = fv_critic_survival(w->critic, &p, text, &v);
     fv_picture_free(&p);
-    if (s < 0) {
-        say(w, NULL);
-        return;
-    }
+    if (s < 0 || isnan(v.unseen)) say(w, NULL);
+    if (s < 0) return;
     pthread_mutex_lock(&w->mutex);
     w->view.survived = true;
     w->view.survival = v;
     w->view.survival_step = w->view.progress.step;
-    if (w->curve_count) w->curve[w->curve_count - 1].survival = fminf(v.blurred, v.unseen);
+    if (w->curve_count)
+        w->curve[w->curve_count - 1].survival = isnan(v.unseen) ? NAN : fminf(v.blurred, v.unseen);
     pthread_mutex_unlock(&w->mutex);
     w->last_survival = seconds_now();
     w->survival_cost = w->last_survival - begin;

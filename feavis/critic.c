@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "feavis/model.h"
+#include "feavis/views.h"
 #include "kernels/rng.h"
 
 enum { UNSEEN = 2, BASE_PICTURES = 4 };
@@ -17,7 +18,7 @@ struct fv_critic {
     fv_plan *plan;
     fv_ref pixels, map, embedding;
     int side, map_side, channels, dim;
-    float *input, *scratch;         /* [side * side * 3] */
+    float *input;                   /* [side * side * 3] */
     float *maps, *vector;           /* [map_side^2 * channels], [dim] */
     float *base_mean, *base_spread; /* [channels], of smooth noise; NULL until needed */
     fv_plan *head;                  /* map -> embedding and back; NULL until needed */
@@ -42,10 +43,9 @@ static fv_status build(fv_critic *c)
     c->channels = map.c;
     size_t n = (size_t)c->side * (size_t)c->side * 3;
     c->input = malloc(n * sizeof *c->input);
-    c->scratch = malloc(n * sizeof *c->scratch);
     c->maps = malloc(fv_count(map) * sizeof *c->maps);
     c->vector = malloc((size_t)c->dim * sizeof *c->vector);
-    return c->input && c->scratch && c->maps && c->vector
+    return c->input && c->maps && c->vector
                ? FV_OK
                : fv_fail(FV_ERR_MEMORY, "opening a critic: out of memory");
 }
@@ -72,7 +72,6 @@ void fv_critic_close(fv_critic *c)
     fv_plan_free(c->plan);
     fv_plan_free(c->head);
     free(c->input);
-    free(c->scratch);
     free(c->maps);
     free(c->vector);
     free(c->base_mean);
@@ -95,34 +94,55 @@ fv_status fv_critic_embed(fv_critic *c, const fv_picture *p, float *embedding)
 
 /* --- survival --- */
 
-/* Separable Gaussian, edges repeated; `t` is as large as `x`. */
-static void blur(float *x, float *t, int side, float sigma)
+/* Row j: what place j of a line takes from its n pixels when it is blurred by FV_SURVIVAL_BLUR (at
+ * 224) and then resized to `side` places. [side * n] and room for two rows more. */
+static void blur_and_resize(float *rows, int side, int n)
 {
-    enum { MOST = 16 };
-    float kernel[MOST + 1], sum = 0;
-    int radius = (int)ceilf(3 * sigma);
-    if (radius > MOST) radius = MOST;
-    for (int i = 0; i <= radius; i++) {
-        kernel[i] = expf(-0.5f * (float)(i * i) / (sigma * sigma));
-        sum += i ? 2 * kernel[i] : kernel[i];
+    size_t width = (size_t)n;
+    float *near = rows + (size_t)side * width, *far = near + width;
+    for (int j = 0; j < side; j++) {
+        double at = fmax((j + 0.5) * n / side - 0.5, 0), part = at - floor(at);
+        int low = (int)at, high = low + (low < n - 1);
+        fv_gaussian_row(near, n, low, (double)FV_SURVIVAL_BLUR * n / 224);
+        fv_gaussian_row(far, n, high, (double)FV_SURVIVAL_BLUR * n / 224);
+        for (size_t k = 0; k < width; k++)
+            rows[(size_t)j * width + k] = (float)((1 - part) * near[k] + part * far[k]);
     }
-    for (int pass = 0; pass < 2; pass++) {
-        const float *from = pass ? t : x;
-        float *to = pass ? x : t;
-        int step_x = pass ? 0 : 1, step_y = pass;
-        for (int v = 0; v < side; v++)
-            for (int u = 0; u < side; u++)
-                for (int ch = 0; ch < 3; ch++) {
-                    float total = 0;
-                    for (int k = -radius; k <= radius; k++) {
-                        int a = u + k * step_x, b = v + k * step_y;
-                        a = a < 0 ? 0 : a >= side ? side - 1 : a;
-                        b = b < 0 ? 0 : b >= side ? side - 1 : b;
-                        total += kernel[k < 0 ? -k : k] * from[((size_t)b * side + a) * 3 + ch];
-                    }
-                    to[((size_t)v * side + u) * 3 + ch] = total / sum;
-                }
+}
+
+/* The picture as the model sees it after the blur that sessions use (views.h), over the picture
+ * itself: down, then across. */
+static fv_status blurred_picture(fv_critic *c, const fv_picture *p)
+{
+    size_t side = (size_t)c->side, w = (size_t)p->width, h = (size_t)p->height;
+    float *down = malloc((side + 2) * h * sizeof *down), *across = NULL, *line = NULL;
+    if (down) across = malloc((side + 2) * w * sizeof *across);
+    if (across) line = malloc(3 * w * sizeof *line);
+    if (line) {
+        blur_and_resize(down, c->side, p->height);
+        blur_and_resize(across, c->side, p->width);
+        memset(c->input, 0, side * side * 3 * sizeof *c->input);
     }
+    for (size_t j = 0; line && j < side; j++) {
+        memset(line, 0, 3 * w * sizeof *line);
+        for (size_t k = 0; k < h; k++) {
+            float share = down[j * h + k] / 255;
+            const uint8_t *from = p->rgb + 3 * w * k;
+            for (size_t x = 0; share != 0 && x < 3 * w; x++) line[x] += share * (float)from[x];
+        }
+        for (size_t i = 0; i < side; i++) {
+            float *to = c->input + 3 * (j * side + i);
+            for (size_t k = 0; k < w; k++) {
+                float share = across[i * w + k];
+                for (size_t ch = 0; share != 0 && ch < 3; ch++) to[ch] += share * line[3 * k + ch];
+            }
+        }
+    }
+    bool ok = line != NULL;
+    free(down);
+    free(across);
+    free(line);
+    return ok ? FV_OK : fv_fail(FV_ERR_MEMORY, "blurring a picture: out of memory");
 }
 
 static fv_status cosine(fv_critic *c, const float *pixels, const float *text, float *out)
@@ -136,23 +156,21 @@ static fv_status cosine(fv_critic *c, const float *pixels, const float *text, fl
 }
 
 /* View v of those that no run draws: mirrored, seven tenths of the side, from a corner. */
-static void unseen_view(fv_critic *c, const fv_picture *p, int v)
+static fv_status unseen_view(fv_critic *c, const fv_picture *p, int v)
 {
     fv_picture part = {p->width * 7 / 10, p->height * 7 / 10, NULL};
     if (part.width < 1) part.width = 1;
     if (part.height < 1) part.height = 1;
     int left = v % 2 ? p->width - part.width : 0, top = v % 2 ? p->height - part.height : 0;
     part.rgb = malloc((size_t)part.width * (size_t)part.height * 3);
-    if (!part.rgb) {
-        fv_picture_to_tensor(p, c->side, c->input);
-        return;
-    }
+    if (!part.rgb) return fv_fail(FV_ERR_MEMORY, "views unseen were not looked at: out of memory");
     for (int y = 0; y < part.height; y++)
         for (int x = 0; x < part.width; x++)
             memcpy(part.rgb + ((size_t)y * part.width + x) * 3,
                    p->rgb + ((size_t)(top + y) * p->width + (left + part.width - 1 - x)) * 3, 3);
     fv_picture_to_tensor(&part, c->side, c->input);
     fv_picture_free(&part);
+    return FV_OK;
 }
 
 fv_status fv_critic_survival(fv_critic *c, const fv_picture *p, const char *text, fv_survival *out)
@@ -163,13 +181,14 @@ fv_status fv_critic_survival(fv_critic *c, const fv_picture *p, const char *text
     fv_status s = fv_model_embed_text(c->model, text, target, NULL);
     fv_picture_to_tensor(p, c->side, c->input);
     if (s >= 0) s = cosine(c, c->input, target, &r.whole);
-    if (s >= 0) {
-        blur(c->input, c->scratch, c->side, FV_SURVIVAL_BLUR * (float)c->side / 224);
-        s = cosine(c, c->input, target, &r.blurred);
-    }
+    if (s >= 0) s = blurred_picture(c, p);
+    if (s >= 0) s = cosine(c, c->input, target, &r.blurred);
     for (int v = 0; s >= 0 && v < UNSEEN; v++) {
         float one = 0;
-        unseen_view(c, p, v);
+        if (unseen_view(c, p, v) < 0) { /* the others have been measured: they stay */
+            r.unseen = NAN;
+            break;
+        }
         s = cosine(c, c->input, target, &one);
         r.unseen += one / UNSEEN;
     }

@@ -390,7 +390,8 @@ fv_status fv_history_new(fv_history **out);
 void fv_history_free(fv_history *h);
 void fv_history_clear(fv_history *h);
 void fv_history_keep_states(fv_history *h, bool keep); /* a film needs none; they are kept first */
-/* After a step: keeps what is due. */
+/* After a step: keeps what is due. A failure says what could not be kept of this one (the state, or
+ * the picture too); what was kept before stays. */
 fv_status fv_history_note(fv_history *h, fv_session *s, int step);
 int fv_history_count(const fv_history *h);
 const fv_moment *fv_history_at(const fv_history *h, int i);
@@ -401,6 +402,7 @@ const fv_line *fv_history_line(const fv_history *h, int i);
 int fv_history_current(const fv_history *h);
 /* The picture where a line was left; NULL of the one that grows. */
 const fv_picture *fv_history_tip(const fv_history *h, int i);
+/* Going to another line, both: all of it or nothing. */
 /* Keeps the tip of the line and begins another at the last state at or before *step, which
  * becomes the step of that state; the session goes back to it. Of FV_MOST_LINES lines the oldest
  * that nothing grows from is forgotten. */
@@ -429,8 +431,9 @@ fv_status fv_critic_embed(fv_critic *c, const fv_picture *p, float *embedding);
 /* Cosines of a picture with a text. A picture that only cheats is high in `whole` alone. */
 typedef struct fv_survival {
     float whole;
-    float blurred; /* after a Gaussian blur of FV_SURVIVAL_BLUR pixels at 224 */
-    float unseen;  /* mean over mirrored corners of 0.7 of the side, which no run draws */
+    float blurred; /* after a Gaussian blur of FV_SURVIVAL_BLUR pixels at 224: that of `keep` */
+    float unseen;  /* mean over mirrored corners of 0.7 of the side, which no run draws. NAN: there
+                    * was no memory for them, as fv_error() says; the others are measured */
 } fv_survival;
 #define FV_SURVIVAL_BLUR 2.0f
 fv_status fv_critic_survival(fv_critic *c, const fv_picture *p, const char *text, fv_survival *out);

@@ -38,12 +38,11 @@ struct fv_history {
 
 /* --- lines --- */
 
-static line *add_line(fv_history *h, int parent, int fork)
+/* Takes l, which is zero, over. There has to be a place for it. */
+static void add_line(fv_history *h, line *l, int parent, int fork)
 {
-    line *l = calloc(1, sizeof *l);
-    if (!l) return NULL;
     l->about = (fv_line){.id = ++h->next_id, .parent = parent, .fork = fork, .step = fork};
-    return h->lines[h->line_count++] = l;
+    h->lines[h->line_count++] = l;
 }
 
 static void drop_moment(fv_moment *m)
@@ -107,10 +106,12 @@ fv_status fv_history_new(fv_history **out)
     if (!h) return fv_fail(FV_ERR_MEMORY, "keeping a history: out of memory");
     h->interval = 1;
     h->state_every = STATE_EVERY;
-    if (!add_line(h, -1, 0)) {
+    line *l = calloc(1, sizeof *l);
+    if (!l) {
         free(h);
         return fv_fail(FV_ERR_MEMORY, "keeping a history: out of memory");
     }
+    add_line(h, l, -1, 0);
     *out = h;
     return FV_OK;
 }
@@ -177,19 +178,21 @@ static size_t state_bytes(const fv_history *h)
     return sum;
 }
 
+/* *out: the moment, without a state if only that could not be kept; NULL without a picture. */
 static fv_status take_moment(fv_history *h, fv_session *s, int step, fv_moment **out)
 {
     fv_moment *m = calloc(1, sizeof *m);
+    *out = NULL;
     if (!m) return fv_fail(FV_ERR_MEMORY, "keeping a history: out of memory");
     m->step = step;
     bool stateful = h->count == 0 || step % (h->interval * h->state_every) == 0;
     fv_status status = fv_session_snapshot(s, &m->picture);
-    if (status >= 0 && stateful && !h->stateless) status = fv_session_keep(s, &m->state);
-    if (status < 0)
+    if (status < 0) {
         drop_moment(m);
-    else
-        *out = m;
-    return status;
+        return status;
+    }
+    *out = m;
+    return stateful && !h->stateless ? fv_session_keep(s, &m->state) : FV_OK;
 }
 
 fv_status fv_history_note(fv_history *h, fv_session *s, int step)
@@ -199,8 +202,9 @@ fv_status fv_history_note(fv_history *h, fv_session *s, int step)
     drop_tip(l);
     l->about.step = step;
     if (h->count && step % h->interval != 0) return FV_OK;
-    fv_moment *m = NULL;
-    FV_TRY(take_moment(h, s, step, &m));
+    fv_moment *m;
+    fv_status status = take_moment(h, s, step, &m);
+    if (!m) return status;
     bool stateful = m->state;
     l->moments[l->count++] = h->path[h->count++] = m;
     if (h->count > MOST) {
@@ -211,7 +215,7 @@ fv_status fv_history_note(fv_history *h, fv_session *s, int step)
         h->state_every *= 2;
         thin(h);
     }
-    return FV_OK;
+    return status;
 }
 
 /* --- looking --- */
@@ -255,19 +259,36 @@ const fv_picture *fv_history_tip(const fv_history *h, int i)
 
 /* --- going back, and to other lines --- */
 
-/* Keeps where the current line has come to. */
-static fv_status set_aside(fv_history *h, fv_session *s)
-{
-    line *l = h->lines[h->current];
+/* Where a line has come to. */
+typedef struct place {
+    fv_kept *tip;
     fv_picture picture;
-    if (l->tip) return FV_OK; /* it has not grown since */
-    FV_TRY(fv_session_snapshot(s, &picture));
-    fv_status status = fv_session_keep(s, &l->tip);
-    if (status < 0)
-        fv_picture_free(&picture);
-    else
-        l->picture = picture;
+} place;
+
+static void drop_place(place *p)
+{
+    fv_kept_free(p->tip);
+    fv_picture_free(&p->picture);
+    *p = (place){0};
+}
+
+/* Where the current line has come to; nothing if it keeps that already: it has not grown since. */
+static fv_status look_round(const fv_history *h, fv_session *s, place *out)
+{
+    *out = (place){0};
+    if (h->lines[h->current]->tip) return FV_OK;
+    fv_status status = fv_session_snapshot(s, &out->picture);
+    if (status >= 0) status = fv_session_keep(s, &out->tip);
+    if (status < 0) drop_place(out);
     return status;
+}
+
+/* The session has left: the line keeps its place, which it takes over. */
+static void set_aside(line *l, place *p)
+{
+    if (!p->tip) return;
+    l->tip = p->tip;
+    l->picture = p->picture;
 }
 
 /* A line that never grew is no line. */
@@ -285,17 +306,22 @@ static int owner_of(const fv_history *h, const fv_moment *m)
     return 0;
 }
 
-/* When there are as many as there can be, the oldest goes that nothing grows from. */
-static fv_status make_room(fv_history *h)
+/* The line that goes when there are as many as there can be: the oldest that nothing grows from;
+ * -1: each is in use. */
+static int oldest_leaf(const fv_history *h)
 {
-    for (int i = 0; h->line_count == FV_MOST_LINES && i < h->line_count; i++)
-        if (!has_children(h, i) && i != h->current) {
-            remove_line(h, i);
-            return FV_OK;
-        }
-    return h->line_count < FV_MOST_LINES
-               ? FV_OK
-               : fv_fail(FV_ERR_ARGUMENT, "there are %d branches, each on the last", FV_MOST_LINES);
+    for (int i = 0; i < h->line_count; i++)
+        if (!has_children(h, i) && i != h->current) return i;
+    return -1;
+}
+
+/* The line that never grew begins at another moment. */
+static void move_line(fv_history *h, int owner, int step)
+{
+    line *l = h->lines[h->current];
+    l->about.parent = owner;
+    l->about.fork = l->about.step = step;
+    drop_tip(l);
 }
 
 fv_status fv_history_branch(fv_history *h, fv_session *s, int *step)
@@ -303,21 +329,29 @@ fv_status fv_history_branch(fv_history *h, fv_session *s, int *step)
     int at = fv_history_state_before(h, *step);
     if (at < 0) return fv_fail(FV_ERR_ARGUMENT, "no state is kept before step %d", *step);
     const fv_moment *m = h->path[at];
-    bool empty = is_empty(h, h->current);
-    if (!empty) {
-        FV_TRY(make_room(h));
-        FV_TRY(set_aside(h, s));
-    }
-    FV_TRY(fv_session_return(s, m->state));
-    int old = h->current, owner = owner_of(h, m);
-    if (empty) {
-        h->lines[old]->about.parent = owner;
-        h->lines[old]->about.fork = h->lines[old]->about.step = m->step;
-        drop_tip(h->lines[old]);
-    } else if (add_line(h, owner, m->step)) {
-        h->current = h->line_count - 1;
+    bool full = h->line_count == FV_MOST_LINES;
+    if (is_empty(h, h->current)) {
+        FV_TRY(fv_session_return(s, m->state));
+        move_line(h, owner_of(h, m), m->step);
+    } else if (full && oldest_leaf(h) < 0) {
+        return fv_fail(FV_ERR_ARGUMENT, "there are %d branches, each on the last", FV_MOST_LINES);
     } else {
-        return fv_fail(FV_ERR_MEMORY, "beginning a branch: out of memory");
+        place here;
+        line *l = calloc(1, sizeof *l);
+        fv_status status = l ? look_round(h, s, &here)
+                             : fv_fail(FV_ERR_MEMORY, "beginning a branch: out of memory");
+        if (status >= 0) {
+            status = fv_session_return(s, m->state);
+            if (status < 0) drop_place(&here);
+        }
+        if (status < 0) { /* nothing has changed */
+            free(l);
+            return status;
+        }
+        set_aside(h->lines[h->current], &here);
+        if (full) remove_line(h, oldest_leaf(h));
+        add_line(h, l, owner_of(h, m), m->step);
+        h->current = h->line_count - 1;
     }
     *step = m->step;
     trace(h);
@@ -326,13 +360,19 @@ fv_status fv_history_branch(fv_history *h, fv_session *s, int *step)
 
 fv_status fv_history_switch(fv_history *h, fv_session *s, int to)
 {
+    place here = {0};
     if (to < 0 || to >= h->line_count)
         return fv_fail(FV_ERR_ARGUMENT, "branch %d of %d", to, h->line_count);
     if (to == h->current) return FV_OK;
     int old = h->current;
     bool empty = is_empty(h, old);
-    if (!empty) FV_TRY(set_aside(h, s));
-    FV_TRY(fv_session_return(s, h->lines[to]->tip));
+    if (!empty) FV_TRY(look_round(h, s, &here));
+    fv_status status = fv_session_return(s, h->lines[to]->tip);
+    if (status < 0) {
+        drop_place(&here);
+        return status;
+    }
+    if (!empty) set_aside(h->lines[old], &here);
     h->current = to;
     if (empty) remove_line(h, old);
     trace(h);

@@ -218,9 +218,9 @@ static bool next_pending(fv_session *s, fv_change *out)
 /* The picture and its recipe change together, or neither does. */
 static fv_status make_change(fv_session *s, const fv_change *c)
 {
-    fv_options *recipe;
-    FV_TRY(fv_options_copy(&recipe, s->recipe));
-    fv_status status = fv_options_add_change(recipe, s->step, c->option, c->value);
+    fv_options *recipe = NULL;
+    fv_status status = fv_options_copy(&recipe, s->recipe);
+    if (status >= 0) status = fv_options_add_change(recipe, s->step, c->option, c->value);
     if (status >= 0) status = apply_change(s, c->option, c->value);
     if (status < 0) {
         fv_options_free(recipe);

@@ -99,22 +99,18 @@ static void draw_view(fv_views *v, const fv_options *o, int view, int step)
     numbers[FV_PERTURB_SIGMA] = (float)between(o->noise, o->noise_end, done);
 }
 
-/* Row i: what pixel i of the blurred picture takes from each pixel; sums to 1, also at borders. */
-static void gaussian_matrix(float *m, int n, double sigma)
+void fv_gaussian_row(float *row, int n, int i, double sigma)
 {
-    for (int i = 0; i < n; i++) {
-        float *row = m + (size_t)i * (size_t)n;
-        double sum = 0;
-        int reach = (int)ceil(4 * sigma);
-        for (int k = 0; k < n; k++) {
-            double d = k - i;
-            bool far = k < i - reach || k > i + reach;
-            double w = far ? 0 : k == i ? 1 : exp(-0.5 * d * d / (sigma * sigma));
-            row[k] = (float)w;
-            sum += w;
-        }
-        for (int k = 0; k < n; k++) row[k] = (float)(row[k] / sum);
+    double sum = 0;
+    int reach = (int)ceil(4 * sigma);
+    for (int k = 0; k < n; k++) {
+        double d = k - i;
+        bool far = k < i - reach || k > i + reach;
+        double w = far ? 0 : k == i ? 1 : exp(-0.5 * d * d / (sigma * sigma));
+        row[k] = (float)w;
+        sum += w;
     }
+    for (int k = 0; k < n; k++) row[k] = (float)(row[k] / sum);
 }
 
 static fv_status draw_blur(fv_plan *p, fv_views *v, const fv_options *o, int step)
@@ -127,7 +123,9 @@ static fv_status draw_blur(fv_plan *p, fv_views *v, const fv_options *o, int ste
     } else if (step == FV_VIEWS_BLURRED) {
         sigma = (double)FV_SURVIVAL_BLUR * v->side / 224;
     }
-    gaussian_matrix(v->blur_values, v->canvas, sigma * v->canvas / v->side);
+    size_t n = (size_t)v->canvas;
+    for (int i = 0; i < v->canvas; i++)
+        fv_gaussian_row(v->blur_values + (size_t)i * n, v->canvas, i, sigma * v->canvas / v->side);
     return fv_plan_upload(p, v->blur, v->blur_values);
 }
 

@@ -27,6 +27,10 @@ void fv_views_clear(fv_views *v);
  * (this one only where the options blur or `keep` is best). */
 enum { FV_VIEWS_WHOLE = -1, FV_VIEWS_BLURRED = -2 };
 
+/* The one blur of pictures: what place i of a blurred line of n pixels takes from each, `row` [n];
+ * sigma in these pixels. Sums to 1, also at borders. */
+void fv_gaussian_row(float *row, int n, int i, double sigma);
+
 /* Uploads the numbers of a step. */
 fv_status fv_views_draw(fv_plan *p, fv_views *v, const fv_options *o, int step);
 

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <unistd.h>
 
-#include "feavis/feavis.h"
+#include "feavis/session.h"
 #include "tests/toy.h"
 
 enum { SIDE = 80, BYTES = SIDE * SIDE * 3 };
@@ -420,6 +420,41 @@ static void critic_sees_what_the_session_sees(void **state)
     fv_session_close(s);
 }
 
+/* The cosine after a blur is what `keep` chooses by and what survival says. Both look at a picture
+ * of whole bytes, bright at its borders: what is left is the rounding of a hundred sums. */
+static void a_blur_is_the_same_to_session_and_critic(void **state)
+{
+    (void)state;
+    fv_options *o;
+    fv_session *s;
+    fv_critic *c;
+    fv_scores whole, blurred;
+    bool finite;
+    fv_survival v;
+    static uint8_t rgb[BYTES];
+    for (int i = 0; i < BYTES; i++)
+        rgb[i] = (uint8_t)((i * 37 + i / 240 * 91) % 97 < 40 ? 250 : 10);
+    fv_picture p = {SIDE, SIDE, rgb};
+    MUST(fv_picture_write(&p, "start.png", NULL));
+    MUST(fv_options_copy(&o, options));
+    set(o, "keep", "best");
+    set(o, "param", "pixel");
+    set(o, "start", "start.png");
+    set(o, "start-noise", "0");
+    MUST(fv_session_open(&s, model, o));
+    MUST(fv_session_forward(s, FV_VIEWS_WHOLE, &whole, &finite));
+    MUST(fv_session_forward(s, FV_VIEWS_BLURRED, &blurred, &finite));
+    MUST(fv_critic_open(&c, model));
+    MUST(fv_critic_survival(c, &p, "moon", &v));
+    assert_float_equal(v.whole, whole.cosine, 2e-6);
+    assert_float_equal(v.blurred, blurred.cosine, 2e-6);
+    assert_true(fabsf(v.blurred - v.whole) > 1e-3f); /* else there is nothing to see here */
+    fv_critic_close(c);
+    fv_session_close(s);
+    fv_options_free(o);
+    unlink("start.png");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -434,6 +469,7 @@ int main(void)
         cmocka_unit_test(branches_are_a_tree_that_one_can_climb),
         cmocka_unit_test(old_branches_make_room_for_new_ones),
         cmocka_unit_test(critic_sees_what_the_session_sees),
+        cmocka_unit_test(a_blur_is_the_same_to_session_and_critic),
     };
     return cmocka_run_group_tests(tests, open_toy, close_toy);
 }
