@@ -170,7 +170,7 @@ static fv_status read_change(fv_options *o, const fv_yaml *doc, const fv_yaml_no
                        fv_yaml_name(doc), fv_yaml_line(map));
     fv_options *trial; /* a value out of range should not wait for its step */
     FV_TRY(fv_options_new(&trial));
-    fv_status s = fv_options_set(trial, name, value);
+    fv_status s = fv_options_set_written(trial, name, value);
     fv_options_free(trial);
     if (s < 0) return fv_fail_context(s, "%s:%d", fv_yaml_name(doc), fv_yaml_line(map));
     return fv_options_add_change(o, step, option, value);

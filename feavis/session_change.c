@@ -177,7 +177,7 @@ static fv_status apply_change(fv_session *s, const fv_option *option, const char
 {
     fv_options *next;
     FV_TRY(fv_options_copy(&next, s->now));
-    fv_status status = fv_options_set(next, option->name, value);
+    fv_status status = fv_options_set_written(next, option->name, value);
     if (status >= 0) return fv_session_adopt(s, next, NULL);
     fv_options_free(next);
     return status;
@@ -265,9 +265,9 @@ fv_status fv_session_set(fv_session *s, const char *name, const char *value)
     fv_options *check; /* the value, before it is queued */
     FV_TRY(fv_options_new(&check));
     fv_status status = fv_options_set(check, name, value);
-    /* of a random seed the number: the change is replayed */
-    bool seed = option->kind == FV_OPTION_SEED;
-    char *copy = status < 0 ? NULL : strdup(seed ? fv_options_get(check, name) : value);
+    /* what is replayed: of a random seed the number, of a text what it was read as */
+    bool read = option->kind == FV_OPTION_SEED || option->kind == FV_OPTION_TEXT;
+    char *copy = status < 0 ? NULL : strdup(read ? fv_options_get(check, name) : value);
     fv_options_free(check);
     if (status < 0) return status;
     pthread_mutex_lock(&s->mutex);

@@ -224,6 +224,37 @@ static void live_changes_are_replayed(void **state)
     fv_model_close(m);
 }
 
+/* Typed while it grows, full-width syntax is recorded as its ASCII twin; in a change that an older
+ * recipe holds it is text, as it was then. */
+static void a_change_means_what_it_meant_when_it_was_made(void **state)
+{
+    (void)state;
+    fv_options *o = toy_options(), *read;
+    fv_model *m = open_model(o);
+    fv_session *s = open_session(m, o);
+    fv_progress p;
+    char *recipe;
+    MUST(fv_session_step(s, &p));
+    MUST(fv_session_set(s, "text", "moon：2 ｜ lake：－０．５"));
+    MUST(fv_session_step(s, &p));
+    MUST(fv_session_recipe(s, &recipe));
+    assert_non_null(strstr(recipe, "- {step: 1, option: text, value: \"moon:2 | lake:-0.5\"}\n"));
+    fv_session_close(s);
+    char *value = strstr(recipe, "moon:2 |");
+    memcpy(value, "梦：2 ", strlen("梦：2 ")); /* as many bytes */
+    MUST(fv_options_copy(&read, o));
+    MUST(fv_recipe_apply(read, recipe, "recipe"));
+    s = open_session(m, read);
+    MUST(fv_session_step(s, &p));
+    MUST(fv_session_step(s, &p));
+    assert_string_equal(fv_session_option(s, "text"), "梦：2  lake:-0.5");
+    fv_session_close(s);
+    free(recipe);
+    fv_options_free(read);
+    fv_options_free(o);
+    fv_model_close(m);
+}
+
 /* --- stopping --- */
 
 static bool stop_at_three(void *user, const fv_progress *p)
@@ -538,6 +569,7 @@ int main(void)
         cmocka_unit_test(same_recipe_gives_the_same_bytes),
         cmocka_unit_test(the_recipe_pins_the_text_length),
         cmocka_unit_test(live_changes_are_replayed),
+        cmocka_unit_test(a_change_means_what_it_meant_when_it_was_made),
         cmocka_unit_test(a_stopped_run_goes_on_where_it_was),
         cmocka_unit_test(another_thread_looks_and_cancels),
         cmocka_unit_test(resume_equals_the_uninterrupted_run),
