@@ -30,7 +30,8 @@ typedef struct app_neuron {
 typedef struct app_thumb {
     void *texture;
     char *path;
-    long used; /* frame it was last seen in */
+    bool failed; /* it cannot be read; the texture is of another */
+    long used;   /* frame it was last seen in */
 } app_thumb;
 
 /* What one line of a preset sets for itself alone. */

@@ -27,20 +27,21 @@ void *app_thumbnail(app *a, const char *path, int *loads)
     app_thumb *oldest = &a->thumbs[0];
     for (int i = 0; i < APP_THUMBS; i++) {
         app_thumb *t = &a->thumbs[i];
-        if (t->texture && t->path && strcmp(t->path, path) == 0) {
+        if (t->path && strcmp(t->path, path) == 0) {
             t->used = a->frame;
-            return t->texture;
+            return t->failed ? NULL : t->texture;
         }
         if (t->used < oldest->used) oldest = t;
     }
     fv_picture p;
     if (*loads <= 0 || oldest->used == a->frame) return NULL;
     --*loads;
-    if (fv_picture_read(&p, path) < 0) return NULL;
-    oldest->texture = display_texture(a->screen, oldest->texture, &p);
     free(oldest->path);
     oldest->path = strdup(path);
     oldest->used = a->frame;
+    oldest->failed = fv_picture_read(&p, path) < 0;
+    if (oldest->failed) return NULL;
+    oldest->texture = display_texture(a->screen, oldest->texture, &p);
     fv_picture_free(&p);
     return oldest->texture;
 }

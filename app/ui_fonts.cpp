@@ -28,6 +28,7 @@ struct face {
 };
 
 FT_Library library;
+FcConfig *config;                            /* NULL until a letter is looked for */
 FT_Face main_face;                           /* of ui.font_data; NULL without */
 std::vector<face> others;                    /* that had to be asked */
 std::unordered_map<unsigned, FT_Face> found; /* by letter; NULL: no font has it */
@@ -122,11 +123,12 @@ static FT_Face ask_fontconfig(unsigned letter)
     FcCharSet *letters = FcCharSetCreate();
     FcResult result;
     FT_Face face = NULL;
+    if (!config) config = FcInitLoadConfigAndFonts();
     FcCharSetAddChar(letters, letter);
     FcPatternAddCharSet(wanted, FC_CHARSET, letters);
-    FcConfigSubstitute(NULL, wanted, FcMatchPattern);
+    FcConfigSubstitute(config, wanted, FcMatchPattern);
     FcDefaultSubstitute(wanted);
-    FcFontSet *set = FcFontSort(NULL, wanted, FcFalse, NULL, &result);
+    FcFontSet *set = FcFontSort(config, wanted, FcFalse, NULL, &result);
     for (int i = 0; set && i < set->nfont && !face; i++) {
         FcCharSet *has;
         FcChar8 *path;
@@ -308,6 +310,8 @@ void ui_close_fonts(void)
     for (const face &f : others) FT_Done_Face(f.face);
     others.clear();
     found.clear();
+    if (config) FcConfigDestroy(config);
+    config = NULL;
     if (main_face) FT_Done_Face(main_face);
     if (library) FT_Done_FreeType(library);
     main_face = NULL;

@@ -1,9 +1,9 @@
 /* Letters that Debian's Dear ImGui cannot hold: its characters have 16 bits, so those past U+FFFF
- * (𠮷, 🦋) become U+FFFD, and private ones are dropped when they are typed. Each such letter gets
- * a stand-in, a character of scripts that this window has no use for, in all that ImGui is given,
- * and is put back in all that it gives; letters of those scripts have stand-ins too, so nothing is
- * mistaken. The fonts draw a stand-in as its letter. A stand-in that nothing has shown for long is
- * given to another letter when all are taken. */
+ * (𠮷, 🦋) become U+FFFD, and private ones are dropped when they are typed. Each such letter
+ * gets a stand-in, a character of scripts that this window has no use for, in all that ImGui is
+ * given, and is put back in all that it gives; letters of those scripts have stand-ins too, so
+ * nothing is mistaken. The fonts draw a stand-in as its letter. A stand-in that nothing has shown
+ * for long is given to another letter when all are taken. */
 #include "app/ui_inside.h"
 
 #include <imgui/imgui_internal.h>

@@ -217,13 +217,22 @@ extern "C" bool ui_poem(const char *name, char *buffer, size_t size, const char 
 extern "C" bool ui_number(const char *name, const char *unit, int *value, int low, int high,
                           float width)
 {
+    static ImGuiID typed; /* the number one types, and what it was after the last frame */
+    static int last;
     char id[72];
     int before = *value;
     snprintf(id, sizeof id, "##%s", name);
+    ImGuiID number = ImGui::GetID(id);
+    if (ImGui::GetActiveID() == number && typed == number && *value != last)
+        ImGui::ClearActiveID(); /* the program has set it: that is what stands there */
     focus_if_asked(name);
     ImGui::SetNextItemWidth(ui_px(width));
     ImGui::InputInt(id, value, 0, 0);
     *value = *value < low ? low : *value > high ? high : *value;
+    if (ImGui::GetActiveID() == number) {
+        typed = number;
+        last = *value;
+    }
     ui_rect r = ui_last();
     ImVec2 text = measure(unit, UI_SMALL);
     write_at(ImVec2(r.x + r.w - text.x - ui_px(8), r.y + (r.h - text.y) / 2), unit, UI_SMALL,
