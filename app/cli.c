@@ -97,6 +97,7 @@ static const own_flag own_flags[] = {
     {"top", OWN_NUMBER, offsetof(cli, top), "match classify search "},
     {"batch", OWN_NUMBER, offsetof(cli, batch), "match classify embed "},
     {"half", OWN_SWITCH, offsetof(cli, half), "embed convert "},
+    {"layers", OWN_SWITCH, offsetof(cli, layers), "info "},
     {"print-plan", OWN_SWITCH, offsetof(cli, plan), "info "},
     {"tensors", OWN_SWITCH, offsetof(cli, tensors), "info "},
     {"quiet", OWN_SWITCH, offsetof(cli, quiet), NULL},
@@ -320,6 +321,7 @@ void cli_help(void)
          "  feavis imagine TEXT             let the picture of TEXT grow, save it to the gallery\n"
          "  feavis imagine --file POEM      one picture a line (- or --file -: standard input)\n"
          "  feavis imagine --preset NAME    the pictures of a preset, or its settings for TEXT\n"
+         "  feavis imagine --term LAYER:K   what any layer, channel or neuron wants (help terms)\n"
          "  feavis neuron 108,456           what channels of the last layer before pooling want\n"
          "  feavis again PICTURE.png        the same picture from the recipe inside it\n"
          "  feavis resume STATE             go on from a state saved with --state\n"
@@ -334,6 +336,7 @@ void cli_help(void)
          "  feavis convert CHECKPOINT.pth --out FILE.safetensors   only the towers in use\n"
          "  feavis info CHECKPOINT [--config CFG]       what is in it, and whether it fits\n"
          "  feavis help options             every option\n"
+         "  feavis help terms               asking any layer of the network\n"
          "\n"
          "Examples\n"
          "  feavis imagine 蝴蝶\n"
@@ -343,6 +346,25 @@ void cli_help(void)
          "  feavis imagine 森林 --llp 108:0.1\n"
          "  feavis imagine 梦 --checkpoint brivl.pth --config eval.yml --vocab vocab.txt\n"
          "  feavis again gallery/蝴蝶-1.png --out copy.png\n");
+}
+
+void cli_help_terms(void)
+{
+    puts("--term asks any layer of the image tower, alone or beside a text\n"
+         "\n"
+         "  blocks.3.1:45            channel 45 of that layer, mean over its positions\n"
+         "  blocks.3.1:45@max        where it is highest\n"
+         "  blocks.3.1:45@3,5        one neuron: row 3, column 5, counted from 0\n"
+         "  blocks.3.1               the whole layer: mean square of its numbers, as DeepDream\n"
+         "  image_embedding:text=雪  a direction: cosine with the vector of a text\n"
+         "\n"
+         "*NUMBER behind one is its weight (1 without; negative: as little as possible), and |\n"
+         "stands between several: \"blocks.2.1:7 | blocks.5.0:45@max *0.5\". The end of a layer's\n"
+         "name is enough where no other ends so. feavis info --layers lists them.\n"
+         "\n"
+         "  feavis imagine --term blocks.3.1:45\n"
+         "  feavis imagine 森林 --term \"blocks.4.0 *0.1\"\n"
+         "  feavis imagine --term blocks.2.0 --start photo.jpg");
 }
 
 void cli_help_options(void)
@@ -374,6 +396,7 @@ void cli_help_options(void)
          "  --half               embed, convert: 16-bit numbers (.safetensors)\n"
          "  --csv, --sheet, --judge  judge: a table and a contact sheet as files, another judge\n"
          "  --script FILE        window: clicks and keys from a file (tests/ui)\n"
+         "  --layers             info: every layer that --term can ask\n"
          "  --print-plan         info: every op of the network\n"
          "  --tensors            info CHECKPOINT: every tensor on a line\n"
          "  --quiet              no progress");

@@ -18,7 +18,7 @@ typedef struct cli {
     const char *script;              /* window: what works it instead of a person */
     const char *judge, *csv, *sheet; /* judge: its file, and where results go */
     int top, batch;                  /* 0: not given */
-    bool quiet, plan, half, tensors;
+    bool quiet, plan, layers, half, tensors;
     /* options given as flags, applied over presets and recipes: name, value, name, value ... */
     const char **flags;
     int flag_count;
@@ -58,6 +58,7 @@ bool cli_unread(void);
 int cli_end(int status);
 void cli_help(void);
 void cli_help_options(void);
+void cli_help_terms(void);
 
 int command_window(cli *c);
 int command_imagine(cli *c);

@@ -117,13 +117,9 @@ static bool show_progress(void *user, const fv_progress *p)
 static const char *title_of(const fv_options *o, char *buffer, size_t size)
 {
     const char *text = fv_options_get(o, "text"), *llp = fv_options_get(o, "llp");
-    int n;
-    if (*text && *llp)
-        n = snprintf(buffer, size, "%s-llp-%s", text, llp);
-    else if (*llp)
-        n = snprintf(buffer, size, "llp-%s", llp);
-    else
-        n = snprintf(buffer, size, "%s", text);
+    const char *term = fv_options_get(o, "term");
+    int n = snprintf(buffer, size, "%s%s%s%s%s%s", text, *text && *llp ? "-" : "",
+                     *llp ? "llp-" : "", llp, (*text || *llp) && *term ? "-" : "", term);
     if (n >= (int)size) { /* no half character */
         size_t end = size - 1;
         while (end && ((unsigned char)buffer[end - 1] & 0xc0) == 0x80) end--;
@@ -361,7 +357,7 @@ static fv_status list_jobs(jobs *j, cli *c)
         return fv_fail(FV_ERR_ARGUMENT, "imagine takes a text or --file, and there are both");
     if (c->file || (c->words && !words)) return add_lines(j, c->file ? c->file : "-", c->options);
     if (words) FV_TRY(fv_options_set(c->options, "text", c->words));
-    bool asked = words || *fv_options_get(c->options, "llp");
+    bool asked = words || *fv_options_get(c->options, "llp") || *fv_options_get(c->options, "term");
     if (!asked && c->preset && fv_preset_picture_count(c->preset)) return add_preset_pictures(j, c);
     FV_TRY(check_job(c->options));
     return add_job(j, c->options);

@@ -31,6 +31,8 @@ static int help(int argc, char **argv)
 {
     if (argc > 2 && strcmp(argv[2], "options") == 0)
         cli_help_options();
+    else if (argc > 2 && strcmp(argv[2], "terms") == 0)
+        cli_help_terms();
     else
         cli_help();
     return EXIT_SUCCESS;

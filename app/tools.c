@@ -30,8 +30,9 @@ static fv_status check_unused(const cli *c, bool picture)
         if (picture || strcmp(c->flags[i], "config") != 0)
             return fv_fail(FV_ERR_ARGUMENT, "info on a %s takes no --%s",
                            picture ? "picture" : "checkpoint", c->flags[i]);
-    if (c->plan)
-        return fv_fail(FV_ERR_ARGUMENT, "--print-plan is of a model; info takes no file with it");
+    if (c->plan || c->layers)
+        return fv_fail(FV_ERR_ARGUMENT, "--%s is of a model; info takes no file with it",
+                       c->plan ? "print-plan" : "layers");
     return FV_OK;
 }
 
@@ -42,7 +43,8 @@ int command_info(cli *c)
         return is_png(c->words) ? info_of_picture(c->words) : info_of_checkpoint(c, c->words);
     fv_model *m;
     if (fv_model_open(&m, c->options) < 0) return cli_fail();
-    fv_status s = fv_model_print(m, c->options, c->plan, stdout);
+    fv_status s = c->layers ? fv_model_print_layers(m, stdout)
+                            : fv_model_print(m, c->options, c->plan, stdout);
     fv_model_close(m);
     return s < 0 ? cli_fail() : EXIT_SUCCESS;
 }

@@ -263,6 +263,8 @@ const char *fv_model_fingerprint(const fv_model *m);
 
 /* What the model is, and what a picture with these options needs; `plan`: every op as well. */
 fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to);
+/* The layers that the option term can ask, a line each: rows x columns, channels, name. */
+fv_status fv_model_print_layers(fv_model *m, FILE *to);
 
 /* --- checkpoints, without opening a model --- */
 

@@ -34,13 +34,19 @@ static fv_status read_texts(fv_objectives *g, fv_model *m)
     return FV_OK;
 }
 
+static fv_status nothing(void)
+{
+    return fv_fail(FV_ERR_ARGUMENT,
+                   "nothing to imagine: the text is empty, and neither llp nor term is given");
+}
+
 fv_status fv_objectives_read(fv_objectives *out, fv_model *m, const fv_options *o)
 {
     fv_objectives g = {.penalty_weights = {(float)o->tv, (float)o->range, (float)o->grey}};
     fv_status s = fv_weighted_parse(&g.texts, &g.text_count, o->text, '|', "text");
     if (s >= 0) s = fv_weighted_parse(&g.channels, &g.channel_count, o->llp, ',', "llp");
-    if (s >= 0 && g.text_count + g.channel_count == 0)
-        s = fv_fail(FV_ERR_ARGUMENT, "nothing to imagine: the text is empty and no llp is given");
+    if (s >= 0) s = fv_terms_read(&g.terms, m, o->term);
+    if (s >= 0 && g.text_count + g.channel_count + g.terms.count == 0) s = nothing();
     if (s >= 0) s = read_channels(&g, m);
     if (s >= 0) s = read_texts(&g, m);
     if (s < 0)
@@ -54,9 +60,10 @@ fv_status fv_options_check_channels(const fv_options *o, const fv_model *m)
 {
     fv_objectives g = {.text_count = 0};
     fv_status s = fv_weighted_parse(&g.channels, &g.channel_count, o->llp, ',', "llp");
-    if (s >= 0 && g.channel_count == 0 && !*o->text)
-        s = fv_fail(FV_ERR_ARGUMENT, "nothing to imagine: the text is empty and no llp is given");
+    if (s >= 0) s = fv_terms_parse(&g.terms, o->term);
+    if (s >= 0 && g.channel_count + g.terms.count == 0 && !*o->text) s = nothing();
     if (s >= 0) s = read_channels(&g, m);
+    if (s >= 0) s = fv_terms_check(&g.terms, m);
     fv_objectives_clear(&g);
     return s;
 }
@@ -68,6 +75,7 @@ void fv_objectives_clear(fv_objectives *g)
     free(g->reports);
     free(g->embeddings);
     free(g->channel_numbers);
+    fv_terms_clear(&g->terms);
     *g = (fv_objectives){0};
 }
 
@@ -75,7 +83,8 @@ bool fv_objectives_same_plan(const fv_objectives *a, const fv_objectives *b)
 {
     for (int i = 0; i < FV_PENALTIES; i++)
         if ((a->penalty_weights[i] != 0) != (b->penalty_weights[i] != 0)) return false;
-    return a->text_count == b->text_count && a->channel_count == b->channel_count;
+    return a->text_count == b->text_count && a->channel_count == b->channel_count &&
+           fv_terms_same_plan(&a->terms, &b->terms);
 }
 
 void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objectives *g,
@@ -84,9 +93,14 @@ void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objective
     static const fv_penalty kinds[FV_PENALTIES] = {FV_PENALTY_TV, FV_PENALTY_RANGE,
                                                    FV_PENALTY_GREY};
     static const char *const names[FV_PENALTIES] = {"tv", "range", "grey"};
-    *refs = (fv_objective_refs){
-        .targets = -1, .cosines = -1, .numbers = -1, .neurons = -1, .views = o->views};
-    fv_image_layers layers = fv_network_image(m->network, p, views, g->text_count > 0);
+    *refs = (fv_objective_refs){.targets = -1,
+                                .cosines = -1,
+                                .numbers = -1,
+                                .neurons = -1,
+                                .views = o->views,
+                                .dim = m->network->dim};
+    fv_image_layers layers =
+        fv_network_image(m->network, p, views, g->text_count + g->terms.count > 0);
     if (g->text_count) {
         refs->targets =
             fv_plan_input(p, "targets", (fv_shape){1, 1, g->text_count, m->network->dim}, FV_REAL);
@@ -101,6 +115,7 @@ void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objective
         refs->neurons = o->llp_reduce ? fv_max_hw(p, "llp", picked) : fv_mean_hw(p, "llp", picked);
         fv_plan_output(p, refs->neurons);
     }
+    fv_terms_build(p, refs->terms, &g->terms, refs->dim);
     for (int i = 0; i < FV_PENALTIES; i++) {
         refs->penalties[i] = -1;
         if (g->penalty_weights[i] == 0) continue;
@@ -113,7 +128,7 @@ fv_status fv_objectives_upload(fv_plan *p, const fv_objective_refs *refs, const 
 {
     if (refs->targets >= 0) FV_TRY(fv_plan_upload(p, refs->targets, g->embeddings));
     if (refs->numbers >= 0) FV_TRY(fv_plan_upload_i32(p, refs->numbers, g->channel_numbers));
-    return FV_OK;
+    return fv_terms_upload(p, refs->terms, &g->terms, refs->dim);
 }
 
 /* Adds -weight * mean over views to the loss; parts: the means of the first `room` columns,
@@ -157,6 +172,16 @@ fv_status fv_objectives_scores(fv_plan *p, const fv_objective_refs *refs, const 
                              out->parts + n, FV_MOST_PARTS - n, &out->neuron));
         n += g->channel_count < FV_MOST_PARTS - n ? g->channel_count : FV_MOST_PARTS - n;
     }
+    double all_terms = 0;
+    for (int i = 0; i < g->terms.count; i++) {
+        float value = 0;
+        fv_weighted column = {.name = g->terms.at[i].name, .weight = g->terms.at[i].weight};
+        FV_TRY(score_columns(p, refs->terms[i].value, refs->views, &column, 1, &loss, &value, 1,
+                             &unused));
+        all_terms += (double)value / g->terms.count;
+        if (n < FV_MOST_PARTS) out->parts[n++] = value;
+    }
+    if (g->terms.count && refs->neurons < 0) out->neuron = (float)all_terms;
     for (int i = 0; i < FV_PENALTIES; i++) {
         float value;
         if (refs->penalties[i] < 0) continue;
@@ -187,6 +212,10 @@ fv_status fv_objectives_seed(fv_plan *p, const fv_objective_refs *refs, const fv
         FV_TRY(seed_columns(p, refs->cosines, refs->views, g->texts, g->text_count));
     if (refs->neurons >= 0)
         FV_TRY(seed_columns(p, refs->neurons, refs->views, g->channels, g->channel_count));
+    for (int i = 0; i < g->terms.count; i++) {
+        fv_weighted column = {.name = g->terms.at[i].name, .weight = g->terms.at[i].weight};
+        FV_TRY(seed_columns(p, refs->terms[i].value, refs->views, &column, 1));
+    }
     for (int i = 0; i < FV_PENALTIES; i++)
         if (refs->penalties[i] >= 0)
             FV_TRY(fv_plan_seed(p, refs->penalties[i], &g->penalty_weights[i]));

@@ -3,6 +3,7 @@
  *   text     cosine of every view's embedding with every text, {views,1,1,texts}; weight up
  *   llp      channels of the last layer before pooling, mean or max over positions,
  *            {views,1,1,channels}; weight up
+ *   term     any layer of the image tower (terms.h), {views,1,1,1} each; weight up
  *   tv, range, grey   penalties of the picture, {1,1,1,1}; weight down
  *
  * loss = - sum over texts of weight * mean over views of cosine - (the same for channels)
@@ -12,7 +13,7 @@
 #ifndef FV_OBJECTIVES_H
 #define FV_OBJECTIVES_H
 
-#include "feavis/model.h"
+#include "feavis/terms.h"
 
 enum { FV_PENALTIES = 3 };
 
@@ -22,6 +23,7 @@ typedef struct fv_objectives {
     fv_text_report *reports; /* [text_count] */
     float *embeddings;       /* [text_count * dim] */
     int32_t *channel_numbers;
+    fv_terms terms;
     float penalty_weights[FV_PENALTIES];
 } fv_objectives;
 
@@ -32,10 +34,11 @@ void fv_objectives_clear(fv_objectives *g);
 bool fv_objectives_same_plan(const fv_objectives *a, const fv_objectives *b);
 
 typedef struct fv_objective_refs {
-    fv_ref targets, cosines;        /* -1 without text */
-    fv_ref numbers, neurons;        /* -1 without channels */
+    fv_ref targets, cosines; /* -1 without text */
+    fv_ref numbers, neurons; /* -1 without channels */
+    fv_term_refs terms[FV_MOST_TERMS];
     fv_ref penalties[FV_PENALTIES]; /* -1 where the weight is 0 */
-    int views;
+    int views, dim;
 } fv_objective_refs;
 
 /* views {v,S,S,3} in [0,1] and picture {1,C,C,3} -> outputs. */
@@ -45,8 +48,9 @@ void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objective
 fv_status fv_objectives_upload(fv_plan *p, const fv_objective_refs *refs, const fv_objectives *g);
 
 typedef struct fv_scores {
-    float loss, cosine, neuron; /* cosine of the first text; NAN where there is none */
-    float parts[FV_MOST_PARTS]; /* texts, channels, penalties: the first so many values */
+    float loss, cosine, neuron; /* cosine of the first text, mean of the
+                                   channels, else of the terms; NAN where there is none */
+    float parts[FV_MOST_PARTS]; /* texts, channels, terms, penalties: the first so many values */
 } fv_scores;
 
 /* After forward: reads the outputs. *finite false: a NaN or infinity among them. */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "feavis/terms.h"
 #include "kernels/number.h"
 #include "model/text.h"
 
@@ -33,6 +34,10 @@ static const fv_option table[] = {
      FV_OPTION_TEXT, RECIPE | LIVE | ONE, ROW(llp)},
     {"llp-reduce", "What to imagine", "mean", "how a channel's positions become one number",
      "mean max", 0, 0, FV_OPTION_CHOICE, RECIPE, ROW(llp_reduce)},
+    {"term", "What to imagine", "",
+     "any layer: \"blocks.3.1:45\" a channel, \"blocks.3.1\" all of it, \"... *0.5\"; see help "
+     "terms",
+     NULL, 0, 0, FV_OPTION_TEXT, RECIPE | LIVE | ONE | LATER, ROW(term)},
     {"tv", "What to imagine", "0.5", "weight of total variation: higher is smoother", NULL, 0, 1e4,
      FV_OPTION_FLOAT, RECIPE | LIVE, ROW(tv)},
     {"range", "What to imagine", "0", "weight of the penalty on values outside 0..1", NULL, 0, 1e4,
@@ -292,6 +297,11 @@ static fv_status set_typed(fv_options *o, const fv_option *row, const char *valu
 {
     bool text = row->offset == offsetof(fv_options, text);
     char *plain;
+    if (row->offset == offsetof(fv_options, term)) {
+        fv_terms terms;
+        FV_TRY(fv_terms_parse(&terms, value));
+        fv_terms_clear(&terms);
+    }
     if (!text && row->offset != offsetof(fv_options, llp)) return set_row(o, row, value);
     FV_TRY(fv_weighted_plain(&plain, value, text ? '|' : ',', row->name));
     fv_status s = set_row(o, row, plain);
@@ -371,7 +381,8 @@ bool fv_options_is_default(const fv_options *o, const char *name)
 
 fv_status fv_options_wake_channels(fv_options *o)
 {
-    bool channels_only = !*fv_options_get(o, "text") && *fv_options_get(o, "llp");
+    bool channels_only =
+        !*fv_options_get(o, "text") && (*fv_options_get(o, "llp") || *fv_options_get(o, "term"));
     if (!channels_only || !fv_options_is_default(o, "start-noise")) return FV_OK;
     return fv_options_set(o, "start-noise", "0.3");
 }

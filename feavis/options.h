@@ -20,7 +20,7 @@ typedef struct fv_change {
 } fv_change;
 
 struct fv_options {
-    char *text, *llp;
+    char *text, *llp, *term;
     int llp_reduce; /* 0 mean, 1 max */
     double tv, range, grey;
 

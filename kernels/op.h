@@ -104,7 +104,8 @@ typedef enum fv_penalty {
     FV_PENALTY_TV,    /* mean over positions and channels of sqrt(dx^2 + dy^2 + 1e-6) - 1e-3,
                          forward differences, 0 past the last row and column */
     FV_PENALTY_RANGE, /* mean of max(x - 1, 0)^2 + max(-x, 0)^2 */
-    FV_PENALTY_GREY   /* mean of (x - 1/2)^2 */
+    FV_PENALTY_GREY,  /* mean of (x - 1/2)^2 */
+    FV_PENALTY_SQUARE /* mean of x^2; as an objective: how strongly a layer answers */
 } fv_penalty;
 
 /* perturb: columns of w and of b (b holds the random key as int32 bit patterns). */

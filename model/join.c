@@ -47,6 +47,25 @@ static void compact(fv_plan *p)
     count_readers(p);
 }
 
+/* Ops that no output needs: what lies behind the layer that is asked, say. */
+void fv_plan_prune(fv_plan *p)
+{
+    bool any = false;
+    for (int i = 0; i < p->node_count; i++) {
+        p->nodes[i]->wanted = p->nodes[i]->output;
+        any = any || p->nodes[i]->output;
+    }
+    for (int i = any ? p->op_count - 1 : -1; i >= 0; i--) {
+        if (!fv_node_of(p->ops[i].y)->wanted) {
+            drop(&p->ops[i]);
+            continue;
+        }
+        for (fv_operand o = 0; o < FV_OPERAND_COUNT; o++)
+            if (fv_op_reads(&p->ops[i], o)) fv_node_of(fv_op_operand(&p->ops[i], o))->wanted = true;
+    }
+    compact(p);
+}
+
 static bool frozen(const fv_tensor *t)
 {
     return t && t->role == FV_ROLE_WEIGHT;

@@ -592,6 +592,7 @@ fv_status fv_plan_finish(fv_plan *p, unsigned flags)
     p->flags = flags;
     p->finished = true;
     bool whole = flags & FV_PLAN_WHOLE, fuses = p->be->fuses && !whole;
+    if (!whole) fv_plan_prune(p);
     if (p->be->joins && !whole) fv_plan_join(p);
     if (fuses) fv_join_maps(p);
     choose_formats(p);

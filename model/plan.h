@@ -85,6 +85,12 @@ const char *fv_plan_name(const fv_plan *p, fv_ref r);
 /* The tensor itself, to recognise it in a watch callback; NULL for a failed ref. */
 const fv_tensor *fv_plan_tensor(const fv_plan *p, fv_ref r);
 fv_ref fv_plan_find(const fv_plan *p, const char *name); /* -1 if there is none */
+/* The tensor that an op makes, by its full name, its second name, or the end of one behind a '.' if
+ * that means one tensor alone. FV_ERR_ARGUMENT with the nearest name, or with two that are meant.
+ */
+fv_status fv_plan_find_layer(const fv_plan *p, const char *name, fv_ref *out);
+/* The i-th of these names; false past the last. */
+bool fv_plan_layer(const fv_plan *p, int i, const char **name, fv_ref *out);
 /* A second name under the current scope, e.g. "blocks.3" for the last op of stage 3. */
 void fv_plan_alias(fv_plan *p, fv_ref r, const char *name);
 

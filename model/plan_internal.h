@@ -113,7 +113,8 @@ static inline int fv_backward_step(const fv_plan *p, int op)
     return 2 * p->op_count - op;
 }
 
-/* join.c: fewer, larger ops; before gradients are marked. */
+/* join.c: fewer, larger ops; before gradients are marked. First, those alone that an output needs. */
+void fv_plan_prune(fv_plan *p);
 void fv_plan_join(fv_plan *p);
 /* Of that, only activations that move into what reads them, and residuals. */
 void fv_join_maps(fv_plan *p);

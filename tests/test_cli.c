@@ -147,6 +147,8 @@ static void wrong_arguments_are_named(void **state)
     REFUSED("nowhere.yml", "imagine", "moon", "--preset", "nowhere.yml");
     REFUSED("not UTF-8", "imagine", TOY, "mo\xffon");
     REFUSED("nothing to imagine", "imagine", TOY);
+    REFUSED("the nearest is", "imagine", TOY, "--term", "blocks.3.9:1");
+    REFUSED("has channels 0 to", "imagine", TOY, "moon", "--term", "blocks.3.1:100000");
     REFUSED("nothing to imagine", "imagine", TOY, " ");
     REFUSED("empty part", "imagine", TOY, "moon | | lake");
     REFUSED("which channel", "neuron", TOY);

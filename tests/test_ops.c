@@ -115,6 +115,7 @@ static const test_case cases[] = {
     {FV_OP_PENALTY, S(2, 5, 4, 3), .penalty = FV_PENALTY_TV},
     {FV_OP_PENALTY, S(2, 5, 4, 3), .penalty = FV_PENALTY_RANGE, .spread = 2},
     {FV_OP_PENALTY, S(2, 5, 4, 3), .penalty = FV_PENALTY_GREY},
+    {FV_OP_PENALTY, S(2, 5, 4, 37), .penalty = FV_PENALTY_SQUARE},
 };
 /* For the comparison of backends only. */
 static const test_case large_cases[] = {

@@ -280,6 +280,7 @@ struct penalised {
         size_t i = (size_t)n * h * w * c + e;
         float v = x.get(i), right, down;
         if (kind == FV_PENALTY_GREY) return (v - 0.5f) * (v - 0.5f);
+        if (kind == FV_PENALTY_SQUARE) return v * v;
         if (kind == FV_PENALTY_RANGE) return v > 1 ? (v - 1) * (v - 1) : v < 0 ? v * v : 0;
         differences(i, e / c / w, e / c % w, &right, &down);
         return sqrtf(right * right + down * down + 1e-6f) - 1e-3f;
@@ -350,6 +351,7 @@ struct penalty_slope {
         uint32_t picture = f.h * f.w * f.c, n = i / picture, e = i % picture;
         float g = dy.get(n) / (float)picture, v = f.x.get(i), right, down, sum = 0;
         if (f.kind == FV_PENALTY_GREY) return g * 2 * (v - 0.5f);
+        if (f.kind == FV_PENALTY_SQUARE) return g * 2 * v;
         if (f.kind == FV_PENALTY_RANGE) return g * 2 * (v > 1 ? v - 1 : v < 0 ? v : 0);
         uint32_t row = e / f.c / f.w, column = e / f.c % f.w;
         f.differences(i, row, column, &right, &down);

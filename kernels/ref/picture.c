@@ -134,7 +134,7 @@ static double penalise(fv_penalty kind, const real *x, fv_shape s)
     } else {
         for (size_t i = 0; i < count; i++) {
             double over = x[i] > 1 ? x[i] - 1 : x[i] < 0 ? x[i] : 0;
-            double off = x[i] - 0.5;
+            double off = x[i] - (kind == FV_PENALTY_GREY ? 0.5 : 0);
             sum += kind == FV_PENALTY_RANGE ? over * over : off * off;
         }
     }
@@ -151,7 +151,7 @@ void REF(penalty_forward)(fv_backend *be, const fv_op *op)
             (real)penalise(op->attr.penalty, (const real *)op->x->data + n * count, s);
 }
 
-/* tv: each difference pulls its two pixels; range, grey: 2 (x - target) */
+/* tv: each difference pulls its two pixels; range, grey, square: 2 (x - target) */
 void REF(penalty_backward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
@@ -164,9 +164,10 @@ void REF(penalty_backward)(fv_backend *be, const fv_op *op)
         double g = ((const real *)op->dy->data)[n] / (double)count, right, down;
         for (size_t i = 0; i < count; i++) {
             double over = x[i] > 1 ? x[i] - 1 : x[i] < 0 ? x[i] : 0;
-            double pull = op->attr.penalty == FV_PENALTY_RANGE  ? 2 * over
-                          : op->attr.penalty == FV_PENALTY_GREY ? 2 * (x[i] - 0.5)
-                                                                : 0;
+            double pull = op->attr.penalty == FV_PENALTY_RANGE    ? 2 * over
+                          : op->attr.penalty == FV_PENALTY_GREY   ? 2 * (x[i] - 0.5)
+                          : op->attr.penalty == FV_PENALTY_SQUARE ? 2 * x[i]
+                                                                  : 0;
             put(&dx[i], op->add_dx, g * pull);
         }
         if (op->attr.penalty != FV_PENALTY_TV) continue;
