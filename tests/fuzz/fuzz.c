@@ -6,13 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "model/inventory.h"
 #include "model/weights_internal.h"
 
 #define SHIPPED "model/mini/mini.yml"
-enum { READ_LIMIT = 1 << 16, SLOTS = 4, MESSAGE_LIMIT = 1024 };
+enum { READ_LIMIT = 1 << 16, SLOTS = 4, MESSAGE_LIMIT = 1024, MOST_SECONDS = 2 };
 
 _Noreturn void fuzz_stop(const char *condition, const char *file, int line)
 {
@@ -31,6 +32,14 @@ size_t __sanitizer_get_allocated_size(const volatile void *) __attribute__((weak
 static atomic_llong live, peak;
 static long long live_before;
 static size_t claimed;
+static double begun; /* seconds of this process's own time: a loaded machine is no hang */
+
+static double own_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
 
 static void taken(const volatile void *p, size_t size)
 {
@@ -59,6 +68,7 @@ void fuzz_begin(size_t size)
     live_before = atomic_load(&live);
     atomic_store(&peak, live_before);
     fv_fail(FV_OK, "stale message");
+    begun = own_seconds();
 }
 
 void fuzz_claim(size_t bytes)
@@ -68,6 +78,7 @@ void fuzz_claim(size_t bytes)
 
 int fuzz_end(void)
 {
+    FUZZ_CHECK(own_seconds() - begun < MOST_SECONDS);
     long long used = atomic_load(&peak) - live_before;
     if (used > (64LL << 20) + 16 * (long long)claimed) {
         fprintf(stderr, "%lld bytes of heap for an input worth %zu\n", used, claimed);

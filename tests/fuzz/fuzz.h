@@ -3,7 +3,8 @@
  * own. libFuzzer drives it (run.sh), or replay.c on the kept inputs, without clang.
  *
  * An input either loads or is refused with one clean line. Under AddressSanitizer the heap is
- * counted while the target runs: at most 64 MiB, and 16 times what the input claims to be. */
+ * counted while the target runs: at most 64 MiB, and 16 times what the input claims to be. Its own
+ * time is at most 2 seconds. */
 #ifndef FV_FUZZ_H
 #define FV_FUZZ_H
 

@@ -39,7 +39,7 @@ for target; do
     [ -f "tests/fuzz/$target.dict" ] && set -- "-dict=tests/fuzz/$target.dict" "$@"
     begin=$(date +%s)
     build/fuzz/tests/fuzz/fuzz_$target -max_total_time="$seconds" \
-        -runs="${FEAVIS_FUZZ_RUNS:--1}" -timeout=2 -rss_limit_mb=1024 -max_len=4096 \
+        -runs="${FEAVIS_FUZZ_RUNS:--1}" -timeout=30 -rss_limit_mb=1024 -max_len=4096 \
         -artifact_prefix="$found/" -print_final_stats=1 "$@" </dev/null >"$log" 2>&1
     code=$? result=clean
     if [ $code -ne 0 ]; then
