@@ -214,25 +214,38 @@ extern "C" bool ui_poem(const char *name, char *buffer, size_t size, const char 
     return changed;
 }
 
+/* The number one types, and what it was after the last frame. */
+static struct {
+    ImGuiID id;
+    uint64_t value;
+} typed;
+
+/* One that the program has set since is what stands there. */
+static void before_number(const char *id, uint64_t value)
+{
+    ImGuiID number = ImGui::GetID(id);
+    if (ImGui::GetActiveID() == number && typed.id == number && typed.value != value)
+        ImGui::ClearActiveID();
+}
+
+static void after_number(const char *id, uint64_t value)
+{
+    ImGuiID number = ImGui::GetID(id);
+    if (ImGui::GetActiveID() == number) typed = {number, value};
+}
+
 extern "C" bool ui_number(const char *name, const char *unit, int *value, int low, int high,
                           float width)
 {
-    static ImGuiID typed; /* the number one types, and what it was after the last frame */
-    static int last;
     char id[72];
     int before = *value;
     snprintf(id, sizeof id, "##%s", name);
-    ImGuiID number = ImGui::GetID(id);
-    if (ImGui::GetActiveID() == number && typed == number && *value != last)
-        ImGui::ClearActiveID(); /* the program has set it: that is what stands there */
+    before_number(id, (uint64_t)*value);
     focus_if_asked(name);
     ImGui::SetNextItemWidth(ui_px(width));
     ImGui::InputInt(id, value, 0, 0);
     *value = *value < low ? low : *value > high ? high : *value;
-    if (ImGui::GetActiveID() == number) {
-        typed = number;
-        last = *value;
-    }
+    after_number(id, (uint64_t)*value);
     ui_rect r = ui_last();
     ImVec2 text = measure(unit, UI_SMALL);
     write_at(ImVec2(r.x + r.w - text.x - ui_px(8), r.y + (r.h - text.y) / 2), unit, UI_SMALL,
@@ -246,9 +259,11 @@ extern "C" bool ui_seed(const char *name, uint64_t *value, float width)
     char id[72];
     uint64_t before = *value;
     snprintf(id, sizeof id, "##%s", name);
+    before_number(id, *value);
     focus_if_asked(name);
     ImGui::SetNextItemWidth(ui_px(width));
     ImGui::InputScalar(id, ImGuiDataType_U64, value);
+    after_number(id, *value);
     dress_field(name, ui_last(), "0", NULL);
     return *value != before;
 }
