@@ -344,6 +344,7 @@ void cli_help(void)
          "  feavis imagine \"山:1 | 雪:0.5 | 文字:-0.3\"    full-width ： ｜ and digits too;\n"
          "                                  a colon of the text itself: \"比例 16\\:9\"\n"
          "  feavis imagine 森林 --llp 108:0.1\n"
+         "  feavis imagine 大海 --size 320x224 --seed random\n"
          "  feavis imagine 梦 --checkpoint brivl.pth --config eval.yml --vocab vocab.txt\n"
          "  feavis again gallery/蝴蝶-1.png --out copy.png\n");
 }

@@ -45,7 +45,7 @@ struct display {
     SDL_Texture *composed; /* renderer: the picture as it is to be seen */
     fv_picture pictures[DISPLAY_SLOTS];
     float *map_values;
-    int map_side;
+    int map_width, map_height;
     bool stale;
     display_view composed_view;
     small_texture textures[MOST_TEXTURES];
@@ -188,13 +188,13 @@ static void heat(float v, float out[3])
 static float map_at(const display *d, int x, int y)
 {
     const fv_picture *p = &d->pictures[DISPLAY_SHOWN];
-    float u = ((float)x + 0.5f) * (float)d->map_side / (float)p->width - 0.5f;
-    float v = ((float)y + 0.5f) * (float)d->map_side / (float)p->height - 0.5f;
-    int last = d->map_side - 1;
-    u = fminf(fmaxf(u, 0), (float)last), v = fminf(fmaxf(v, 0), (float)last);
-    int i = (int)u, j = (int)v, k = i < last ? i + 1 : i, l = j < last ? j + 1 : j;
+    float u = ((float)x + 0.5f) * (float)d->map_width / (float)p->width - 0.5f;
+    float v = ((float)y + 0.5f) * (float)d->map_height / (float)p->height - 0.5f;
+    int right = d->map_width - 1, bottom = d->map_height - 1;
+    u = fminf(fmaxf(u, 0), (float)right), v = fminf(fmaxf(v, 0), (float)bottom);
+    int i = (int)u, j = (int)v, k = i < right ? i + 1 : i, l = j < bottom ? j + 1 : j;
     const float *m = d->map_values;
-    int s = d->map_side;
+    int s = d->map_width;
     float top = m[j * s + i] + (m[j * s + k] - m[j * s + i]) * (u - (float)i);
     float low = m[l * s + i] + (m[l * s + k] - m[l * s + i]) * (u - (float)i);
     return top + (low - top) * (v - (float)j);
@@ -322,18 +322,19 @@ void display_set(display *d, int slot, const fv_picture *p)
         gl_texture(&d->slots[slot], p->width, p->height, GL_RGB8, GL_RGB, GL_UNSIGNED_BYTE, p->rgb);
 }
 
-void display_set_map(display *d, const float *values, int side)
+void display_set_map(display *d, const float *values, int width, int height)
 {
     free(d->map_values);
     d->map_values = NULL;
     d->stale = true;
     if (!values) return;
-    size_t n = (size_t)side * (size_t)side;
+    size_t n = (size_t)width * (size_t)height;
     d->map_values = malloc(n * sizeof *values);
     if (!d->map_values) return;
     memcpy(d->map_values, values, n * sizeof *values);
-    d->map_side = side;
-    if (d->gl) gl_texture(&d->map, side, side, GL_R32F, GL_RED, GL_FLOAT, values);
+    d->map_width = width;
+    d->map_height = height;
+    if (d->gl) gl_texture(&d->map, width, height, GL_R32F, GL_RED, GL_FLOAT, values);
 }
 
 bool display_has(const display *d, int slot)

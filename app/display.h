@@ -31,8 +31,8 @@ enum { DISPLAY_SHOWN, DISPLAY_OTHER, DISPLAY_SLOTS };
 fv_status display_open(display **out, SDL_Window *window, SDL_GLContext gl, SDL_Renderer *renderer);
 void display_close(display *d);
 void display_set(display *d, int slot, const fv_picture *p);
-/* values [side * side] in [0, 1]. */
-void display_set_map(display *d, const float *values, int side);
+/* values [height * width] in [0, 1], over all of the picture. */
+void display_set_map(display *d, const float *values, int width, int height);
 bool display_has(const display *d, int slot);
 /* Where the picture lies, pixels of the window. */
 ui_rect display_place(const display *d, ui_rect canvas, const display_view *v);

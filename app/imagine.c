@@ -240,15 +240,16 @@ static void announce(const fv_model *m, const fv_options *o, bool opened)
 {
     char title[512], *reading;
     const char *size = fv_options_get(o, "size");
+    bool square = !strchr(size, 'x');
     if (*fv_model_without_gpu(m) && opened)
         fprintf(stderr, "feavis: %s: the CPU computes\n", fv_model_without_gpu(m));
     if (fv_options_asked(o, &reading) >= 0) {
         if (reading) fprintf(stderr, "feavis: the text is read as %s\n", reading);
         free(reading);
     }
-    fprintf(stderr, "%s imagines %s (%s, %s x %s, seed %s)\n", fv_model_title(m),
-            title_of(o, title, sizeof title), fv_model_backend(m), size, size,
-            fv_options_get(o, "seed"));
+    fprintf(stderr, "%s imagines %s (%s, %s%s%s, seed %s)\n", fv_model_title(m),
+            title_of(o, title, sizeof title), fv_model_backend(m), size, square ? "x" : "",
+            square ? size : "", fv_options_get(o, "seed"));
 }
 
 /* What this model can say of the jobs before the first picture: those of other models wait. */

@@ -72,7 +72,7 @@ static void take_news(app *a)
     if (!v->picture_serial && a->shown_serial) {
         display_set(a->screen, DISPLAY_SHOWN, NULL);
         if (!a->pinned) display_set(a->screen, DISPLAY_OTHER, NULL);
-        display_set_map(a->screen, NULL, 0);
+        display_set_map(a->screen, NULL, 0, 0);
         a->shown_serial = a->map_serial = a->start_serial = 0;
         a->shown_moment = a->shown_panel = -1;
     }
@@ -96,11 +96,11 @@ static void take_news(app *a)
     int serial = a->map == MAP_GRADIENT ? v->gradient_serial : v->activation_serial;
     if (a->look.mode == DISPLAY_MAP && serial && serial != a->map_serial) {
         float *map;
-        int side;
-        bool has = a->map == MAP_GRADIENT ? worker_gradient(a->worker, &map, &side)
-                                          : worker_activation(a->worker, &map, &side);
+        int width, height;
+        bool has = a->map == MAP_GRADIENT ? worker_gradient(a->worker, &map, &width, &height)
+                                          : worker_activation(a->worker, &map, &width, &height);
         if (has) {
-            display_set_map(a->screen, map, side);
+            display_set_map(a->screen, map, width, height);
             free(map);
             a->map_serial = serial;
         }

@@ -96,7 +96,7 @@ typedef struct worker_view {
     int order_lag;                      /* most steps that ended between an order and its answer */
     char text[512], llp[256], seed[24]; /* of the picture on the easel, with its changes */
     char steps[16], param[16];
-    int picture_serial, side; /* the newest picture; 0: none */
+    int picture_serial, side; /* the newest picture; 0: none. Its width */
     fv_part parts[FV_MOST_PARTS];
     int part_count;
     bool survived; /* survival holds numbers of this picture */
@@ -148,9 +148,9 @@ bool worker_panel_picture(worker *w, int i, fv_picture *out);
 bool worker_board_picture(worker *w, int i, fv_picture *out);
 bool worker_line_picture(worker *w, unsigned id, fv_picture *out); /* where it was left */
 bool worker_start_picture(worker *w, fv_picture *out);             /* the first of the history */
-/* [side * side] in [0, 1]. */
-bool worker_gradient(worker *w, float **out, int *side);
-bool worker_activation(worker *w, float **out, int *side);
+/* [height * width] in [0, 1], over all of the picture. */
+bool worker_gradient(worker *w, float **out, int *width, int *height);
+bool worker_activation(worker *w, float **out, int *width, int *height);
 /* A similarity with what it is of. */
 typedef struct worker_matched {
     int serial;                                /* the view's match_serial; 0: none */

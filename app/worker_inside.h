@@ -48,7 +48,7 @@ struct worker {
     fv_picture picture;
     fv_picture panels[WORKER_PANELS], board[WORKER_BOARD];
     float *gradient, *activation;
-    int gradient_side;
+    int gradient_width, gradient_height;
     worker_point *curve;
     int curve_count, curve_room;
     float match[WORKER_MATCH * WORKER_MATCH];

@@ -42,9 +42,9 @@ static fv_picture copy_picture(const fv_picture *p)
     return copy;
 }
 
-static void publish_gradient(worker *w, int side)
+static void publish_gradient(worker *w, int width, int height)
 {
-    size_t n = (size_t)side * (size_t)side;
+    size_t n = (size_t)width * (size_t)height;
     float *heat = malloc(n * sizeof *heat);
     if (!heat || fv_session_gradient(w->session, heat) < 0) {
         free(heat);
@@ -53,7 +53,8 @@ static void publish_gradient(worker *w, int side)
     pthread_mutex_lock(&w->mutex);
     free(w->gradient);
     w->gradient = heat;
-    w->gradient_side = side;
+    w->gradient_width = width;
+    w->gradient_height = height;
     w->view.gradient_serial++;
     pthread_mutex_unlock(&w->mutex);
 }
@@ -77,7 +78,7 @@ void publish_picture(worker *w, const fv_progress *p)
             w->view.panels[i].serial = w->view.picture_serial;
         }
     pthread_mutex_unlock(&w->mutex);
-    if (w->gradient_wanted) publish_gradient(w, picture.width);
+    if (w->gradient_wanted) publish_gradient(w, picture.width, picture.height);
     news(w);
 }
 
@@ -167,25 +168,28 @@ bool worker_start_picture(worker *w, fv_picture *out)
     return worker_moment(w, 0, out);
 }
 
-static bool give_map(worker *w, float *const *from, const int *from_side, float **out, int *side)
+static bool give_map(worker *w, float *const *from, const int *from_width, const int *from_height,
+                     float **out, int *width, int *height)
 {
     pthread_mutex_lock(&w->mutex);
-    size_t n = (size_t)*from_side * (size_t)*from_side;
+    size_t n = (size_t)*from_width * (size_t)*from_height;
     *out = *from ? malloc(n * sizeof **out) : NULL;
     if (*out) memcpy(*out, *from, n * sizeof **out);
-    *side = *from_side;
+    *width = *from_width;
+    *height = *from_height;
     pthread_mutex_unlock(&w->mutex);
     return *out != NULL;
 }
 
-bool worker_gradient(worker *w, float **out, int *side)
+bool worker_gradient(worker *w, float **out, int *width, int *height)
 {
-    return give_map(w, &w->gradient, &w->gradient_side, out, side);
+    return give_map(w, &w->gradient, &w->gradient_width, &w->gradient_height, out, width, height);
 }
 
-bool worker_activation(worker *w, float **out, int *side)
+bool worker_activation(worker *w, float **out, int *width, int *height)
 {
-    return give_map(w, &w->activation, &w->view.activation_side, out, side);
+    const int *side = &w->view.activation_side;
+    return give_map(w, &w->activation, side, side, out, width, height);
 }
 
 int worker_curve(worker *w, worker_point *out, int room)

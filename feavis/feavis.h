@@ -43,7 +43,8 @@ typedef enum fv_option_kind {
     FV_OPTION_BOOL,
     FV_OPTION_CHOICE,
     FV_OPTION_TEXT,
-    FV_OPTION_SEED /* a whole number of 64 bits; set to "random" it is a number drawn now */
+    FV_OPTION_SEED, /* a whole number of 64 bits; set to "random" it is a number drawn now */
+    FV_OPTION_SIZE  /* "256", or "320x224": width and height, pixels */
 } fv_option_kind;
 
 /* Files (recipes, saved states, presets, a queue) may set what has FV_OPTION_RECIPE and nothing
@@ -159,6 +160,8 @@ const char *fv_recipe_value(const fv_list *names, const fv_list *values, const c
 /* Bilinear resize without antialias, as the official preprocessing: rgb -> [3] floats in [0,1],
  * out holds side * side * 3. */
 void fv_picture_to_tensor(const fv_picture *p, int side, float *out);
+/* The same to width x height: out holds width * height * 3. */
+void fv_picture_resize(const fv_picture *p, int width, int height, float *out);
 
 /* --- plain files, written whole or not at all --- */
 
@@ -200,7 +203,7 @@ typedef struct fv_saved {
     char *path;
     const char *name; /* within path */
     char *recipe;
-    char *text; /* in the recipe, as it was asked for; "" without */
+    char *text;          /* in the recipe, as it was asked for; "" without */
     int64_t nanoseconds; /* of the file, since 1970 */
 } fv_saved;
 /* The pictures of a folder that hold a recipe, newest first. A folder that is not there: none. */
@@ -356,7 +359,7 @@ int fv_session_parts(fv_session *s, fv_part out[FV_MOST_PARTS]);
 /* Not while a run is in progress: asks that steps also copy the gradient of the picture. */
 void fv_session_want_gradient(fv_session *s, bool wanted);
 /* From any thread: |d loss / d picture| of the newest step, mean over R, G and B, scaled so that
- * the 99.5th percentile is 1: `out` holds size * size numbers in [0, 1]. FV_ERR_ARGUMENT if
+ * the 99.5th percentile is 1: `out` holds width * height numbers in [0, 1]. FV_ERR_ARGUMENT if
  * there is none yet. */
 fv_status fv_session_gradient(fv_session *s, float *out);
 

@@ -55,8 +55,8 @@ static const fv_option table[] = {
     {"keep", "Picture", "last",
      "which state is the picture: the last, or what survives a blur best", "last best", 0, 0,
      FV_OPTION_CHOICE, RECIPE | LATER, ROW(keep)},
-    {"size", "Picture", "256", "side of the picture, pixels", NULL, 16, 4096, FV_OPTION_INT, RECIPE,
-     ROW(size)},
+    {"size", "Picture", "256", "side of the picture, pixels; or width and height: 320x224", NULL,
+     16, 4096, FV_OPTION_SIZE, RECIPE, ROW(extent)},
     {"param", "Picture", "fourier",
      "what is optimised: frequencies, all resolutions, pixels, or only phases",
      "fourier multires pixel maco", 0, 0, FV_OPTION_CHOICE, RECIPE, ROW(parameterisation)},
@@ -66,8 +66,8 @@ static const fv_option table[] = {
      1000, FV_OPTION_FLOAT, RECIPE, ROW(contrast)},
     {"start-noise", "Picture", "0.01", "standard deviation of the parameters at the start", NULL, 0,
      100, FV_OPTION_FLOAT, RECIPE, ROW(start_noise)},
-    {"start", "Picture", "", "picture to start from (its central square) instead of grey", NULL, 0,
-     0, FV_OPTION_TEXT, RECIPE | FILES | ONE, ROW(start)},
+    {"start", "Picture", "", "picture to start from (its middle) instead of grey", NULL, 0, 0,
+     FV_OPTION_TEXT, RECIPE | FILES | ONE, ROW(start)},
     {"start-hash", "Picture", "", "what that picture's pixels have to be; recipes carry it", NULL,
      0, 0, FV_OPTION_TEXT, RECIPE | ONE, ROW(start_hash)},
     {"colour", "Picture", "yes", "optimise decorrelated colours instead of RGB", NULL, 0, 0,
@@ -193,6 +193,33 @@ static fv_status parse_number(const fv_option *row, const char *value, double *o
     return FV_OK;
 }
 
+/* "256", "320x224"; a whole number may have any spelling of one. */
+static fv_status parse_size(const fv_option *row, const char *value, int out[2])
+{
+    const char *at = value;
+    double sides[2];
+    bool good = true;
+    int n = 0;
+    for (; good && n < 2; n++) {
+        char *end;
+        sides[n] = fv_to_double(at, &end);
+        good = end != at && sides[n] == floor(sides[n]) && sides[n] >= row->low &&
+               sides[n] <= row->high;
+        at = end;
+        while (*at == ' ') at++;
+        int cross = *at == 'x' || *at == 'X' ? 1 : strncmp(at, "×", 2) == 0 ? 2 : 0;
+        if (n || !cross) break;
+        at += cross;
+    }
+    if (!good || *at)
+        return fv_fail(FV_ERR_ARGUMENT,
+                       "%s is \"%.80s\", expected a whole number from %g to %g, or two: 320x224",
+                       row->name, value, row->low, row->high);
+    out[0] = (int)sides[0];
+    out[1] = (int)sides[n];
+    return FV_OK;
+}
+
 static bool only_digits(const char *s)
 {
     return *s && strspn(s, "0123456789") == strlen(s);
@@ -263,6 +290,12 @@ static fv_status set_field(fv_options *o, const fv_option *row, const char *valu
         return FV_OK;
     case FV_OPTION_SEED:
         return parse_seed(row, value, at);
+    case FV_OPTION_SIZE: {
+        int size[2];
+        FV_TRY(parse_size(row, value, size));
+        memcpy(at, size, sizeof size);
+        return FV_OK;
+    }
     case FV_OPTION_BOOL:
         return parse_bool(row, value, at);
     case FV_OPTION_CHOICE: {
@@ -351,6 +384,11 @@ const char *fv_options_get(const fv_options *o, const char *name)
     case FV_OPTION_INT:
         snprintf(out, sizeof texts[0], "%d", *(const int *)at);
         return out;
+    case FV_OPTION_SIZE: {
+        const int *size = at;
+        snprintf(out, sizeof texts[0], size[0] == size[1] ? "%d" : "%dx%d", size[0], size[1]);
+        return out;
+    }
     case FV_OPTION_SEED:
         snprintf(out, sizeof texts[0], "%" PRIu64, *(const uint64_t *)at);
         return out;

@@ -25,8 +25,9 @@ struct fv_options {
     double tv, range, grey;
 
     uint64_t seed;
-    int steps, stop, size, parameterisation;
-    int keep; /* 0 last, 1 best */
+    int steps, stop, parameterisation;
+    int extent[2]; /* width, height */
+    int keep;      /* 0 last, 1 best */
     double decay, contrast, start_noise;
     char *start, *start_hash;
     bool colour;
@@ -50,6 +51,21 @@ struct fv_options {
     uint64_t lost;     /* rows, a bit each: files that a recipe names and that were not found */
     char *lost_recipe; /* the file that recipe is from */
 };
+
+static inline int fv_width(const fv_options *o)
+{
+    return o->extent[0];
+}
+
+static inline int fv_height(const fv_options *o)
+{
+    return o->extent[1];
+}
+
+static inline size_t fv_pixels(const fv_options *o)
+{
+    return (size_t)o->extent[0] * (size_t)o->extent[1];
+}
 
 /* One of several weighted things: "梦:1 | 文字:-0.3" or "108, 456:0.5". */
 typedef struct fv_weighted {

@@ -49,35 +49,48 @@ static fv_ref cosine_matrix(fv_plan *p, const char *name, int n)
     return r;
 }
 
+int fv_parameterise_long_side(const fv_options *o)
+{
+    return fv_width(o) > fv_height(o) ? fv_width(o) : fv_height(o);
+}
+
+/* Waves over the sides, as waves over n pixels: for a square exactly (v, u). */
+static double frequency(const fv_options *o, int v, int u, int n)
+{
+    double x = (double)u * n / fv_width(o), y = (double)v * n / fv_height(o);
+    return sqrt(x * x + y * y);
+}
+
 /* How far one unit of coefficient (v, u) moves the picture. */
 double fv_parameterise_amplitude(const fv_options *o, int v, int u)
 {
-    double n = o->size, f = sqrt((double)u * u + (double)v * v) / (2 * n);
+    int side = fv_parameterise_long_side(o);
+    double n = side, f = frequency(o, v, u, side) / (2 * n);
     if (f < 1 / n) f = 1 / n;
     return 0.25 * o->contrast * pow(pivot, o->decay - 1) * pow(f, -o->decay);
 }
 
 static fv_ref spectrum_scale(fv_plan *p, const fv_options *o)
 {
-    int n = o->size;
-    double *s = malloc((size_t)n * (size_t)n * 3 * sizeof *s);
+    int w = fv_width(o), h = fv_height(o);
+    double *s = malloc(fv_pixels(o) * 3 * sizeof *s);
     if (!s) return out_of_memory(p);
-    for (int v = 0; v < n; v++)
-        for (int u = 0; u < n; u++)
+    for (int v = 0; v < h; v++)
+        for (int u = 0; u < w; u++)
             for (int c = 0; c < 3; c++)
-                s[((size_t)v * (size_t)n + (size_t)u) * 3 + (size_t)c] =
+                s[((size_t)v * (size_t)w + (size_t)u) * 3 + (size_t)c] =
                     fv_parameterise_amplitude(o, v, u);
-    fv_ref r = fv_plan_weight_f64(p, "spectrum.scale", (fv_shape){1, n, n, 3}, s);
+    fv_ref r = fv_plan_weight_f64(p, "spectrum.scale", (fv_shape){1, h, w, 3}, s);
     free(s);
     return r;
 }
 
 static fv_ref fourier(fv_plan *p, const fv_options *o)
 {
-    fv_ref x = fv_plan_param(p, "spectrum", (fv_shape){1, o->size, o->size, 3});
+    fv_ref x = fv_plan_param(p, "spectrum", (fv_shape){1, fv_height(o), fv_width(o), 3});
     x = fv_affine(p, "scaled", x, spectrum_scale(p, o), FV_NONE);
-    x = fv_separable(p, "waves", x, cosine_matrix(p, "rows.cosines", o->size),
-                     cosine_matrix(p, "columns.cosines", o->size));
+    x = fv_separable(p, "waves", x, cosine_matrix(p, "rows.cosines", fv_height(o)),
+                     cosine_matrix(p, "columns.cosines", fv_width(o)));
     return finish(p, o, x);
 }
 
@@ -87,6 +100,13 @@ static fv_ref fourier(fv_plan *p, const fv_options *o)
 int fv_parameterise_next_size(int s, int n)
 {
     return 2 * s < n ? 2 * s : n;
+}
+
+int fv_parameterise_level_side(const fv_options *o, int s, int side)
+{
+    int n = fv_parameterise_long_side(o);
+    int part = (int)(((int64_t)side * s * 2 + n) / (2 * (int64_t)n)); /* rounded */
+    return part > 0 ? part : 1;
 }
 
 /* Bilinear resize from s to n pixels, centres at half integers. */
@@ -115,39 +135,44 @@ static fv_ref resize_matrix(fv_plan *p, const char *name, int n, int s)
 
 double fv_parameterise_level_scale(const fv_options *o, int s)
 {
-    return 0.25 * o->contrast * pow(s / (pivot * o->size), 1 - o->decay);
+    int n = fv_parameterise_long_side(o);
+    return 0.25 * o->contrast * pow(s / (pivot * n), 1 - o->decay);
 }
 
 static fv_ref multires(fv_plan *p, const fv_options *o)
 {
     fv_ref sum = FV_NONE;
-    for (int s = 1;; s = fv_parameterise_next_size(s, o->size)) {
+    int n = fv_parameterise_long_side(o), width = fv_width(o), height = fv_height(o);
+    for (int s = 1;; s = fv_parameterise_next_size(s, n)) {
+        int w = fv_parameterise_level_side(o, s, width),
+            h = fv_parameterise_level_side(o, s, height);
         char name[32];
         snprintf(name, sizeof name, "level%d", s);
         fv_plan_push(p, "%s.", name);
         float scale[3];
         for (int c = 0; c < 3; c++) scale[c] = (float)fv_parameterise_level_scale(o, s);
-        fv_ref x = fv_plan_param(p, "pixels", (fv_shape){1, s, s, 3});
+        fv_ref x = fv_plan_param(p, "pixels", (fv_shape){1, h, w, 3});
         x = fv_affine(p, "scaled", x, fv_plan_weight(p, "scale", (fv_shape){1, 1, 1, 3}, scale),
                       FV_NONE);
-        if (s < o->size)
-            x = fv_separable(p, "resized", x, resize_matrix(p, "rows", o->size, s),
-                             resize_matrix(p, "columns", o->size, s));
+        if (s < n)
+            x = fv_separable(p, "resized", x, resize_matrix(p, "rows", height, h),
+                             resize_matrix(p, "columns", width, w));
         sum = sum == FV_NONE ? x : fv_add(p, "sum", sum, x);
         fv_plan_pop(p);
-        if (s == o->size) return finish(p, o, sum);
+        if (s == n) return finish(p, o, sum);
     }
 }
 
 /* --- maco --- */
 
-/* Amplitude of the wave of (v, u), v in (-n/2, n/2], u in 0..n/2, in colour c. Of two waves that
- * are one (u = 0, and u = n/2 where n is even) only that of v >= 0 is there. */
+/* Amplitude of the wave of (v, u), v in (-H/2, H/2], u in 0..W/2, in colour c. Of two waves that
+ * are one (u = 0, and u = W/2 where W is even) only that of v >= 0 is there. The spectrum is that
+ * of squares: of a square as wide as the short side. */
 double fv_parameterise_magnitude(const fv_options *o, int v, int u, int c)
 {
-    bool twin = u == 0 || 2 * u == o->size;
+    bool twin = u == 0 || 2 * u == fv_width(o);
     if (twin && v < 0) return 0;
-    double f = sqrt((double)u * u + (double)v * v);
+    double f = frequency(o, v, u, fv_width(o) < fv_height(o) ? fv_width(o) : fv_height(o));
     if (f == 0) return o->contrast * (double)fv_spectrum[0][c + 1];
     /* between the rows, and past the last two, a straight line in logarithms */
     int row = 2;
@@ -158,10 +183,10 @@ double fv_parameterise_magnitude(const fv_options *o, int v, int u, int c)
     return o->contrast * (double)low[c + 1] * pow(f / (double)low[0], slope);
 }
 
-/* {1,n,n/2+1,6}: the magnitude of each colour's real parts, then that of its imaginary parts. */
+/* {1,H,W/2+1,6}: the magnitude of each colour's real parts, then that of its imaginary parts. */
 static fv_ref magnitudes(fv_plan *p, const fv_options *o)
 {
-    int n = o->size, half = n / 2 + 1;
+    int n = fv_height(o), half = fv_width(o) / 2 + 1;
     double *m = malloc((size_t)n * (size_t)half * 6 * sizeof *m), *at = m;
     if (!m) return out_of_memory(p);
     for (int v = 0; v < n; v++)
@@ -195,7 +220,7 @@ static fv_ref phases(fv_plan *p, const fv_options *o, int colour)
     float place[6][2] = {{0}};
     place[colour][0] = place[3 + colour][1] = 1;
     fv_plan_push(p, "colour%d.", colour);
-    fv_ref x = fv_plan_param(p, "phases", (fv_shape){1, o->size, o->size / 2 + 1, 2});
+    fv_ref x = fv_plan_param(p, "phases", (fv_shape){1, fv_height(o), fv_width(o) / 2 + 1, 2});
     x = fv_l2norm(p, "unit", x, 1e-9);
     x = fv_linear(p, "placed", x, fv_plan_weight(p, "place", (fv_shape){1, 1, 6, 2}, &place[0][0]),
                   FV_NONE, FV_ACT_NONE);
@@ -203,12 +228,12 @@ static fv_ref phases(fv_plan *p, const fv_options *o, int colour)
     return x;
 }
 
-/* sum over v, u of magnitude * (re cos(a + b) + im sin(a + b)), a = 2 pi v y / n, b = 2 pi u x / n,
+/* sum over v, u of magnitude * (re cos(a + b) + im sin(a + b)), a = 2 pi v y / H, b = 2 pi u x / W,
  * as four products of cosines and sines. */
 static fv_ref maco(fv_plan *p, const fv_options *o)
 {
     static const int32_t real[3] = {0, 1, 2}, imaginary[3] = {3, 4, 5};
-    int n = o->size, half = n / 2 + 1;
+    int w = fv_width(o), h = fv_height(o), half = w / 2 + 1;
     fv_ref x = phases(p, o, 0);
     for (int colour = 1; colour < 3; colour++) x = fv_add(p, "colours", x, phases(p, o, colour));
     x = fv_affine(p, "spectrum", x, magnitudes(p, o), FV_NONE);
@@ -217,11 +242,11 @@ static fv_ref maco(fv_plan *p, const fv_options *o)
     fv_ref im =
         fv_pick(p, "imaginary", x,
                 fv_plan_weight_i32(p, "imaginary.channels", (fv_shape){1, 1, 1, 3}, imaginary));
-    fv_ref cos_a = wave_matrix(p, "rows.cosines", n, n, false, 1);
-    fv_ref sin_a = wave_matrix(p, "rows.sines", n, n, true, 1);
-    fv_ref cos_b = wave_matrix(p, "columns.cosines", n, half, false, 1);
-    fv_ref sin_b = wave_matrix(p, "columns.sines", n, half, true, 1);
-    fv_ref minus_sin_b = wave_matrix(p, "columns.minus", n, half, true, -1);
+    fv_ref cos_a = wave_matrix(p, "rows.cosines", h, h, false, 1);
+    fv_ref sin_a = wave_matrix(p, "rows.sines", h, h, true, 1);
+    fv_ref cos_b = wave_matrix(p, "columns.cosines", w, half, false, 1);
+    fv_ref sin_b = wave_matrix(p, "columns.sines", w, half, true, 1);
+    fv_ref minus_sin_b = wave_matrix(p, "columns.minus", w, half, true, -1);
     fv_ref even = fv_add(p, "even", fv_separable(p, "cos.cos", re, cos_a, cos_b),
                          fv_separable(p, "sin.sin", re, sin_a, minus_sin_b));
     fv_ref odd = fv_add(p, "odd", fv_separable(p, "sin.cos", im, sin_a, cos_b),
@@ -241,7 +266,7 @@ fv_ref fv_parameterise(fv_plan *p, const fv_options *o)
     case FV_PARAMETERISE_MACO:
         return maco(p, o);
     default: {
-        fv_ref x = fv_plan_param(p, "pixels", (fv_shape){1, o->size, o->size, 3});
+        fv_ref x = fv_plan_param(p, "pixels", (fv_shape){1, fv_height(o), fv_width(o), 3});
         return fv_activation(p, "picture", x, FV_ACT_NONE);
     }
     }

@@ -248,12 +248,17 @@ static float source_position(int i, int from, int to, int *low, int *high)
 
 void fv_picture_to_tensor(const fv_picture *p, int side, float *out)
 {
-    for (int y = 0; y < side; y++) {
+    fv_picture_resize(p, side, side, out);
+}
+
+void fv_picture_resize(const fv_picture *p, int width, int height, float *out)
+{
+    for (int y = 0; y < height; y++) {
         int y0, y1;
-        float v = source_position(y, p->height, side, &y0, &y1);
-        for (int x = 0; x < side; x++) {
+        float v = source_position(y, p->height, height, &y0, &y1);
+        for (int x = 0; x < width; x++) {
             int x0, x1;
-            float u = source_position(x, p->width, side, &x0, &x1);
+            float u = source_position(x, p->width, width, &x0, &x1);
             const uint8_t *top = p->rgb + (size_t)y0 * (size_t)p->width * 3;
             const uint8_t *bottom = p->rgb + (size_t)y1 * (size_t)p->width * 3;
             for (int k = 0; k < 3; k++) {

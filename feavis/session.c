@@ -77,7 +77,7 @@ static fv_status restore_state(fv_session *s)
 
 static fv_status make_room(fv_session *s)
 {
-    size_t n = s->param_count, pixels = (size_t)s->side * (size_t)s->side;
+    size_t n = s->param_count, pixels = (size_t)s->width * (size_t)s->height;
     s->kept = calloc(3 * n, sizeof *s->kept);
     s->pixels = malloc(pixels * 3 * sizeof *s->pixels);
     s->rgb = calloc(pixels, 3);
@@ -101,7 +101,8 @@ static fv_status open_session(fv_session *s, fv_model *m, const fv_options *o)
     FV_TRY(fv_options_copy(&s->now, s->recipe));
     FV_TRY(fv_objectives_read(&s->objectives, m, s->now));
     FV_TRY(fv_session_build(s, &s->net, s->now, &s->objectives, NULL));
-    s->side = s->now->size;
+    s->width = fv_width(s->now);
+    s->height = fv_height(s->now);
     s->param_count = fv_plan_param_count(s->net.plan);
     FV_TRY(make_room(s));
     fv_parameterise_start(s->now, s->kept, s->param_count);
@@ -169,7 +170,7 @@ fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to)
     if (status >= 0) {
         fv_plan_info i = fv_plan_describe(s->net.plan);
         fprintf(to, "plan       %d ops, %.2f GMAC forward for %d views of a %d x %d picture\n",
-                i.ops, i.forward_macs / 1e9, copy->views, copy->size, copy->size);
+                i.ops, i.forward_macs / 1e9, copy->views, fv_width(copy), fv_height(copy));
         fprintf(to,
                 "memory     %.1f MB weights, %.1f MB values (bound %.1f, unshared %.1f), "
                 "%.1f MB parameters, %.1f MB scratch\n",

@@ -39,7 +39,7 @@ struct fv_session {
     fv_model *model;
     fv_options *recipe; /* as opened, with all changes: what is written into PNGs */
     fv_options *now;    /* with the changes up to this step */
-    int side;           /* of the picture; never changes, so any thread may read it */
+    int width, height;  /* of the picture; never change, so any thread may read them */
     size_t param_count; /* never changes */
 
     fv_net net; /* plan NULL: there was no memory to build it again */
@@ -69,7 +69,7 @@ struct fv_session {
 
     atomic_bool cancelled;
     pthread_mutex_t mutex;
-    float *pixels; /* [side * side * 3], for downloads: under the mutex while `coming` */
+    float *pixels; /* [height * width * 3], for downloads: under the mutex while `coming` */
     uint8_t *rgb;  /* newest picture, under the mutex */
     bool has_picture;
     bool coming; /* under the mutex: the newest picture is on its way, rgb is older */
@@ -78,7 +78,7 @@ struct fv_session {
     float gradient_norm;  /* |d loss / d parameters| of the newest step */
     bool gradient_wanted; /* copy d loss / d picture in the next backward */
     bool has_gradient;    /* under the mutex */
-    float *gradient;      /* [side * side * 3], NULL until it is wanted; under the mutex */
+    float *gradient;      /* [height * width * 3], NULL until it is wanted; under the mutex */
     fv_change *pending;   /* asked for, in this order; under the mutex */
     int pending_count;
 };

@@ -9,7 +9,7 @@
 
 static size_t values_of(const fv_session *s)
 {
-    return (size_t)s->side * (size_t)s->side * 3;
+    return (size_t)s->width * (size_t)s->height * 3;
 }
 
 /* --- parts of the loss --- */
@@ -107,7 +107,7 @@ fv_status fv_session_snapshot(fv_session *s, fv_picture *out)
 {
     size_t bytes = values_of(s);
     FV_TRY(fv_session_take_in(s));
-    fv_picture p = {s->side, s->side, malloc(bytes)};
+    fv_picture p = {s->width, s->height, malloc(bytes)};
     if (!p.rgb) return fv_fail(FV_ERR_MEMORY, "copying the picture: out of memory");
     pthread_mutex_lock(&s->mutex);
     bool has = s->has_picture;
@@ -162,7 +162,7 @@ static fv_status scale_to_one(float *values, size_t n)
 
 fv_status fv_session_gradient(fv_session *s, float *out)
 {
-    size_t n = (size_t)s->side * (size_t)s->side;
+    size_t n = (size_t)s->width * (size_t)s->height;
     pthread_mutex_lock(&s->mutex);
     bool has = s->has_gradient;
     for (size_t i = 0; has && i < n; i++) {

@@ -53,24 +53,30 @@ fv_status fv_start_note(fv_options *o)
     return fv_options_set(o, "start-hash", hash);
 }
 
-/* The central square of the picture, [side * side * 3] in [0, 1]. */
-static fv_status read_square(const fv_options *o, float *out)
+/* The middle of the picture, as much of it as has the aspect that is wanted, resized:
+ * [height * width * 3] in [0, 1]. */
+static fv_status read_middle(const fv_options *o, float *out)
 {
-    fv_picture p, square;
+    fv_picture p, middle;
     FV_TRY(fv_picture_read(&p, o->start));
-    int side = p.width < p.height ? p.width : p.height;
-    int left = (p.width - side) / 2, top = (p.height - side) / 2;
-    square = (fv_picture){side, side, malloc((size_t)side * (size_t)side * 3)};
-    if (square.rgb) {
-        for (int y = 0; y < side; y++)
-            memcpy(square.rgb + (size_t)y * (size_t)side * 3,
+    int64_t w = fv_width(o), h = fv_height(o);
+    bool wide = p.width * h > p.height * w;
+    int width = wide ? (int)(p.height * w / h) : p.width;
+    int height = wide ? p.height : (int)(p.width * h / w);
+    if (width < 1) width = 1;
+    if (height < 1) height = 1;
+    int left = (p.width - width) / 2, top = (p.height - height) / 2;
+    middle = (fv_picture){width, height, malloc((size_t)width * (size_t)height * 3)};
+    if (middle.rgb) {
+        for (int y = 0; y < height; y++)
+            memcpy(middle.rgb + (size_t)y * (size_t)width * 3,
                    p.rgb + ((size_t)(top + y) * (size_t)p.width + (size_t)left) * 3,
-                   (size_t)side * 3);
-        fv_picture_to_tensor(&square, o->size, out);
+                   (size_t)width * 3);
+        fv_picture_resize(&middle, fv_width(o), fv_height(o), out);
     }
     fv_picture_free(&p);
-    bool ok = square.rgb != NULL;
-    fv_picture_free(&square);
+    bool ok = middle.rgb != NULL;
+    fv_picture_free(&middle);
     return ok ? FV_OK : fv_fail(FV_ERR_MEMORY, "start picture: out of memory");
 }
 
@@ -95,7 +101,7 @@ static void unfinish(const fv_options *o, const float *picture, double *out)
 {
     double inverse[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
     if (o->colour) invert3(inverse, fv_parameterise_colours);
-    size_t n = (size_t)o->size * (size_t)o->size;
+    size_t n = fv_pixels(o);
     for (size_t i = 0; i < n; i++) {
         double logit[3];
         for (int c = 0; c < 3; c++) {
@@ -135,22 +141,29 @@ static void separable(double *y, const double *x, int h, int w, const double *ro
 
 /* --- fourier --- */
 
-static fv_status add_spectrum(const fv_options *o, const double *x, float *values)
+/* Rows: frequencies, columns: positions. */
+static void cosines(double *m, int n)
 {
-    int n = o->size;
-    size_t cells = (size_t)n * (size_t)n;
-    double *m = calloc(cells * 7, sizeof *m);
-    if (!m) return fv_fail(FV_ERR_MEMORY, "start picture: out of memory");
-    double *spectrum = m + cells, *scratch = spectrum + 3 * cells;
-    for (int u = 0; u < n; u++) /* rows: frequencies, columns: positions */
+    for (int u = 0; u < n; u++)
         for (int i = 0; i < n; i++)
             m[(size_t)u * (size_t)n + (size_t)i] =
                 sqrt((u ? 2.0 : 1.0) / n) * cos(M_PI * (i + 0.5) * u / n);
-    separable(spectrum, x, n, n, m, n, m, n, scratch);
-    for (int v = 0; v < n; v++)
-        for (int u = 0; u < n; u++)
+}
+
+static fv_status add_spectrum(const fv_options *o, const double *x, float *values)
+{
+    int w = fv_width(o), h = fv_height(o);
+    size_t cells = fv_pixels(o), rows = (size_t)h * (size_t)h, columns = (size_t)w * (size_t)w;
+    double *m = calloc(rows + columns + cells * 6, sizeof *m);
+    if (!m) return fv_fail(FV_ERR_MEMORY, "start picture: out of memory");
+    double *spectrum = m + rows + columns, *scratch = spectrum + 3 * cells;
+    cosines(m, h);
+    cosines(m + rows, w);
+    separable(spectrum, x, h, w, m, h, m + rows, w, scratch);
+    for (int v = 0; v < h; v++)
+        for (int u = 0; u < w; u++)
             for (size_t c = 0; c < 3; c++) {
-                size_t at = ((size_t)v * (size_t)n + (size_t)u) * 3 + c;
+                size_t at = ((size_t)v * (size_t)w + (size_t)u) * 3 + c;
                 values[at] += (float)(spectrum[at] / fv_parameterise_amplitude(o, v, u));
             }
     free(m);
@@ -172,23 +185,28 @@ static void shrink_matrix(double *m, int s, int n)
 
 static fv_status add_levels(const fv_options *o, double *rest, float *values)
 {
-    int n = o->size;
-    size_t cells = (size_t)n * (size_t)n;
-    double *room = calloc(cells * 11, sizeof *room);
+    int w = fv_width(o), h = fv_height(o), n = fv_parameterise_long_side(o);
+    size_t cells = fv_pixels(o), square = (size_t)n * (size_t)n;
+    double *room = calloc(square * 4 + cells * 9, sizeof *room);
     if (!room) return fv_fail(FV_ERR_MEMORY, "start picture: out of memory");
-    double *shrink = room, *grow = shrink + cells, *level = grow + cells, *back = level + 3 * cells,
+    double *shrink = room, *shrink_x = shrink + square, *grow = shrink_x + square,
+           *grow_x = grow + square, *level = grow_x + square, *back = level + 3 * cells,
            *scratch = back + 3 * cells;
     for (int s = 1;; s = fv_parameterise_next_size(s, n)) {
-        size_t count = (size_t)s * (size_t)s * 3;
+        int part_w = fv_parameterise_level_side(o, s, w),
+            part_h = fv_parameterise_level_side(o, s, h);
+        size_t count = (size_t)part_w * (size_t)part_h * 3;
         double scale = fv_parameterise_level_scale(o, s);
         if (s == n) {
             for (size_t i = 0; i < count; i++) values[i] += (float)(rest[i] / scale);
             break;
         }
-        shrink_matrix(shrink, s, n);
-        fv_parameterise_resize(grow, n, s);
-        separable(level, rest, n, n, shrink, s, shrink, s, scratch);
-        separable(back, level, s, s, grow, n, grow, n, scratch);
+        shrink_matrix(shrink, part_h, h);
+        shrink_matrix(shrink_x, part_w, w);
+        fv_parameterise_resize(grow, h, part_h);
+        fv_parameterise_resize(grow_x, w, part_w);
+        separable(level, rest, h, w, shrink, part_h, shrink_x, part_w, scratch);
+        separable(back, level, part_h, part_w, grow, h, grow_x, w, scratch);
         for (size_t i = 0; i < count; i++) values[i] += (float)(level[i] / scale);
         for (size_t i = 0; i < 3 * cells; i++) rest[i] -= back[i];
         values += count;
@@ -199,33 +217,41 @@ static fv_status add_levels(const fv_options *o, double *rest, float *values)
 
 /* --- maco --- */
 
-/* Phases of the DFT of x, longer than any noise of the start. */
-static fv_status add_phases(const fv_options *o, const double *x, float *values)
+/* Rows: frequencies, columns: positions. */
+static void waves_of(double *cosines, double *sines, int n)
 {
-    int n = o->size, half = n / 2 + 1;
-    size_t cells = (size_t)n * (size_t)n;
-    double *room = calloc(cells * 17, sizeof *room);
-    if (!room) return fv_fail(FV_ERR_MEMORY, "start picture: out of memory");
-    double *cosines = room, *sines = room + cells, *scratch = room + 2 * cells;
-    double *parts[4]; /* rows by columns: cos cos, cos sin, sin cos, sin sin */
-    for (int k = 0; k < 4; k++) parts[k] = room + (5 + 3 * (size_t)k) * cells;
-    for (int u = 0; u < n; u++) /* rows: frequencies, columns: positions */
+    for (int u = 0; u < n; u++)
         for (int i = 0; i < n; i++) {
             double angle = 2 * M_PI * (double)((int64_t)i * u % n) / n;
             cosines[(size_t)u * (size_t)n + (size_t)i] = cos(angle);
             sines[(size_t)u * (size_t)n + (size_t)i] = sin(angle);
         }
+}
+
+/* Phases of the DFT of x, longer than any noise of the start. */
+static fv_status add_phases(const fv_options *o, const double *x, float *values)
+{
+    int w = fv_width(o), h = fv_height(o), half = w / 2 + 1;
+    size_t cells = fv_pixels(o), rows = (size_t)h * (size_t)h, columns = (size_t)w * (size_t)w;
+    double *room = calloc(2 * rows + 2 * columns + cells * 15, sizeof *room);
+    if (!room) return fv_fail(FV_ERR_MEMORY, "start picture: out of memory");
+    double *down[2] = {room, room + rows};
+    double *across[2] = {room + 2 * rows, room + 2 * rows + columns};
+    double *scratch = room + 2 * rows + 2 * columns;
+    double *parts[4]; /* rows by columns: cos cos, cos sin, sin cos, sin sin */
+    for (int k = 0; k < 4; k++) parts[k] = scratch + (3 + 3 * (size_t)k) * cells;
+    waves_of(down[0], down[1], h);
+    waves_of(across[0], across[1], w);
     for (int k = 0; k < 4; k++)
-        separable(parts[k], x, n, n, k < 2 ? cosines : sines, n, k % 2 ? sines : cosines, half,
-                  scratch);
-    size_t waves = (size_t)n * (size_t)half;
+        separable(parts[k], x, h, w, down[k / 2], h, across[k % 2], half, scratch);
+    size_t waves = (size_t)h * (size_t)half;
     for (size_t i = 0; i < waves * 3; i++) {
         float *pair = values + 2 * (i % 3 * waves + i / 3);
         int v = (int)(i / 3) / half, u = (int)(i / 3) % half;
         double a = parts[0][i] - parts[3][i], b = parts[1][i] + parts[2][i], length = hypot(a, b);
-        if (2 * v % n == 0 && 2 * u % n == 0) { /* sin is 0 at every pixel: cos is how much */
+        if (2 * v % h == 0 && 2 * u % w == 0) { /* sin is 0 at every pixel: cos is how much */
             double most = fv_parameterise_magnitude(o, v, u, (int)(i % 3));
-            a = fmin(fmax(a / ((double)n * n * most), -1), 1);
+            a = fmin(fmax(a / ((double)h * w * most), -1), 1);
             b = sqrt(1 - a * a);
             length = 1;
         }
@@ -241,11 +267,11 @@ static fv_status add_phases(const fv_options *o, const double *x, float *values)
 fv_status fv_start_add(const fv_options *o, float *values, size_t count)
 {
     if (!*o->start) return FV_OK;
-    size_t n = (size_t)o->size * (size_t)o->size * 3;
+    size_t n = fv_pixels(o) * 3;
     float *picture = malloc(n * sizeof *picture);
     double *x = malloc(n * sizeof *x);
     fv_status s = picture && x ? FV_OK : fv_fail(FV_ERR_MEMORY, "start picture: out of memory");
-    if (s >= 0) s = read_square(o, picture);
+    if (s >= 0) s = read_middle(o, picture);
     if (s >= 0) switch ((fv_parameterisation)o->parameterisation) {
         case FV_PARAMETERISE_FOURIER:
             unfinish(o, picture, x);

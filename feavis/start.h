@@ -13,7 +13,8 @@ fv_status fv_start_hash(const char *path, char out[17]);
 fv_status fv_start_note(fv_options *o);
 
 /* Adds to values [count], in the order of fv_parameterise, what makes the picture that of
- * o->start (its central square, at the size of the options). Nothing to do without a start. */
+ * o->start (its middle, of the aspect and at the size of the options). Nothing to do without a
+ * start. */
 fv_status fv_start_add(const fv_options *o, float *values, size_t count);
 
 #endif

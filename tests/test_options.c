@@ -686,6 +686,8 @@ static const char *other_value(const fv_option *row)
 {
     static char text[64];
     switch (row->kind) {
+    case FV_OPTION_SIZE:
+        return "320x224";
     case FV_OPTION_SEED:
         return "18446744073709551615";
     case FV_OPTION_INT:

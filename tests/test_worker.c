@@ -293,7 +293,7 @@ static intptr_t look_once(worker *w, worker_matched *m)
     fv_picture p;
     intptr_t wrong = 0;
     float *map;
-    int side;
+    int width, height;
     bool (*const pictures[])(worker *, fv_picture *) = {worker_picture, worker_start_picture};
     for (int i = 0; i < 2; i++)
         if (pictures[i](w, &p)) {
@@ -305,11 +305,11 @@ static intptr_t look_once(worker *w, worker_matched *m)
     if (worker_board_picture(w, 3, &p)) fv_picture_free(&p);
     for (int i = 0; i < v.line_count; i++)
         if (worker_line_picture(w, v.lines[i].id, &p)) fv_picture_free(&p);
-    if (worker_gradient(w, &map, &side)) {
-        wrong += side != 80;
+    if (worker_gradient(w, &map, &width, &height)) {
+        wrong += width != 80 || height != 80;
         free(map);
     }
-    if (worker_activation(w, &map, &side)) free(map);
+    if (worker_activation(w, &map, &width, &height)) free(map);
     int n = worker_curve(w, points, 64);
     for (int i = 1; i < n; i++) wrong += points[i].step < points[i - 1].step;
     if (worker_match(w, m)) wrong += m->texts.count * m->pictures.count == 0;
