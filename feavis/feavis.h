@@ -10,7 +10,29 @@
  *
  * Whoever called _open or _new calls _close or _free; every other pointer is borrowed and lives
  * as long as its owner. Out-parameters are written only on success. Strings are UTF-8. Failures
- * return a negative fv_status and leave one line in fv_error(). */
+ * return a negative fv_status and leave one line in fv_error().
+ *
+ * Threads. Two threads may use two objects at once, but one model at a time is used by one of them:
+ * its sessions, critics and embedders take turns with it.
+ *
+ *   object                     from any thread, at any time       one thread at a time
+ *   fv_error                   each thread has its own            -
+ *   option table, fv_home      all                                -
+ *   options, presets, recipes  -                                  all; reading may be shared
+ *   pictures, lists            -                                  all; reading may be shared
+ *   gallery (functions)        all                                -
+ *   queue, settings            -                                  all
+ *   model                      -                                  all, with all that uses it
+ *   session                    set, snapshot, parts, gradient,    all else; _option, _text, _picture,
+ *                              cancel (from a signal handler      _save, _keep, _return and the like
+ *                              too)                               not while a run or step goes on
+ *   kept state                 -                                  all; reading may be shared
+ *   history                    -                                  all, on the session's thread
+ *   critic, embedder           -                                  all, with their model
+ *   judge                      -                                  all; its backend is its own
+ *   index                      -                                  all
+ *
+ * _open, _new, _close and _free are never called while another thread uses the object. */
 #ifndef FEAVIS_H
 #define FEAVIS_H
 

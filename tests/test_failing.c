@@ -25,6 +25,9 @@ static struct {
     bool forever;   /* and all after it */
     long living;    /* allocations of devices */
 } failing;
+static fv_session
+    *cancelled_then; /* cancelled by the k-th call; it fails as well if `at` says so */
+static long cancel_at;
 static _Thread_local bool on_this_thread; /* memory of other threads does not fail */
 static fv_backend was;
 
@@ -32,6 +35,7 @@ static bool fails_now(resource r)
 {
     if (failing.armed != r || !on_this_thread) return false;
     failing.calls++;
+    if (cancelled_then && failing.calls == cancel_at) fv_session_cancel(cancelled_then);
     return failing.forever ? failing.calls >= failing.at : failing.calls == failing.at;
 }
 
@@ -374,6 +378,43 @@ static void a_plan_takes_the_place_of_another_that_leaves_no_room(void **state)
     model->backend->room_for = failing_room;
     assert_int_equal(session->dropped, dropped);
     changed_or_not();
+}
+
+/* --- cancelled --- */
+
+static void an_error_stays_one_while_a_cancel_is_pending(void **state)
+{
+    (void)state;
+    static uint8_t expected[VALUES];
+    fv_picture p;
+    take_references(NULL, NULL);
+    MUST(fv_session_picture(session, &p, NULL));
+    memcpy(expected, p.rgb, sizeof expected);
+    fv_picture_free(&p);
+    cancelled_then = session;
+    for (cancel_at = 1; cancel_at < 15; cancel_at++) {
+        go_to_start();
+        arm(DEVICE, cancel_at, false);
+        fv_status s = attempt_step();
+        disarm();
+        assert_int_equal(s, FV_ERR_DEVICE);
+        assert_non_null(strstr(fv_error(), "made to fail"));
+        fv_status later = FV_OK;
+        while (session->step < 2) /* the cancel is not lost, nor does it end more than one run */
+            if ((s = attempt_step()) != FV_OK) later = s;
+        assert_true(later == FV_OK || later == FV_CANCELLED);
+        assert_int_equal(attempt_step(), later == FV_OK ? FV_CANCELLED : FV_OK);
+        go_to_start();
+
+        arm(DEVICE, -1, false); /* the whole picture is not stopped half-way */
+        MUST(fv_session_picture(session, &p, NULL));
+        disarm();
+        if (failing.calls >= cancel_at) assert_int_equal(attempt_step(), FV_CANCELLED);
+        assert_memory_equal(p.rgb, expected, sizeof expected);
+        fv_picture_free(&p);
+    }
+    cancelled_then = NULL;
+    (void)fv_session_run(session, NULL, NULL); /* uses up what is pending */
 }
 
 /* --- states --- */
@@ -889,6 +930,7 @@ int main(void)
         cmocka_unit_test(a_change_that_fails_leaves_nothing),
         cmocka_unit_test(a_session_without_a_plan_waits_for_memory),
         cmocka_unit_test(a_plan_takes_the_place_of_another_that_leaves_no_room),
+        cmocka_unit_test(an_error_stays_one_while_a_cancel_is_pending),
         cmocka_unit_test(saving_and_opening_fail_and_succeed),
         cmocka_unit_test(going_back_goes_all_the_way_or_nowhere),
         cmocka_unit_test(a_history_keeps_what_it_has),

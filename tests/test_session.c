@@ -255,6 +255,47 @@ static void a_change_means_what_it_meant_when_it_was_made(void **state)
     fv_model_close(m);
 }
 
+/* A picture from a recipe that changes at step 4, changed again at step 2: both are made. */
+static void a_change_before_a_recorded_one_drops_none(void **state)
+{
+    (void)state;
+    static result recorded, both, replayed;
+    fv_options *o = toy_options(), *read, *again;
+    fv_model *m = open_model(o);
+    fv_session *s = open_session(m, o);
+    fv_progress p;
+    for (int i = 0; i < 4; i++) MUST(fv_session_step(s, &p));
+    MUST(fv_session_set(s, "text", "lake | dream"));
+    MUST(fv_session_run(s, NULL, NULL));
+    take_result(s, &recorded);
+    fv_session_close(s);
+
+    MUST(fv_options_new(&read));
+    MUST(fv_recipe_apply(read, recorded.recipe, "recipe"));
+    s = open_session(m, read);
+    for (int i = 0; i < 2; i++) MUST(fv_session_step(s, &p));
+    MUST(fv_session_set(s, "rate", "0.2"));
+    MUST(fv_session_run(s, NULL, NULL));
+    assert_string_equal(fv_session_text(s, 1), "dream");
+    take_result(s, &both);
+    fv_session_close(s);
+    const char *first = strstr(both.recipe, "step: 2"), *second = strstr(both.recipe, "step: 4");
+    assert_true(first && second && first < second);
+    assert_memory_not_equal(both.rgb, recorded.rgb, BYTES);
+
+    MUST(fv_options_new(&again));
+    MUST(fv_recipe_apply(again, both.recipe, "recipe"));
+    run_to_end(m, again, &replayed);
+    same(&both, &replayed);
+    free(recorded.recipe);
+    free(both.recipe);
+    free(replayed.recipe);
+    fv_options_free(again);
+    fv_options_free(read);
+    fv_options_free(o);
+    fv_model_close(m);
+}
+
 /* --- stopping --- */
 
 static bool stop_at_three(void *user, const fv_progress *p)
@@ -570,6 +611,7 @@ int main(void)
         cmocka_unit_test(the_recipe_pins_the_text_length),
         cmocka_unit_test(live_changes_are_replayed),
         cmocka_unit_test(a_change_means_what_it_meant_when_it_was_made),
+        cmocka_unit_test(a_change_before_a_recorded_one_drops_none),
         cmocka_unit_test(a_stopped_run_goes_on_where_it_was),
         cmocka_unit_test(another_thread_looks_and_cancels),
         cmocka_unit_test(resume_equals_the_uninterrupted_run),
