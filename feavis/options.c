@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "feavis/terms.h"
+#include "feavis/terms_syntax.h"
 #include "kernels/number.h"
 #include "model/text.h"
 

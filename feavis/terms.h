@@ -1,48 +1,15 @@
-/* Terms: what a layer of the network is asked for, beside texts and LLP channels.
- *
- *   blocks.3.1:45            channel 45 of that layer, mean over its positions
- *   blocks.3.1:45@max        its largest position
- *   blocks.3.1:45@3,5        one neuron: row 3, column 5
- *   blocks.3.1               the layer: mean square of all its numbers (what DeepDream climbs)
- *   image_embedding:text=雪  a direction: cosine of the layer's mean position with a text's vector
- *   ... *0.5                 weight, 1 without; negative: as little as possible
- *
- * Several with |. A layer is any tensor that the plan of the image tower computes, by its full name
- * or by the end of it where that is the only one; `feavis info --layers` lists them (Olah,
- * Mordvintsev and Schubert, Feature visualization, 2017: neuron, channel, layer, direction). */
+/* Terms on the layers of a model: their ops, their inputs, what a model has not. The syntax is that
+ * of terms_syntax.h. */
 #ifndef FV_TERMS_H
 #define FV_TERMS_H
 
 #include "feavis/model.h"
+#include "feavis/terms_syntax.h"
 
-enum { FV_MOST_TERMS = 16 };
-
-typedef enum fv_term_kind { FV_TERM_LAYER, FV_TERM_CHANNEL, FV_TERM_TEXT } fv_term_kind;
-typedef enum fv_term_reduce { FV_TERM_MEAN, FV_TERM_MAX, FV_TERM_PLACE } fv_term_reduce;
-
-typedef struct fv_term {
-    char *name;  /* as it was asked for, without the weight */
-    char *layer; /* within name */
-    char *text;  /* of a direction; NULL */
-    fv_term_kind kind;
-    fv_term_reduce reduce;
-    int channel, row, column;
-    float weight;
-} fv_term;
-
-typedef struct fv_terms {
-    fv_term at[FV_MOST_TERMS];
-    int count;
-    float *directions; /* [count][dim], of the terms with a text */
-} fv_terms;
-
-/* Reads what the option `term` says; knows no layer yet. "" is none. */
-fv_status fv_terms_parse(fv_terms *out, const char *text);
-/* That, and the vectors of its texts. */
+/* What the option `term` says, and the vectors of its texts. */
 fv_status fv_terms_read(fv_terms *out, fv_model *m, const char *text);
 /* That this model has such layers, channels and places. */
 fv_status fv_terms_check(const fv_terms *t, const fv_model *m);
-void fv_terms_clear(fv_terms *t);
 /* The same ops serve both: weights, channels, places and texts may differ. */
 bool fv_terms_same_plan(const fv_terms *a, const fv_terms *b);
 
