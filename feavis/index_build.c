@@ -16,9 +16,9 @@
 #include "feavis/index_inside.h"
 #include "feavis/model.h"
 #include "feavis/names.h"
-#include "feavis/recipe.h"
 #include "model/file_log.h"
 #include "model/files.h"
+#include "model/yaml.h"
 
 enum source { NOWHERE, IN_INDEX, IN_PART };
 
@@ -303,7 +303,7 @@ static fv_status write_header(const builder *b, fv_file_writer *w)
     FILE *f = open_memstream(&text, &size);
     if (!f) return no_memory();
     fputs("{\"__metadata__\":{\"model\":", f);
-    fv_recipe_quote(f, b->head.title);
+    fv_yaml_quote(f, b->head.title);
     fprintf(f,
             ",\"weights\":\"%s\"},\"embeddings\":{\"dtype\":\"%s\",\"shape\":[%d,%d],"
             "\"data_offsets\":[0,%lld]}}",

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "feavis/options.h"
-#include "feavis/recipe.h"
 #include "model/text.h"
+#include "model/yaml.h"
 
 /* --- out --- */
 
@@ -34,7 +34,7 @@ void fv_options_print_yaml(FILE *f, const fv_option *row, const char *value)
         return;
     }
     if (row->kind == FV_OPTION_TEXT)
-        fv_recipe_quote(f, value);
+        fv_yaml_quote(f, value);
     else
         fputs(value, f);
     fputc('\n', f);

@@ -14,34 +14,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 const char *fv_version(void)
 {
     return "0.1.0";
-}
-
-/* Stands for itself in YAML (1.2, section 5.1) and is no line break, which would be folded. */
-static bool is_plain(utf8proc_int32_t c)
-{
-    return (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') || (c >= 0xa0 && c < 0x2028) ||
-           (c > 0x2029 && c < 0xfeff) || (c > 0xfeff && c < 0xfffe) || c >= 0x10000;
-}
-
-/* Bytes that are not UTF-8 stay as they are: see fv_options_print_yaml for paths. */
-void fv_recipe_quote(FILE *f, const char *text)
-{
-    fputc('"', f);
-    for (const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text; *at;) {
-        utf8proc_int32_t c;
-        utf8proc_ssize_t n = utf8proc_iterate(at, -1, &c);
-        if (n <= 0 || is_plain(c))
-            fwrite(at, 1, n <= 0 ? 1 : (size_t)n, f);
-        else
-            fprintf(f, "\\u%04X", (unsigned)c);
-        at += n <= 0 ? 1 : n;
-    }
-    fputc('"', f);
 }
 
 /* How many steps the schedule has after the changes made until `step`. */
@@ -83,7 +59,7 @@ static void print_changes(FILE *f, const fv_options *o)
         const fv_change *c = &o->changes[i];
         fprintf(f, "%s  - {step: %d, option: %s, value: ", i ? "" : "changes:\n", c->step,
                 c->option->name);
-        fv_recipe_quote(f, c->value);
+        fv_yaml_quote(f, c->value);
         fputs("}\n", f);
     }
 }
@@ -144,7 +120,7 @@ fv_status fv_recipe_write(char **out, const fv_options *o, const fv_model *m, in
     FILE *f = open_memstream(&text, &size);
     if (!f) return fv_fail(FV_ERR_MEMORY, "writing a recipe: out of memory");
     fprintf(f, "feavis: %s\nmodel: ", fv_version());
-    fv_recipe_quote(f, m->title);
+    fv_yaml_quote(f, m->title);
     fprintf(f, "\nfingerprint: \"%s\"\n", m->fingerprint);
     if (*m->files) fprintf(f, "files: \"%s\"\n", m->files);
     print_options(f, o, m, step);

@@ -20,7 +20,4 @@ fv_status fv_recipe_read_files(fv_options *o, const char *text, const char *what
 /* Sets the files that a recipe's map names: recipe_files.c. See fv_recipe_apply in feavis.h. */
 fv_status fv_recipe_find_files(fv_options *o, const fv_yaml *doc, const fv_yaml_node *map);
 
-/* Double-quoted YAML: quotes, backslashes and control characters escaped. */
-void fv_recipe_quote(FILE *f, const char *text);
-
 #endif

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "feavis/feavis.h"
-#include "feavis/recipe.h"
 #include "model/files.h"
 #include "model/yaml.h"
 
@@ -111,9 +110,9 @@ fv_status fv_settings_save(fv_settings *s)
     FILE *f = open_memstream(&text, &size);
     if (!f) return fv_fail(FV_ERR_MEMORY, "saving settings: out of memory");
     for (int i = 0; i < s->count; i++) {
-        fv_recipe_quote(f, s->pairs[i].name);
+        fv_yaml_quote(f, s->pairs[i].name);
         fputs(": ", f);
-        fv_recipe_quote(f, s->pairs[i].value);
+        fv_yaml_quote(f, s->pairs[i].value);
         fputc('\n', f);
     }
     fv_status status = fclose(f) == 0 && text

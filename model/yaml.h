@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "kernels/status.h"
 
@@ -43,5 +44,8 @@ fv_status fv_yaml_string(const fv_yaml *doc, const fv_yaml_node *map, const char
 fv_status fv_yaml_floats(const fv_yaml *doc, const fv_yaml_node *map, const char *key, float *out,
                          int n);
 const char *fv_yaml_name(const fv_yaml *doc); /* file name or `what` */
+
+/* Double-quoted YAML: quotes, backslashes and control characters escaped. */
+void fv_yaml_quote(FILE *f, const char *text);
 
 #endif
