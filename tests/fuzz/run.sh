@@ -14,10 +14,11 @@ command -v clang >/dev/null && command -v clang++ >/dev/null || {
     echo "fuzzing needs clang with libFuzzer: apt-get install clang libclang-rt-dev" >&2
     exit 1
 }
-[ $# -gt 0 ] || set -- $(for f in tests/fuzz/fuzz_*.c; do basename "$f" .c; done | sed 's/^fuzz_//')
+all=$(ls tests/fuzz | sed -n 's/^fuzz_\(.*\)\.c$/\1/p' | tr '\n' ' ')
+[ $# -gt 0 ] || set -- $all
 for target; do
     [ -f "tests/fuzz/fuzz_$target.c" ] || {
-        echo "there is no target $target; there are:" tests/fuzz/fuzz_*.c >&2
+        echo "there is no target $target; there are: $all" >&2
         exit 1
     }
 done
