@@ -1,6 +1,6 @@
-/* The inside of fv_plan, for the files that share it: plan.c (building, gradients, memory, moving
- * numbers), fuse.c (work that moves from one op to another) and run.c (forward, backward, steps,
- * recordings). */
+/* The inside of fv_plan, for the files that share it: plan.c (building, moving numbers),
+ * plan_finish.c (gradients, memory, kernels), join.c, fuse.c and pictures.c (what ops do for each
+ * other, and for one picture after another), verify.c and run.c (forward, backward, steps). */
 #ifndef FV_PLAN_INTERNAL_H
 #define FV_PLAN_INTERNAL_H
 
@@ -74,6 +74,9 @@ struct fv_plan {
     void *recordings[FV_PARTS];
     int runs[FV_PARTS];
 };
+
+/* Room for one more item behind `count`; false: out of memory. */
+bool fv_plan_grow(void **array, int *room, int count, size_t item);
 
 /* The node of a tensor that is a value: its first member. NULL for NULL. */
 static inline fv_node *fv_node_of(const fv_tensor *value)
