@@ -31,6 +31,7 @@ enum {
     MOST_SIDE = 32768,
     FREE_PIXELS = 100000000, /* of any file, however small ... */
     PIXELS_A_BYTE = 64,      /* ... and more for each of its bytes */
+    PACKED_PIXELS = 64,      /* to a byte in BMP, TGA and PSD: runs of 128 in 2 bytes */
     EXIF_LIMIT = 1 << 24
 };
 
@@ -161,6 +162,11 @@ static fv_status read_other(fv_picture *p, fv_picture_file file)
     if (!stbi_info_from_callbacks(&calls, &r, &width, &height, &channels))
         return fv_fail(FV_ERR_FORMAT, "%s (JPEG, PNG, WebP, BMP, GIF, TGA, PSD and PNM are read)",
                        stbi_failure_reason());
+    bool gif = file.size > 3 && memcmp(file.data, "GIF", 3) == 0;
+    int64_t pixels = (int64_t)width * height; /* fv_picture_new refuses more than MOST_PIXELS */
+    if (!gif && pixels <= MOST_PIXELS && pixels / PACKED_PIXELS > (int64_t)file.size)
+        return fv_fail(FV_ERR_FORMAT, "the file is cut off: %zu bytes hold no %d x %d pixels",
+                       file.size, width, height);
     FV_TRY(fv_picture_new(p, width, height, file.size));
     r = (reader){.file = file};
     int found_width = 0, found_height = 0;
