@@ -23,14 +23,12 @@
  *   gallery (functions)        all                                -
  *   queue, settings            -                                  all
  *   model                      -                                  all, with all that uses it
- *   session                    set, snapshot, parts, gradient,    all else; _option, _text, _picture,
- *                              cancel (from a signal handler      _save, _keep, _return and the like
- *                              too)                               not while a run or step goes on
- *   kept state                 -                                  all; reading may be shared
- *   history                    -                                  all, on the session's thread
- *   critic, embedder           -                                  all, with their model
- *   judge                      -                                  all; its backend is its own
- *   index                      -                                  all
+ *   session                    set, snapshot, parts, gradient,    all else; _option, _text,
+ * _picture, cancel (from a signal handler      _save, _keep, _return and the like too) not while a
+ * run or step goes on kept state                 -                                  all; reading
+ * may be shared history                    -                                  all, on the session's
+ * thread critic, embedder           -                                  all, with their model judge
+ * -                                  all; its backend is its own index                      - all
  *
  * _open, _new, _close and _free are never called while another thread uses the object. */
 #ifndef FEAVIS_H
@@ -47,8 +45,8 @@
 #include "feavis/index.h"
 #include "feavis/lists.h"
 #include "feavis/match.h"
-#include "feavis/names.h"
 #include "feavis/plot.h"
+#include "feavis/search/names.h"
 #include "kernels/status.h"
 
 #ifdef __cplusplus

@@ -56,14 +56,15 @@ struct fv_backend {
      * into an activation and what comes out of it: a third of an EfficientNet's memory. */
     bool recomputes;
     /* Fewer and larger ops are better: plans give residuals to the product before them and
-     * activations to whoever reads them, and make one op of a squeeze-excite (model/join.c). */
+     * activations to whoever reads them, and make one op of a squeeze-excite (model/plan/join.c).
+     */
     bool joins;
     /* dwconv2d can take over what happens to its input and to its gradient (`before`, dy_gate,
      * dy_mean and mean_y in op.h), and conv2d and linear add a residual: large maps are read and
      * written less often. */
     bool fuses;
     /* Maps of a batch that take more bytes than this are better passed from op to op for one
-     * picture after another (model/pictures.c); 0: never. */
+     * picture after another (model/plan/microbatch.c); 0: never. */
     size_t near_bytes;
     fv_kernel kernels[FV_OP_COUNT];
 

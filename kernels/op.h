@@ -154,8 +154,8 @@ typedef enum fv_operand {
 
 typedef enum fv_member { FV_VALUE, FV_GRADIENT, FV_AUX, FV_CONSTANT } fv_member;
 
-/* What a plan gives an op when it moves work from one op to another (model/fuse.c); all zero where
- * it has not. */
+/* What a plan gives an op when it moves work from one op to another (model/plan/fuse.c); all zero
+ * where it has not. */
 typedef struct fv_fusion {
     /* mul_channel: if not NULL, backward cannot read x, nor forward if it has no memory: it was
      * kept_act(kept_x) (see fv_backend.recomputes). */

@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "model/weights_internal.h"
+#include "model/weights/weights_internal.h"
 
 enum {
     MEMORY_MIB = 64,      /* nothing in the corpus is worth more */

@@ -1,6 +1,6 @@
 #!/bin/sh
 # sabotage.sh SOURCE BUILD: breaks the source in a copy, one way at a time, and each has to be found:
-# by the compiler, by the linker, or by the check of a finished plan (model/verify.c).
+# by the compiler, by the linker, or by the check of a finished plan (model/plan/verify.c).
 #   an activation or an op that a backend or a rule has forgotten
 #   an operand left out of a lifetime; a live span laid over another
 set -eu
@@ -58,7 +58,7 @@ case $(uname -m) in x86_64) found "an activation that is forgotten" cpu kernels/
 restore kernels/op.h
 
 change kernels/op.h 's/^    ROW(ADD, /    ROW(TWICE, twice, BACKWARD, same_shape, keeps_nothing, NULL) \\\n&/'
-found "an op that is forgotten" c kernels/op.c "$(grep -l '^static bool apart' model/*.c)"
+found "an op that is forgotten" c kernels/op.c "$(grep -l '^static bool apart' model/plan/*.c)"
 found "an op that is forgotten" cuda kernels/cuda/table.cu
 printf 'void fv_ref_table(void *); int main(void) { fv_ref_table(0); return 0; }\n' >"$work/main.c"
 $cc $c -c -o "$work/table.o" kernels/ref/table.c
@@ -84,7 +84,7 @@ planned() {
     (cd "$work" && ./planned) >"$work/log" 2>&1
 }
 LIBS="-lcmocka -lyaml -lutf8proc -lz -lm -lpthread"
-planner=$(grep -l '^static fv_status operands_live_at' model/*.c)
+planner=$(grep -l '^static fv_status operands_live_at' model/plan/*.c)
 planned "$planner" || { echo "the planner as it is does not pass"; cat "$work/log"; exit 1; }
 for operand in X X2 Y AUX DY DX MEAN_Y DY_GATE DY_MEAN; do
     change "$planner" "s/if (t && member != FV_CONSTANT &&/if (o != FV_OPERAND_$operand \&\& t \&\& member != FV_CONSTANT \&\&/"
@@ -99,8 +99,8 @@ for operand in X X2 Y AUX DY DX MEAN_Y DY_GATE DY_MEAN; do
     restore "$planner"
 done
 
-change model/memory.c 's/if (offset + span->bytes <= placed\[i\]->offset) break;/break;/'
-if planned model/memory.c; then
+change model/plan/memory.c 's/if (offset + span->bytes <= placed\[i\]->offset) break;/break;/'
+if planned model/plan/memory.c; then
     echo "not found: a live span over another"
     failed=1
 else

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "feavis/feavis.h"
-#include "model/files.h"
+#include "model/files/files.h"
 #include "tests/check.h"
 
 /* These stand before the C library's: a file system that lacks one or both of them. */

@@ -8,8 +8,8 @@
 #include <time.h>
 
 #include "feavis/feavis.h"
-#include "model/text.h"
-#include "model/weights.h"
+#include "model/text/text.h"
+#include "model/weights/weights.h"
 #include "tests/check.h"
 #include "tests/process.h"
 

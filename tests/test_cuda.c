@@ -13,12 +13,12 @@
 #include <math.h>
 
 #include "feavis/feavis.h"
-#include "feavis/model.h"
+#include "feavis/imagine/model.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/rng.h"
 #include "model/nets/brivl.h"
-#include "model/plan_internal.h"
-#include "model/weights.h"
+#include "model/plan/plan_internal.h"
+#include "model/weights/weights.h"
 
 enum { SIDE = 24, IMAGE = 40, VIEWS = 2, STEPS = 4 };
 

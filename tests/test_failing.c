@@ -10,7 +10,7 @@
 #include <math.h>
 #include <unistd.h>
 
-#include "feavis/session.h"
+#include "feavis/imagine/session.h"
 #include "tests/toy.h"
 
 enum { SIDE = 16, VALUES = SIDE * SIDE * 3, STATE = 3 * VALUES };

@@ -12,8 +12,8 @@
 
 #include "feavis/feavis.h"
 #include "feavis/gif.h"
-#include "model/files.h"
-#include "model/weights.h"
+#include "model/files/files.h"
+#include "model/weights/weights.h"
 #include "tests/check.h"
 
 /* --- calls that fail when told to --- */

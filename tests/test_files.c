@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "model/files.h"
+#include "model/files/files.h"
 #include "tests/check.h"
 
 /* Hidden files in made/; the name of one of them. */

@@ -12,8 +12,8 @@
 #include <zlib.h>
 
 #include "feavis/feavis.h"
-#include "model/text.h"
-#include "model/weights.h"
+#include "model/text/text.h"
+#include "model/weights/weights.h"
 #include "tests/check.h"
 
 static const char recipe[] = "feavis: 0.1.0\ntext: \"梦想 🦋 é\"\n";

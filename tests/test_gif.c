@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "feavis/feavis.h"
-#include "feavis/palette.h"
+#include "feavis/image/palette.h"
 #include "tests/check.h"
 
 /* --- a decoder: GIF89a specification, sections 15 to 27 and appendix F --- */

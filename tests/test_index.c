@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "feavis/feavis.h"
-#include "model/weights.h"
+#include "model/weights/weights.h"
 #include "tests/check.h"
 
 enum { PICTURES = 13, BROKEN = 7 };

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "feavis/feavis.h"
-#include "model/files.h"
-#include "model/weights.h"
+#include "model/files/files.h"
+#include "model/weights/weights.h"
 #include "tests/check.h"
 
 enum { PICTURES = 12, SAVE_US = 60000, QUEUE_US = 40000, INDEX_US = 500000, ROUND = 8 };

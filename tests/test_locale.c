@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "feavis/options.h"
-#include "feavis/recipe.h"
+#include "feavis/settings/options.h"
+#include "feavis/imagine/recipe.h"
 #include "kernels/number.h"
 #include "tests/toy.h"
 

@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "feavis/feavis.h"
-#include "feavis/model.h"
+#include "feavis/imagine/model.h"
 #include "kernels/rng.h"
 #include "model/nets/brivl.h"
 #include "tests/check.h"

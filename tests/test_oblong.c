@@ -3,7 +3,7 @@
 #include <math.h>
 #include <unistd.h>
 
-#include "feavis/views.h"
+#include "feavis/imagine/views.h"
 #include "tests/toy.h"
 
 enum { W = 60, H = 36, BYTES = W * H * 3 };

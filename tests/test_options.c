@@ -4,10 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "feavis/options.h"
-#include "feavis/recipe.h"
-#include "feavis/start.h"
-#include "model/text.h"
+#include "feavis/settings/options.h"
+#include "feavis/imagine/recipe.h"
+#include "feavis/imagine/generators/start.h"
+#include "model/text/text.h"
 #include "tests/check.h"
 
 static fv_options *fresh(void)

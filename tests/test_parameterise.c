@@ -2,7 +2,7 @@
  * magnitudes stay, and are those of photographs. */
 #include <math.h>
 
-#include "feavis/parameterise.h"
+#include "feavis/imagine/generators/parameterise.h"
 #include "kernels/rng.h"
 #include "tests/check.h"
 

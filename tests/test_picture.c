@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "feavis/feavis.h"
-#include "model/weights.h"
+#include "model/weights/weights.h"
 #include "tests/check.h"
 
 static fv_weights *values, *more_values;

@@ -2,9 +2,9 @@
 #include <math.h>
 
 #include "kernels/rng.h"
-#include "model/memory.h"
-#include "model/plan.h"
-#include "model/taps.h"
+#include "model/plan/memory.h"
+#include "model/plan/plan.h"
+#include "model/plan/taps.h"
 #include "tests/check.h"
 
 /* --- memory --- */

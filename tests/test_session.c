@@ -6,8 +6,8 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#include "feavis/session.h"
-#include "model/weights.h"
+#include "feavis/imagine/session.h"
+#include "model/weights/weights.h"
 #include "tests/toy.h"
 
 enum { SIDE = 80, BYTES = SIDE * SIDE * 3 };

@@ -3,9 +3,9 @@
 #include <math.h>
 
 #include "feavis/feavis.h"
-#include "feavis/parameterise.h"
-#include "feavis/session.h"
-#include "model/taps.h"
+#include "feavis/imagine/generators/parameterise.h"
+#include "feavis/imagine/session.h"
+#include "model/plan/taps.h"
 #include "tests/toy.h"
 
 /* --- syntax --- */

@@ -3,8 +3,8 @@
  * golden/text_cases.json: texts with their ids at 32 and 12 tokens (make_text.py). For another
  * vocabulary, e.g. of a real BriVL: FEAVIS_BERT_VOCAB=vocab.txt and
  * FEAVIS_TOKENIZER_CASES=cases.json with {"cases": [{"text", "max_len", "ids"}, ...]}. */
-#include "model/text.h"
-#include "model/yaml.h"
+#include "model/text/text.h"
+#include "model/files/yaml.h"
 #include "tests/check.h"
 
 static void check_ids(const fv_vocab *v, const char *text, const fv_yaml_node *ids)

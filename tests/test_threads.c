@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#include "feavis/session.h"
+#include "feavis/imagine/session.h"
 #include "tests/toy.h"
 
 enum { SIDE = 16, BYTES = SIDE * SIDE * 3 };

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <unistd.h>
 
-#include "feavis/session.h"
+#include "feavis/imagine/session.h"
 #include "tests/toy.h"
 
 enum { SIDE = 80, BYTES = SIDE * SIDE * 3 };

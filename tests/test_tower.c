@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "model/nets/brivl.h"
-#include "model/taps.h"
+#include "model/plan/taps.h"
 
 enum { PATH_BYTES = 1024 };
 

@@ -1,10 +1,10 @@
-/* The check of a finished plan (model/verify.c) has to find every promise that memory planning can
+/* The check of a finished plan (model/plan/verify.c) has to find every promise that memory planning can
  * break: a life that ends too early or begins too late, memory shared by what lives at once, an
  * operand without memory. A plan of inverted residual blocks with squeeze-excite is planned in all
  * the ways there are (as it is, joined, fused, one picture after another), and each promise is
  * broken in turn. tests/sabotage.sh breaks the source instead. */
 #include "kernels/rng.h"
-#include "model/plan_internal.h"
+#include "model/plan/plan_internal.h"
 #include "tests/check.h"
 
 enum { PICTURES = 3, SIDE = 6, MAP = 8, WIDE = 16 };

@@ -1,7 +1,7 @@
 /* Views with blur: what is drawn, and that its gradient is the one of finite differences. */
 #include <math.h>
 
-#include "feavis/views.h"
+#include "feavis/imagine/views.h"
 #include "tests/check.h"
 
 enum { CANVAS = 20, SIDE = 12, PIXELS = CANVAS * CANVAS * 3, SEEN = 2 * SIDE * SIDE * 3 };

@@ -15,8 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "model/files.h"
-#include "model/weights.h"
+#include "model/files/files.h"
+#include "model/weights/weights.h"
 
 enum { PATH_BYTES = 1024 };
 

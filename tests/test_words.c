@@ -1,5 +1,5 @@
 /* Which words of a text a model does not know. */
-#include "model/words.h"
+#include "model/text/words.h"
 #include "tests/check.h"
 
 static const char list[] = "蝴蝶\ncastle\n山\n春天\n蝴\r\n\nride\nthe\nflower\n";

@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "app/worker.h"
+#include "app/worker/worker.h"
 #include "tests/check.h"
 #include "tests/toy.h"
 

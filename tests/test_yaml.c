@@ -1,5 +1,5 @@
 /* YAML as a tree: what is read, and what is refused with the line it stands on. */
-#include "model/yaml.h"
+#include "model/files/yaml.h"
 #include "tests/check.h"
 
 static fv_status parse(fv_yaml **doc, const char *text)

@@ -5,7 +5,7 @@
  * change between steps, uses w as it is: it is read once and not worth a second copy (BriVL's four
  * layers over 37 tokens hold 450 MB). Backward has a packed copy too where that is small; of other
  * weights it packs panels on the way, as a copy would be another 100 MB. */
-#include "kernels/cpu/product.h"
+#include "kernels/cpu/gemm.h"
 
 static size_t outputs(const fv_op *op)
 {

@@ -1,5 +1,5 @@
 /* mix_rows and separable: constant matrices from the left, so that what is packed is the tensor. */
-#include "kernels/cpu/product.h"
+#include "kernels/cpu/gemm.h"
 
 /* C [m,n] = A [m,k] . B [k,n], B row by row; `room` holds ISA(packed_count)(n, k) floats. */
 static void multiply(fv_backend *be, size_t m, size_t n, size_t k, const float *a, const float *b,

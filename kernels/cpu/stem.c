@@ -6,7 +6,7 @@
  * overlap by one pixel of three: of x[2j], which is the first of patch j and the last of patch j
  * - 1. */
 #include "kernels/cpu/activation.h"
-#include "kernels/cpu/product.h"
+#include "kernels/cpu/gemm.h"
 
 enum { TAPS = 3, CHANNELS = 3, RUN = TAPS * CHANNELS, PATCH = TAPS * RUN, STEP = 2 * CHANNELS };
 enum { PADDED = (PATCH + LANES - 1) / LANES * LANES, ROWS = 12 /* of dx in a task */ };

@@ -53,7 +53,8 @@ void REF(mul_channel_backward)(fv_backend *be, const fv_op *op)
             double sum = 0;
             for (size_t p = 0; p < positions; p++) {
                 real x = kept[p * channels + c];
-                sum += (double)dy[p * channels + c] * (op->fused.kept_x ? activate(op->fused.kept_act, x) : x);
+                sum += (double)dy[p * channels + c] *
+                       (op->fused.kept_x ? activate(op->fused.kept_act, x) : x);
             }
             put(&dx2[c], op->add_dx2, sum);
         }

@@ -3,8 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "model/files/yaml.h"
 #include "model/nets/brivl.h"
-#include "model/yaml.h"
 
 static fv_status copy_text(char **out, const char *text)
 {

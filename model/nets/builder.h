@@ -10,8 +10,8 @@
 #ifndef FV_BUILDER_H
 #define FV_BUILDER_H
 
-#include "model/plan.h"
-#include "model/weights.h"
+#include "model/plan/plan.h"
+#include "model/weights/weights.h"
 
 typedef struct fv_source {
     const fv_weights *weights;

@@ -14,7 +14,7 @@
 #define FV_NETWORK_H
 
 #include "model/nets/builder.h"
-#include "model/text.h"
+#include "model/text/text.h"
 
 typedef struct fv_network fv_network;
 

@@ -9,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "model/inventory.h"
-#include "model/weights_internal.h"
+#include "model/nets/inventory.h"
+#include "model/weights/weights_internal.h"
 
 #define SHIPPED "model/mini/mini.yml"
 enum { READ_LIMIT = 1 << 16, SLOTS = 4, MESSAGE_LIMIT = 1024, MOST_SECONDS = 2 };

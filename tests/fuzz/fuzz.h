@@ -14,7 +14,7 @@
 #include <stdio.h>
 
 #include "kernels/status.h"
-#include "model/weights.h"
+#include "model/weights/weights.h"
 
 #define FUZZ_EXPORT __attribute__((visibility("default")))
 FUZZ_EXPORT int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,5 +1,5 @@
 /* A cfg (eval.yml, mini.yml) and what it asks of a checkpoint. */
-#include "model/inventory.h"
+#include "model/nets/inventory.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "feavis/feavis.h"
-#include "feavis/options.h"
-#include "model/words.h"
+#include "feavis/settings/options.h"
+#include "model/text/words.h"
 #include "tests/fuzz/fuzz.h"
 
 static void read_entry(const char *typed, char separator)

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "feavis/feavis.h"
-#include "feavis/recipe.h"
+#include "feavis/imagine/recipe.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,6 +1,6 @@
 /* A recipe in a PNG: found, applied, written again as a picture's and as a queue's; what was
  * written reads back as the same. */
-#include "feavis/recipe.h"
+#include "feavis/imagine/recipe.h"
 
 #include <string.h>
 

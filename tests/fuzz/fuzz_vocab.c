@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/text.h"
+#include "model/text/text.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { TEXT = 200, LENGTH = 24 };

@@ -1,4 +1,4 @@
-/* See zip.h. The layout is that of model/torch_zip.c. */
+/* See zip.h. The layout is that of model/weights/torch_zip.c. */
 #include "tests/fuzz/zip.h"
 
 #include <string.h>

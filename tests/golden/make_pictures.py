@@ -3,7 +3,7 @@
     python3 tests/golden/make_pictures.py        writes tests/golden/pictures/
     python3 tests/golden/make_pictures.py more   only more_values.safetensors and its pictures
 
-values.safetensors, more_values.safetensors: NAME: RGB [height, width, 3], by the rules of feavis/picture_read.c (upright,
+values.safetensors, more_values.safetensors: NAME: RGB [height, width, 3], by the rules of feavis/image/picture_read.c (upright,
 over white, the upper 8 of 16 bits); resize_A_B: the official preprocessing of rgb.jpg to A x A,
 [A, A, 3] in [0, 1], before the normalisation. Needs pillow, numpy, torch, safetensors."""
 import io

@@ -1,0 +1,38 @@
+/* feavis info CHECKPOINT and feavis convert. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/cli/cli.h"
+
+int info_of_checkpoint(const cli *c, const char *path)
+{
+    const char *config = fv_options_get(c->options, "config");
+    bool fits;
+    if (c->tensors) return fv_checkpoint_list(path, stdout) < 0 ? cli_fail() : EXIT_SUCCESS;
+    if (fv_checkpoint_print(path, *config ? config : NULL, stdout, &fits) < 0) return cli_fail();
+    if (!*config) return EXIT_SUCCESS;
+    puts(fits ? "it fits the cfg" : "it does not fit the cfg");
+    return fits ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int command_convert(cli *c)
+{
+    const char *config = fv_options_get(c->options, "config");
+    const char *out = fv_options_get(c->options, "out");
+    bool momentum = strcmp(fv_options_get(c->options, "tower"), "momentum") == 0;
+    int tensors;
+    double worst;
+    fv_status s = c->words && *config && *out
+                      ? FV_OK
+                      : fv_fail(FV_ERR_ARGUMENT, "convert needs a checkpoint, its cfg (--config "
+                                                 "FILE) and --out FILE.safetensors");
+    if (s >= 0)
+        s = fv_checkpoint_convert(c->words, config, out, momentum, c->half, &tensors, &worst);
+    if (s < 0) return cli_fail();
+    if (c->half)
+        printf("%s: %d tensors in 16 bits, read again: off by at most %.1e of a number\n", out,
+               tensors, worst);
+    else
+        printf("%s: %d tensors, read again: equal to the last bit\n", out, tensors);
+    return EXIT_SUCCESS;
+}

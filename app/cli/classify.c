@@ -1,0 +1,206 @@
+/* feavis classify: zero-shot classes of pictures, and how well they fit where folders are named
+ * after the classes.
+ *
+ * Results in a folder: classes.csv (a line a picture), and with true classes per_class.csv and
+ * confusion.png. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/cli/many.h"
+
+enum { SHOWN_PICTURES = 20, LABEL_COLUMNS = 32 };
+
+typedef struct classify {
+    const cli *c;
+    fv_model *m;
+    fv_classes classes;
+    fv_list templates;
+    many images;
+    float *scores; /* [images][classes] */
+    int *truth;    /* [images] */
+    int known;     /* images whose class is known */
+    fv_confusion confusion;
+    char *folder;
+} classify;
+
+static fv_status read_inputs(classify *q)
+{
+    char *path;
+    if (!q->c->labels || !q->c->images)
+        return fv_fail(FV_ERR_ARGUMENT, "classify needs --images (a folder or a list) and --labels "
+                                        "(a file with one class a line, or a name in "
+                                        "presets/labels)");
+    FV_TRY(fv_list_find(&path, "labels", q->c->labels));
+    fv_status s = fv_classes_read(&q->classes, path);
+    free(path);
+    if (s < 0 || !q->c->prompts) return s;
+    FV_TRY(fv_list_find(&path, "prompts", q->c->prompts));
+    s = fv_templates_read(&q->templates, path);
+    free(path);
+    return s;
+}
+
+static fv_status score(classify *q)
+{
+    int images = q->images.list.count, classes = q->classes.count;
+    q->scores = malloc((size_t)images * (size_t)classes * sizeof *q->scores);
+    q->truth = malloc((size_t)images * sizeof *q->truth);
+    if (!q->scores || !q->truth) return fv_fail(FV_ERR_MEMORY, "classifying: out of memory");
+    FV_TRY(fv_similarities(q->m, q->images.rows, images, q->classes.rows, classes, q->scores));
+    for (int i = 0; i < images; i++) {
+        q->truth[i] = fv_classes_of_path(&q->classes, q->images.list.at[i]);
+        q->known += q->truth[i] >= 0;
+    }
+    return fv_confusion_of(&q->confusion, q->scores, images, classes, q->truth);
+}
+
+/* --- files --- */
+
+static fv_status save_pictures(const classify *q)
+{
+    int top = q->c->top ? q->c->top : 5;
+    if (top > q->classes.count) top = q->classes.count;
+    fv_hit *hits = malloc((size_t)top * sizeof *hits);
+    many_file f;
+    if (!hits) return fv_fail(FV_ERR_MEMORY, "ranking: out of memory");
+    fv_status s = many_open(&f);
+    if (s < 0) {
+        free(hits);
+        return s;
+    }
+    fputs("image,true", f.to);
+    for (int k = 1; k <= top; k++) fprintf(f.to, ",class %d,cosine %d", k, k);
+    fputc('\n', f.to);
+    for (int i = 0; i < q->images.list.count; i++) {
+        fv_top(q->scores + (size_t)i * (size_t)q->classes.count, q->classes.count, 1, top, hits);
+        many_name(f.to, q->images.list.at[i]);
+        fputc(',', f.to);
+        if (q->truth[i] >= 0) many_field(f.to, q->classes.labels.at[q->truth[i]]);
+        for (int k = 0; k < top; k++) {
+            fputc(',', f.to);
+            many_field(f.to, q->classes.labels.at[hits[k].index]);
+            fprintf(f.to, ",%.6f", (double)hits[k].score);
+        }
+        fputc('\n', f.to);
+        if (i >= SHOWN_PICTURES || q->known) continue;
+        many_pad(stdout, many_stem(q->images.list.at[i]), LABEL_COLUMNS);
+        for (int k = 0; k < top && k < 3; k++)
+            printf("  %s %.3f", q->classes.labels.at[hits[k].index], (double)hits[k].score);
+        putchar('\n');
+    }
+    free(hits);
+    return many_save(&f, q->folder, "classes.csv");
+}
+
+static double share(int part, int whole)
+{
+    return whole ? (double)part / whole : 0;
+}
+
+/* The table on the terminal and in per_class.csv. */
+static fv_status save_table(const classify *q)
+{
+    const fv_confusion *x = &q->confusion;
+    many_file f;
+    FV_TRY(many_open(&f));
+    fputs("class,folder,pictures,right,recall,precision,most often taken for\n", f.to);
+    many_pad(stdout, "class", LABEL_COLUMNS);
+    puts("pictures  recall  precision  most often taken for");
+    for (int j = 0; j < x->count; j++) {
+        const fv_class_score *c = &x->scores[j];
+        if (!c->pictures) continue;
+        const int *row = x->cells + (size_t)j * (size_t)x->count;
+        int other = -1;
+        for (int k = 0; k < x->count; k++)
+            if (k != j && row[k] && (other < 0 || row[k] > row[other])) other = k;
+        double recall = share(c->found, c->pictures), precision = share(c->found, c->guessed);
+        const char *taken = other >= 0 ? q->classes.labels.at[other] : "";
+        many_pad(stdout, q->classes.labels.at[j], LABEL_COLUMNS);
+        printf("%8d  %5.1f %%    %5.1f %%  %s", c->pictures, 100 * recall, 100 * precision, taken);
+        if (other >= 0) printf(" (%d)", row[other]);
+        putchar('\n');
+        many_field(f.to, q->classes.labels.at[j]);
+        fputc(',', f.to);
+        many_field(f.to, q->classes.folders.at[j]);
+        fprintf(f.to, ",%d,%d,%.4f,%.4f,", c->pictures, c->found, recall, precision);
+        many_field(f.to, taken);
+        fputc('\n', f.to);
+    }
+    return many_save(&f, q->folder, "per_class.csv");
+}
+
+/* Rows are shares of a class's pictures, so that classes of any size look alike. */
+static fv_status save_confusion(const classify *q)
+{
+    const fv_confusion *x = &q->confusion;
+    size_t n = (size_t)x->count;
+    float *shares = malloc(n * n * sizeof *shares);
+    if (!shares) return fv_fail(FV_ERR_MEMORY, "drawing a confusion matrix: out of memory");
+    for (size_t j = 0; j < n; j++)
+        for (size_t k = 0; k < n; k++)
+            shares[j * n + k] = (float)(100 * share(x->cells[j * n + k], x->scores[j].pictures));
+    char title[256];
+    snprintf(title, sizeof title, "%s: %.1f %% of %d pictures", fv_model_title(q->m),
+             100 * x->accuracy, x->pictures);
+    fv_heat h = {.title = title,
+                 .rows = x->count,
+                 .columns = x->count,
+                 .values = shares,
+                 .row_labels = q->classes.labels.at,
+                 .column_labels = q->classes.labels.at,
+                 .row_axis = "true class",
+                 .column_axis = "class found, % of the row",
+                 .high = 100};
+    fv_status s = many_heat_map(&h, q->folder, "confusion.png");
+    free(shares);
+    return s;
+}
+
+static fv_status report_truth(const classify *q)
+{
+    const fv_confusion *x = &q->confusion;
+    if (!q->known) {
+        printf("no folder is named like a class, so there is no accuracy\n");
+        return FV_OK;
+    }
+    if (q->known < q->images.list.count)
+        fprintf(stderr,
+                "feavis: %d of %d pictures lie in no folder named like a class: they are "
+                "not counted\n",
+                q->images.list.count - q->known, q->images.list.count);
+    FV_TRY(save_table(q));
+    FV_TRY(save_confusion(q));
+    printf("\naccuracy %.1f %% of %d pictures, among the first five %.1f %%, mean over classes "
+           "%.1f %%\n",
+           100 * x->accuracy, x->pictures, 100 * x->top5, 100 * x->mean_class_accuracy);
+    return FV_OK;
+}
+
+static fv_status run(classify *q)
+{
+    FV_TRY(read_inputs(q));
+    FV_TRY(fv_model_open(&q->m, q->c->options));
+    FV_TRY(fv_classes_embed(&q->classes, q->m, q->templates.count ? &q->templates : NULL));
+    FV_TRY(many_pictures(&q->images, q->c, q->m));
+    FV_TRY(score(q));
+    FV_TRY(many_folder(&q->folder, q->c, "classify"));
+    FV_TRY(save_pictures(q));
+    FV_TRY(report_truth(q));
+    printf("%s/classes.csv%s\n", q->folder, q->known ? ", per_class.csv, confusion.png" : "");
+    return FV_OK;
+}
+
+int command_classify(cli *c)
+{
+    classify q = {.c = c};
+    fv_status s = run(&q);
+    fv_classes_clear(&q.classes);
+    fv_list_clear(&q.templates);
+    many_clear(&q.images);
+    fv_confusion_clear(&q.confusion);
+    free(q.scores);
+    free(q.truth);
+    free(q.folder);
+    fv_model_close(q.m);
+    return many_exit(s);
+}

@@ -1,0 +1,404 @@
+/* Arguments and help. Flags come from the option table. */
+#include "app/cli/cli.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+int cli_fail(void)
+{
+    fprintf(stderr, "feavis: %s\n", fv_error());
+    return EXIT_FAILURE;
+}
+
+/* --- standard output --- */
+
+static int output_error; /* errno of the first failure, if it was seen */
+
+bool cli_flush(void)
+{
+    errno = 0;
+    if (fflush(stdout) != 0 && !output_error) output_error = errno;
+    return !ferror(stdout) && !output_error;
+}
+
+bool cli_unread(void)
+{
+    if (cli_flush()) return false;
+    struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return output_error == EPIPE || (poll(&p, 1, 0) == 1 && (p.revents & POLLERR));
+}
+
+int cli_end(int status)
+{
+    bool unread = cli_unread(), written = cli_flush();
+    if (fclose(stdout) != 0 && written) {
+        output_error = errno;
+        written = false;
+    }
+    if (written || status != EXIT_SUCCESS) return status;
+    if (unread) return EXIT_UNREAD;
+    fprintf(stderr, "feavis: writing to standard output: %s\n",
+            output_error ? strerror(output_error) : "it cannot be written");
+    return EXIT_FAILURE;
+}
+
+/* --- arguments --- */
+
+void cli_tell(cli *c, const fv_options *o)
+{
+    const char *notice = fv_options_notice(o);
+    if (!*notice || strncmp(notice, c->told, sizeof c->told - 1) == 0) return;
+    snprintf(c->told, sizeof c->told, "%s", notice);
+    fprintf(stderr, "feavis: %s\n", notice);
+}
+
+static fv_status add_word(cli *c, const char *word)
+{
+    size_t old = c->words ? strlen(c->words) : 0;
+    char *more = realloc(c->words, old + strlen(word) + 2);
+    if (!more) return fv_fail(FV_ERR_MEMORY, "reading arguments: out of memory");
+    if (old) more[old++] = ' ';
+    strcpy(more + old, word);
+    c->words = more;
+    return FV_OK;
+}
+
+/* Flags that are no options: where their value goes, and which commands have a use for them. */
+typedef enum own_kind { OWN_TEXT, OWN_NUMBER, OWN_SWITCH, OWN_PRESET } own_kind;
+typedef struct own_flag {
+    const char *name;
+    own_kind kind;
+    size_t offset;
+    const char *commands; /* with a space behind each; NULL: all */
+} own_flag;
+
+static const own_flag own_flags[] = {
+    {"file", OWN_TEXT, offsetof(cli, file), "imagine "},
+    {"image", OWN_TEXT, offsetof(cli, image), "probe "},
+    {"ids", OWN_TEXT, offsetof(cli, ids), "probe "},
+    {"taps", OWN_TEXT, offsetof(cli, taps), "probe "},
+    {"images", OWN_TEXT, offsetof(cli, images), "match classify embed "},
+    {"folder", OWN_TEXT, offsetof(cli, folder), "match classify embed "},
+    {"texts", OWN_TEXT, offsetof(cli, texts), "match search "},
+    {"pairs", OWN_TEXT, offsetof(cli, pairs), "match "},
+    {"labels", OWN_TEXT, offsetof(cli, labels), "classify "},
+    {"prompts", OWN_TEXT, offsetof(cli, prompts), "classify "},
+    {"index", OWN_TEXT, offsetof(cli, index), "search "},
+    {"judge", OWN_TEXT, offsetof(cli, judge), "judge "},
+    {"csv", OWN_TEXT, offsetof(cli, csv), "judge "},
+    {"sheet", OWN_TEXT, offsetof(cli, sheet), "judge "},
+    {"script", OWN_TEXT, offsetof(cli, script), "window "},
+    {"top", OWN_NUMBER, offsetof(cli, top), "match classify search "},
+    {"batch", OWN_NUMBER, offsetof(cli, batch), "match classify embed "},
+    {"half", OWN_SWITCH, offsetof(cli, half), "embed convert "},
+    {"layers", OWN_SWITCH, offsetof(cli, layers), "info "},
+    {"print-plan", OWN_SWITCH, offsetof(cli, plan), "info "},
+    {"tensors", OWN_SWITCH, offsetof(cli, tensors), "info "},
+    {"quiet", OWN_SWITCH, offsetof(cli, quiet), NULL},
+    {"preset", OWN_PRESET, 0, NULL},
+};
+
+static const own_flag *find_own(const char *name)
+{
+    for (size_t i = 0; i < sizeof own_flags / sizeof own_flags[0]; i++)
+        if (strcmp(own_flags[i].name, name) == 0) return &own_flags[i];
+    return NULL;
+}
+
+static bool is_flag(const char *name)
+{
+    return find_own(name) || fv_option_find(name);
+}
+
+/* `word` is one of `list`, in which each has a space behind it. */
+static bool listed(const char *list, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *at = list; *at; at += strcspn(at, " ") + 1)
+        if (strncmp(at, word, n) == 0 && at[n] == ' ') return true;
+    return false;
+}
+
+/* Whether the command has a use for the flag. */
+static fv_status check_use(const cli_command *k, const char *name)
+{
+    const own_flag *own = find_own(name);
+    const fv_option *option = own ? NULL : fv_option_find(name);
+    char group[64];
+    if (own && own->commands && !listed(own->commands, k->name))
+        return fv_fail(FV_ERR_ARGUMENT, "%s takes no --%s; it is for: %s", k->name, name,
+                       own->commands);
+    bool preset = own && own->kind == OWN_PRESET && !*k->options;
+    snprintf(group, sizeof group, "@%s", option ? option->group : "");
+    for (char *c = group; *c; c++)
+        if (*c == ' ') *c = '-';
+    bool used = !option || strcmp(k->options, "*") == 0 || listed(k->options, name) ||
+                listed(k->options, group);
+    return used && !preset ? FV_OK : fv_fail(FV_ERR_ARGUMENT, "%s takes no --%s", k->name, name);
+}
+
+static fv_status take_number(int *to, const char *name, const char *value)
+{
+    char *end;
+    long x = strtol(value, &end, 10);
+    if (end == value || *end || x < 1 || x > 1000000)
+        return fv_fail(FV_ERR_ARGUMENT, "--%s is \"%.80s\", expected a number from 1 on", name,
+                       value);
+    *to = (int)x;
+    return FV_OK;
+}
+
+static fv_status take_flag(cli *c, const char *name, const char *value)
+{
+    const own_flag *own = find_own(name);
+    char *at = (char *)c + (own ? own->offset : 0);
+    if (own && own->kind == OWN_TEXT) {
+        *(const char **)at = value;
+        return FV_OK;
+    }
+    if (own && own->kind == OWN_NUMBER) return take_number((int *)at, name, value);
+    if (own) {
+        fv_preset_close(c->preset);
+        c->preset = NULL;
+        return fv_preset_open(&c->preset, value);
+    }
+    /* checked at once, so that a wrong flag is named before anything is read */
+    FV_TRY(fv_options_set(c->options, name, value));
+    if (fv_option_find(name)->kind == FV_OPTION_SEED && strcmp(value, "random") == 0) {
+        /* one for all that is made now, also where flags are set a second time */
+        snprintf(c->seed, sizeof c->seed, "%s", fv_options_get(c->options, name));
+        fprintf(stderr, "feavis: the seed is %s\n", c->seed);
+        value = c->seed;
+    }
+    c->flags[c->flag_count++] = name;
+    c->flags[c->flag_count++] = value;
+    return FV_OK;
+}
+
+/* Bytes of the dash at `at` that is no hyphen; 0: none. */
+static size_t other_dash(const char *at)
+{
+    static const char *const dashes[] = {"‐", "‑", "‒", "–",  "—",  "―",
+                                         "−", "⸺", "⸻", "﹘", "﹣", "－"};
+    for (size_t i = 0; i < sizeof dashes / sizeof dashes[0]; i++)
+        if (strncmp(at, dashes[i], 3) == 0) return 3;
+    return 0;
+}
+
+/* "-steps", and "—steps" as some editors write --steps: a flag, and no text. One that begins with
+ * other dashes is text unless it is a word in small letters, as flags are. */
+static fv_status check_word(const char *arg)
+{
+    const char *name = arg;
+    char flag[64];
+    size_t n;
+    bool hyphens = true;
+    while ((n = *name == '-' ? 1 : other_dash(name))) {
+        hyphens = hyphens && n == 1;
+        name += n;
+    }
+    if (name == arg) return FV_OK;
+    n = strspn(name, "abcdefghijklmnopqrstuvwxyz-");
+    bool word = n && (!name[n] || name[n] == '=');
+    bool letter = (*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z');
+    if (!(hyphens ? letter : word)) return FV_OK;
+    snprintf(flag, sizeof flag, "%.*s", (int)(n < 60 ? n : 60), name);
+    if (word && is_flag(flag))
+        return fv_fail(FV_ERR_ARGUMENT, "\"%.80s\" is no flag; did you mean --%s?", arg, flag);
+    return fv_fail(FV_ERR_ARGUMENT,
+                   "\"%.80s\" is no flag: flags begin with --; a text that begins so stands "
+                   "behind -- alone",
+                   arg);
+}
+
+static fv_status parse(cli *c, const cli_command *k, int argc, char **argv)
+{
+    bool only_words = false;
+    for (int i = 0; i < argc; i++) {
+        char *arg = argv[i];
+        if (only_words || strncmp(arg, "--", 2) != 0) {
+            if (!only_words) FV_TRY(check_word(arg));
+            if (!k->words)
+                return fv_fail(FV_ERR_ARGUMENT, "%s takes no words, but there is \"%.80s\"",
+                               k->name, arg);
+            FV_TRY(add_word(c, arg));
+            continue;
+        }
+        arg += 2;
+        if (!*arg) {
+            only_words = true;
+            continue;
+        }
+        char *value = strchr(arg, '=');
+        if (value) *value++ = 0;
+        const own_flag *own = find_own(arg);
+        if (is_flag(arg)) FV_TRY(check_use(k, arg));
+        if (own && own->kind == OWN_SWITCH) {
+            if (value) return fv_fail(FV_ERR_ARGUMENT, "--%s takes no value", arg);
+            *(bool *)((char *)c + own->offset) = true;
+            continue;
+        }
+        if (!value && is_flag(arg)) {
+            if (i + 1 == argc) return fv_fail(FV_ERR_ARGUMENT, "--%s needs a value", arg);
+            value = argv[++i];
+            bool flag = strncmp(value, "--", 2) == 0 && is_flag(value + 2);
+            if (flag)
+                return fv_fail(FV_ERR_ARGUMENT,
+                               "--%s needs a value, and %s is a flag (as a value: --%s=%s)", arg,
+                               value, arg, value);
+        }
+        FV_TRY(take_flag(c, arg, value ? value : ""));
+    }
+    return FV_OK;
+}
+
+bool cli_has_flag(const cli *c, const char *name)
+{
+    for (int i = 0; i < c->flag_count; i += 2)
+        if (strcmp(c->flags[i], name) == 0) return true;
+    return false;
+}
+
+fv_status cli_parse(cli *c, const cli_command *k, int argc, char **argv)
+{
+    *c = (cli){0};
+    c->flags = calloc(2 * (size_t)argc + 1, sizeof *c->flags);
+    if (!c->flags) return fv_fail(FV_ERR_MEMORY, "reading arguments: out of memory");
+    FV_TRY(fv_options_new(&c->options));
+    FV_TRY(parse(c, k, argc, argv));
+    if (c->words && *k->words && cli_has_flag(c, k->words))
+        return fv_fail(FV_ERR_ARGUMENT, "%s: \"%.80s\" and --%s are two of the same; give one",
+                       k->name, c->words, k->words);
+    /* presets first, whatever their place among the flags */
+    fv_options *fresh;
+    FV_TRY(fv_options_new(&fresh));
+    fv_options_free(c->options);
+    c->options = fresh;
+    if (c->preset) FV_TRY(fv_preset_apply(c->preset, c->options));
+    cli_tell(c, c->options);
+    return cli_apply_flags(c, c->options);
+}
+
+fv_status cli_apply_flags(const cli *c, fv_options *o)
+{
+    for (int i = 0; i < c->flag_count; i += 2)
+        FV_TRY(fv_options_set(o, c->flags[i], c->flags[i + 1]));
+    return FV_OK;
+}
+
+fv_status cli_check_png(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+    size_t n = dot ? strlen(dot + 1) : 0, digits = dot ? strspn(dot + 1, "0123456789") : 0;
+    if (!dot || dot == name || n == 0 || n > 5 || digits == n || strcasecmp(dot, ".png") == 0)
+        return FV_OK;
+    return fv_fail(
+        FV_ERR_ARGUMENT,
+        "saving to %s: pictures are PNG files, with their recipe inside; name it %.*s.png", path,
+        (int)(dot - path), path);
+}
+
+void cli_clear(cli *c)
+{
+    fv_options_free(c->options);
+    fv_preset_close(c->preset);
+    free(c->words);
+    free(c->flags);
+}
+
+void cli_help(void)
+{
+    puts("feavis: what an image-text model imagines\n"
+         "\n"
+         "  feavis                          the window: type, watch, steer, keep\n"
+         "  feavis imagine TEXT             let the picture of TEXT grow, save it to the gallery\n"
+         "  feavis imagine --file POEM      one picture a line (- or --file -: standard input)\n"
+         "  feavis imagine --preset NAME    the pictures of a preset, or its settings for TEXT\n"
+         "  feavis imagine --term LAYER:K   what any layer, channel or neuron wants (help terms)\n"
+         "  feavis neuron 108,456           what channels of the last layer before pooling want\n"
+         "  feavis again PICTURE.png        the same picture from the recipe inside it\n"
+         "  feavis resume STATE             go on from a state saved with --state\n"
+         "  feavis info [PICTURE.png]       the model and what it needs, or a picture's recipe\n"
+         "  feavis probe --image I --text T numbers as .npy: embeddings, cosine, gradient, taps\n"
+         "  feavis judge FOLDER             what an independent classifier sees in its pictures\n"
+         "  feavis presets                  list the presets\n"
+         "  feavis match --images DIR --texts FILE      similarity matrix, the best of each\n"
+         "  feavis classify --images DIR --labels FILE  zero-shot classes, confusion matrix\n"
+         "  feavis embed --images DIR --out INDEX.npy   embeddings of many pictures\n"
+         "  feavis search TEXT --index INDEX.npy        the pictures nearest to a text\n"
+         "  feavis convert CHECKPOINT.pth --out FILE.safetensors   only the towers in use\n"
+         "  feavis info CHECKPOINT [--config CFG]       what is in it, and whether it fits\n"
+         "  feavis help options             every option\n"
+         "  feavis help terms               asking any layer of the network\n"
+         "\n"
+         "Examples\n"
+         "  feavis imagine 蝴蝶\n"
+         "  feavis imagine \"a castle on a mountain\" --preset normal --seed 7\n"
+         "  feavis imagine \"山:1 | 雪:0.5 | 文字:-0.3\"    full-width ： ｜ and digits too;\n"
+         "                                  a colon of the text itself: \"比例 16\\:9\"\n"
+         "  feavis imagine 森林 --llp 108:0.1\n"
+         "  feavis imagine 大海 --size 320x224 --seed random\n"
+         "  feavis imagine 梦 --checkpoint brivl.pth --config eval.yml --vocab vocab.txt\n"
+         "  feavis again gallery/蝴蝶-1.png --out copy.png\n");
+}
+
+void cli_help_terms(void)
+{
+    puts("--term asks any layer of the image tower, alone or beside a text\n"
+         "\n"
+         "  blocks.3.1:45            channel 45 of that layer, mean over its positions\n"
+         "  blocks.3.1:45@max        where it is highest\n"
+         "  blocks.3.1:45@3,5        one neuron: row 3, column 5, counted from 0\n"
+         "  blocks.3.1               the whole layer: mean square of its numbers, as DeepDream\n"
+         "  image_embedding:text=雪  a direction: cosine with the vector of a text\n"
+         "\n"
+         "*NUMBER behind one is its weight (1 without; negative: as little as possible), and |\n"
+         "stands between several: \"blocks.2.1:7 | blocks.5.0:45@max *0.5\". The end of a layer's\n"
+         "name is enough where no other ends so. feavis info --layers lists them.\n"
+         "\n"
+         "  feavis imagine --term blocks.3.1:45\n"
+         "  feavis imagine 森林 --term \"blocks.4.0 *0.1\"\n"
+         "  feavis imagine --term blocks.2.0 --start photo.jpg");
+}
+
+void cli_help_options(void)
+{
+    int count;
+    const fv_option *table = fv_option_table(&count);
+    const char *group = "";
+    for (int i = 0; i < count; i++) {
+        const fv_option *o = &table[i];
+        char name[32];
+        if (strcmp(group, o->group) != 0) printf("%s%s\n", i ? "\n" : "", o->group);
+        group = o->group;
+        snprintf(name, sizeof name, "--%s", o->name);
+        printf("  %-20s %s", name, o->help);
+        if (o->choices) printf(" (%s)", o->choices);
+        if (*o->value) printf(" [%s]", o->value);
+        putchar('\n');
+    }
+    puts("\nOther flags; one that a command has no use for is refused\n"
+         "  --preset NAME        settings and pictures from presets/NAME.yml, or a .yml file\n"
+         "  --file FILE          imagine: one text a line\n"
+         "  --image, --ids, --taps   probe: the picture, the token ids, the tensors to write\n"
+         "  --images SOURCE      a folder, or a list of file names (one a line; --folder: theirs)\n"
+         "  --texts FILE         one text a line, - for standard input\n"
+         "  --pairs order|FILE   match: recall; text i belongs to image i, or to that on line i\n"
+         "  --labels, --prompts  classify: classes and templates, files or names in presets/\n"
+         "  --index FILE         search: what embed has made\n"
+         "  --top N, --batch N   how many answers to show; pictures a run of the network\n"
+         "  --half               embed, convert: 16-bit numbers (.safetensors)\n"
+         "  --csv, --sheet, --judge  judge: a table and a contact sheet as files, another judge\n"
+         "  --script FILE        window: clicks and keys from a file (tests/ui)\n"
+         "  --layers             info: every layer that --term can ask\n"
+         "  --print-plan         info: every op of the network\n"
+         "  --tensors            info CHECKPOINT: every tensor on a line\n"
+         "  --quiet              no progress");
+}

@@ -1,0 +1,97 @@
+/* feavis embed: pictures into an index. feavis search: an index by texts. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/cli/many.h"
+
+enum { DEFAULT_TOP = 10 };
+
+static fv_status embed(const cli *c, fv_model *m, bool *stopped)
+{
+    const char *out = fv_options_get(c->options, "out");
+    fv_list pictures;
+    int resumed = 0;
+    FV_TRY(many_list_pictures(&pictures, c));
+    many_progress p = many_progress_of(c, "pictures");
+    fv_status s = fv_index_build(out, m, &pictures, c->batch, c->half, &resumed, many_show, &p);
+    if (s >= 0 && resumed)
+        printf("%d of the %d pictures were there from an earlier run\n", resumed, pictures.count);
+    *stopped = s == FV_CANCELLED;
+    if (s == FV_OK) printf("%s, %s.txt\n", out, out);
+    if (*stopped) fprintf(stderr, "feavis: stopped; the same command goes on from %s.part\n", out);
+    fv_list_clear(&pictures);
+    return s;
+}
+
+int command_embed(cli *c)
+{
+    fv_model *m = NULL;
+    bool stopped = false;
+    fv_status s = c->images && *fv_options_get(c->options, "out")
+                      ? fv_model_open(&m, c->options)
+                      : fv_fail(FV_ERR_ARGUMENT, "embed needs --images (a folder or a list) and "
+                                                 "--out FILE.npy or FILE.safetensors");
+    if (s >= 0) s = embed(c, m, &stopped);
+    fv_model_close(m);
+    return s < 0 ? cli_fail() : stopped ? EXIT_INTERRUPTED : EXIT_SUCCESS;
+}
+
+/* --- search --- */
+
+static fv_status print_hits(const cli *c, fv_model *m, const fv_index *x, const many *texts)
+{
+    int top = c->top ? c->top : DEFAULT_TOP, n = texts->list.count, found;
+    fv_hit *hits = malloc((size_t)n * (size_t)top * sizeof *hits);
+    if (!hits) return fv_fail(FV_ERR_MEMORY, "searching: out of memory");
+    fv_status s = fv_index_search(x, m, texts->rows, n, top, hits, &found);
+    for (int q = 0; s >= 0 && q < n; q++) {
+        if (n > 1) printf("%s%s\n", q ? "\n" : "", texts->list.at[q]);
+        for (int k = 0; k < found; k++) {
+            const fv_hit *h = &hits[(size_t)q * (size_t)top + (size_t)k];
+            printf("%7.4f  ", (double)h->score);
+            fv_name_write(stdout, fv_index_name(x, h->index));
+            putchar('\n');
+        }
+    }
+    free(hits);
+    return s;
+}
+
+/* The words of the command line as one text. */
+static fv_status one_text(many *out, const char *text, fv_model *m)
+{
+    fv_text_report report;
+    FV_TRY(fv_list_add(&out->list, text));
+    out->rows = malloc((size_t)fv_model_dim(m) * sizeof *out->rows);
+    if (!out->rows) return fv_fail(FV_ERR_MEMORY, "searching: out of memory");
+    FV_TRY(fv_model_embed_text(m, text, out->rows, &report));
+    many_warn(&report, out->list.at, 1, m);
+    return FV_OK;
+}
+
+static fv_status search(const cli *c, fv_model **m, fv_index **x, many *texts)
+{
+    const char *option = fv_options_get(c->options, "text");
+    const char *text = *option ? option : c->words;
+    if (!c->index || (!text && !c->texts))
+        return fv_fail(FV_ERR_ARGUMENT, "search needs --index FILE and a text (or --texts FILE)");
+    if (text && c->texts)
+        return fv_fail(FV_ERR_ARGUMENT, "search takes a text or --texts, and there are both");
+    FV_TRY(fv_index_open(x, c->index));
+    FV_TRY(fv_model_open(m, c->options));
+    FV_TRY(fv_index_check(*x, *m));
+    FV_TRY(text ? one_text(texts, text, *m) : many_texts(texts, c, *m, c->texts));
+    return print_hits(c, *m, *x, texts);
+}
+
+int command_search(cli *c)
+{
+    fv_model *m = NULL;
+    fv_index *x = NULL;
+    many texts = {0};
+    fv_status s = search(c, &m, &x, &texts);
+    many_clear(&texts);
+    fv_index_close(x);
+    fv_model_close(m);
+    return s < 0 ? cli_fail() : EXIT_SUCCESS;
+}

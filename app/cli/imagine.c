@@ -1,0 +1,437 @@
+/* The commands that make pictures: imagine, neuron, again, resume.
+ *
+ * A run is a list of jobs, one picture each: options, or one set of options and a list of texts.
+ * All that is asked for is checked before the first picture is made. Progress goes to stderr, the
+ * path of each finished picture to stdout. Ctrl-C, SIGTERM and SIGHUP (the terminal is closed) keep
+ * the picture so far and end with status 130. */
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app/cli/cli.h"
+
+typedef struct jobs {
+    fv_options **options; /* [count], or one for all texts */
+    fv_list texts;        /* [count] of a file; none: each job's options have its own */
+    int count;
+} jobs;
+
+static fv_status add_job(jobs *j, const fv_options *o)
+{
+    fv_options **more = realloc(j->options, ((size_t)j->count + 1) * sizeof *more);
+    if (!more) return fv_fail(FV_ERR_MEMORY, "making a list of pictures: out of memory");
+    j->options = more;
+    FV_TRY(fv_options_copy(&j->options[j->count], o));
+    j->count++;
+    return FV_OK;
+}
+
+static void clear_jobs(jobs *j)
+{
+    for (int i = 0; i < (j->texts.count ? j->count > 0 : j->count); i++)
+        fv_options_free(j->options[i]);
+    free(j->options);
+    fv_list_clear(&j->texts);
+}
+
+/* The options of job i, until those of another are asked for. */
+static fv_status job(const jobs *j, int i, fv_options **out)
+{
+    *out = j->options[j->texts.count ? 0 : i];
+    return j->texts.count ? fv_options_set(*out, "text", j->texts.at[i]) : FV_OK;
+}
+
+/* --- Ctrl-C --- */
+
+static fv_session *_Atomic running;
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal)
+{
+    (void)signal;
+    interrupted = 1;
+    fv_session *s = running;
+    if (s) fv_session_cancel(s);
+}
+
+static void catch_interrupts(void)
+{
+    struct sigaction a = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&a.sa_mask);
+    sigaction(SIGINT, &a, NULL); /* a second Ctrl-C ends the program at once */
+    sigaction(SIGTERM, &a, NULL);
+    struct sigaction hangup;
+    sigaction(SIGHUP, NULL, &hangup);
+    if (hangup.sa_handler == SIG_IGN) return; /* nohup: the work goes on */
+    a.sa_flags = 0;                           /* a closed terminal may say so twice */
+    sigaction(SIGHUP, &a, NULL);
+}
+
+/* --- progress --- */
+
+typedef struct display {
+    bool quiet, terminal;
+    int last_step;
+    double last_seconds;
+} display;
+
+static void print_time(char *out, size_t size, double seconds)
+{
+    int s = (int)(seconds + 0.5);
+    if (s < 100)
+        snprintf(out, size, "%d s", s);
+    else if (s < 6000)
+        snprintf(out, size, "%d:%02d min", s / 60, s % 60);
+    else
+        snprintf(out, size, "%d:%02d h", s / 3600, s / 60 % 60);
+}
+
+static bool show_progress(void *user, const fv_progress *p)
+{
+    display *d = user;
+    bool last = p->step == p->steps;
+    double pause = d->terminal ? 0.1 : 5;
+    if (d->quiet || (!last && p->step > 1 && p->seconds - d->last_seconds < pause)) return true;
+    char left[32], scores[96] = "";
+    size_t at = 0;
+    print_time(left, sizeof left, p->rate > 0 ? (p->steps - p->step) / p->rate : 0);
+    if (!isnan(p->cosine))
+        at += (size_t)snprintf(scores, sizeof scores, "  cosine %.3f", (double)p->cosine);
+    if (!isnan(p->neuron))
+        snprintf(scores + at, sizeof scores - at, "  neuron %.3f", (double)p->neuron);
+    fprintf(stderr, "%sstep %d/%d%s  %.1f it/s  %s left%s", d->terminal ? "\r" : "", p->step,
+            p->steps, scores, p->rate, left, d->terminal ? "\033[K" : "\n");
+    fflush(stderr);
+    d->last_step = p->step;
+    d->last_seconds = p->seconds;
+    return true;
+}
+
+/* --- one picture --- */
+
+static const char *title_of(const fv_options *o, char *buffer, size_t size)
+{
+    const char *text = fv_options_get(o, "text"), *llp = fv_options_get(o, "llp");
+    const char *term = fv_options_get(o, "term");
+    int n = snprintf(buffer, size, "%s%s%s%s%s%s", text, *text && *llp ? "-" : "",
+                     *llp ? "llp-" : "", llp, (*text || *llp) && *term ? "-" : "", term);
+    if (n >= (int)size) { /* no half character */
+        size_t end = size - 1;
+        while (end && ((unsigned char)buffer[end - 1] & 0xc0) == 0x80) end--;
+        buffer[end && (unsigned char)buffer[end - 1] >= 0xc0 ? end - 1 : end] = 0;
+    }
+    return buffer;
+}
+
+static void warn_of_texts(const fv_session *s, const fv_model *m)
+{
+    const fv_text_report *r;
+    for (int i = 0; (r = fv_session_text_report(s, i)); i++) {
+        if (r->dropped)
+            fprintf(stderr,
+                    "feavis: text %d has %d tokens, the model reads %d: the last %d are not seen\n",
+                    i + 1, r->used + r->dropped, fv_model_text_length(m), r->dropped);
+        if (r->unknown)
+            fprintf(stderr, "feavis: %d of the %d tokens of text %d are unknown to the model\n",
+                    r->unknown, r->used - 2, i + 1);
+        if (*r->little)
+            fprintf(stderr, "feavis: %s knows little about: %s\n", fv_model_title(m), r->little);
+    }
+}
+
+/* To --out, or to the gallery; *path, which the caller frees, says where. What cannot go to --out
+ * goes to the gallery: work is not lost, and the failure is still reported. */
+static fv_status put_picture(const fv_picture *picture, const char *recipe, const fv_options *o,
+                             char **path)
+{
+    const char *out = fv_options_get(o, "out"), *gallery = fv_options_get(o, "gallery");
+    char title[512], message[1024] = "";
+    fv_status status = FV_OK;
+    if (*out) {
+        status = fv_picture_write(picture, out, recipe);
+        if (status >= 0)
+            return (*path = strdup(out)) ? FV_OK : fv_fail(FV_ERR_MEMORY, "out of memory");
+        snprintf(message, sizeof message, "%s", fv_error());
+        if (fv_gallery_prepare(gallery) < 0) return fv_fail(status, "%s", message);
+    }
+    fv_status kept =
+        fv_gallery_add(gallery, title_of(o, title, sizeof title),
+                       strtoull(fv_options_get(o, "seed"), NULL, 10), picture, recipe, path);
+    if (status >= 0) return kept;
+    if (kept < 0) return fv_fail(status, "%s", message);
+    status = fv_fail(status, "%s; the picture is in %s", message, *path);
+    free(*path);
+    return status;
+}
+
+static fv_status save_picture(fv_session *s, const fv_options *o, const display *d)
+{
+    fv_picture picture;
+    fv_progress scores;
+    char *recipe = NULL, *path;
+    FV_TRY(fv_session_picture(s, &picture, &scores));
+    fv_status status = fv_session_recipe(s, &recipe);
+    if (status >= 0) status = put_picture(&picture, recipe, o, &path);
+    if (status >= 0) {
+        printf("%s\n", path);
+        cli_flush();
+        free(path);
+        if (!d->quiet && !isnan(scores.cosine))
+            fprintf(stderr, "cosine of the whole picture %.3f, %.1f s\n", (double)scores.cosine,
+                    scores.seconds);
+    }
+    fv_picture_free(&picture);
+    free(recipe);
+    return status;
+}
+
+static fv_status run_session(fv_session *s, const fv_options *o, bool quiet)
+{
+    display d = {.quiet = quiet, .terminal = isatty(STDERR_FILENO)};
+    running = s;
+    if (interrupted) fv_session_cancel(s);
+    fv_status status = fv_session_run(s, show_progress, &d);
+    running = NULL;
+    if (d.terminal && d.last_step && !quiet) fputc('\n', stderr);
+    if (status == FV_CANCELLED && !quiet) fprintf(stderr, "stopped; keeping the picture so far\n");
+    /* a failure in the middle also keeps what there is, then says so */
+    char message[1024];
+    snprintf(message, sizeof message, "%s", fv_error());
+    fv_status saved = save_picture(s, o, &d);
+    const char *state = fv_options_get(o, "state");
+    if (saved >= 0 && *state) saved = fv_session_save(s, state);
+    if (status < 0) return fv_fail(status, "%s", message);
+    return saved < 0 ? saved : status;
+}
+
+static fv_status run_job(fv_model *m, const fv_options *o, const char *state, const cli *c)
+{
+    fv_session *s;
+    FV_TRY(state ? fv_session_resume(&s, m, o, state) : fv_session_open(&s, m, o));
+    warn_of_texts(s, m);
+    fv_status status = run_session(s, o, c->quiet);
+    fv_session_close(s);
+    return status;
+}
+
+/* The gallery, or the folder of --out, is tried before the work and not after it. */
+static fv_status check_target(const fv_options *o)
+{
+    const char *out = fv_options_get(o, "out");
+    if (!*out) return fv_gallery_prepare(fv_options_get(o, "gallery"));
+    FV_TRY(cli_check_png(out));
+    char folder[4096];
+    const char *slash = strrchr(out, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - out) + 1 : 1, slash ? out : ".");
+    if (access(folder, W_OK) != 0)
+        return fv_fail(FV_ERR_IO, "saving to %s: %s", out, strerror(errno));
+    struct stat st;
+    if (stat(out, &st) == 0 && S_ISDIR(st.st_mode))
+        return fv_fail(FV_ERR_IO, "saving to %s: it is a folder; is it for --gallery?", out);
+    return FV_OK;
+}
+
+static void announce(const fv_model *m, const fv_options *o, bool opened)
+{
+    char title[512], *reading;
+    const char *size = fv_options_get(o, "size");
+    bool square = !strchr(size, 'x');
+    if (*fv_model_without_gpu(m) && opened)
+        fprintf(stderr, "feavis: %s: the CPU computes\n", fv_model_without_gpu(m));
+    if (fv_options_asked(o, &reading) >= 0) {
+        if (reading) fprintf(stderr, "feavis: the text is read as %s\n", reading);
+        free(reading);
+    }
+    fprintf(stderr, "%s imagines %s (%s, %s%s%s, seed %s)\n", fv_model_title(m),
+            title_of(o, title, sizeof title), fv_model_backend(m), size, square ? "x" : "",
+            square ? size : "", fv_options_get(o, "seed"));
+}
+
+/* What this model can say of the jobs before the first picture: those of other models wait. */
+static fv_status check_with_model(const jobs *j, const fv_model *m, const fv_options *first)
+{
+    fv_options *o;
+    for (int i = 0; i < j->count && !j->texts.count; i++) {
+        FV_TRY(job(j, i, &o));
+        if (fv_options_same_model(o, first)) FV_TRY(fv_options_check_channels(o, m));
+    }
+    return FV_OK;
+}
+
+static fv_status run_jobs(const jobs *j, const char *state, const cli *c)
+{
+    fv_model *m = NULL;
+    const fv_options *opened = NULL;
+    fv_status status = FV_OK;
+    for (int i = 0; i < j->count && status >= 0 && !j->texts.count; i++)
+        status = check_target(j->options[i]);
+    if (j->texts.count) status = check_target(j->options[0]);
+    for (int i = 0; status == FV_OK && i < j->count && !cli_unread(); i++) {
+        fv_options *o;
+        bool opens = false;
+        status = job(j, i, &o);
+        if (status >= 0 && i) status = check_target(o); /* it may have gone in the meantime */
+        if (status >= 0 && (!opened || !fv_options_same_model(o, opened))) {
+            fv_model_close(m);
+            m = NULL;
+            status = fv_model_open(&m, o);
+            opened = o;
+            opens = true;
+        }
+        if (status >= 0 && i == 0) status = check_with_model(j, m, o);
+        if (status < 0) break;
+        if (!c->quiet) announce(m, o, opens);
+        status = run_job(m, o, state, c);
+    }
+    fv_model_close(m);
+    return status;
+}
+
+static int finish(jobs *j, fv_status status, const char *state, const cli *c)
+{
+    catch_interrupts();
+    if (status >= 0) status = run_jobs(j, state, c);
+    clear_jobs(j);
+    if (status < 0) return cli_fail();
+    return interrupted ? EXIT_INTERRUPTED : EXIT_SUCCESS;
+}
+
+/* --- imagine --- */
+
+/* What is asked for can be read, and the picture to start from is there. */
+static fv_status check_job(const fv_options *o)
+{
+    char *reading;
+    const char *start = fv_options_get(o, "start");
+    FV_TRY(fv_options_asked(o, &reading));
+    free(reading);
+    if (*start && access(start, R_OK) != 0)
+        return fv_fail(FV_ERR_IO, "opening the start picture %s: %s", start, strerror(errno));
+    return FV_OK;
+}
+
+/* One job a line. All bad lines are said, and then none is begun. */
+static fv_status add_lines(jobs *j, const char *path, fv_options *o)
+{
+    fv_bad_lines bad = {.count = 0};
+    FV_TRY(fv_list_poem(&j->texts, path));
+    FV_TRY(add_job(j, o));
+    for (int i = 0; i < j->texts.count; i++) {
+        fv_options *one;
+        fv_status s = job(j, i, &one);
+        if (s >= 0) s = check_job(one);
+        if (s == FV_ERR_MEMORY || s == FV_ERR_IO) return s;
+        if (s >= 0) continue;
+        fv_fail_context(s, "line %d", j->texts.lines[i]);
+        fv_bad_lines_add(&bad, j->texts.lines[i]);
+    }
+    j->count = j->texts.count;
+    return fv_bad_lines_say(&bad, path);
+}
+
+static fv_status add_preset_pictures(jobs *j, cli *c)
+{
+    for (int i = 0; i < fv_preset_picture_count(c->preset); i++) {
+        fv_options *o;
+        FV_TRY(fv_options_copy(&o, c->options));
+        fv_status s = fv_preset_picture(c->preset, i, o);
+        if (s >= 0) s = cli_apply_flags(c, o);
+        if (s >= 0) s = check_job(o);
+        if (s < 0) fv_fail_context(s, "picture %d of the preset", i + 1);
+        if (s >= 0) s = add_job(j, o);
+        cli_tell(c, o);
+        fv_options_free(o);
+        FV_TRY(s);
+    }
+    return FV_OK;
+}
+
+static fv_status list_jobs(jobs *j, cli *c)
+{
+    bool words = c->words && strcmp(c->words, "-") != 0;
+    if (c->file && (c->words || cli_has_flag(c, "text")))
+        return fv_fail(FV_ERR_ARGUMENT, "imagine takes a text or --file, and there are both");
+    if (c->file || (c->words && !words)) return add_lines(j, c->file ? c->file : "-", c->options);
+    if (words) FV_TRY(fv_options_set(c->options, "text", c->words));
+    bool asked = words || *fv_options_get(c->options, "llp") || *fv_options_get(c->options, "term");
+    if (!asked && c->preset && fv_preset_picture_count(c->preset)) return add_preset_pictures(j, c);
+    FV_TRY(check_job(c->options));
+    return add_job(j, c->options);
+}
+
+/* What is one file is of one picture: the next one would be written over it. */
+static fv_status check_files(const jobs *j, const fv_options *o)
+{
+    static const char *const files[] = {"out", "state"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (j->count > 1 && *fv_options_get(o, files[i]))
+            return fv_fail(FV_ERR_ARGUMENT, "--%s takes one picture, but there are %d%s", files[i],
+                           j->count, i ? "" : ": use --gallery");
+    const char *out = fv_options_get(o, "out");
+    if (*out && strcmp(out, fv_options_get(o, "state")) == 0)
+        return fv_fail(FV_ERR_ARGUMENT, "--out and --state are the same file, %s", out);
+    return FV_OK;
+}
+
+int command_imagine(cli *c)
+{
+    jobs j = {0};
+    fv_status s = list_jobs(&j, c);
+    if (s >= 0) s = check_files(&j, c->options);
+    return finish(&j, s, NULL, c);
+}
+
+int command_neuron(cli *c)
+{
+    jobs j = {0};
+    fv_status s = c->words ? fv_options_set(c->options, "llp", c->words) : FV_OK;
+    if (s >= 0 && !*fv_options_get(c->options, "llp"))
+        s = fv_fail(FV_ERR_ARGUMENT, "which channel? For example: feavis neuron 108");
+    if (s >= 0) s = fv_options_wake_channels(c->options);
+    if (s >= 0) s = cli_apply_flags(c, c->options);
+    if (s >= 0) s = check_job(c->options);
+    if (s >= 0) s = add_job(&j, c->options);
+    return finish(&j, s, NULL, c);
+}
+
+/* --- again, resume --- */
+
+static void warn_of_model(const char *recipe, const fv_options *o)
+{
+    fv_model *m;
+    if (fv_model_open(&m, o) < 0) return; /* said when the job opens it */
+    if (fv_recipe_check_model(recipe, m) < 0)
+        fprintf(stderr, "feavis: %s: the picture will differ\n", fv_error());
+    fv_model_close(m);
+}
+
+int command_again(cli *c)
+{
+    jobs j = {0};
+    char *recipe = NULL;
+    fv_status s = c->words ? fv_recipe_read(&recipe, c->words)
+                           : fv_fail(FV_ERR_ARGUMENT, "again needs a PNG file of the gallery");
+    if (s >= 0) s = fv_recipe_apply(c->options, recipe, c->words);
+    cli_tell(c, c->options);
+    if (s >= 0) s = cli_apply_flags(c, c->options);
+    if (s >= 0) s = add_job(&j, c->options);
+    if (s >= 0) warn_of_model(recipe, c->options);
+    free(recipe);
+    return finish(&j, s, NULL, c);
+}
+
+int command_resume(cli *c)
+{
+    jobs j = {0};
+    fv_status s = c->words ? fv_session_read_options(c->options, c->words)
+                           : fv_fail(FV_ERR_ARGUMENT, "resume needs a file saved with --state");
+    cli_tell(c, c->options);
+    if (s >= 0) s = cli_apply_flags(c, c->options);
+    if (s >= 0) s = add_job(&j, c->options);
+    return finish(&j, s, c->words, c);
+}

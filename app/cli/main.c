@@ -1,0 +1,84 @@
+/* feavis: the program. Each command is a function; see cli.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/cli/cli.h"
+
+#define SEEN "@What-to-imagine @Picture @Views @Optimiser @Model "
+static const cli_command commands[] = {
+    {"window", command_window, "*", "text"},
+    {"imagine", command_imagine, "*", "text"},
+    {"neuron", command_neuron, "*", "llp"},
+    {"again", command_again, "*", ""},
+    {"resume", command_resume, "*", ""},
+    {"info", command_info, SEEN, ""},
+    {"probe", command_probe, "@Model text out ", "text"},
+    {"presets", command_presets, "", NULL},
+    {"match", command_match, "@Model out ", NULL},
+    {"classify", command_classify, "@Model out ", NULL},
+    {"embed", command_embed, "@Model out ", NULL},
+    {"search", command_search, "@Model text ", "text"},
+    {"convert", command_convert, "config tower out ", ""},
+    {"judge", command_judge, "@Model gallery ", "gallery"},
+};
+
+static int help(int argc, char **argv)
+{
+    if (argc > 2 && strcmp(argv[2], "options") == 0)
+        cli_help_options();
+    else if (argc > 2 && strcmp(argv[2], "terms") == 0)
+        cli_help_terms();
+    else
+        cli_help();
+    return EXIT_SUCCESS;
+}
+
+static int run(const char *name, int argc, char **argv)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(name, commands[i].name) != 0) continue;
+        cli c;
+        int status = cli_parse(&c, &commands[i], argc, argv) < 0 ? cli_fail() : commands[i].run(&c);
+        cli_clear(&c);
+        return status;
+    }
+    fprintf(stderr, "feavis: there is no command %s; feavis --help lists them\n", name);
+    return EXIT_USAGE;
+}
+
+/* A descriptor that is closed would be given to the next file that is opened, and what is printed
+ * would go there. Standard output is then one that cannot be written, and that is said. */
+static void fill_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            (void)!open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR);
+}
+
+static int dispatch(int argc, char **argv)
+{
+    if (argc < 2) return run("window", 0, NULL);
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return i == 1 ? help(argc, argv) : (cli_help(), cli_help_options(), EXIT_SUCCESS);
+    if (strcmp(argv[1], "help") == 0) return help(argc, argv);
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("feavis %s\n", fv_version());
+        return EXIT_SUCCESS;
+    }
+    return run(argv[1], argc - 2, argv + 2);
+}
+
+/* The locale stays C: what is printed for other programs has a decimal point. */
+int main(int argc, char **argv)
+{
+    signal(SIGXFSZ, SIG_IGN); /* a file over its size limit is an error like any other */
+    signal(SIGPIPE, SIG_IGN); /* so is a pipe that nobody reads: a picture is not lost by it */
+    fill_descriptors();
+    return cli_end(dispatch(argc, argv));
+}

@@ -1,0 +1,349 @@
+/* See many.h. */
+#include "app/cli/many.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* --- progress --- */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+many_progress many_progress_of(const cli *c, const char *what)
+{
+    struct sigaction a = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&a.sa_mask);
+    sigaction(SIGINT, &a, NULL); /* a second Ctrl-C ends the program at once */
+    sigaction(SIGTERM, &a, NULL);
+    struct sigaction hangup;
+    sigaction(SIGHUP, NULL, &hangup);
+    if (hangup.sa_handler != SIG_IGN) { /* not under nohup */
+        a.sa_flags = 0;                 /* a closed terminal may say so twice */
+        sigaction(SIGHUP, &a, NULL);
+    }
+    return (many_progress){.what = what,
+                           .quiet = c->quiet,
+                           .terminal = isatty(STDERR_FILENO) == 1,
+                           .start = now(),
+                           .first = -1};
+}
+
+bool many_show(void *user, int done, int count, const char *failure)
+{
+    many_progress *p = user;
+    const char *begin = p->terminal ? "\r\033[K" : "";
+    if (failure) {
+        fprintf(stderr, "%sfeavis: %s\n", begin, failure);
+        p->failures++;
+        return !interrupted;
+    }
+    double t = now(), pause = p->terminal ? 0.1 : 5;
+    if (p->first < 0) { /* the first batch has start-up in it and is not timed */
+        p->first = done;
+        p->start = t;
+    }
+    bool last = done == count;
+    if (!p->quiet && (last || t - p->last >= pause)) {
+        double rate = t > p->start ? (done - p->first) / (t - p->start) : 0;
+        fprintf(stderr, "%s%s %d/%d", begin, p->what, done, count);
+        if (rate > 0) fprintf(stderr, "  %.1f a second", rate);
+        if (rate > 0 && !last) fprintf(stderr, "  %.0f s left", (count - done) / rate);
+        fputs(p->terminal && !last ? "" : "\n", stderr);
+        p->last = t;
+    }
+    return !interrupted;
+}
+
+int many_exit(fv_status s)
+{
+    if (s >= 0) return EXIT_SUCCESS;
+    int status = cli_fail();
+    return interrupted ? EXIT_INTERRUPTED : status;
+}
+
+/* --- embeddings --- */
+
+void many_clear(many *x)
+{
+    fv_list_clear(&x->list);
+    free(x->origin);
+    free(x->rows);
+    *x = (many){0};
+}
+
+static fv_status allocate(many *x, const fv_model *m)
+{
+    size_t n = (size_t)x->list.count;
+    x->asked = x->list.count;
+    x->origin = malloc(n * sizeof *x->origin);
+    x->rows = malloc(n * (size_t)fv_model_dim(m) * sizeof *x->rows);
+    if (!x->origin || !x->rows)
+        return fv_fail(FV_ERR_MEMORY, "embedding %zu things: out of memory", n);
+    for (int i = 0; i < x->list.count; i++) x->origin[i] = i;
+    return FV_OK;
+}
+
+/* Closes the gaps that unreadable pictures leave. */
+static void drop_unread(many *x, const bool *read, size_t dim)
+{
+    int kept = 0;
+    for (int i = 0; i < x->list.count; i++) {
+        if (!read[i]) {
+            free(x->list.at[i]);
+            continue;
+        }
+        x->list.at[kept] = x->list.at[i];
+        x->origin[kept] = i;
+        memmove(x->rows + (size_t)kept * dim, x->rows + (size_t)i * dim, dim * sizeof *x->rows);
+        kept++;
+    }
+    x->list.count = kept;
+}
+
+static fv_status embed_pictures(many *x, const cli *c, fv_model *m)
+{
+    fv_embedder *e;
+    bool *read = calloc((size_t)x->list.count, sizeof *read);
+    if (!read) return fv_fail(FV_ERR_MEMORY, "embedding pictures: out of memory");
+    fv_status s = fv_embedder_open(&e, m, c->batch);
+    if (s >= 0) {
+        many_progress p = many_progress_of(c, "pictures");
+        s = fv_embed_pictures(e, x->list.at, x->list.count, x->rows, read, many_show, &p);
+        fv_embedder_close(e);
+    }
+    if (s == FV_OK) drop_unread(x, read, (size_t)fv_model_dim(m));
+    free(read);
+    if (s == FV_OK && x->list.count == 0)
+        return fv_fail(FV_ERR_FORMAT, "none of the %d pictures could be read", x->asked);
+    return s == FV_CANCELLED ? fv_fail(FV_ERR_ARGUMENT, "interrupted") : s;
+}
+
+fv_status many_list_pictures(fv_list *out, const cli *c)
+{
+    fv_list notes;
+    FV_TRY(fv_list_pictures(out, c->images, c->folder, &notes));
+    for (int i = 0; i < notes.count; i++) fprintf(stderr, "feavis: %s\n", notes.at[i]);
+    fv_list_clear(&notes);
+    return FV_OK;
+}
+
+fv_status many_pictures(many *out, const cli *c, fv_model *m)
+{
+    many x = {0};
+    if (!c->images)
+        return fv_fail(FV_ERR_ARGUMENT, "which pictures? Give --images FOLDER or a list file");
+    FV_TRY(many_list_pictures(&x.list, c));
+    fv_status s = allocate(&x, m);
+    if (s >= 0) s = embed_pictures(&x, c, m);
+    if (s < 0)
+        many_clear(&x);
+    else
+        *out = x;
+    return s;
+}
+
+void many_warn(const fv_text_report *reports, char *const *texts, int count, const fv_model *m)
+{
+    for (int i = 0; i < count; i++) {
+        const fv_text_report *r = &reports[i];
+        if (r->dropped)
+            fprintf(stderr,
+                    "feavis: text %d has %d tokens, the model reads %d: the last %d are not seen\n",
+                    i + 1, r->used + r->dropped, fv_model_text_length(m), r->dropped);
+        if (r->unknown)
+            fprintf(stderr, "feavis: %d of the tokens of text %d are unknown to the model: %s\n",
+                    r->unknown, i + 1, texts[i]);
+    }
+}
+
+fv_status many_texts(many *out, const cli *c, fv_model *m, const char *path)
+{
+    many x = {0};
+    FV_TRY(fv_list_lines(&x.list, path));
+    fv_text_report *reports = calloc((size_t)x.list.count, sizeof *reports);
+    fv_status s = reports ? allocate(&x, m) : fv_fail(FV_ERR_MEMORY, "texts: out of memory");
+    if (s >= 0) {
+        many_progress p = many_progress_of(c, "texts");
+        s = fv_embed_texts(m, x.list.at, x.list.count, x.rows, reports, many_show, &p);
+        if (s == FV_CANCELLED) s = fv_fail(FV_ERR_ARGUMENT, "interrupted");
+    }
+    if (s >= 0) many_warn(reports, x.list.at, x.list.count, m);
+    free(reports);
+    if (s < 0)
+        many_clear(&x);
+    else
+        *out = x;
+    return s;
+}
+
+/* --- results --- */
+
+fv_status many_folder(char **out, const cli *c, const char *name)
+{
+    const char *asked = fv_options_get(c->options, "out");
+    char *path = NULL;
+    if (*asked) {
+        if (mkdir(asked, 0777) != 0 && errno != EEXIST)
+            return fv_fail(FV_ERR_IO, "making the folder %s: %s", asked, strerror(errno));
+        *out = strdup(asked);
+        return *out ? FV_OK : fv_fail(FV_ERR_MEMORY, "making a folder: out of memory");
+    }
+    for (int i = 1; i < 10000; i++) {
+        int n = i == 1 ? asprintf(&path, "%s", name) : asprintf(&path, "%s-%d", name, i);
+        if (n < 0) return fv_fail(FV_ERR_MEMORY, "making a folder: out of memory");
+        if (mkdir(path, 0777) == 0) {
+            *out = path;
+            return FV_OK;
+        }
+        if (errno != EEXIST) break;
+        free(path);
+        path = NULL;
+    }
+    fv_fail(FV_ERR_IO, "making the folder %s: %s", path ? path : name, strerror(errno));
+    free(path);
+    return FV_ERR_IO;
+}
+
+fv_status many_path(char **out, const char *folder, const char *name)
+{
+    if (asprintf(out, "%s/%s", folder, name) >= 0) return FV_OK;
+    *out = NULL;
+    return fv_fail(FV_ERR_MEMORY, "saving %s: out of memory", name);
+}
+
+fv_status many_heat_map(const fv_heat *h, const char *folder, const char *name)
+{
+    fv_picture picture;
+    int missing;
+    char *path = NULL;
+    fv_status s = fv_heat_map(&picture, h, &missing);
+    if (s == FV_ERR_UNSUPPORTED) { /* the numbers are saved all the same */
+        fprintf(stderr, "feavis: %s\n", fv_error());
+        return FV_OK;
+    }
+    if (s < 0) return s;
+    if (missing)
+        fprintf(stderr,
+                "feavis: no font here has %d characters of the labels in %s; the package "
+                "fonts-noto-cjk has Chinese ones\n",
+                missing, name);
+    s = many_path(&path, folder, name);
+    if (s >= 0) s = fv_picture_write(&picture, path, NULL);
+    free(path);
+    fv_picture_free(&picture);
+    return s;
+}
+
+fv_status many_open(many_file *f)
+{
+    *f = (many_file){0};
+    f->to = open_memstream(&f->text, &f->size);
+    return f->to ? FV_OK : fv_fail(FV_ERR_MEMORY, "writing a table: out of memory");
+}
+
+fv_status many_save(many_file *f, const char *folder, const char *name)
+{
+    char *path = NULL;
+    fv_status s = fclose(f->to) == 0 ? many_path(&path, folder, name)
+                                     : fv_fail(FV_ERR_MEMORY, "writing %s: out of memory", name);
+    if (s >= 0) s = fv_text_save(path, f->text, f->size);
+    free(path);
+    free(f->text);
+    return s;
+}
+
+/* --- text --- */
+
+/* Columns that the character at *at takes on a terminal; steps over it. East Asian wide letters
+ * take two (Unicode TR 11, its large blocks). */
+static int step(const unsigned char **at)
+{
+    const unsigned char *p = *at;
+    int n = p[0] < 0x80 ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    uint32_t c = n == 1 ? p[0] : p[0] & (0x7fu >> n);
+    for (int i = 1; i < n && p[i]; i++) c = c << 6 | (p[i] & 0x3f);
+    while (n > 0 && **at) {
+        (*at)++;
+        n--;
+    }
+    return (c >= 0x1100 && c <= 0x115f) || (c >= 0x2e80 && c <= 0xa4cf) ||
+                   (c >= 0xac00 && c <= 0xd7a3) || (c >= 0xf900 && c <= 0xfaff) ||
+                   (c >= 0xfe30 && c <= 0xfe6f) || (c >= 0xff00 && c <= 0xff60) ||
+                   (c >= 0xffe0 && c <= 0xffe6) || (c >= 0x1f300 && c <= 0x1faff) ||
+                   (c >= 0x20000 && c <= 0x3fffd)
+               ? 2
+               : 1;
+}
+
+int many_width(const char *text)
+{
+    int width = 0;
+    for (const unsigned char *at = (const unsigned char *)text; *at;) width += step(&at);
+    return width;
+}
+
+void many_pad(FILE *to, const char *text, int width)
+{
+    int used = 0;
+    const unsigned char *at = (const unsigned char *)text;
+    while (*at) {
+        const unsigned char *from = at;
+        int columns = step(&at);
+        if (used + columns > width) break;
+        fwrite(from, 1, (size_t)(at - from), to);
+        used += columns;
+    }
+    for (; used < width; used++) fputc(' ', to);
+}
+
+void many_field(FILE *to, const char *text)
+{
+    if (!strpbrk(text, ",\"\n\r")) {
+        fputs(text, to);
+        return;
+    }
+    fputc('"', to);
+    for (; *text; text++) {
+        if (*text == '"') fputc('"', to);
+        fputc(*text, to);
+    }
+    fputc('"', to);
+}
+
+void many_name(FILE *to, const char *path)
+{
+    char *text = fv_name_escaped(path);
+    many_field(to, text ? text : path);
+    free(text);
+}
+
+const char *many_stem(const char *path)
+{
+    static char names[4][1024]; /* four bytes for one at most */
+    static int turn;
+    char *out = names[turn++ % 4];
+    const char *slash = strrchr(path, '/');
+    char *text = fv_name_escaped(slash ? slash + 1 : path);
+    snprintf(out, sizeof names[0], "%s", text ? text : "");
+    free(text);
+    char *dot = strrchr(out, '.');
+    if (dot && dot != out) *dot = 0;
+    return out;
+}

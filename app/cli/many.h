@@ -1,0 +1,65 @@
+/* What the commands about many pictures share: match, classify, embed, search. */
+#ifndef APP_MANY_H
+#define APP_MANY_H
+
+#include "app/cli/cli.h"
+
+/* Progress on stderr, and a line for each picture that cannot be read. */
+typedef struct many_progress {
+    const char *what; /* "pictures" */
+    bool quiet, terminal;
+    double start, last; /* seconds */
+    int first;          /* done before this run; -1: not known yet */
+    int failures;
+} many_progress;
+many_progress many_progress_of(const cli *c, const char *what);
+bool many_show(void *user, int done, int count, const char *failure); /* an fv_embed_fn */
+
+/* The exit status of a command that ended with s: says what failed; 130 after Ctrl-C. */
+int many_exit(fv_status s);
+
+/* A list and its embeddings; what could not be read has been dropped from both. */
+typedef struct many {
+    fv_list list;
+    int *origin; /* [list.count] place in the list as it was given */
+    int asked;   /* entries of that list */
+    float *rows; /* [list.count][dim] */
+} many;
+void many_clear(many *x);
+/* The paths that --images asks for; a line on stderr for what is left out. */
+fv_status many_list_pictures(fv_list *out, const cli *c);
+fv_status many_pictures(many *out, const cli *c, fv_model *m);
+fv_status many_texts(many *out, const cli *c, fv_model *m, const char *path);
+
+/* Warns of texts that are cut or have unknown tokens. */
+void many_warn(const fv_text_report *reports, char *const *texts, int count, const fv_model *m);
+
+/* The folder for results: --out, or the first of NAME, NAME-2, ... that is not there. Makes it.
+ * Caller frees. */
+fv_status many_folder(char **out, const cli *c, const char *name);
+/* Draws a heat map into folder/name. One too large to draw is said on stderr, no failure. */
+fv_status many_heat_map(const fv_heat *h, const char *folder, const char *name);
+/* "folder/name"; caller frees. */
+fv_status many_path(char **out, const char *folder, const char *name);
+
+/* Writes `text` padded to `width` columns of a terminal, cut if longer; Chinese letters take two.
+ */
+void many_pad(FILE *to, const char *text, int width);
+int many_width(const char *text);
+/* One field of a CSV, quoted if it must be. */
+void many_field(FILE *to, const char *text);
+/* The same of a file's name, as fv_name_write has it. */
+void many_name(FILE *to, const char *path);
+/* The file name without folder and ending, as fv_name_write has it, in a ring of a few buffers. */
+const char *many_stem(const char *path);
+
+/* Opens memory to print a file into; many_save writes it whole to folder/name and frees it. */
+typedef struct many_file {
+    FILE *to;
+    char *text;
+    size_t size;
+} many_file;
+fv_status many_open(many_file *f);
+fv_status many_save(many_file *f, const char *folder, const char *name);
+
+#endif

@@ -1,0 +1,188 @@
+/* The window's state, shared by its pages. The window's thread only. */
+#ifndef APP_APP_H
+#define APP_APP_H
+
+#include "app/window/display.h"
+#include "app/window/ui.h"
+#include "app/window/words.h"
+#include "app/worker/worker.h"
+
+typedef enum app_page { PAGE_IMAGINE, PAGE_GALLERY, PAGE_SEEDS, PAGE_MATCH, PAGES } app_page;
+typedef enum app_map { MAP_GRADIENT, MAP_ACTIVATION } app_map;
+
+enum {
+    APP_NEURONS = 6,
+    APP_TEXT = 1 << 16, /* bytes of a text of many lines; what does not fit is refused in words */
+    APP_LINE = 8192,
+    APP_PATH = 4096,
+    APP_OWN = 256,
+    APP_THUMBS = 160,
+    APP_CURVE = 512,
+    APP_UNDO = 32
+};
+
+typedef struct app_neuron {
+    int number;
+    float weight;
+} app_neuron;
+
+/* A picture of the gallery with its texture, loaded when it is first seen. */
+typedef struct app_thumb {
+    void *texture;
+    char *path;
+    bool failed; /* it cannot be read; the texture is of another */
+    long used;   /* frame it was last seen in */
+} app_thumb;
+
+/* What one line of a preset sets for itself alone. */
+typedef struct app_own {
+    char *line;
+    fv_list names, values; /* of options */
+} app_own;
+
+typedef struct app {
+    SDL_Window *window;
+    display *screen;
+    worker *worker;
+    worker_view view; /* as of this frame */
+    fv_settings *settings;
+    int lock_fd;          /* of the state folder; -1: none */
+    bool forgets, beside; /* nothing is remembered; another window has the folder */
+    bool told_unsaved;    /* that settings cannot be saved */
+    char *state_note;     /* about that, for the person; NULL: nothing */
+    fv_options *options;  /* what a new picture starts from */
+    bool chinese, quit;
+    app_page page;
+    long frame;
+    Uint32 news_event;
+
+    /* what is asked for */
+    char text[APP_TEXT], avoid[APP_LINE];
+    float text_weight, avoid_weight;
+    app_neuron neurons[APP_NEURONS];
+    int neuron_count;
+    app_own own[APP_OWN]; /* of the lines in their order */
+    int own_count;
+    int asked_for; /* pictures, by the last that asked */
+    uint64_t seed;
+    char quality[32];     /* a preset's name; "" none of them */
+    char start[APP_PATH]; /* a picture to start from, or "" */
+
+    /* the canvas */
+    display_view look;
+    app_map map;
+    int shown_serial, shown_moment /* -1: the newest */, map_serial, start_serial;
+    int shown_panel; /* of a poem, in place of the picture; -1: none */
+    ui_rect timeline;
+    void *line_textures[FV_MOST_LINES];
+    unsigned line_ids[FV_MOST_LINES]; /* what these textures are of */
+    int line_steps[FV_MOST_LINES];
+    bool pinned; /* `other` is A of A/B, not the start */
+    int scrub;
+    bool side_tab_measures, side_tab_neurons; /* narrow windows: what the one side shows */
+
+    void *panel_textures[WORKER_PANELS], *board_textures[WORKER_BOARD];
+    int panel_serials[WORKER_PANELS], board_serials[WORKER_BOARD];
+
+    /* gallery */
+    fv_saved *saved;
+    int saved_count, saved_serial, chosen;
+    char search[APP_LINE];
+    int gallery_columns;
+    bool follow_chosen, show_recipe;
+    char *undo[APP_UNDO]; /* removed pictures, the last one last */
+    int undo_count;
+    app_thumb thumbs[APP_THUMBS];
+    char neuron_search[APP_LINE]; /* a number or a text */
+
+    /* similarity */
+    char match_texts[APP_TEXT], match_pictures[WORKER_MATCH * APP_PATH];
+    worker_matched matched; /* what is shown */
+
+    char toast[1024];
+    double toast_until;
+    bool toast_bad;
+    int message_serial, toast_saved_serial;
+} app;
+
+static inline const char *tr(const app *a, word w)
+{
+    return say_word(w, a->chinese);
+}
+
+void app_toast(app *a, const char *text, bool bad);
+/* fv_error() as a toast. */
+void app_fail(app *a);
+
+/* Copies text that fits, whole; says so and copies nothing if it does not. */
+bool app_take(app *a, char *out, size_t size, const char *text);
+
+/* --- what the window shows, as jobs (compose.c) --- */
+/* Lines that the model has something to read of. Caller clears. */
+fv_status app_lines(fv_list *out, const char *text);
+/* The options of what is shown, one picture a line; without a line, what the channels want. At
+ * most so many. Every line that can be asked for is; the first failure of others is the result. */
+typedef void (*app_job_fn)(void *user, const fv_options *o);
+fv_status app_jobs(const app *a, app_job_fn fn, void *user, int most);
+/* The text for one picture: the line, its weight, what to avoid. Caller frees. */
+char *app_compose(const app *a, const char *line);
+bool app_asks(const app *a); /* for a text, or channels */
+void app_compose_neurons(const app *a, char *out, size_t size);
+void app_take_neurons(app *a, const char *llp);
+/* Whether the text has a weight beside those of channels: it says none itself. */
+bool app_has_weight(const app *a);
+/* A preset's settings become those of the next picture; its pictures become lines of the text. */
+void app_use_preset(app *a, const char *name);
+/* What line n sets for itself; NULL: nothing, or it is another line by now. */
+const app_own *app_own_of(const app *a, int n, const char *line);
+void app_forget_own(app *a);
+
+/* --- what can be done (app.c) --- */
+void app_imagine(app *a);     /* one picture a line into the queue, and go */
+void app_change_text(app *a); /* the first line for the picture that grows */
+void app_set_neurons(app *a);
+void app_branch(app *a);            /* from the moment that is shown, with text, seed and neurons */
+void app_next_line(app *a, int by); /* to the next branch, or the one before */
+void app_pick(app *a, float x, float y); /* channels there; the same place again: nowhere */
+void app_space(app *a);                  /* pause or go on */
+void app_escape(app *a);                 /* stop and keep */
+void app_use_recipe(app *a, const char *path, bool again);
+void app_dropped(app *a, const char *path);
+void app_random_seed(app *a);
+bool app_busy(const app *a); /* a picture is growing or paused */
+
+/* --- the pages --- */
+void page_top(app *a, ui_rect r);
+void page_text(app *a);     /* inside an area */
+void page_measures(app *a); /* inside an area */
+void page_neurons(app *a);  /* inside an area */
+void page_canvas(app *a, ui_rect r);
+void page_controls(app *a, ui_rect r);
+void page_gallery(app *a, ui_rect r);
+void page_seeds(app *a, ui_rect r);
+void page_match(app *a, ui_rect r);
+void page_controls_tree(app *a, ui_rect r);
+float tree_height(const app *a); /* pixels; 0: there is one line */
+void app_refresh_gallery(app *a);
+void gallery_move(app *a, int columns, int rows); /* the chosen one, among those shown */
+void gallery_remove(app *a);
+void gallery_restore(app *a);
+/* The texture of a saved picture, or NULL; loads it if *loads allows, which it then lowers. */
+void *app_thumbnail(app *a, const char *path, int *loads);
+void app_more_frames(app *a); /* one more, soon */
+/* Keys that no field wanted (keys.c). */
+void app_key(app *a, const SDL_KeyboardEvent *e);
+float app_guess_scale(SDL_Window *window);
+/* The place of the picture, for display_draw. */
+ui_rect canvas_of(const app *a, ui_rect r);
+
+/* --- what is remembered (state.c) --- */
+/* Opens settings and worker in $FEAVIS_STATE, or $XDG_STATE_HOME/feavis, or
+ * ~/.local/state/feavis, which is made if need be. If another window is open there, in a folder
+ * beside its own; where nothing can be written, in memory. */
+fv_status state_open(app *a);
+void state_close(app *a);
+void state_load(app *a);
+void state_save(app *a);
+
+#endif

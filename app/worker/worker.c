@@ -1,0 +1,339 @@
+/* The worker's thread: orders first, then a step, then what is due. See worker.h. */
+#include "app/worker/worker_inside.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+enum { NICER = 5 }; /* the window gets three quarters of a core both want */
+
+double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void news(worker *w)
+{
+    pthread_mutex_lock(&w->mutex);
+    void (*fn)(void *) = w->on_news;
+    void *user = w->on_news_user;
+    pthread_mutex_unlock(&w->mutex);
+    if (fn) fn(user); /* worker_stop waits for this thread, and so for the call */
+}
+
+void copy_text(char *out, size_t size, const char *text)
+{
+    size_t n = strlen(text);
+    if (n >= size) {
+        n = size - 1;
+        while (n && ((unsigned char)text[n] & 0xc0) == 0x80) n--;
+    }
+    memcpy(out, text, n);
+    out[n] = 0;
+}
+
+void say(worker *w, const char *text)
+{
+    pthread_mutex_lock(&w->mutex);
+    copy_text(w->view.message, sizeof w->view.message, text ? text : fv_error());
+    w->view.message_serial++;
+    pthread_mutex_unlock(&w->mutex);
+    news(w);
+}
+
+/* --- orders --- */
+
+static void order_free(order *o)
+{
+    free(o->name);
+    free(o->text);
+    fv_options_free(o->options);
+    free(o);
+}
+
+static void post(worker *w, order *o)
+{
+    if (!o) return;
+    pthread_mutex_lock(&w->mutex);
+    o->posted = w->steps_taken;
+    *w->last = o;
+    w->last = &o->next;
+    pthread_cond_signal(&w->news);
+    pthread_mutex_unlock(&w->mutex);
+}
+
+static order *order_new(worker_order kind, long number)
+{
+    order *o = calloc(1, sizeof *o);
+    if (o) *o = (order){.kind = kind, .number = number};
+    return o;
+}
+
+void worker_post(worker *w, worker_order kind, long number, const char *name, const char *text)
+{
+    order *o = order_new(kind, number);
+    if (!o) return;
+    o->name = name ? strdup(name) : NULL;
+    o->text = text ? strdup(text) : NULL;
+    post(w, o);
+}
+
+void worker_post_options(worker *w, worker_order kind, long number, const fv_options *options)
+{
+    order *o = order_new(kind, number);
+    if (!o) return;
+    if (fv_options_copy(&o->options, options) < 0) {
+        order_free(o);
+        return;
+    }
+    post(w, o);
+}
+
+bool has_orders(worker *w)
+{
+    pthread_mutex_lock(&w->mutex);
+    bool has = w->first || w->quit;
+    pthread_mutex_unlock(&w->mutex);
+    return has;
+}
+
+static order *take_order(worker *w)
+{
+    pthread_mutex_lock(&w->mutex);
+    order *o = w->quit ? NULL : w->first;
+    if (o) {
+        w->first = o->next;
+        if (!w->first) w->last = &w->first;
+        int lag = (int)(w->steps_taken - o->posted);
+        if (lag > w->view.order_lag) w->view.order_lag = lag;
+    }
+    pthread_mutex_unlock(&w->mutex);
+    return o;
+}
+
+/* --- one step --- */
+
+static void add_point(worker *w, const fv_progress *p)
+{
+    if (w->curve_count == w->curve_room) {
+        int room = w->curve_room ? 2 * w->curve_room : 512;
+        worker_point *more = realloc(w->curve, (size_t)room * sizeof *more);
+        if (!more) return;
+        w->curve = more;
+        w->curve_room = room;
+    }
+    float belief = isnan(p->cosine) ? p->neuron : p->cosine;
+    w->curve[w->curve_count++] = (worker_point){p->step, belief, NAN, p->gradient, (float)p->rate};
+}
+
+bool take_step(worker *w, fv_progress *p)
+{
+    double begin = seconds_now();
+    fv_status status = fv_session_step(w->session, p);
+    double took = seconds_now() - begin;
+    if (status != FV_OK) {
+        if (status < 0) say(w, NULL);
+        return false;
+    }
+    w->saved = false;
+    w->running_seconds += took;
+    pthread_mutex_lock(&w->mutex);
+    w->steps_taken++;
+    double *smooth = &w->view.step_seconds;
+    *smooth = *smooth > 0 ? 0.8 * *smooth + 0.2 * took : took;
+    p->seconds = w->running_seconds;
+    p->rate = *smooth > 0 ? 1 / *smooth : 0;
+    if (!w->curve_count || w->curve[w->curve_count - 1].step < p->step) add_point(w, p);
+    w->view.stepping += took;
+    begin = seconds_now();
+    bool noted = fv_history_note(w->history, w->session, p->step) >= 0;
+    w->view.handing += seconds_now() - begin;
+    pthread_mutex_unlock(&w->mutex);
+    if (!noted && !w->told_history) say(w, NULL); /* what there is of the history stays */
+    w->told_history = !noted;
+    return true;
+}
+
+void set_phase(worker *w, worker_phase phase)
+{
+    pthread_mutex_lock(&w->mutex);
+    w->view.phase = phase;
+    pthread_mutex_unlock(&w->mutex);
+    news(w);
+}
+
+static void run_one_step(worker *w)
+{
+    fv_progress p;
+    if (!take_step(w, &p)) {
+        set_phase(w, WORKER_PAUSED);
+        return;
+    }
+    double begin = seconds_now();
+    publish_picture(w, &p);
+    begin = seconds_now() - begin;
+    pthread_mutex_lock(&w->mutex);
+    w->view.handing += begin;
+    pthread_mutex_unlock(&w->mutex);
+    measure_survival(w, false);
+    measure_activation(w, false);
+    int stop = atoi(fv_options_get(w->job, "stop"));
+    if (p.step >= p.steps || (stop && p.step == stop))
+        finish_picture(w);
+    else if (w->pause_at && p.step >= w->pause_at)
+        set_phase(w, WORKER_PAUSED);
+}
+
+/* --- the thread --- */
+
+static bool open_all(worker *w)
+{
+    if (fv_model_open(&w->model, w->options) < 0 || fv_critic_open(&w->critic, w->model) < 0) {
+        say(w, NULL);
+        set_phase(w, WORKER_FAILED);
+        return false;
+    }
+    pthread_mutex_lock(&w->mutex);
+    copy_text(w->view.model, sizeof w->view.model, fv_model_title(w->model));
+    copy_text(w->view.backend, sizeof w->view.backend, fv_model_backend(w->model));
+    w->view.channels = fv_model_channels(w->model);
+    w->view.map_side = fv_critic_map_side(w->critic);
+    w->view.text_length = fv_model_text_length(w->model);
+    w->view.phase = WORKER_IDLE;
+    publish_queue(w);
+    pthread_mutex_unlock(&w->mutex);
+    news(w);
+    return true;
+}
+
+static worker_phase phase_of(worker *w)
+{
+    pthread_mutex_lock(&w->mutex);
+    worker_phase phase = w->view.phase;
+    pthread_mutex_unlock(&w->mutex);
+    return phase;
+}
+
+static void wait_for_orders(worker *w)
+{
+    pthread_mutex_lock(&w->mutex);
+    while (!w->first && !w->quit) pthread_cond_wait(&w->news, &w->mutex);
+    pthread_mutex_unlock(&w->mutex);
+}
+
+static bool ended(worker *w)
+{
+    pthread_mutex_lock(&w->mutex);
+    bool quit = w->quit;
+    pthread_mutex_unlock(&w->mutex);
+    return quit;
+}
+
+static void *work(void *user)
+{
+    worker *w = user;
+    /* this thread, and those it starts: what a person does comes first. Failing to is no harm. */
+    (void)setpriority(PRIO_PROCESS, 0, NICER);
+    bool ready = open_all(w);
+    while (!ended(w)) {
+        for (order *o; (o = take_order(w));) {
+            if (ready || o->kind == ORDER_ADD) obey(w, o);
+            order_free(o);
+        }
+        worker_phase phase = phase_of(w);
+        bool free_easel = phase == WORKER_IDLE || phase == WORKER_DONE;
+        if (ready && phase == WORKER_RUNNING)
+            run_one_step(w);
+        else if (ready && free_easel && w->go && fv_queue_count(w->queue))
+            begin_next(w);
+        else
+            wait_for_orders(w);
+    }
+    return NULL;
+}
+
+fv_status worker_start(worker **out, const fv_options *o, const char *queue)
+{
+    worker *w = calloc(1, sizeof *w);
+    if (!w) return fv_fail(FV_ERR_MEMORY, "starting the worker: out of memory");
+    w->last = &w->first;
+    w->group_open = true;
+    w->view.phase = WORKER_LOADING;
+    w->view.channel = -1;
+    w->view.place_x = w->view.place_y = -1;
+    pthread_mutex_init(&w->mutex, NULL);
+    pthread_cond_init(&w->news, NULL);
+    fv_status s = fv_options_copy(&w->options, o);
+    if (s >= 0) s = fv_queue_open(&w->queue, queue);
+    if (s >= 0) s = fv_history_new(&w->history);
+    if (s >= 0) publish_queue(w);
+    if (s >= 0 && pthread_create(&w->thread, NULL, work, w) != 0)
+        s = fv_fail(FV_ERR_MEMORY, "starting the worker: no thread to be had");
+    if (s < 0) {
+        fv_queue_close(w->queue);
+        fv_history_free(w->history);
+        fv_options_free(w->options);
+        free(w);
+        return s;
+    }
+    *out = w;
+    return FV_OK;
+}
+
+void worker_stop(worker *w)
+{
+    if (!w) return;
+    pthread_mutex_lock(&w->mutex);
+    w->quit = true;
+    w->on_news = NULL;
+    if (w->session) fv_session_cancel(w->session);
+    pthread_cond_signal(&w->news);
+    pthread_mutex_unlock(&w->mutex);
+    pthread_join(w->thread, NULL);
+    for (order *o; (o = w->first);) { /* what was asked for at last waits for the next start */
+        w->first = o->next;
+        if (o->kind == ORDER_ADD) (void)fv_queue_add(w->queue, o->options);
+        order_free(o);
+    }
+    fv_session_close(w->session);
+    fv_critic_close(w->critic);
+    fv_model_close(w->model);
+    fv_queue_close(w->queue);
+    fv_options_free(w->options);
+    fv_options_free(w->job);
+    fv_options_free(w->board_options);
+    clear_match(w);
+    forget_reels(w);
+    fv_history_clear(w->history);
+    forget_asides(w);
+    fv_history_free(w->history);
+    for (int i = 0; i < WORKER_BOARD; i++) fv_kept_free(w->board_states[i]);
+    for (int i = 0; i < WORKER_BOARD; i++) fv_picture_free(&w->board[i]);
+    for (int i = 0; i < WORKER_PANELS; i++) fv_picture_free(&w->panels[i]);
+    fv_picture_free(&w->picture);
+    free(w->gradient);
+    free(w->activation);
+    free(w->curve);
+    pthread_cond_destroy(&w->news);
+    pthread_mutex_destroy(&w->mutex);
+    free(w);
+}
+
+void worker_on_news(worker *w, void (*fn)(void *), void *user)
+{
+    pthread_mutex_lock(&w->mutex);
+    w->on_news = fn;
+    w->on_news_user = user;
+    pthread_mutex_unlock(&w->mutex);
+}
+
+void worker_new_group(worker *w)
+{
+    pthread_mutex_lock(&w->mutex);
+    w->group_open = true;
+    pthread_mutex_unlock(&w->mutex);
+}

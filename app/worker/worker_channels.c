@@ -1,0 +1,109 @@
+/* What the worker finds out about channels: where one is active, and which of them are in the
+ * picture, at one place of it, or asked for by a text. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/worker/worker_inside.h"
+
+void measure_activation(worker *w, bool now)
+{
+    double begin = seconds_now();
+    fv_picture p;
+    int channel = w->view.channel; /* written by this thread only */
+    if (channel < 0 || !w->session) return;
+    if (!now && begin - w->last_activation < 10 * w->activation_cost) return;
+    if (!worker_picture(w, &p)) return;
+    int side = fv_critic_map_side(w->critic);
+    float *map = malloc((size_t)(side * side) * sizeof *map), high = 1e-6f;
+    fv_status s = map ? fv_critic_activation(w->critic, &p, channel, map)
+                      : fv_fail(FV_ERR_MEMORY, "following a channel: out of memory");
+    fv_picture_free(&p);
+    if (s < 0) {
+        free(map);
+        say(w, NULL);
+        return;
+    }
+    for (int i = 0; i < side * side; i++) high = fmaxf(high, map[i]);
+    for (int i = 0; i < side * side; i++) map[i] = fmaxf(map[i], 0) / high;
+    pthread_mutex_lock(&w->mutex);
+    free(w->activation);
+    w->activation = map;
+    w->view.activation_side = side;
+    w->view.activation_serial++;
+    pthread_mutex_unlock(&w->mutex);
+    w->last_activation = seconds_now();
+    w->activation_cost = w->last_activation - begin;
+    news(w);
+}
+
+static void show_best(worker *w, fv_status s, worker_ranking of, const fv_channel *best, int count)
+{
+    if (s < 0) {
+        say(w, NULL);
+        return;
+    }
+    pthread_mutex_lock(&w->mutex);
+    w->view.ranking = of;
+    memcpy(w->view.best, best, (size_t)count * sizeof *best);
+    w->view.best_count = count;
+    w->view.best_serial++;
+    pthread_mutex_unlock(&w->mutex);
+    news(w);
+}
+
+void rank_channels(worker *w)
+{
+    fv_channel best[WORKER_BEST];
+    int count = WORKER_BEST;
+    fv_picture p;
+    if (!worker_picture(w, &p)) return;
+    fv_status s = fv_critic_channels(w->critic, &p, best, &count);
+    fv_picture_free(&p);
+    show_best(w, s, RANKED_PICTURE, best, count);
+}
+
+/* place: "x y", shares of the picture; "": nowhere, so the whole picture again. */
+void pick_place(worker *w, const char *place)
+{
+    fv_channel best[WORKER_BEST];
+    int count = WORKER_BEST;
+    float x = -1, y = -1;
+    fv_picture p;
+    bool somewhere = sscanf(place, "%f %f", &x, &y) == 2;
+    pthread_mutex_lock(&w->mutex);
+    w->view.place_x = somewhere ? x : -1;
+    w->view.place_y = somewhere ? y : -1;
+    pthread_mutex_unlock(&w->mutex);
+    if (!somewhere) {
+        rank_channels(w);
+        return;
+    }
+    if (!worker_picture(w, &p)) return;
+    fv_status s = fv_critic_channels_at(w->critic, &p, x, y, best, &count);
+    fv_picture_free(&p);
+    show_best(w, s, RANKED_PLACE, best, count);
+}
+
+/* After the picture has changed for good. */
+void rank_again(worker *w)
+{
+    char place[64];
+    if (w->view.ranking == RANKED_TEXT) return; /* does not depend on the picture */
+    snprintf(place, sizeof place, "%g %g", (double)w->view.place_x, (double)w->view.place_y);
+    pick_place(w, w->view.place_x >= 0 ? place : "");
+}
+
+void search_channels(worker *w, const char *text)
+{
+    fv_channel best[WORKER_BEST];
+    int count = WORKER_BEST;
+    fv_status s = fv_critic_search(w->critic, text, NULL, best, &count);
+    if (s >= 0) {
+        pthread_mutex_lock(&w->mutex);
+        copy_text(w->view.searched, sizeof w->view.searched, text);
+        pthread_mutex_unlock(&w->mutex);
+    }
+    show_best(w, s, RANKED_TEXT, best, count);
+}

@@ -1,0 +1,131 @@
+/* What the files of the worker share: worker.c (the thread), worker_orders.c (what orders do),
+ * worker_views.c (copies for the window). */
+#ifndef APP_WORKER_INSIDE_H
+#define APP_WORKER_INSIDE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "app/worker/worker.h"
+
+typedef struct order {
+    worker_order kind;
+    long number;
+    char *name, *text;
+    fv_options *options;
+    long posted; /* steps taken by then */
+    struct order *next;
+} order;
+
+/* What belongs to a line of the history that does not grow now. */
+typedef struct line_aside {
+    unsigned id; /* 0: free */
+    char text[96], seed[24];
+    worker_point *curve;
+    int curve_count, curve_room;
+    bool saved;
+    fv_progress progress;
+} line_aside;
+
+/* Embeddings that need not be made again. */
+typedef struct remembered_rows {
+    fv_list names; /* texts, or paths with the file's time and size */
+    float *rows;   /* [names.count][dim] */
+} remembered_rows;
+
+enum { REEL = 16, REEL_SIDE = 256 };
+
+struct worker {
+    pthread_t thread;
+    pthread_mutex_t mutex; /* over everything below unless it says otherwise */
+    pthread_cond_t news;
+    order *first, **last;
+    bool quit;
+    void (*on_news)(void *);
+    void *on_news_user;
+
+    worker_view view;
+    fv_picture picture;
+    fv_picture panels[WORKER_PANELS], board[WORKER_BOARD];
+    float *gradient, *activation;
+    int gradient_width, gradient_height;
+    worker_point *curve;
+    int curve_count, curve_room;
+    float match[WORKER_MATCH * WORKER_MATCH];
+    int match_best[WORKER_MATCH];
+    fv_queue *queue;
+    fv_history *history;
+    line_aside asides[FV_MOST_LINES];
+    fv_session *session; /* read by worker_stop to cancel it */
+    bool group_open;     /* the next item starts a new group of panels */
+    long steps_taken;
+
+    /* the thread's own */
+    fv_options *options;
+    fv_model *model;
+    fv_critic *critic;
+    fv_options *job;   /* what is on the easel */
+    unsigned item;     /* its place in the queue; 0: it is not from there */
+    bool go;           /* the queue is being worked off */
+    bool saved;        /* what is on the easel is in the gallery as it is */
+    bool told_history; /* that a moment of this picture could not be kept */
+    int pause_at;      /* a step to pause after; 0: none */
+    double running_seconds, last_survival, survival_cost, last_activation, activation_cost;
+    bool gradient_wanted;
+    fv_picture reels[WORKER_PANELS][REEL]; /* how each panel grew, thinned */
+    int reel_counts[WORKER_PANELS];
+    remembered_rows pictures_seen, texts_seen;
+    fv_list matched_pictures, matched_texts;
+    fv_kept *board_states[WORKER_BOARD];
+    fv_options *board_options;
+};
+
+double seconds_now(void);
+/* Both under no lock. */
+void news(worker *w);
+/* Copies fv_error() into the view if `text` is NULL. */
+void say(worker *w, const char *text);
+/* Cuts at a whole character. */
+void copy_text(char *out, size_t size, const char *text);
+
+void obey(worker *w, const order *o);
+void begin_next(worker *w);
+void finish_picture(worker *w);
+bool save_picture(worker *w);
+void leave_easel(worker *w);
+void publish_queue(worker *w); /* with the lock */
+void publish_picture(worker *w, const fv_progress *p);
+void publish_options(worker *w);
+/* The board's picture as the one on the easel. True: no step is left. */
+bool publish_seed(worker *w, int i);
+void measure_survival(worker *w, bool now);
+void measure_activation(worker *w, bool now);
+void rank_channels(worker *w);
+void rank_again(worker *w);
+void pick_place(worker *w, const char *place);
+void search_channels(worker *w, const char *text);
+void branch(worker *w, const order *o);
+void switch_line(worker *w, unsigned id);
+void forget_line(worker *w, unsigned id);
+void forget_asides(worker *w); /* with the lock: of lines that are gone */
+void publish_lines(worker *w); /* with the lock */
+void change(worker *w, const char *name, const char *value);
+void release_item(worker *w);
+void set_phase(worker *w, worker_phase phase);
+void fill_board(worker *w, const fv_options *o, int steps);
+void continue_board(worker *w, int i);
+void match_all(worker *w, const char *texts, const char *pictures);
+void tell_saved(worker *w, char *path); /* frees it */
+void save_matrix(worker *w);
+void clear_match(worker *w);
+void save_film(worker *w, fv_film_kind kind);
+void keep_reel(worker *w);
+void forget_reels(worker *w);
+void save_poem(worker *w);
+void save_scroll(worker *w);
+void save_sheet(worker *w, const char *paths);
+/* True: an order or the end is waiting. */
+bool has_orders(worker *w);
+bool take_step(worker *w, fv_progress *p);
+
+#endif

@@ -1,0 +1,191 @@
+/* Pictures on paper: a poem as one hand scroll, read from the right, its lines set beside the
+ * panels; and a contact sheet. See feavis.h.
+ *
+ *     +---------------------------------------------+
+ *     |  seal   [ panel 2 ] l   [ panel 1 ] l       |
+ *     |                     i               i       |     l i n e: from top to bottom if it is
+ *     |                     n               n       |     Chinese, under the panel if not
+ *     +---------------------------------------------+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "feavis/feavis.h"
+#include "feavis/image/font.h"
+#include "feavis/plot.h"
+
+enum { PAPER_LIMIT = 16384 };
+static const uint8_t paper[3] = {246, 240, 228}, ink[3] = {44, 42, 40}, seal[3] = {178, 52, 36},
+                     edge[3] = {214, 204, 186};
+
+static fv_status new_paper(fv_picture *out, int width, int height)
+{
+    if (width > PAPER_LIMIT || height > PAPER_LIMIT)
+        return fv_fail(FV_ERR_UNSUPPORTED, "a sheet of %d x %d pixels is over the limit of %d",
+                       width, height, PAPER_LIMIT);
+    size_t n = (size_t)width * (size_t)height;
+    fv_picture p = {width, height, malloc(n * 3)};
+    if (!p.rgb) return fv_fail(FV_ERR_MEMORY, "making a sheet: out of memory");
+    for (size_t i = 0; i < n; i++) memcpy(p.rgb + 3 * i, paper, 3);
+    *out = p;
+    return FV_OK;
+}
+
+static void fill(fv_picture *to, int x, int y, int w, int h, const uint8_t colour[3])
+{
+    for (int j = y < 0 ? 0 : y; j < y + h && j < to->height; j++)
+        for (int i = x < 0 ? 0 : x; i < x + w && i < to->width; i++)
+            memcpy(to->rgb + ((size_t)j * (size_t)to->width + (size_t)i) * 3, colour, 3);
+}
+
+static void paste(fv_picture *to, const fv_picture *from, int x, int y)
+{
+    for (int j = 0; j < from->height && y + j < to->height; j++)
+        memcpy(to->rgb + ((size_t)(y + j) * (size_t)to->width + (size_t)x) * 3,
+               from->rgb + (size_t)j * (size_t)from->width * 3, (size_t)from->width * 3);
+}
+
+static void print_mask(fv_picture *to, const fv_mask *m, int x, int y, const uint8_t colour[3])
+{
+    for (int j = 0; j < m->height; j++)
+        for (int i = 0; i < m->width; i++) {
+            if (x + i < 0 || y + j < 0 || x + i >= to->width || y + j >= to->height) continue;
+            uint8_t *p = to->rgb + ((size_t)(y + j) * (size_t)to->width + (size_t)(x + i)) * 3;
+            int a = m->alpha[j * m->width + i];
+            for (int c = 0; c < 3; c++) p[c] = (uint8_t)((p[c] * (255 - a) + colour[c] * a) / 255);
+        }
+}
+
+/* Centred on x; size: pixels of a letter. */
+static fv_status print_line(fv_picture *to, fv_fonts *fonts, const char *text, int size, int limit,
+                            int x, int y, const uint8_t colour[3])
+{
+    fv_mask m;
+    FV_TRY(fv_fonts_line(fonts, text, size, limit, &m));
+    if (m.alpha) print_mask(to, &m, x - m.width / 2, y, colour);
+    free(m.alpha);
+    return FV_OK;
+}
+
+static size_t letter_bytes(const char *text)
+{
+    size_t n = *text ? 1 : 0;
+    while (n && ((unsigned char)text[n] & 0xc0) == 0x80) n++;
+    return n;
+}
+
+/* Chinese is set from top to bottom: most letters have three bytes or more. */
+static bool stands(const char *text)
+{
+    int wide = 0, narrow = 0;
+    for (size_t n; (n = letter_bytes(text)); text += n) n >= 3 ? wide++ : narrow++;
+    return wide > narrow;
+}
+
+static int letters(const char *text)
+{
+    int count = 0;
+    for (size_t n; (n = letter_bytes(text)); text += n) count++;
+    return count;
+}
+
+static fv_status print_column(fv_picture *to, fv_fonts *fonts, const char *text, int size, int x,
+                              int y)
+{
+    char letter[8];
+    for (size_t n; (n = letter_bytes(text)); text += n, y += size * 5 / 4) {
+        if (n >= sizeof letter) continue;
+        memcpy(letter, text, n);
+        letter[n] = 0;
+        FV_TRY(print_line(to, fonts, letter, size, 4 * size, x, y, ink));
+    }
+    return FV_OK;
+}
+
+/* --- the scroll --- */
+
+static fv_status lay_scroll(fv_picture *sheet, fv_fonts *fonts, const fv_picture *panels,
+                            const char *const *lines, int count, int side)
+{
+    int margin = side / 4, column = side / 5, gap = side / 8;
+    int x = sheet->width - margin;
+    for (int i = 0; i < count; i++) {
+        fv_picture p;
+        x -= column + side;
+        FV_TRY(fv_picture_thumbnail(&p, &panels[i], side));
+        fill(sheet, x - 3, margin - 3, p.width + 6, p.height + 6, edge);
+        paste(sheet, &p, x, margin);
+        fv_picture_free(&p);
+        if (stands(lines[i])) {
+            int size = side / 11, fits = side * 4 / (5 * letters(lines[i]));
+            if (size > fits) size = fits < 8 ? 8 : fits;
+            FV_TRY(print_column(sheet, fonts, lines[i], size, x + side + column / 2, margin));
+        } else {
+            FV_TRY(print_line(sheet, fonts, lines[i], side / 16, side, x + side / 2,
+                              margin + side + side / 16, ink));
+        }
+        x -= gap;
+    }
+    int size = side / 7; /* the seal, at the end of the roll */
+    fill(sheet, x - size, margin + side - size, size, size, seal);
+    return print_line(sheet, fonts, "想", size * 7 / 10, 2 * size, x - size / 2,
+                      margin + side - size + size / 10, paper);
+}
+
+fv_status fv_scroll_make(fv_picture *out, const fv_picture *panels, const char *const *lines,
+                         int count)
+{
+    enum { LEAST = 160 };
+    fv_fonts *fonts;
+    fv_picture sheet;
+    if (count < 1) return fv_fail(FV_ERR_ARGUMENT, "a scroll needs a panel");
+    int side = panels[0].width;
+    if (side < LEAST) side = LEAST;
+    int width = 2 * (side / 4) + count * (side + side / 5 + side / 8) + side / 7;
+    FV_TRY(new_paper(&sheet, width, side + 2 * (side / 4)));
+    fv_status s = fv_fonts_open(&fonts);
+    if (s >= 0) {
+        s = lay_scroll(&sheet, fonts, panels, lines, count, panels[0].width);
+        fv_fonts_close(fonts);
+    }
+    if (s < 0)
+        fv_picture_free(&sheet);
+    else
+        *out = sheet;
+    return s;
+}
+
+/* --- the contact sheet --- */
+
+fv_status fv_sheet_make(fv_picture *out, const fv_picture *pictures, const char *const *captions,
+                        int count, int columns, int cell)
+{
+    fv_fonts *fonts;
+    fv_picture sheet;
+    if (count < 1 || columns < 1 || cell < 16)
+        return fv_fail(FV_ERR_ARGUMENT, "a contact sheet of %d pictures in %d columns", count,
+                       columns);
+    if (columns > count) columns = count;
+    int gap = cell / 8, below = cell / 6, rows = (count + columns - 1) / columns;
+    FV_TRY(new_paper(&sheet, gap + columns * (cell + gap), gap + rows * (cell + below + gap)));
+    fv_status s = fv_fonts_open(&fonts);
+    if (s < 0) {
+        fv_picture_free(&sheet);
+        return s;
+    }
+    for (int i = 0; s >= 0 && i < count; i++) {
+        int x = gap + i % columns * (cell + gap), y = gap + i / columns * (cell + below + gap);
+        fv_picture p;
+        s = fv_picture_thumbnail(&p, &pictures[i], cell);
+        if (s < 0) break;
+        paste(&sheet, &p, x + (cell - p.width) / 2, y + (cell - p.height) / 2);
+        fv_picture_free(&p);
+        s = print_line(&sheet, fonts, captions[i], cell / 12, cell, x + cell / 2,
+                       y + cell + cell / 30, ink);
+    }
+    fv_fonts_close(fonts);
+    if (s < 0)
+        fv_picture_free(&sheet);
+    else
+        *out = sheet;
+    return s;
+}

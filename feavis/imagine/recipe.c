@@ -1,0 +1,213 @@
+/* Options to YAML and back. See recipe.h and fv_recipe_apply in feavis.h.
+ *
+ *   feavis: 0.1.0
+ *   model: "BriVL-mini"
+ *   fingerprint: 0123456789abcdef
+ *   text: "梦"
+ *   ...
+ *   stop: 57                     # only if it was stopped before its last step
+ *   files: 0123456789abcdef     # of the cfg and the vocabulary, of another model than the shipped
+ *   changes:
+ *     - {step: 40, option: text, value: "山"} */
+#include "feavis/imagine/recipe.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *fv_version(void)
+{
+    return "0.1.0";
+}
+
+/* How many steps the schedule has after the changes made until `step`. */
+static int all_steps(const fv_options *o, int step)
+{
+    int steps = o->steps;
+    for (int i = 0; i < o->change_count; i++)
+        if (o->changes[i].step <= step && strcmp(o->changes[i].option->name, "steps") == 0)
+            steps = atoi(o->changes[i].value);
+    return steps;
+}
+
+static void print_options(FILE *f, const fv_options *o, const fv_model *m, int step)
+{
+    int count;
+    const fv_option *table = fv_option_table(&count);
+    for (int i = 0; i < count; i++) {
+        const fv_option *row = &table[i];
+        const fv_options *from = row->flags & FV_OPTION_MODEL ? m->opened : o;
+        const char *value = fv_options_get(from, row->name);
+        if (!(row->flags & FV_OPTION_RECIPE) || (row->kind == FV_OPTION_TEXT && !*value)) continue;
+        if ((row->flags & FV_OPTION_LATER) && fv_options_is_default(from, row->name)) continue;
+        if (strcmp(row->name, "stop") == 0) continue;
+        if ((row->flags & FV_OPTION_FILE) && strrchr(value, '/')) value = strrchr(value, '/') + 1;
+        if (strcmp(row->name, "backend") == 0) value = m->backend->name;
+        char length[16];
+        if (strcmp(row->name, "text-length") == 0) { /* "0" would follow another cfg */
+            snprintf(length, sizeof length, "%d", m->text_length);
+            value = length;
+        }
+        fv_options_print_yaml(f, row, value);
+    }
+    if (step < all_steps(o, step)) fprintf(f, "stop: %d\n", step);
+}
+
+static void print_changes(FILE *f, const fv_options *o)
+{
+    for (int i = 0; i < o->change_count; i++) {
+        const fv_change *c = &o->changes[i];
+        fprintf(f, "%s  - {step: %d, option: %s, value: ", i ? "" : "changes:\n", c->step,
+                c->option->name);
+        fv_yaml_quote(f, c->value);
+        fputs("}\n", f);
+    }
+}
+
+static fv_status finish(FILE *f, char **text, char **out)
+{
+    bool failed = ferror(f);
+    if (fclose(f) != 0 || failed) {
+        free(*text);
+        return fv_fail(FV_ERR_MEMORY, "writing a recipe: out of memory");
+    }
+    *out = *text;
+    return FV_OK;
+}
+
+fv_status fv_recipe_write_options(char **out, const fv_options *o)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    if (!f) return fv_fail(FV_ERR_MEMORY, "writing options: out of memory");
+    int count;
+    const fv_option *table = fv_option_table(&count);
+    fprintf(f, "feavis: %s\n", fv_version());
+    for (int i = 0; i < count; i++) {
+        bool kept = (table[i].flags & FV_OPTION_RECIPE) && !fv_options_is_default(o, table[i].name);
+        if (kept) fv_options_print_yaml(f, &table[i], fv_options_get(o, table[i].name));
+    }
+    print_changes(f, o);
+    return finish(f, &text, out);
+}
+
+fv_status fv_recipe_write_files(char **out, const fv_options *o, const fv_model *m)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    if (!f) return fv_fail(FV_ERR_MEMORY, "writing files: out of memory");
+    int count;
+    const fv_option *table = fv_option_table(&count);
+    fputs("feavis: files\n", f);
+    for (int i = 0; i < count; i++) {
+        const fv_options *from = table[i].flags & FV_OPTION_MODEL ? m->opened : o;
+        const char *value = fv_options_get(from, table[i].name);
+        if (!(table[i].flags & FV_OPTION_FILE) || !(table[i].flags & FV_OPTION_RECIPE) || !*value)
+            continue;
+        char *whole = realpath(value, NULL);
+        fv_options_print_yaml(f, &table[i], whole ? whole : value);
+        free(whole);
+    }
+    return finish(f, &text, out);
+}
+
+fv_status fv_recipe_write(char **out, const fv_options *o, const fv_model *m, int step)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    if (!f) return fv_fail(FV_ERR_MEMORY, "writing a recipe: out of memory");
+    fprintf(f, "feavis: %s\nmodel: ", fv_version());
+    fv_yaml_quote(f, m->title);
+    fprintf(f, "\nfingerprint: \"%s\"\n", m->fingerprint);
+    if (*m->files) fprintf(f, "files: \"%s\"\n", m->files);
+    print_options(f, o, m, step);
+    print_changes(f, o);
+    return finish(f, &text, out);
+}
+
+static fv_status read_change(fv_options *o, const fv_yaml *doc, const fv_yaml_node *map)
+{
+    int step = -1;
+    const char *name = NULL, *value = NULL;
+    if (!fv_yaml_is_map(map))
+        return fv_fail(FV_ERR_FORMAT, "%s:%d: a change should be a map", fv_yaml_name(doc),
+                       fv_yaml_line(map));
+    FV_TRY(fv_yaml_int(doc, map, "step", &step));
+    FV_TRY(fv_yaml_string(doc, map, "option", &name));
+    FV_TRY(fv_yaml_string(doc, map, "value", &value));
+    const fv_option *option = name ? fv_option_find(name) : NULL;
+    bool drawn = option && option->kind == FV_OPTION_SEED && value && strcmp(value, "random") == 0;
+    if (step < 0 || !option || !value || drawn || !(option->flags & FV_OPTION_LIVE) ||
+        !(option->flags & FV_OPTION_RECIPE))
+        return fv_fail(FV_ERR_FORMAT, "%s:%d: a change needs step, option and value",
+                       fv_yaml_name(doc), fv_yaml_line(map));
+    fv_options *trial; /* a value out of range should not wait for its step */
+    FV_TRY(fv_options_new(&trial));
+    fv_status s = fv_options_set_written(trial, name, value);
+    fv_options_free(trial);
+    if (s < 0) return fv_fail_context(s, "%s:%d", fv_yaml_name(doc), fv_yaml_line(map));
+    return fv_options_add_change(o, step, option, value);
+}
+
+static fv_status read_recipe(fv_options *o, const fv_yaml *doc, bool own)
+{
+    static const char *const not_options[] = {"feavis", "model",   "fingerprint",
+                                              "files",  "changes", NULL};
+    const fv_yaml_node *root = fv_yaml_root(doc);
+    if (!fv_yaml_is_map(root) || !fv_yaml_find(root, "feavis"))
+        return fv_fail(FV_ERR_FORMAT, "%s: not a feavis recipe", fv_yaml_name(doc));
+    FV_TRY(fv_options_from_yaml(o, doc, root, not_options, own ? 0 : FV_OPTION_FILE));
+    if (!own) FV_TRY(fv_recipe_find_files(o, doc, root));
+    const fv_yaml_node *changes = fv_yaml_find(root, "changes");
+    if (changes && !fv_yaml_is_list(changes))
+        return fv_fail(FV_ERR_FORMAT, "%s: changes should be a list", fv_yaml_name(doc));
+    for (int i = 0; i < fv_yaml_count(changes); i++)
+        FV_TRY(read_change(o, doc, fv_yaml_at(changes, i)));
+    return FV_OK;
+}
+
+/* own: one of the program's files, whose paths are whole. */
+static fv_status read_text(fv_options *o, const char *recipe, const char *what, bool own)
+{
+    fv_yaml *doc;
+    FV_TRY(fv_yaml_parse(&doc, recipe, strlen(recipe), what));
+    fv_status s = read_recipe(o, doc, own);
+    fv_yaml_free(doc);
+    return s;
+}
+
+fv_status fv_recipe_apply(fv_options *o, const char *recipe, const char *what)
+{
+    return read_text(o, recipe, what, false);
+}
+
+fv_status fv_recipe_read_options(fv_options *o, const char *text, const char *what)
+{
+    return read_text(o, text, what, true);
+}
+
+static bool says(const fv_yaml *doc, const char *key, const char *expected)
+{
+    const fv_yaml_node *n = fv_yaml_find(fv_yaml_root(doc), key);
+    const char *text = n ? fv_yaml_text(n) : NULL;
+    return text && strcmp(text, expected) == 0;
+}
+
+fv_status fv_recipe_check_model(const char *recipe, const fv_model *m)
+{
+    fv_yaml *doc;
+    FV_TRY(fv_yaml_parse(&doc, recipe, strlen(recipe), "recipe"));
+    bool weights = says(doc, "fingerprint", m->fingerprint);
+    bool files = !*m->files || !fv_yaml_find(fv_yaml_root(doc), "files") ||
+                 says(doc, "files", m->files); /* older recipes say nothing of them */
+    fv_yaml_free(doc);
+    if (!weights)
+        return fv_fail(FV_ERR_ARGUMENT, "the recipe is of another model than %s", m->title);
+    if (!files)
+        return fv_fail(FV_ERR_ARGUMENT, "the recipe is of another cfg or vocabulary of %s",
+                       m->title);
+    return FV_OK;
+}

@@ -1,0 +1,98 @@
+/* The files that a recipe names: start picture, cfg, checkpoint, vocabulary. Recipes travel in
+ * pictures, so they say names without folders, and whoever made one is not to be trusted: only
+ * regular files are looked at, and a start picture only if its pixels have the recipe's hash.
+ *
+ *   gallery/梦-1.png says   start: "moon.jpg"   start-hash: 0123456789abcdef
+ *   looked for as           gallery/moon.jpg, moon.jpg */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "feavis/imagine/generators/start.h"
+#include "feavis/imagine/recipe.h"
+
+static const char *name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+typedef enum found { NOWHERE, OTHER, FOUND } found;
+
+/* Whether the file is the one that is meant; OTHER: it is there, with other pixels. */
+static found look_at(const char *path, bool picture, const char *hash)
+{
+    struct stat st;
+    char has[17];
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) return NOWHERE;
+    if (!picture) return FOUND;
+    if (!*hash || fv_start_hash(path, has) < 0) return NOWHERE;
+    return strcmp(has, hash) == 0 ? FOUND : OTHER;
+}
+
+/* Sets the row to the first of the places where it is. */
+static fv_status find(fv_options *o, const fv_option *row, const char *value, const char *hash,
+                      const char *recipe)
+{
+    const char *name = name_of(value);
+    bool picture = row->flags & FV_OPTION_ONE;
+    char *beside;
+    if (asprintf(&beside, "%.*s%s", (int)(name_of(recipe) - recipe), recipe, name) < 0)
+        return fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", recipe);
+    const char *const places[] = {value, beside, name};
+    const char *other = NULL;
+    fv_status s = FV_OK;
+    bool done = false;
+    for (int i = name == value; i < 3 && !done; i++) {
+        found f = look_at(places[i], picture, hash);
+        done = f == FOUND;
+        if (done) s = fv_options_set(o, row->name, places[i]);
+        if (f == OTHER && !other) other = places[i];
+    }
+    if (!done && !*fv_options_get(o, row->name)) {
+        s = fv_options_set(o, row->name, other ? other : name);
+        if (s >= 0 && !other) s = fv_options_lose(o, row, recipe);
+    }
+    free(beside);
+    return s;
+}
+
+fv_status fv_recipe_find_files(fv_options *o, const fv_yaml *doc, const fv_yaml_node *map)
+{
+    int count;
+    const char *hash = "";
+    const fv_option *table = fv_option_table(&count);
+    FV_TRY(fv_yaml_string(doc, map, "start-hash", &hash));
+    for (int i = 0; i < count; i++) {
+        char *value;
+        const unsigned wanted = FV_OPTION_FILE | FV_OPTION_RECIPE;
+        if ((table[i].flags & wanted) != wanted) continue;
+        FV_TRY(fv_options_value(&value, doc, map, &table[i]));
+        fv_status s = value && *value ? find(o, &table[i], value, hash, fv_yaml_name(doc)) : FV_OK;
+        free(value);
+        FV_TRY(s);
+    }
+    return FV_OK;
+}
+
+fv_status fv_recipe_read_files(fv_options *o, const char *text, const char *what)
+{
+    fv_yaml *doc;
+    int count;
+    const fv_option *table = fv_option_table(&count);
+    FV_TRY(fv_yaml_parse(&doc, text, strlen(text), what));
+    fv_status s = FV_OK;
+    for (int i = 0; s >= 0 && i < count; i++) {
+        char *value = NULL;
+        const unsigned wanted = FV_OPTION_FILE | FV_OPTION_RECIPE;
+        if ((table[i].flags & wanted) != wanted) continue;
+        s = fv_options_value(&value, doc, fv_yaml_root(doc), &table[i]);
+        bool picture = table[i].flags & FV_OPTION_ONE;
+        if (s >= 0 && value && look_at(value, picture, o->start_hash) == FOUND)
+            s = fv_options_set(o, table[i].name, value);
+        free(value);
+    }
+    fv_yaml_free(doc);
+    return s;
+}

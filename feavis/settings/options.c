@@ -1,0 +1,529 @@
+/* THE option table, and options by name. A new option is one field in options.h and one row
+ * here; flags, presets, recipes and the window follow. */
+#include "feavis/settings/options.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "feavis/settings/terms_syntax.h"
+#include "kernels/number.h"
+#include "model/text/text.h"
+
+#define ROW(field) .offset = offsetof(fv_options, field)
+enum {
+    LIVE = FV_OPTION_LIVE,
+    RECIPE = FV_OPTION_RECIPE,
+    FILES = FV_OPTION_FILE,
+    LATER = FV_OPTION_LATER,
+    MODEL = FV_OPTION_MODEL,
+    ONE = FV_OPTION_ONE,
+    PLACE = FV_OPTION_PLACE
+};
+
+static const fv_option table[] = {
+    {"text", "What to imagine", "", "the text; several with weights: \"梦:1 | 文字:-0.3\"", NULL, 0,
+     0, FV_OPTION_TEXT, RECIPE | LIVE | ONE, ROW(text)},
+    {"llp", "What to imagine", "",
+     "channels of the last layer before pooling: \"108,456\" or \"108:0.5\"", NULL, 0, 0,
+     FV_OPTION_TEXT, RECIPE | LIVE | ONE, ROW(llp)},
+    {"llp-reduce", "What to imagine", "mean", "how a channel's positions become one number",
+     "mean max", 0, 0, FV_OPTION_CHOICE, RECIPE, ROW(llp_reduce)},
+    {"term", "What to imagine", "",
+     "any layer: \"blocks.3.1:45\" a channel, \"blocks.3.1\" all of it, \"... *0.5\"; see help "
+     "terms",
+     NULL, 0, 0, FV_OPTION_TEXT, RECIPE | LIVE | ONE | LATER, ROW(term)},
+    {"tv", "What to imagine", "0.5", "weight of total variation: higher is smoother", NULL, 0, 1e4,
+     FV_OPTION_FLOAT, RECIPE | LIVE, ROW(tv)},
+    {"range", "What to imagine", "0", "weight of the penalty on values outside 0..1", NULL, 0, 1e4,
+     FV_OPTION_FLOAT, RECIPE | LIVE, ROW(range)},
+    {"grey", "What to imagine", "0", "weight of the penalty on distance from mid-grey", NULL, 0,
+     1e4, FV_OPTION_FLOAT, RECIPE | LIVE, ROW(grey)},
+
+    {"seed", "Picture", "1",
+     "number that decides all that is random, to 2^64-1; or random: one is drawn", NULL, 0,
+     18446744073709551615.0, FV_OPTION_SEED, RECIPE | LIVE | ONE, ROW(seed)},
+    {"steps", "Picture", "200", "steps of ascent", NULL, 1, 1000000, FV_OPTION_INT, RECIPE | LIVE,
+     ROW(steps)},
+    {"stop", "Picture", "0", "stop after so many steps of the schedule (0: all)", NULL, 0, 1000000,
+     FV_OPTION_INT, RECIPE | ONE, ROW(stop)},
+    {"keep", "Picture", "last",
+     "which state is the picture: the last, or what survives a blur best", "last best", 0, 0,
+     FV_OPTION_CHOICE, RECIPE | LATER, ROW(keep)},
+    {"size", "Picture", "256", "side of the picture, pixels; or width and height: 320x224", NULL,
+     16, 4096, FV_OPTION_SIZE, RECIPE, ROW(extent)},
+    {"param", "Picture", "fourier",
+     "what is optimised: frequencies, all resolutions, pixels, or only phases",
+     "fourier multires pixel maco", 0, 0, FV_OPTION_CHOICE, RECIPE, ROW(parameterisation)},
+    {"decay", "Picture", "1.1", "spectrum of the start and of the steps: 1/f^decay", NULL, 0, 4,
+     FV_OPTION_FLOAT, RECIPE, ROW(decay)},
+    {"contrast", "Picture", "1.5", "how far a unit of the parameters moves a colour", NULL, 0.01,
+     1000, FV_OPTION_FLOAT, RECIPE, ROW(contrast)},
+    {"start-noise", "Picture", "0.01", "standard deviation of the parameters at the start", NULL, 0,
+     100, FV_OPTION_FLOAT, RECIPE, ROW(start_noise)},
+    {"start", "Picture", "", "picture to start from (its middle) instead of grey", NULL, 0, 0,
+     FV_OPTION_TEXT, RECIPE | FILES | ONE, ROW(start)},
+    {"start-hash", "Picture", "", "what that picture's pixels have to be; recipes carry it", NULL,
+     0, 0, FV_OPTION_TEXT, RECIPE | ONE, ROW(start_hash)},
+    {"colour", "Picture", "yes", "optimise decorrelated colours instead of RGB", NULL, 0, 0,
+     FV_OPTION_BOOL, RECIPE, ROW(colour)},
+
+    {"views", "Views", "2", "how many ways to look at the picture in each step", NULL, 1, 64,
+     FV_OPTION_INT, RECIPE, ROW(views)},
+    {"scale-min", "Views", "0.75", "smallest share of the picture's side that a view shows", NULL,
+     0.02, 4, FV_OPTION_FLOAT, RECIPE | LIVE, ROW(scale_min)},
+    {"scale-max", "Views", "1", "largest share", NULL, 0.02, 4, FV_OPTION_FLOAT, RECIPE | LIVE,
+     ROW(scale_max)},
+    {"scale-end", "Views", "1", "both shares at the end, as a factor: below 1 goes into details",
+     NULL, 0.05, 4, FV_OPTION_FLOAT, RECIPE | LIVE | LATER, ROW(scale_end)},
+    {"shift", "Views", "32", "largest shift of a view, in its own pixels", NULL, 0, 4096,
+     FV_OPTION_FLOAT, RECIPE | LIVE, ROW(shift)},
+    {"rotate", "Views", "10", "largest rotation of a view, degrees", NULL, 0, 180, FV_OPTION_FLOAT,
+     RECIPE | LIVE, ROW(rotate)},
+    {"noise", "Views", "0.1", "noise added to a view at the start, standard deviation", NULL, 0, 2,
+     FV_OPTION_FLOAT, RECIPE | LIVE, ROW(noise)},
+    {"noise-end", "Views", "0.01", "noise at the end", NULL, 0, 2, FV_OPTION_FLOAT, RECIPE | LIVE,
+     ROW(noise_end)},
+    {"colour-shift", "Views", "0.1", "random colour shift of a view at the start", NULL, 0, 2,
+     FV_OPTION_FLOAT, RECIPE | LIVE, ROW(colour_shift)},
+    {"colour-shift-end", "Views", "0", "colour shift at the end", NULL, 0, 2, FV_OPTION_FLOAT,
+     RECIPE | LIVE, ROW(colour_shift_end)},
+    {"blur", "Views", "3",
+     "most that a step's views are blurred at the start, standard deviation in their pixels", NULL,
+     0, 32, FV_OPTION_FLOAT, RECIPE, ROW(blur)},
+    {"blur-end", "Views", "1", "blur at the end", NULL, 0, 32, FV_OPTION_FLOAT, RECIPE,
+     ROW(blur_end)},
+
+    {"rate", "Optimiser", "0.06", "Adam's step size", NULL, 0, 100, FV_OPTION_FLOAT, RECIPE | LIVE,
+     ROW(rate)},
+    {"rate-end", "Optimiser", "0.25", "step size at the end, as a share (cosine schedule)", NULL, 0,
+     1, FV_OPTION_FLOAT, RECIPE | LIVE, ROW(rate_end)},
+    {"warmup", "Optimiser", "5", "steps over which the step size rises at the start", NULL, 0,
+     100000, FV_OPTION_INT, RECIPE, ROW(warmup)},
+    {"beta1", "Optimiser", "0.9", "Adam's memory of the gradient", NULL, 0, 0.9999, FV_OPTION_FLOAT,
+     RECIPE | LIVE, ROW(beta1)},
+    {"beta2", "Optimiser", "0.99", "Adam's memory of its square", NULL, 0, 0.99999, FV_OPTION_FLOAT,
+     RECIPE | LIVE, ROW(beta2)},
+
+    {"config", "Model", "", "BriVL's cfg (eval.yml); without: the shipped model", NULL, 0, 0,
+     FV_OPTION_TEXT, RECIPE | FILES | MODEL, ROW(config)},
+    {"checkpoint", "Model", "", "its weights, .pth or .safetensors", NULL, 0, 0, FV_OPTION_TEXT,
+     RECIPE | FILES | MODEL, ROW(checkpoint)},
+    {"vocab", "Model", "", "its vocab.txt", NULL, 0, 0, FV_OPTION_TEXT, RECIPE | FILES | MODEL,
+     ROW(vocab)},
+    {"tower", "Model", "online", "which weights: those trained, or their moving average",
+     "online momentum", 0, 0, FV_OPTION_CHOICE, RECIPE | MODEL, ROW(tower)},
+    {"text-length", "Model", "0", "tokens a text is padded to (0: 32, or less if the cfg says so)",
+     NULL, 0, 4096, FV_OPTION_INT, RECIPE | MODEL, ROW(text_length)},
+    {"device", "Model", "auto",
+     "where to compute: cpu, cuda, cuda:N; auto: --backend says it, or a GPU if there is one", NULL,
+     0, 0, FV_OPTION_TEXT, MODEL, ROW(device)},
+    {"backend", "Model", "auto",
+     "how: cuda:fp16, :bf16, :tf32 or :fp32; cpu, cpu-v2, cpu-v3, cpu-v4, ref, ref64", NULL, 0, 0,
+     FV_OPTION_TEXT, RECIPE | MODEL, ROW(backend)},
+    {"threads", "Model", "0", "threads to use (0: one for each processor)", NULL, 0, 1024,
+     FV_OPTION_INT, MODEL, ROW(threads)},
+
+    {"gallery", "Files", "gallery", "folder for the pictures", NULL, 0, 0, FV_OPTION_TEXT,
+     FILES | PLACE, ROW(gallery)},
+    {"out", "Files", "", "save to this file instead of the gallery", NULL, 0, 0, FV_OPTION_TEXT,
+     FILES | PLACE, ROW(out)},
+    {"state", "Files", "", "also save the state there, to resume from (.safetensors)", NULL, 0, 0,
+     FV_OPTION_TEXT, FILES | PLACE, ROW(state)},
+};
+enum { ROWS = sizeof table / sizeof table[0] };
+
+const fv_option *fv_option_table(int *count)
+{
+    *count = ROWS;
+    return table;
+}
+
+const fv_option *fv_option_find(const char *name)
+{
+    for (int i = 0; i < ROWS; i++)
+        if (strcmp(table[i].name, name) == 0) return &table[i];
+    return NULL;
+}
+
+_Static_assert(ROWS <= 64, "a row is a bit of fv_options.lost");
+static uint64_t bit(const fv_option *row)
+{
+    return (uint64_t)1 << (row - table);
+}
+
+static void *field(const fv_options *o, const fv_option *row)
+{
+    return (char *)(uintptr_t)o + row->offset;
+}
+
+/* The row whose name needs the fewest edits, for "did you mean". */
+static const char *nearest(const char *name)
+{
+    const char *best = table[0].name;
+    int least = INT_MAX;
+    for (int i = 0; i < ROWS; i++) {
+        int needed = fv_edits(name, table[i].name);
+        if (needed >= least) continue;
+        least = needed;
+        best = table[i].name;
+    }
+    return best;
+}
+
+/* --- numbers, words --- */
+
+static fv_status parse_number(const fv_option *row, const char *value, double *out)
+{
+    char *end;
+    double x = fv_to_double(value, &end);
+    bool found = end != value;
+    while (*end == ' ') end++;
+    bool whole = row->kind != FV_OPTION_INT || x == floor(x);
+    if (!found || *end || !whole || !(x >= row->low && x <= row->high))
+        return fv_fail(FV_ERR_ARGUMENT, "%s is \"%.80s\", expected %s from %g to %.10g", row->name,
+                       value, row->kind == FV_OPTION_INT ? "a whole number" : "a number", row->low,
+                       row->high);
+    *out = x;
+    return FV_OK;
+}
+
+/* "256", "320x224"; a whole number may have any spelling of one. */
+static fv_status parse_size(const fv_option *row, const char *value, int out[2])
+{
+    const char *at = value;
+    double sides[2];
+    bool good = true;
+    int n = 0;
+    for (; good && n < 2; n++) {
+        char *end;
+        sides[n] = fv_to_double(at, &end);
+        good = end != at && sides[n] == floor(sides[n]) && sides[n] >= row->low &&
+               sides[n] <= row->high;
+        at = end;
+        while (*at == ' ') at++;
+        int cross = *at == 'x' || *at == 'X' ? 1 : strncmp(at, "×", 2) == 0 ? 2 : 0;
+        if (n || !cross) break;
+        at += cross;
+    }
+    if (!good || *at)
+        return fv_fail(FV_ERR_ARGUMENT,
+                       "%s is \"%.80s\", expected a whole number from %g to %g, or two: 320x224",
+                       row->name, value, row->low, row->high);
+    out[0] = (int)sides[0];
+    out[1] = (int)sides[n];
+    return FV_OK;
+}
+
+static bool only_digits(const char *s)
+{
+    return *s && strspn(s, "0123456789") == strlen(s);
+}
+
+/* Digits are read whole; other spellings ("1e3") as long as a double says them exactly. */
+static fv_status parse_seed(const fv_option *row, const char *value, uint64_t *out)
+{
+    if (strcmp(value, "random") == 0) {
+        uint32_t drawn; /* short enough to be told to somebody */
+        if (getrandom(&drawn, sizeof drawn, 0) != (ssize_t)sizeof drawn)
+            return fv_fail(FV_ERR_IO, "drawing a seed: %s", strerror(errno));
+        *out = drawn;
+        return FV_OK;
+    }
+    errno = 0;
+    uint64_t x = only_digits(value) ? strtoull(value, NULL, 10) : 0;
+    char *end;
+    double number = fv_to_double(value, &end);
+    bool found = end != value;
+    while (*end == ' ') end++;
+    bool exact = number == floor(number) && number >= 0 && number <= 9007199254740992.0;
+    if (errno || !found || *end || (!only_digits(value) && !exact))
+        return fv_fail(FV_ERR_ARGUMENT,
+                       "%s is \"%.80s\", expected a whole number from 0 to 18446744073709551615, "
+                       "or random",
+                       row->name, value);
+    *out = only_digits(value) ? x : (uint64_t)number;
+    return FV_OK;
+}
+
+static fv_status parse_bool(const fv_option *row, const char *value, bool *out)
+{
+    static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1"};
+    for (int i = 0; i < 8; i++) {
+        if (!fv_same_word(value, words[i])) continue;
+        *out = i % 2;
+        return FV_OK;
+    }
+    return fv_fail(FV_ERR_ARGUMENT, "%s is \"%.80s\", expected yes or no", row->name, value);
+}
+
+/* The index of `value` among the choices; -1 if it is none of them. */
+static int choice_index(const fv_option *row, const char *value)
+{
+    size_t n = strlen(value);
+    int index = 0;
+    for (const char *c = row->choices; n && *c; index++) {
+        size_t length = strcspn(c, " ");
+        if (length == n && strncmp(c, value, n) == 0) return index;
+        c += length + (c[length] == ' ');
+    }
+    return -1;
+}
+
+static fv_status set_field(fv_options *o, const fv_option *row, const char *value)
+{
+    void *at = field(o, row);
+    double number;
+    switch (row->kind) {
+    case FV_OPTION_INT:
+        FV_TRY(parse_number(row, value, &number));
+        *(int *)at = (int)number;
+        return FV_OK;
+    case FV_OPTION_FLOAT:
+        FV_TRY(parse_number(row, value, &number));
+        *(double *)at = number;
+        return FV_OK;
+    case FV_OPTION_SEED:
+        return parse_seed(row, value, at);
+    case FV_OPTION_SIZE: {
+        int size[2];
+        FV_TRY(parse_size(row, value, size));
+        memcpy(at, size, sizeof size);
+        return FV_OK;
+    }
+    case FV_OPTION_BOOL:
+        return parse_bool(row, value, at);
+    case FV_OPTION_CHOICE: {
+        int index = choice_index(row, value);
+        if (index < 0)
+            return fv_fail(FV_ERR_ARGUMENT, "%s is \"%.80s\", expected one of: %s", row->name,
+                           value, row->choices);
+        *(int *)at = index;
+        return FV_OK;
+    }
+    default: {
+        /* paths are the file system's bytes, all else is UTF-8 */
+        if (!(row->flags & FV_OPTION_FILE)) FV_TRY(fv_utf8_check(value, strlen(value), row->name));
+        char *copy = strdup(value);
+        if (!copy) return fv_fail(FV_ERR_MEMORY, "setting %s: out of memory", row->name);
+        free(*(char **)at);
+        *(char **)at = copy;
+        return FV_OK;
+    }
+    }
+}
+
+static fv_status set_row(fv_options *o, const fv_option *row, const char *value)
+{
+    FV_TRY(set_field(o, row, value));
+    o->lost &= ~bit(row);
+    return FV_OK;
+}
+
+/* As set_row; text and llp in the form that recipes have. */
+static fv_status set_typed(fv_options *o, const fv_option *row, const char *value)
+{
+    bool text = row->offset == offsetof(fv_options, text);
+    char *plain;
+    if (row->offset == offsetof(fv_options, term)) {
+        fv_terms terms;
+        FV_TRY(fv_terms_parse(&terms, value));
+        fv_terms_clear(&terms);
+    }
+    if (!text && row->offset != offsetof(fv_options, llp)) return set_row(o, row, value);
+    FV_TRY(fv_weighted_plain(&plain, value, text ? '|' : ',', row->name));
+    fv_status s = set_row(o, row, plain);
+    free(plain);
+    return s;
+}
+
+static const fv_option *find_row(const char *name)
+{
+    const fv_option *row = fv_option_find(name);
+    if (!row)
+        fv_fail(FV_ERR_ARGUMENT, "there is no option %.80s; did you mean %s?", name, nearest(name));
+    return row;
+}
+
+fv_status fv_options_set(fv_options *o, const char *name, const char *value)
+{
+    const fv_option *row = find_row(name);
+    return row ? set_typed(o, row, value) : FV_ERR_ARGUMENT;
+}
+
+fv_status fv_options_set_written(fv_options *o, const char *name, const char *value)
+{
+    const fv_option *row = find_row(name);
+    return row ? set_row(o, row, value) : FV_ERR_ARGUMENT;
+}
+
+static const char *print_number(char *out, size_t size, double x)
+{
+    /* the shortest that reads back as the same number */
+    for (int digits = 6; digits <= 17; digits++) {
+        fv_print(out, size, "%.*g", digits, x);
+        if (fv_to_double(out, NULL) == x) break;
+    }
+    return out;
+}
+
+const char *fv_options_get(const fv_options *o, const char *name)
+{
+    static _Thread_local char texts[8][64];
+    static _Thread_local unsigned turn;
+    const fv_option *row = fv_option_find(name);
+    if (!row) return "";
+    const void *at = field(o, row);
+    char *out = texts[turn++ % 8];
+    switch (row->kind) {
+    case FV_OPTION_INT:
+        snprintf(out, sizeof texts[0], "%d", *(const int *)at);
+        return out;
+    case FV_OPTION_SIZE: {
+        const int *size = at;
+        snprintf(out, sizeof texts[0], size[0] == size[1] ? "%d" : "%dx%d", size[0], size[1]);
+        return out;
+    }
+    case FV_OPTION_SEED:
+        snprintf(out, sizeof texts[0], "%" PRIu64, *(const uint64_t *)at);
+        return out;
+    case FV_OPTION_FLOAT:
+        return print_number(out, sizeof texts[0], *(const double *)at);
+    case FV_OPTION_BOOL:
+        return *(const bool *)at ? "yes" : "no";
+    case FV_OPTION_CHOICE: {
+        const char *c = row->choices;
+        for (int i = *(const int *)at; i > 0; i--) c += strcspn(c, " ") + 1;
+        snprintf(out, sizeof texts[0], "%.*s", (int)strcspn(c, " "), c);
+        return out;
+    }
+    default:
+        return *(char *const *)at;
+    }
+}
+
+bool fv_options_is_default(const fv_options *o, const char *name)
+{
+    const fv_option *row = fv_option_find(name);
+    if (!row) return false;
+    const char *value = fv_options_get(o, name);
+    if (row->kind == FV_OPTION_FLOAT)
+        return fv_to_double(value, NULL) == fv_to_double(row->value, NULL);
+    return strcmp(value, row->value) == 0;
+}
+
+fv_status fv_options_wake_channels(fv_options *o)
+{
+    bool channels_only =
+        !*fv_options_get(o, "text") && (*fv_options_get(o, "llp") || *fv_options_get(o, "term"));
+    if (!channels_only || !fv_options_is_default(o, "start-noise")) return FV_OK;
+    return fv_options_set(o, "start-noise", "0.3");
+}
+
+/* --- whole sets --- */
+
+fv_status fv_options_new(fv_options **out)
+{
+    fv_options *o = calloc(1, sizeof *o);
+    fv_status s = o ? FV_OK : fv_fail(FV_ERR_MEMORY, "making options: out of memory");
+    for (int i = 0; s >= 0 && i < ROWS; i++) s = set_row(o, &table[i], table[i].value);
+    if (s < 0) {
+        fv_options_free(o);
+        return s;
+    }
+    *out = o;
+    return FV_OK;
+}
+
+fv_status fv_options_copy(fv_options **out, const fv_options *from)
+{
+    fv_options *o;
+    FV_TRY(fv_options_new(&o));
+    fv_status s = FV_OK;
+    for (int i = 0; s >= 0 && i < ROWS; i++)
+        s = set_row(o, &table[i], fv_options_get(from, table[i].name));
+    o->lost = from->lost;
+    if (s >= 0 && from->lost_recipe && !(o->lost_recipe = strdup(from->lost_recipe)))
+        s = fv_fail(FV_ERR_MEMORY, "copying options: out of memory");
+    for (int i = 0; s >= 0 && i < from->change_count; i++)
+        s = fv_options_add_change(o, from->changes[i].step, from->changes[i].option,
+                                  from->changes[i].value);
+    if (s < 0) {
+        fv_options_free(o);
+        return s;
+    }
+    *out = o;
+    return FV_OK;
+}
+
+void fv_options_free(fv_options *o)
+{
+    if (!o) return;
+    for (int i = 0; i < ROWS; i++)
+        if (table[i].kind == FV_OPTION_TEXT) free(*(char **)field(o, &table[i]));
+    for (int i = 0; i < o->change_count; i++) free(o->changes[i].value);
+    free(o->changes);
+    free(o->notice);
+    free(o->lost_recipe);
+    free(o);
+}
+
+fv_status fv_options_take(fv_options *to, const fv_options *from, unsigned flags)
+{
+    for (int i = 0; i < ROWS; i++) {
+        if (!(table[i].flags & flags)) continue;
+        FV_TRY(set_row(to, &table[i], fv_options_get(from, table[i].name)));
+        if (from->lost & bit(&table[i])) FV_TRY(fv_options_lose(to, &table[i], from->lost_recipe));
+    }
+    return FV_OK;
+}
+
+bool fv_options_same_model(const fv_options *a, const fv_options *b)
+{
+    for (int i = 0; i < ROWS; i++)
+        if ((table[i].flags & MODEL) &&
+            strcmp(fv_options_get(a, table[i].name), fv_options_get(b, table[i].name)) != 0)
+            return false;
+    return true;
+}
+
+/* --- files that a recipe names --- */
+
+fv_status fv_options_lose(fv_options *o, const fv_option *row, const char *recipe)
+{
+    char *copy = strdup(recipe);
+    if (!copy) return fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", recipe);
+    free(o->lost_recipe);
+    o->lost_recipe = copy;
+    o->lost |= bit(row);
+    return FV_OK;
+}
+
+fv_status fv_options_check_lost(const fv_options *o, unsigned flag)
+{
+    for (int i = 0; i < ROWS; i++)
+        if ((table[i].flags & flag) && (o->lost & bit(&table[i])))
+            return fv_fail(FV_ERR_IO,
+                           "the %s of %s, %s, was found neither beside it nor here: give it with "
+                           "--%s FILE",
+                           table[i].name, o->lost_recipe, fv_options_get(o, table[i].name),
+                           table[i].name);
+    return FV_OK;
+}
+
+fv_status fv_options_add_change(fv_options *o, int step, const fv_option *option, const char *value)
+{
+    fv_change *changes = realloc(o->changes, ((size_t)o->change_count + 1) * sizeof *o->changes);
+    if (changes) o->changes = changes;
+    char *copy = changes ? strdup(value) : NULL;
+    if (!copy) return fv_fail(FV_ERR_MEMORY, "changing %s: out of memory", option->name);
+    int at = o->change_count++; /* behind those of the same step */
+    for (; at > 0 && o->changes[at - 1].step > step; at--) o->changes[at] = o->changes[at - 1];
+    o->changes[at] = (fv_change){step, option, copy};
+    return FV_OK;
+}

@@ -1,0 +1,477 @@
+/* C [m,n] = A [m,k] . B, the heart of the backend: nine tenths of a network's arithmetic.
+ *
+ * B comes packed: panels of WIDE vectors of columns (the last may be narrower), each panel k rows
+ * one after the other, so that the inner loop reads it straight on; missing columns are zeros. A
+ * register tile of rows x vectors of C stays in registers over k: each step loads a row of the
+ * panel, and multiplies it by one number of each row of A (Goto & van de Geijn, Anatomy of
+ * high-performance matrix multiplication, 2008). A is read in place. Finished tiles pass through
+ * a buffer in the first cache, where bias and activation are applied.
+ *
+ * A task is a block of rows times a group of panels, both cut by the shapes alone. */
+#include "kernels/cpu/gemm.h"
+
+#include "kernels/cpu/activation.h"
+
+enum {
+    MOST_ROWS = 14,
+    CHUNK = 768,             /* of k: a panel's chunk fits the second cache beside A's block */
+    BLOCK_BYTES = 320 << 10, /* of A */
+    NEAR_BYTES = 24 << 10,   /* of the first cache, for a few rows of A and C */
+    TASKS = 16,              /* to aim at */
+    LEAST_ROWS = 24,
+    LINE = 16,      /* floats of one */
+    PACK_AHEAD = 16 /* rows */
+};
+static const int tile_rows[] = FV_TILE_ROWS;
+
+/* --- panels --- */
+
+typedef struct panel {
+    size_t vector, vectors; /* its first vector of columns, and how many */
+} panel;
+
+static size_t panel_count(size_t n)
+{
+    return ceil_divide(ceil_divide(n, LANES), WIDE);
+}
+
+/* Panels are WIDE, but the last two share a rest of WIDE + 1 evenly: 3 3 2 2 and not 3 3 3 1. */
+static panel panel_at(size_t n, size_t i)
+{
+    size_t vectors = ceil_divide(n, LANES), count = panel_count(n);
+    bool even = WIDE == 3 && vectors % 3 == 1 && vectors > 1;
+    size_t begin = even && i == count - 1 ? vectors - 2 : i * WIDE;
+    size_t end = even && i == count - 2 ? vectors - 2 : least(vectors, (i + 1) * WIDE);
+    return (panel){begin, end - begin};
+}
+
+size_t ISA(packed_count)(size_t n, size_t k)
+{
+    return ceil_divide(n, LANES) * LANES * k;
+}
+
+typedef struct packing {
+    float *to;
+    const float *b;
+    size_t row_step, column_step, n, k;
+} packing;
+
+static void pack_task(void *context, int i)
+{
+    const packing *job = context;
+    panel p = panel_at(job->n, (size_t)i);
+    size_t first = p.vector * LANES, width = p.vectors * LANES;
+    size_t columns = least(width, job->n - first);
+    float *to = job->to + first * job->k;
+    for (size_t row = 0; row < job->k; row++, to += width) {
+        const float *from = job->b + row * job->row_step + first * job->column_step;
+        if (job->column_step == 1)
+            memcpy(to, from, columns * sizeof *to);
+        else
+            for (size_t c = 0; c < columns; c++) to[c] = from[c * job->column_step];
+        for (size_t c = columns; c < width; c++) to[c] = 0;
+    }
+}
+
+void ISA(pack)(fv_backend *be, float *to, const float *b, size_t row_step, size_t column_step,
+               size_t n, size_t k)
+{
+    packing job = {to, b, row_step, column_step, n, k};
+    fv_parallel(be, (int)panel_count(n), pack_task, &job);
+}
+
+/* --- the register tile --- */
+
+/* What a tile fetches into the second cache while it computes: a line for every 2^shift steps of k,
+ * `step` floats apart. With step 0 it is one that is near already. */
+typedef struct wish {
+    const float *from;
+    size_t step;
+    int shift;
+} wish;
+
+/* out [rows][vectors * LANES] (+)= A's rows . a panel; rows of out lie ldo apart. A tile that packs
+ * finds the panel's rows ldb apart, and leaves them one behind the other in `room`. */
+typedef struct tile_work {
+    const float *a;
+    size_t lda;
+    const float *b;
+    size_t ldb, k;
+    float *room;
+    wish w;
+    float *out;
+    size_t ldo;
+    const float *bias, *plus; /* or NULL; rows of plus lie ldo apart */
+    bool add;
+} tile_work;
+
+typedef void (*tile_function)(const tile_work *work);
+
+INLINE void tile(const int rows, const int vectors, const bool packs, const tile_work *work)
+{
+    const float *a = work->a, *b = work->b;
+    float *room = work->room;
+    size_t lda = work->lda, k = work->k, step = packs ? work->ldb : (size_t)(vectors * LANES);
+    wish w = work->w;
+    vf sum[MOST_ROWS][WIDE];
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) sum[r][v] = (vf){0};
+    for (size_t p = 0; p < k; p++, b += step) {
+        vf row[WIDE];
+        __builtin_prefetch(w.from + (p >> w.shift) * w.step, 0, 2);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) row[v] = v_load(b + v * LANES);
+        if (packs) {
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) {
+                if (v * LANES % LINE == 0) __builtin_prefetch(b + PACK_AHEAD * step + v * LANES);
+                v_store(room + v * LANES, row[v]);
+            }
+            room += vectors * LANES;
+        }
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++) {
+            vf x = v_all(a[(size_t)r * lda + p]);
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; v++) sum[r][v] = v_fma(x, row[v], sum[r][v]);
+        }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            float *to = work->out + (size_t)r * work->ldo + v * LANES;
+            vf x = sum[r][v];
+            if (work->add) x += v_load(to);
+            if (work->bias) x += v_load(work->bias + v * LANES);
+            if (work->plus) x += v_load(work->plus + (size_t)r * work->ldo + v * LANES);
+            v_store(to, x);
+        }
+}
+
+#define TILE(rows, vectors)                                                                        \
+    static void tile_##rows##_##vectors(const tile_work *work)                                     \
+    {                                                                                              \
+        tile(rows, vectors, false, work);                                                          \
+    }
+#define PACKS(rows)                                                                                \
+    static void packing_tile_##rows(const tile_work *work)                                         \
+    {                                                                                              \
+        tile(rows, WIDE, true, work);                                                              \
+    }
+#define TILES_TO_5(v)  TILE(1, v) TILE(2, v) TILE(3, v) TILE(4, v) TILE(5, v)
+#define NAMES_TO_5(v)  tile_1_##v, tile_2_##v, tile_3_##v, tile_4_##v, tile_5_##v
+#define TILES_TO_8(v)  TILES_TO_5(v) TILE(6, v) TILE(7, v) TILE(8, v)
+#define NAMES_TO_8(v)  NAMES_TO_5(v), tile_6_##v, tile_7_##v, tile_8_##v
+#define TILES_TO_12(v) TILES_TO_8(v) TILE(9, v) TILE(10, v) TILE(11, v) TILE(12, v)
+#define NAMES_TO_12(v) NAMES_TO_8(v), tile_9_##v, tile_10_##v, tile_11_##v, tile_12_##v
+
+#if defined(__AVX512F__)
+TILES_TO_12(1)
+TILE(13, 1)
+TILE(14, 1)
+TILES_TO_12(2)
+TILES_TO_8(3)
+static const tile_function tiles[WIDE][MOST_ROWS] = {
+    {NAMES_TO_12(1), tile_13_1, tile_14_1}, {NAMES_TO_12(2)}, {NAMES_TO_8(3)}};
+#elif defined(__AVX2__)
+TILES_TO_8(1)
+TILE(9, 1)
+TILE(10, 1)
+TILES_TO_5(2)
+TILE(6, 2)
+static const tile_function tiles[WIDE][MOST_ROWS] = {{NAMES_TO_8(1), tile_9_1, tile_10_1},
+                                                     {NAMES_TO_5(2), tile_6_2}};
+#else
+TILES_TO_8(1)
+TILES_TO_5(2)
+static const tile_function tiles[WIDE][MOST_ROWS] = {{NAMES_TO_8(1)}, {NAMES_TO_5(2)}};
+#endif
+
+PACKS(1)
+PACKS(2)
+PACKS(3)
+PACKS(4)
+PACKS(5)
+#if defined(__AVX2__)
+PACKS(6)
+#endif
+#if defined(__AVX512F__)
+PACKS(7)
+PACKS(8)
+#endif
+static const tile_function packing_tiles[] = {packing_tile_1, packing_tile_2, packing_tile_3,
+                                              packing_tile_4, packing_tile_5,
+#if defined(__AVX2__)
+                                              packing_tile_6,
+#endif
+#if defined(__AVX512F__)
+                                              packing_tile_7, packing_tile_8
+#endif
+};
+
+/* --- finishing a tile --- */
+
+/* rows x columns numbers of `from` (rows of `width`) into C, from (row, column) on. */
+INLINE void finish(const fv_act act, const fv_product *p, const float *from, size_t width,
+                   size_t row, size_t rows, size_t column, bool add)
+{
+    size_t columns = least(width, p->n - column);
+    for (size_t r = 0; r < rows; r++, from += width) {
+        float *c = p->c + (row + r) * p->n + column;
+        float *aux = p->aux ? p->aux + (row + r) * p->n + column : NULL;
+        const float *bias = p->bias ? p->bias + column : NULL;
+        const float *plus = p->plus ? p->plus + (row + r) * p->n + column : NULL;
+        for (size_t i = 0; i < columns; i += LANES) {
+            size_t lanes = least(LANES, columns - i);
+            vf x = v_load(from + i);
+            if (add) x += load_lanes(c + i, lanes);
+            if (bias) x += load_lanes(bias + i, lanes);
+            if (plus) x += load_lanes(plus + i, lanes);
+            if (aux) store_lanes(aux + i, x, lanes);
+            store_lanes(c + i, v_activate(act, x), lanes);
+        }
+    }
+}
+
+static void finish_tile(const fv_product *p, const float *from, size_t width, size_t row,
+                        size_t rows, size_t column, bool add)
+{
+    FV_WITH_ACT(p->act, finish, p, from, width, row, rows, column, add)
+}
+
+/* --- tasks --- */
+
+typedef struct cut {
+    const fv_product *p;
+    size_t rows, groups, group; /* rows of a block; groups of panels, panels in one */
+} cut;
+
+/* depth rows of a panel, from row `at` on, to `to`. */
+static void pack_panel(const fv_product *p, size_t at, size_t depth, panel n, float *to)
+{
+    size_t column = n.vector * LANES, width = n.vectors * LANES;
+    size_t columns = least(width, p->n - column);
+    const float *from = p->b + at * p->ldb + column;
+    for (size_t r = 0; r < depth; r++, from += p->ldb, to += width) {
+        size_t c = 0;
+        for (; c + LANES <= columns; c += LANES) v_store(to + c, v_load(from + c));
+        if (c < columns) v_store(to + c, v_load_part(from + c, columns - c));
+    }
+}
+
+static float *room_of(const fv_product *p)
+{
+    return p->rooms + (size_t)fv_thread() * FV_ROOM;
+}
+
+/* The panel that a task needs next, line by line: tile t asks for its t-th part. */
+typedef struct next {
+    wish w;
+    size_t part, parts;
+} next;
+
+static next next_panel(const fv_product *p, size_t origin, size_t at, size_t depth, size_t i)
+{
+    panel n = panel_at(p->n, i);
+    size_t column = n.vector * LANES, lines = ceil_divide(n.vectors * LANES, LINE);
+    const float *from = p->b + (column - origin) * p->k + at * n.vectors * LANES;
+    return (next){{from, LINE, 0}, depth * LINE, lines};
+}
+
+/* The same for rows of B that lie ldb apart, while `others` tiles run. */
+static next next_rows(const fv_product *p, size_t at, size_t depth, size_t i, size_t others)
+{
+    enum { PARTS = 4, SHIFT = 2 };
+    panel n = panel_at(p->n, i);
+    size_t lines = ceil_divide(n.vectors * LANES, LINE);
+    const float *from = p->b + at * p->ldb + n.vector * LANES;
+    if (lines * PARTS > others) return (next){{from, p->ldb, 0}, LINE, lines};
+    return (next){{from, p->ldb, SHIFT}, depth / PARTS * p->ldb, PARTS};
+}
+
+static wish part_of(next z, size_t t, const float *near)
+{
+    if (t >= z.parts) return (wish){near, 0, 0};
+    return (wish){z.w.from + t * z.part, z.w.step, z.w.shift};
+}
+
+static size_t tiles_of(panel n, size_t rows)
+{
+    return ceil_divide(rows, (size_t)tile_rows[n.vectors - 1]);
+}
+
+/* Rows of C that tiles of one panel pass, and the chunk of k that they add. */
+typedef struct pass {
+    size_t row, rows, at, depth;
+} pass;
+
+/* Tile t of n; b: the panel's rows from z.at on, packed, or if there is a room where they lie.
+ * Whatever needs no activation goes into C at once, as do the sums so far of all chunks but the
+ * last. */
+INLINE void run_tile(const fv_product *p, pass z, size_t t, panel n, const float *b, float *room,
+                     wish w)
+{
+    bool add = p->add || z.at > 0, whole = z.at + z.depth == p->k;
+    size_t width = n.vectors * LANES, column = n.vector * LANES;
+    size_t count = tiles_of(n, z.rows), row = z.row + t * z.rows / count;
+    size_t height = z.row + (t + 1) * z.rows / count - row;
+    const float *to = p->c + (row + height) * p->n + column;
+    for (size_t r = 0; r < height; r++, to += p->n)
+        for (size_t q = 0; q < n.vectors * LANES; q += LINE) __builtin_prefetch(to + q, 1);
+    tile_function f = room ? packing_tiles[height - 1] : tiles[n.vectors - 1][height - 1];
+    tile_work work = {.a = p->a + row * p->lda + z.at,
+                      .lda = p->lda,
+                      .b = b,
+                      .ldb = p->ldb,
+                      .k = z.depth,
+                      .room = room,
+                      .w = w};
+    if (column + width <= p->n && (!whole || (p->act == FV_ACT_NONE && !p->aux))) {
+        work.out = p->c + row * p->n + column;
+        work.ldo = p->n;
+        work.add = add;
+        if (whole && p->bias) work.bias = p->bias + column;
+        if (whole && p->plus) work.plus = p->plus + row * p->n + column;
+        f(&work);
+        return;
+    }
+    float out[MOST_ROWS * WIDE * LANES] __attribute__((aligned(64)));
+    work.out = out;
+    work.ldo = width;
+    f(&work);
+    if (whole)
+        finish_tile(p, out, width, row, height, column, add);
+    else
+        finish(FV_ACT_NONE, &(fv_product){.n = p->n, .c = p->c}, out, width, row, height, column,
+               add);
+}
+
+/* Some rows of the panels first .. last - 1; p->b begins with column `origin`. */
+static void block(const fv_product *p, size_t origin, size_t row, size_t rows, size_t first,
+                  size_t last)
+{
+    size_t chunk = ceil_divide(p->k, ceil_divide(p->k, p->chunk ? p->chunk : CHUNK));
+    for (size_t at = 0; at < p->k; at += chunk) {
+        pass z = {row, rows, at, least(chunk, p->k - at)};
+        size_t after = at + z.depth;
+        for (size_t i = first; i < last; i++) {
+            panel n = panel_at(p->n, i);
+            const float *b = p->b + (n.vector * LANES - origin) * p->k + at * n.vectors * LANES;
+            next then = {{b, 0, 0}, 0, 0};
+            if (i + 1 < last)
+                then = next_panel(p, origin, at, z.depth, i + 1);
+            else if (after < p->k)
+                then = next_panel(p, origin, after, least(chunk, p->k - after), first);
+            for (size_t t = 0; t < tiles_of(n, rows); t++)
+                run_tile(p, z, t, n, b, NULL, part_of(then, t, b));
+        }
+    }
+}
+
+/* The same with rows of B as they are: the first tile of a panel packs it for the others, which
+ * fetch what the next one will read. */
+static void block_packing(const fv_product *p, size_t row, size_t rows, size_t first, size_t last)
+{
+    size_t chunk = ceil_divide(p->k, ceil_divide(p->k, p->chunk));
+    float *room = room_of(p);
+    for (size_t at = 0; at < p->k; at += chunk) {
+        pass z = {row, rows, at, least(chunk, p->k - at)};
+        size_t after = at + z.depth;
+        for (size_t i = first; i < last; i++) {
+            panel n = panel_at(p->n, i);
+            size_t column = n.vector * LANES, count = tiles_of(n, rows), t = 0;
+            const float *b = p->b + at * p->ldb + column;
+            if (n.vectors == WIDE && column + WIDE * LANES <= p->n)
+                run_tile(p, z, t++, n, b, room, (wish){b, 0, 0});
+            else
+                pack_panel(p, at, z.depth, n, room);
+            next then = {{room, 0, 0}, 0, 0};
+            if (i + 1 < last)
+                then = next_rows(p, at, z.depth, i + 1, count - t);
+            else if (after < p->k)
+                then = next_rows(p, after, least(chunk, p->k - after), first, count - t);
+            for (size_t q = 0; t < count; t++, q++)
+                run_tile(p, z, t, n, room, NULL, part_of(then, q, room));
+        }
+    }
+}
+
+/* The activation's slope goes into A in place: rows of a task that nobody else reads, or pieces. */
+static void undo(const fv_product *p, size_t row, size_t rows)
+{
+    ISA(slope)
+    (p->undo_act, p->undo + row * p->k, p->a + row * p->k, p->kept + row * p->k, rows * p->k);
+}
+
+static void undo_task(void *context, int i)
+{
+    const fv_product *p = context;
+    size_t row = (size_t)i * p->m / TASKS;
+    undo(p, row, ((size_t)i + 1) * p->m / TASKS - row);
+}
+
+/* How many rows to take through all panels of a task before the next ones. Panels that stay in
+ * the second cache are best met by few rows, whose numbers stay in the first: A is read and C
+ * written line after line. 0: all rows, panel by panel. */
+static size_t rows_at_once(const fv_product *p, size_t rows, size_t columns)
+{
+    if (columns * p->k > FV_ROOM || (p->ldb && p->k > FV_ROOM_CHUNK)) return 0;
+    size_t line = (p->undo ? 2 : 1) * p->k + (p->aux ? 2 : 1) * columns;
+    size_t step = NEAR_BYTES / sizeof(float) / line, height = (size_t)tile_rows[WIDE - 1];
+    step = step < height ? height : step / height * height;
+    return 4 * step <= rows ? step : 0;
+}
+
+static void product_task(void *context, int i)
+{
+    const cut *c = context;
+    fv_product p = *c->p;
+    size_t row = (size_t)i / c->groups * c->rows, first = (size_t)i % c->groups * c->group;
+    size_t rows = least(c->rows, p.m - row), last = least(first + c->group, panel_count(p.n));
+    panel end = panel_at(p.n, last - 1);
+    size_t origin = panel_at(p.n, first).vector * LANES;
+    size_t step = rows_at_once(&p, rows, (end.vector + end.vectors) * LANES - origin);
+    if (p.ldb && step) { /* packs all at once */
+        float *room = room_of(&p);
+        for (size_t k = first; k < last; k++) {
+            panel n = panel_at(p.n, k);
+            pack_panel(&p, 0, p.k, n, room + (n.vector * LANES - origin) * p.k);
+        }
+        p.b = room;
+        p.ldb = 0;
+    } else {
+        origin = 0;
+    }
+    size_t parts = step ? ceil_divide(rows, step) : 1;
+    for (size_t t = 0; t < parts; t++) {
+        size_t begin = row + t * rows / parts, count = row + (t + 1) * rows / parts - begin;
+        if (p.undo && c->groups == 1) undo(&p, begin, count);
+        if (p.ldb)
+            block_packing(&p, begin, count, first, last);
+        else
+            block(&p, origin, begin, count, first, last);
+    }
+}
+
+void ISA(product_alone)(const fv_product *p)
+{
+    block(p, 0, 0, p->m, 0, panel_count(p->n));
+}
+
+void ISA(product)(fv_backend *be, const fv_product *p)
+{
+    size_t panels = panel_count(p->n), depth = least(p->k, CHUNK);
+    size_t rows = BLOCK_BYTES / sizeof(float) / depth;
+    rows = least(rows, p->m < TASKS * LEAST_ROWS ? p->m : ceil_divide(p->m, TASKS));
+    size_t blocks = ceil_divide(p->m, rows);
+    cut c = {.p = p, .rows = ceil_divide(p->m, blocks)};
+    c.group = ceil_divide(panels, least(panels, ceil_divide(TASKS, blocks)));
+    size_t work = c.rows * p->k * WIDE * LANES; /* of a panel */
+    c.group = least(panels, c.group < FV_LEAST_WORK / work ? FV_LEAST_WORK / work : c.group);
+    c.groups = ceil_divide(panels, c.group);
+    if (p->undo && c.groups > 1) fv_parallel(be, TASKS, undo_task, (void *)(uintptr_t)p);
+    fv_parallel(be, (int)(ceil_divide(p->m, c.rows) * c.groups), product_task, &c);
+}

@@ -1,0 +1,153 @@
+/* From any checkpoint to a safetensors file with only the towers in use. See inventory.h. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/nets/inventory.h"
+
+typedef struct converter {
+    const fv_brivl_config *config;
+    fv_source source; /* what is read */
+    fv_needs parts;
+    fv_save_entry *entries; /* [count] */
+    char **names;           /* [count] theirs */
+    float **copies;         /* [count] NULL where the mapping serves as it is */
+    int count;
+    bool half;
+} converter;
+
+/* The tensor of the checkpoint as floats in row-major order. */
+static fv_status take_values(converter *c, const fv_entry *e, const float **out, float **copy)
+{
+    fv_entry dense = *e;
+    int64_t stride = 1;
+    bool as_is = e->dtype == FV_FILE_F32 && (uintptr_t)e->data % _Alignof(float) == 0;
+    for (int i = e->ndim - 1; i >= 0; i--) {
+        as_is = as_is && (dense.dims[i] == 1 || dense.strides[i] == stride);
+        stride *= dense.dims[i];
+    }
+    *out = e->data;
+    if (as_is) return FV_OK;
+    *copy = malloc((fv_entry_count(e) + 1) * sizeof **copy);
+    if (!*copy)
+        return fv_fail(FV_ERR_MEMORY, "converting %s: out of memory",
+                       fv_weights_path(c->source.weights));
+    fv_entry_read_f32(e, *copy);
+    *out = *copy;
+    return FV_OK;
+}
+
+/* "learnable.imgencoder_mom.x" -> "imgencoder.x" */
+static char *plain_name(const converter *c, const char *name)
+{
+    char *out;
+    const char *from = name + strlen(c->source.root);
+    size_t tower = strcspn(from, "."), keep = tower - (c->source.momentum ? 4 : 0);
+    return asprintf(&out, "%.*s%s", (int)keep, from, from + tower) < 0 ? NULL : out;
+}
+
+static fv_status add_part(converter *c, const fv_needed *part)
+{
+    bool fits = false;
+    const fv_weights *w = c->source.weights;
+    const fv_entry *e = fv_needed_find(part, w, &fits);
+    if (part->optional) return FV_OK;
+    if (e && !fv_entry_readable(e)) FV_TRY(fv_weights_need(w, part->name, &e));
+    if (!e || !fits)
+        return fv_fail(FV_ERR_SHAPE, "checkpoint %s: tensor %s %s; feavis info says more",
+                       fv_weights_path(w), part->name,
+                       e ? "has another shape than the cfg needs" : "is missing");
+    int i = c->count++;
+    c->names[i] = plain_name(c, part->name);
+    if (!c->names[i]) return fv_fail(FV_ERR_MEMORY, "converting: out of memory");
+    c->entries[i] = (fv_save_entry){
+        .name = c->names[i], .dtype = c->half ? FV_FILE_F16 : FV_FILE_F32, .ndim = e->ndim};
+    memcpy(c->entries[i].dims, e->dims, (size_t)e->ndim * sizeof e->dims[0]);
+    const float *values;
+    FV_TRY(take_values(c, e, &values, &c->copies[i]));
+    c->entries[i].data = values;
+    return FV_OK;
+}
+
+/* --- the check --- */
+
+/* Largest relative difference; FV_ERR_FORMAT if it is more than rounding. 16 bits: half a unit of
+ * 11 binary digits, or of 2^-24 near zero. */
+static fv_status compare(const converter *c, const fv_save_entry *saved, const fv_entry *found,
+                         const char *path, double *worst)
+{
+    size_t count = fv_entry_count(found);
+    const float *expected = saved->data;
+    float *values = malloc((count + 1) * sizeof *values);
+    if (!values) return fv_fail(FV_ERR_MEMORY, "checking %s: out of memory", path);
+    fv_entry_read_f32(found, values);
+    fv_status s = FV_OK;
+    for (size_t i = 0; s >= 0 && i < count; i++) {
+        double x = (double)expected[i], y = (double)values[i];
+        double off = fabs(x - y), most = c->half ? fmax(ldexp(fabs(x), -11), ldexp(1, -25)) : 0;
+        if (memcmp(&expected[i], &values[i], sizeof(float)) == 0) continue;
+        if (!(off <= most))
+            s = fv_fail(FV_ERR_FORMAT, "%s: tensor %s has %g where the checkpoint has %g%s", path,
+                        saved->name, y, x, c->half ? ": 16 bits do not hold it" : "");
+        if (fabs(x) >= ldexp(1, -14) && off / fabs(x) > *worst) *worst = off / fabs(x);
+    }
+    free(values);
+    return s;
+}
+
+static fv_status check(const converter *c, const char *path, double *worst)
+{
+    fv_weights *w;
+    FV_TRY(fv_weights_open(&w, path));
+    fv_status s = FV_OK;
+    *worst = 0;
+    for (int i = 0; s >= 0 && i < c->count; i++) {
+        const fv_entry *e = fv_weights_find(w, c->names[i]);
+        s = e ? compare(c, &c->entries[i], e, path, worst)
+              : fv_fail(FV_ERR_FORMAT, "%s: tensor %s was not written", path, c->names[i]);
+    }
+    fv_weights_close(w);
+    return s;
+}
+
+static fv_status convert(converter *c, const char *path, double *worst)
+{
+    FV_TRY(fv_brivl_needs(&c->parts, c->config, &c->source));
+    size_t n = (size_t)c->parts.count;
+    c->entries = calloc(n, sizeof *c->entries);
+    c->names = calloc(n, sizeof *c->names);
+    c->copies = calloc(n, sizeof *c->copies);
+    if (!c->entries || !c->names || !c->copies)
+        return fv_fail(FV_ERR_MEMORY, "converting: out of memory");
+    for (int i = 0; i < c->parts.count; i++) FV_TRY(add_part(c, &c->parts.at[i]));
+    const char *metadata[] = {"format", "pt", "tower", c->source.momentum ? "momentum" : "online",
+                              NULL};
+    FV_TRY(fv_weights_save(path, c->entries, (size_t)c->count, metadata));
+    return check(c, path, worst);
+}
+
+fv_status fv_convert(const char *checkpoint, const fv_brivl_config *config, const char *path,
+                     bool momentum, bool half, int *tensors, double *worst)
+{
+    fv_weights *w;
+    char *root = NULL;
+    FV_TRY(fv_weights_open(&w, checkpoint));
+    fv_status s = fv_brivl_root(w, &root);
+    converter c = {.config = config, .half = half};
+    if (s >= 0) {
+        c.source = (fv_source){.weights = w, .root = root, .momentum = momentum};
+        s = convert(&c, path, worst);
+    }
+    *tensors = c.count;
+    for (int i = 0; i < c.count; i++) {
+        free(c.names[i]);
+        free(c.copies[i]);
+    }
+    free(c.names);
+    free(c.copies);
+    free(c.entries);
+    fv_needs_clear(&c.parts);
+    free(root);
+    fv_weights_close(w);
+    return s;
+}

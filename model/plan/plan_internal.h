@@ -1,0 +1,152 @@
+/* The inside of fv_plan, for the files that share it: plan.c (building, moving numbers),
+ * plan_finish.c (gradients, memory, kernels), join.c, fuse.c and microbatch.c (what ops do for each
+ * other, and for one picture after another), verify.c and run.c (forward, backward, steps). */
+#ifndef FV_PLAN_INTERNAL_H
+#define FV_PLAN_INTERNAL_H
+
+#include <stddef.h>
+
+#include "model/plan/memory.h"
+#include "model/plan/plan.h"
+
+enum { FV_MAX_SCOPES = 32, FV_NAME_BYTES = 256, FV_MESSAGE_BYTES = 1024 };
+
+/* What can be recorded: the list downwards, upwards, or a whole step with Adam. */
+enum { FV_PART_FORWARD, FV_PART_BACKWARD, FV_PART_STEP, FV_PARTS };
+
+typedef struct fv_node {
+    fv_tensor value, gradient, aux;
+    char *name;
+    int op; /* the op that makes it; -1: a leaf */
+    bool needs_gradient, wanted, output, has_aux;
+    bool written;        /* a gradient writer has been met */
+    float *seed;         /* outputs of plans with gradients; zeros until set */
+    fv_tensor seed_copy; /* on the device, where the backend records: outlives a forward */
+    bool owns_data;
+    int readers;            /* ops that read the value: join.c */
+    bool passes;            /* an operand of p->passing: */
+    fv_tensor one[3];       /* of one picture, by fv_member: value, gradient, aux (microbatch.c) */
+    struct fv_node *shares; /* its gradient is this node's: dx2 = dy of a residual */
+    bool left_out;          /* has no memory: its readers compute it (fuse.c) */
+    bool overwritten;       /* the gradient takes the value's memory (fuse.c) */
+    int value_span, gradient_span, aux_span; /* -1: not in the arena */
+} fv_node;
+
+typedef struct fv_alias {
+    char *name;
+    fv_ref target;
+} fv_alias;
+
+/* Ops that run for one picture after another (microbatch.c): ops[first .. last]; none if last <
+ * first. */
+typedef struct fv_stretch {
+    int first, last, pictures;
+} fv_stretch;
+
+struct fv_plan {
+    fv_backend *be;
+    fv_node **nodes;
+    int node_count, node_room;
+    fv_op *ops;
+    int op_count, op_room;
+    fv_stretch stretch;
+    fv_op *passing; /* what runs in the place of ops[stretch.first .. stretch.last] */
+    fv_alias *aliases;
+    int alias_count, alias_room;
+    size_t scopes[FV_MAX_SCOPES]; /* length of `prefix` at each push */
+    int scope_count;
+    char prefix[FV_NAME_BYTES];
+    fv_status status; /* first failure while building */
+    char message[FV_MESSAGE_BYTES];
+    unsigned flags;
+    bool finished;
+
+    fv_span *spans;
+    int span_count, span_room;
+    bool *alone; /* by span, with a stretch: it holds one picture */
+    void *arena, *scratch;
+    size_t arena_bytes, scratch_bytes, weight_bytes;
+    void *blocks[FV_BLOCKS];
+    size_t param_count;
+    fv_tensor adam_numbers, adam_stats;
+    fv_watch watch;
+    void *watch_user;
+    void *recordings[FV_PARTS];
+    int runs[FV_PARTS];
+};
+
+/* Room for one more item behind `count`; false: out of memory. */
+bool fv_plan_grow(void **array, int *room, int count, size_t item);
+
+/* The node of a tensor that is a value: its first member. NULL for NULL. */
+static inline fv_node *fv_node_of(const fv_tensor *value)
+{
+    return value ? (fv_node *)(void *)(uintptr_t)value : NULL;
+}
+
+/* The node that t is this member of. */
+static inline fv_node *fv_node_with(const fv_tensor *t, fv_member member)
+{
+    size_t at = member == FV_GRADIENT ? offsetof(fv_node, gradient)
+                : member == FV_AUX    ? offsetof(fv_node, aux)
+                                      : offsetof(fv_node, value);
+    return (fv_node *)(void *)((char *)(uintptr_t)t - at);
+}
+
+/* The node whose gradient n's is. */
+static inline fv_node *fv_gradient_owner(fv_node *n)
+{
+    while (n->shares) n = n->shares;
+    return n;
+}
+
+/* Where a tensor of n lies in the arena: the number of its span; -1: it has memory of its own, or
+ * none. */
+static inline int *fv_span_of(fv_node *n, fv_member member)
+{
+    if (member == FV_AUX) return &n->aux_span;
+    if (member != FV_GRADIENT) return &n->value_span;
+    fv_node *owner = fv_gradient_owner(n);
+    return owner->overwritten ? &owner->value_span : &owner->gradient_span;
+}
+
+/* Steps of a plan of N ops: forward of op i is step i, backward 2 N - i. */
+static inline int fv_backward_step(const fv_plan *p, int op)
+{
+    return 2 * p->op_count - op;
+}
+
+/* join.c: fewer, larger ops; before gradients are marked. First, those alone that an output needs.
+ */
+void fv_plan_prune(fv_plan *p);
+void fv_plan_join(fv_plan *p);
+/* Of that, only activations that move into what reads them, and residuals. */
+void fv_join_maps(fv_plan *p);
+
+/* fuse.c: after gradients are marked. */
+void fv_fuse_gates(fv_plan *p);
+void fv_overwrite_maps(fv_plan *p);
+
+/* microbatch.c: once gradients are marked; once lifetimes are known; once memory is there. */
+void fv_choose_stretch(fv_plan *p, size_t near_bytes);
+fv_status fv_confine_spans(fv_plan *p);
+fv_status fv_make_passing_ops(fv_plan *p);
+/* The passing ops' operands show this picture. */
+void fv_aim(fv_plan *p, int picture);
+
+/* verify.c: that no two spans that live at once share bytes, and that every operand is in memory
+ * whenever its op runs. What it finds is a fault of the planner. */
+fv_status fv_plan_verify(const fv_plan *p);
+
+/* Op i as it runs. */
+static inline fv_op *fv_running_op(const fv_plan *p, int i)
+{
+    return fv_plan_passes(p, i) ? &p->passing[i - p->stretch.first] : &p->ops[i];
+}
+
+fv_status fv_plan_runnable(const fv_plan *p, const char *what);
+/* The params, their gradient or moments as one flat tensor. */
+fv_tensor fv_plan_block_tensor(const fv_plan *p, fv_block block);
+fv_status fv_plan_block_exists(const fv_plan *p, fv_block block);
+
+#endif

@@ -1,0 +1,345 @@
+/* Running a plan: forward, seeds, backward, Adam; whole steps, recorded where the backend can.
+ *
+ * A recording holds the same calls with the same addresses. Numbers that change from step to step
+ * (views, targets, seeds, Adam's) are uploaded before it is replayed, into memory of their own. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "model/plan/plan_internal.h"
+
+void fv_plan_watch(fv_plan *p, fv_watch watch, void *user)
+{
+    p->watch = watch;
+    p->watch_user = user;
+}
+
+/* Fills bytes of the arena with NaN. */
+static fv_status poison(fv_plan *p, size_t offset, size_t bytes)
+{
+    enum { CHUNK = 1 << 16 };
+    double *nan = malloc(CHUNK * sizeof *nan);
+    if (!nan) return fv_fail(FV_ERR_MEMORY, "poisoning the arena: out of memory");
+    for (int i = 0; i < CHUNK; i++) nan[i] = NAN;
+    size_t total = bytes / p->be->real_bytes;
+    fv_status status = FV_OK;
+    for (size_t at = 0; at < total && status >= 0; at += CHUNK) {
+        int n = (int)(total - at < CHUNK ? total - at : CHUNK);
+        fv_tensor part = {"arena",
+                          {1, 1, 1, n},
+                          FV_REAL,
+                          FV_ROLE_VALUE,
+                          (char *)p->arena + offset + at * p->be->real_bytes,
+                          FV_FORMAT_REAL};
+        status = p->be->upload(p->be, &part, FV_F64, nan);
+    }
+    free(nan);
+    return status;
+}
+
+/* What is dead after these steps is NaN from then on: whoever reads it is found. */
+static fv_status poison_dead(fv_plan *p, int first, int last)
+{
+    for (int i = 0; p->flags & FV_PLAN_POISON && i < p->span_count; i++)
+        if (p->spans[i].last >= first && p->spans[i].last <= last)
+            FV_TRY(poison(p, p->spans[i].offset, p->spans[i].bytes));
+    return FV_OK;
+}
+
+/* --- what a recording consists of --- */
+
+/* What is done with op i of the list, in the order of the list or of its reverse. */
+typedef fv_status (*visit)(fv_plan *p, int i, void *user);
+
+static fv_status downwards(fv_plan *p, int first, int end, visit v, void *user)
+{
+    for (int i = first; i < end; i++) {
+        FV_TRY(v(p, i, user));
+        if (!fv_plan_passes(p, i)) FV_TRY(poison_dead(p, i, i));
+    }
+    return FV_OK;
+}
+
+static fv_status upwards(fv_plan *p, int first, int end, visit v, void *user)
+{
+    for (int i = end - 1; i >= first; i--) {
+        FV_TRY(v(p, i, user));
+        int step = fv_backward_step(p, i);
+        if (!fv_plan_passes(p, i)) FV_TRY(poison_dead(p, step, step));
+    }
+    return FV_OK;
+}
+
+/* All of it; the ops of a stretch come by once for each picture. */
+static fv_status each_op(fv_plan *p, bool back, visit v, void *user)
+{
+    fv_status (*const along)(fv_plan *, int, int, visit, void *) = back ? upwards : downwards;
+    int first = p->stretch.first, end = p->stretch.last + 1;
+    FV_TRY(back ? along(p, end, p->op_count, v, user) : along(p, 0, first, v, user));
+    for (int k = 0; k < p->stretch.pictures; k++) {
+        fv_aim(p, k);
+        FV_TRY(along(p, first, end, v, user));
+    }
+    if (p->stretch.pictures)
+        FV_TRY(back ? poison_dead(p, fv_backward_step(p, end - 1), fv_backward_step(p, first))
+                    : poison_dead(p, first, end - 1));
+    return back ? along(p, 0, first, v, user) : along(p, end, p->op_count, v, user);
+}
+
+static fv_status forward(fv_plan *p, int i, void *user)
+{
+    (void)user;
+    const fv_op *op = fv_running_op(p, i);
+    if (!op->fused.done) p->be->kernels[op->kind].forward(p->be, op);
+    return FV_OK;
+}
+
+static fv_status backward(fv_plan *p, int i, void *user)
+{
+    (void)user;
+    const fv_op *op = fv_running_op(p, i);
+    if (op->dy) p->be->kernels[op->kind].backward(p->be, op);
+    return FV_OK;
+}
+
+static void enqueue_forward(fv_plan *p)
+{
+    (void)each_op(p, false, forward, NULL);
+}
+
+static void enqueue_seeds(fv_plan *p)
+{
+    for (int i = 0; p->be->copy && i < p->node_count; i++)
+        if (p->nodes[i]->seed) p->be->copy(p->be, &p->nodes[i]->gradient, &p->nodes[i]->seed_copy);
+}
+
+static void enqueue_backward(fv_plan *p)
+{
+    enqueue_seeds(p);
+    (void)each_op(p, true, backward, NULL);
+}
+
+static void enqueue_adam(fv_plan *p)
+{
+    fv_tensor value = fv_plan_block_tensor(p, FV_BLOCK_VALUE);
+    fv_tensor g = fv_plan_block_tensor(p, FV_BLOCK_GRADIENT);
+    fv_tensor m = fv_plan_block_tensor(p, FV_BLOCK_M), v = fv_plan_block_tensor(p, FV_BLOCK_V);
+    p->be->adam(p->be, &value, &g, &m, &v, &p->adam_numbers, &p->adam_stats);
+}
+
+static void enqueue_step(fv_plan *p)
+{
+    enqueue_forward(p);
+    enqueue_backward(p);
+    enqueue_adam(p);
+}
+
+bool fv_plan_records(const fv_plan *p)
+{
+    return p->be->record_begin && !p->watch && !(p->flags & FV_PLAN_POISON);
+}
+
+static fv_status run_part(fv_plan *p, int part)
+{
+    static void (*const enqueue[FV_PARTS])(fv_plan *) = {enqueue_forward, enqueue_backward,
+                                                         enqueue_step};
+    /* the first time by itself: libraries load their code when it is first used */
+    if (!fv_plan_records(p) || p->runs[part]++ == 0) {
+        enqueue[part](p);
+        return FV_OK;
+    }
+    if (!p->recordings[part]) {
+        FV_TRY(p->be->record_begin(p->be));
+        enqueue[part](p);
+        FV_TRY(p->be->record_end(p->be, &p->recordings[part]));
+    }
+    return p->be->replay(p->be, p->recordings[part]);
+}
+
+/* --- running --- */
+
+static fv_status forward_watched(fv_plan *p, int i, void *user)
+{
+    FV_TRY(forward(p, i, user));
+    return p->watch(p->watch_user, p, &p->ops[i], false);
+}
+
+static fv_status backward_watched(fv_plan *p, int i, void *user)
+{
+    if (!p->ops[i].dy) return FV_OK;
+    FV_TRY(p->watch(p->watch_user, p, &p->ops[i], true));
+    return backward(p, i, user);
+}
+
+fv_status fv_plan_forward(fv_plan *p)
+{
+    FV_TRY(fv_plan_runnable(p, "running a plan forward"));
+    if (p->flags & FV_PLAN_POISON) FV_TRY(poison(p, 0, p->arena_bytes));
+    FV_TRY(p->watch ? each_op(p, false, forward_watched, NULL) : run_part(p, FV_PART_FORWARD));
+    return p->be->sync(p->be);
+}
+
+fv_status fv_plan_seed(fv_plan *p, fv_ref output, const float *seed)
+{
+    FV_TRY(fv_plan_runnable(p, "seeding a gradient"));
+    if (output < 0 || output >= p->node_count || !p->nodes[output]->output)
+        return fv_fail(FV_ERR_ARGUMENT, "seeding %s: it is no output", fv_plan_name(p, output));
+    fv_node *n = p->nodes[output];
+    if (n->seed) memcpy(n->seed, seed, fv_count(n->value.shape) * sizeof *seed);
+    return FV_OK; /* no path to a param: the seed has no effect */
+}
+
+static fv_status upload_seeds(fv_plan *p)
+{
+    for (int i = 0; i < p->node_count; i++) {
+        fv_node *n = p->nodes[i];
+        if (!n->seed) continue;
+        fv_tensor *to = n->seed_copy.data ? &n->seed_copy : &n->gradient;
+        FV_TRY(p->be->upload(p->be, to, FV_F32, n->seed));
+        memset(n->seed, 0, fv_count(n->value.shape) * sizeof *n->seed);
+    }
+    return FV_OK;
+}
+
+static fv_status has_backward(const fv_plan *p, const char *what)
+{
+    FV_TRY(fv_plan_runnable(p, what));
+    if (p->flags & FV_PLAN_BACKWARD) return FV_OK;
+    return fv_fail(FV_ERR_ARGUMENT, "%s: it was built forward only", what);
+}
+
+fv_status fv_plan_backward(fv_plan *p)
+{
+    FV_TRY(has_backward(p, "running a plan backward"));
+    FV_TRY(upload_seeds(p));
+    if (!p->watch) {
+        FV_TRY(run_part(p, FV_PART_BACKWARD));
+        return p->be->sync(p->be);
+    }
+    enqueue_seeds(p);
+    FV_TRY(each_op(p, true, backward_watched, NULL));
+    return p->be->sync(p->be);
+}
+
+fv_status fv_plan_adam_begin(fv_plan *p, const float numbers[FV_ADAM_COLUMNS])
+{
+    FV_TRY(fv_plan_block_exists(p, FV_BLOCK_M));
+    FV_TRY(p->be->upload(p->be, &p->adam_numbers, FV_F32, numbers));
+    enqueue_adam(p);
+    return FV_OK;
+}
+
+fv_status fv_plan_adam(fv_plan *p, const float numbers[FV_ADAM_COLUMNS], float stats[FV_ADAM_STATS])
+{
+    FV_TRY(fv_plan_adam_begin(p, numbers));
+    return fv_plan_step_end(p, stats);
+}
+
+fv_status fv_plan_step_begin(fv_plan *p, const float numbers[FV_ADAM_COLUMNS])
+{
+    FV_TRY(has_backward(p, "running a step"));
+    FV_TRY(fv_plan_block_exists(p, FV_BLOCK_M));
+    bool records = fv_plan_records(p);
+    if (!records) {
+        FV_TRY(fv_plan_forward(p));
+        FV_TRY(fv_plan_backward(p));
+    }
+    if (records) FV_TRY(upload_seeds(p));
+    FV_TRY(p->be->upload(p->be, &p->adam_numbers, FV_F32, numbers));
+    if (records) return run_part(p, FV_PART_STEP);
+    enqueue_adam(p);
+    return FV_OK;
+}
+
+fv_status fv_plan_step_end(fv_plan *p, float stats[FV_ADAM_STATS])
+{
+    FV_TRY(p->be->sync(p->be));
+    return p->be->download(p->be, &p->adam_stats, FV_F32, stats);
+}
+
+fv_status fv_plan_step(fv_plan *p, const float numbers[FV_ADAM_COLUMNS], float stats[FV_ADAM_STATS])
+{
+    FV_TRY(fv_plan_step_begin(p, numbers));
+    return fv_plan_step_end(p, stats);
+}
+
+static fv_status can_show(const fv_plan *p, fv_ref r)
+{
+    FV_TRY(fv_plan_runnable(p, "showing"));
+    if (r >= 0 && r < p->node_count && p->nodes[r]->output && p->be->show) return FV_OK;
+    return fv_fail(FV_ERR_ARGUMENT, "showing %s: it is no output, or backend %s cannot",
+                   fv_plan_name(p, r), p->be->name);
+}
+
+fv_status fv_plan_show(fv_plan *p, fv_ref output)
+{
+    FV_TRY(can_show(p, output));
+    return p->be->show(p->be, &p->nodes[output]->value);
+}
+
+fv_status fv_plan_shown(fv_plan *p, fv_ref output, float *values)
+{
+    FV_TRY(can_show(p, output));
+    return p->be->shown(p->be, &p->nodes[output]->value, values);
+}
+
+/* --- time by op --- */
+
+static double now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
+}
+
+/* Time stamps where work is done later: mark i is taken before the i-th visit. */
+typedef struct timing {
+    double *ms; /* by op */
+    int *ops;   /* of each visit */
+    int visits, first;
+    visit run;
+} timing;
+
+static fv_status time_op(fv_plan *p, int i, void *user)
+{
+    timing *t = user;
+    double begin = now_ms();
+    FV_TRY(t->run(p, i, NULL));
+    if (!p->be->mark) {
+        t->ms[i] += now_ms() - begin;
+        return FV_OK;
+    }
+    t->ops[t->visits++] = i;
+    p->be->mark(p->be, t->first + t->visits);
+    return FV_OK;
+}
+
+static void take_marks(fv_plan *p, const timing *t)
+{
+    for (int i = 0; i < t->visits; i++)
+        t->ms[t->ops[i]] += p->be->milliseconds(p->be, t->first + i, t->first + i + 1);
+}
+
+fv_status fv_plan_profile(fv_plan *p, double *forward_ms, double *backward_ms)
+{
+    FV_TRY(has_backward(p, "timing a plan"));
+    int n = p->op_count, visits = n * (p->stretch.pictures + 1);
+    int *ops = calloc(2 * (size_t)visits + 1, sizeof *ops);
+    if (!ops) return fv_fail(FV_ERR_MEMORY, "timing a plan: out of memory");
+    memset(forward_ms, 0, (size_t)n * sizeof *forward_ms);
+    memset(backward_ms, 0, (size_t)n * sizeof *backward_ms);
+    timing down = {forward_ms, ops, 0, 0, forward};
+    timing up = {backward_ms, ops + visits, 0, visits + 1, backward};
+    if (p->be->mark) p->be->mark(p->be, down.first);
+    fv_status status = each_op(p, false, time_op, &down);
+    if (status >= 0) status = upload_seeds(p);
+    enqueue_seeds(p);
+    if (p->be->mark) p->be->mark(p->be, up.first);
+    if (status >= 0) status = each_op(p, true, time_op, &up);
+    if (status >= 0) status = p->be->sync(p->be);
+    if (status >= 0) take_marks(p, &down);
+    if (status >= 0) take_marks(p, &up);
+    free(ops);
+    return status;
+}

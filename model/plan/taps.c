@@ -1,0 +1,117 @@
+/* Copies of named tensors of a running plan. See taps.h. */
+#include "model/plan/taps.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/text/text.h"
+
+typedef struct tap {
+    const fv_tensor *tensor;
+    bool gradient, taken;
+    float *values;
+} tap;
+
+struct fv_taps {
+    fv_plan *plan;
+    fv_backend *backend;
+    int count;
+    tap taps[];
+};
+
+static const char *nearest(const fv_plan *p, const char *name)
+{
+    const char *best = "";
+    int least = 1 << 20;
+    for (int i = 0; i < fv_plan_op_count(p); i++) {
+        const char *candidate = fv_plan_op(p, i)->y->name;
+        int d = fv_edits(name, candidate);
+        if (d < least) {
+            least = d;
+            best = candidate;
+        }
+    }
+    return best;
+}
+
+static fv_status watch(void *user, fv_plan *p, const fv_op *op, bool backward)
+{
+    (void)p;
+    fv_taps *t = user;
+    for (int i = 0; i < t->count; i++) {
+        tap *one = &t->taps[i];
+        if (one->tensor != op->y || one->gradient != backward) continue;
+        FV_TRY(t->backend->download(t->backend, backward ? op->dy : op->y, FV_F32, one->values));
+        one->taken = true;
+    }
+    return FV_OK;
+}
+
+static bool made_by_op(const fv_plan *p, const fv_tensor *tensor)
+{
+    for (int i = 0; i < fv_plan_op_count(p); i++)
+        if (fv_plan_op(p, i)->y == tensor) return true;
+    return false;
+}
+
+/* Whether the value and its gradient are what their names say, or were fused into a reader. */
+static bool is_whole(const fv_plan *p, const fv_tensor *tensor)
+{
+    for (int i = 0; i < fv_plan_op_count(p); i++) {
+        const fv_op *op = fv_plan_op(p, i);
+        if (op->x == tensor && op->before != FV_ACT_NONE) return false;
+        if (op->y == tensor && (op->fused.mean_y || fv_plan_passes(p, i))) return false;
+    }
+    return true;
+}
+
+static fv_status add_tap(tap *out, const fv_plan *p, const char *name)
+{
+    out->gradient = strncmp(name, "d:", 2) == 0;
+    if (out->gradient) name += 2;
+    out->tensor = fv_plan_tensor(p, fv_plan_find(p, name));
+    if (!out->tensor || !made_by_op(p, out->tensor))
+        return fv_fail(FV_ERR_ARGUMENT,
+                       "tap %s: the plan computes no tensor of that name; the "
+                       "nearest is %s",
+                       name, nearest(p, name));
+    if (!is_whole(p, out->tensor))
+        return fv_fail(FV_ERR_ARGUMENT,
+                       "tap %s: fused, or passed by pictures; finish the plan with FV_PLAN_WHOLE",
+                       name);
+    out->values = malloc(fv_count(out->tensor->shape) * sizeof *out->values);
+    return out->values ? FV_OK : fv_fail(FV_ERR_MEMORY, "tap %s: out of memory", name);
+}
+
+fv_status fv_taps_new(fv_taps **out, fv_plan *p, const char *const *names, int count)
+{
+    fv_taps *t = calloc(1, sizeof *t + (size_t)count * sizeof *t->taps);
+    if (!t) return fv_fail(FV_ERR_MEMORY, "making taps: out of memory");
+    t->plan = p;
+    t->backend = fv_plan_backend(p);
+    for (int i = 0; i < count; i++, t->count++) {
+        fv_status s = add_tap(&t->taps[i], p, names[i]);
+        if (s < 0) {
+            fv_taps_free(t);
+            return s;
+        }
+    }
+    fv_plan_watch(p, watch, t);
+    *out = t;
+    return FV_OK;
+}
+
+void fv_taps_free(fv_taps *t)
+{
+    if (!t) return;
+    fv_plan_watch(t->plan, NULL, NULL);
+    for (int i = 0; i < t->count; i++) free(t->taps[i].values);
+    free(t);
+}
+
+const float *fv_taps_values(const fv_taps *t, int i, fv_shape *shape)
+{
+    if (!t->taps[i].taken) return NULL;
+    *shape = t->taps[i].tensor->shape;
+    return t->taps[i].values;
+}
