@@ -128,6 +128,97 @@ static void pictures_are_made_where_the_queue_cannot_be_written(void **state)
     fv_options_free(o);
 }
 
+/* --- live changes --- */
+
+/* One step, and what is to be seen after it. */
+static worker_view stepped(worker *w)
+{
+    int step = view_of(w).progress.step;
+    worker_post(w, ORDER_STEP, 0, NULL, NULL);
+    UNTIL(w, v_.progress.step == step + 1 && v_.phase == WORKER_PAUSED);
+    return view_of(w);
+}
+
+/* The step refuses it; until then it is what is asked for. */
+static void a_change_that_cannot_be_made_is_said_and_taken_back(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *value, *why;
+    } changes[] = {
+        {"term", "blocks.3.9:1", "changing term: "},
+        {"term", "blocks.1.0:99999", "changing term: "},
+        {"llp", "99999:0.1", "changing llp: "},
+        {"text", "", "changing text: "}, /* after these, nothing is asked for */
+    };
+    fv_options *o = options_in("change");
+    set(o, "steps", "100000");
+    worker *w = started(o, NULL);
+    add(w, o, "moon");
+    worker_post(w, ORDER_RUN, 0, NULL, NULL);
+    UNTIL(w, v_.progress.step >= 1);
+    worker_post(w, ORDER_PAUSE, 0, NULL, NULL);
+    UNTIL(w, v_.phase == WORKER_PAUSED);
+    worker_post(w, ORDER_SET, 0, "term", "blocks.1.0:2 *0.5");
+    worker_post(w, ORDER_SET, 0, "llp", "3:0.1");
+    worker_view v = stepped(w);
+    assert_int_equal(v.message_serial, 0);
+    assert_int_equal(v.progress.dropped, 0);
+    for (int i = 0; i < 4; i++) {
+        bool text = strcmp(changes[i].name, "text") == 0;
+        if (text) {
+            worker_post(w, ORDER_SET, 0, "term", "");
+            worker_post(w, ORDER_SET, 0, "llp", "");
+        }
+        worker_post(w, ORDER_SET, 0, changes[i].name, changes[i].value);
+        v = stepped(w);
+        assert_int_equal(v.progress.dropped, i + 1);
+        assert_int_equal(v.message_serial, i + 1);
+        assert_non_null(strstr(v.message, changes[i].why));
+        assert_null(strchr(v.message, '\n'));
+        assert_string_equal(v.text, "moon");
+        assert_string_equal(v.llp, text ? "" : "3:0.1");
+        assert_string_equal(v.term, text ? "" : "blocks.1.0:2 *0.5");
+    }
+    v = stepped(w); /* it is said once */
+    assert_int_equal(v.message_serial, 4);
+    worker_post(w, ORDER_SET, 0, "text", "snow");
+    v = stepped(w);
+    assert_string_equal(v.text, "snow");
+    assert_int_equal(v.message_serial, 4);
+    worker_post(w, ORDER_DISCARD, 0, NULL, NULL);
+    UNTIL(w, v_.phase == WORKER_IDLE); /* the next picture has dropped nothing yet */
+    add(w, o, "sea");
+    worker_post(w, ORDER_RUN, 0, NULL, NULL);
+    UNTIL(w, v_.progress.step >= 2);
+    assert_int_equal(view_of(w).message_serial, 4);
+    worker_stop(w);
+    fv_options_free(o);
+}
+
+static void a_term_is_checked_without_a_picture(void **state)
+{
+    (void)state;
+    static const char *const terms[][2] = {
+        {"blocks.3.9:1", "the nearest is"},
+        {"blocks.1.0:99999", "has channels 0 to"},
+        {"blocks.1.0:x", "is neither a channel"},
+        {"blocks.1.0:2 *0.5 | image_embedding:text=moon", ""},
+    };
+    fv_options *o = options_in("check");
+    worker *w = started(o, NULL);
+    for (int i = 0; i < 4; i++) {
+        worker_post(w, ORDER_TERM, 0, NULL, terms[i][0]);
+        UNTIL(w, v_.term_serial == i + 1);
+        worker_view v = view_of(w);
+        assert_non_null(strstr(v.term_error, terms[i][1]));
+        assert_int_equal(!*v.term_error, !*terms[i][1]);
+        assert_int_equal(v.message_serial, 0);
+    }
+    worker_stop(w);
+    fv_options_free(o);
+}
+
 /* --- similarity --- */
 
 static void numbers_stay_with_the_texts_they_are_of(void **state)
@@ -444,6 +535,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_queue_is_worked_off),
         cmocka_unit_test(pictures_are_made_where_the_queue_cannot_be_written),
+        cmocka_unit_test(a_change_that_cannot_be_made_is_said_and_taken_back),
+        cmocka_unit_test(a_term_is_checked_without_a_picture),
         cmocka_unit_test(numbers_stay_with_the_texts_they_are_of),
         cmocka_unit_test(the_table_of_a_matrix_replaces_no_other),
         cmocka_unit_test(orders_and_looks_from_many_threads),

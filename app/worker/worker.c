@@ -139,6 +139,12 @@ bool take_step(worker *w, fv_progress *p)
         if (status < 0) say(w, NULL);
         return false;
     }
+    if (p->dropped != w->dropped) { /* said once, and no longer what the job says */
+        w->dropped = p->dropped;
+        say(w, fv_session_dropped(w->session));
+        follow_session(w);
+        publish_options(w);
+    }
     w->saved = false;
     w->running_seconds += took;
     pthread_mutex_lock(&w->mutex);

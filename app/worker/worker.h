@@ -37,6 +37,7 @@ typedef enum worker_order {
     ORDER_CHANNELS, /* ranks the channels of the picture */
     ORDER_PICK,     /* text: "x y", those at that place of it, in shares; "": nowhere */
     ORDER_SEARCH,   /* text: those that it asks for */
+    ORDER_TERM,     /* text: whether the model can be asked that term; see term_error */
     ORDER_SEEDS,    /* options: nine seeds from theirs on; number: steps each */
     ORDER_CONTINUE, /* number: which of the nine grows on */
     ORDER_DROP,     /* number: id of a queue item */
@@ -90,11 +91,12 @@ typedef struct worker_view {
     worker_phase phase;
     char model[128], backend[64];
     int channels, text_length;
-    fv_progress progress;               /* rate and seconds without pauses */
-    double step_seconds;                /* smoothed */
-    double stepping, handing;           /* seconds in steps of this picture, and in copies of it */
-    int order_lag;                      /* most steps that ended between an order and its answer */
-    char text[512], llp[256], seed[24]; /* of the picture on the easel, with its changes */
+    fv_progress progress;                /* rate and seconds without pauses */
+    double step_seconds;                 /* smoothed */
+    double stepping, handing;            /* seconds in steps of this picture, and in copies of it */
+    int order_lag;                       /* most steps that ended between an order and its answer */
+    char text[512], llp[256], term[512]; /* of the picture on the easel, with its changes */
+    char seed[24];
     char steps[16], param[16];
     int picture_serial, side; /* the newest picture; 0: none. Its width */
     fv_part parts[FV_MOST_PARTS];
@@ -107,6 +109,8 @@ typedef struct worker_view {
     int best_count, best_serial;
     float place_x, place_y; /* that was picked, shares of the picture; < 0: none */
     char searched[96];
+    char term_error[512]; /* of the last term that was checked; "": it can be asked */
+    int term_serial;
     int map_side; /* positions of the map the channels are of */
     int channel;  /* followed, -1: none */
     int activation_serial, activation_side, gradient_serial;

@@ -107,3 +107,19 @@ void search_channels(worker *w, const char *text)
     }
     show_best(w, s, RANKED_TEXT, best, count);
 }
+
+void check_term(worker *w, const char *term)
+{
+    fv_options *o;
+    fv_status s = fv_options_new(&o);
+    if (s >= 0) {
+        s = fv_options_set(o, "term", term);
+        if (s >= 0 && *term) s = fv_options_check_channels(o, w->model);
+        fv_options_free(o);
+    }
+    pthread_mutex_lock(&w->mutex);
+    copy_text(w->view.term_error, sizeof w->view.term_error, s < 0 ? fv_error() : "");
+    w->view.term_serial++;
+    pthread_mutex_unlock(&w->mutex);
+    news(w);
+}

@@ -68,6 +68,7 @@ struct worker {
     unsigned item;     /* its place in the queue; 0: it is not from there */
     bool go;           /* the queue is being worked off */
     bool saved;        /* what is on the easel is in the gallery as it is */
+    int dropped;       /* changes of this session that could not be made, all said */
     bool told_history; /* that a moment of this picture could not be kept */
     int pause_at;      /* a step to pause after; 0: none */
     double running_seconds, last_survival, survival_cost, last_activation, activation_cost;
@@ -104,6 +105,11 @@ void rank_channels(worker *w);
 void rank_again(worker *w);
 void pick_place(worker *w, const char *place);
 void search_channels(worker *w, const char *text);
+void check_term(worker *w, const char *term);
+/* What the session does is what the job says, changes that were not made too. */
+void follow_session(worker *w);
+/* What is asked for, in one word: the text, the channels or the term. */
+const char *asked_of(const fv_options *o);
 void branch(worker *w, const order *o);
 void switch_line(worker *w, unsigned id);
 void forget_line(worker *w, unsigned id);

@@ -40,13 +40,6 @@ void forget_asides(worker *w)
     }
 }
 
-/* What a line is called: its text or channels. */
-static void label_of(const fv_options *job, char *text, size_t size)
-{
-    copy_text(text, size, fv_options_get(job, "text"));
-    if (!*text) copy_text(text, size, fv_options_get(job, "llp"));
-}
-
 /* Copies what belongs to the current line. */
 static bool copy_aside(worker *w, line_aside *out)
 {
@@ -55,7 +48,7 @@ static bool copy_aside(worker *w, line_aside *out)
     a.curve = malloc((size_t)(a.curve_count + 1) * sizeof *a.curve);
     if (!a.curve) return false;
     if (a.curve_count) memcpy(a.curve, w->curve, (size_t)a.curve_count * sizeof *a.curve);
-    label_of(w->job, a.text, sizeof a.text);
+    copy_text(a.text, sizeof a.text, asked_of(w->job));
     copy_text(a.seed, sizeof a.seed, fv_options_get(w->job, "seed"));
     *out = a;
     return true;
@@ -73,8 +66,7 @@ static void keep_aside(worker *w, line_aside *a)
         clear_aside(a);
 }
 
-/* What the session went back to is what the job says. */
-static void follow_session(worker *w)
+void follow_session(worker *w)
 {
     int count;
     const fv_option *table = fv_option_table(&count);
@@ -82,6 +74,12 @@ static void follow_session(worker *w)
         if ((table[i].flags & FV_OPTION_LIVE) &&
             fv_options_set(w->job, table[i].name, fv_session_option(w->session, table[i].name)) < 0)
             say(w, NULL);
+}
+
+/* The session went back, and goes on past where it was stopped. */
+static void go_back(worker *w)
+{
+    follow_session(w);
     if (fv_options_set(w->job, "stop", "0") < 0) say(w, NULL);
 }
 
@@ -106,7 +104,7 @@ void publish_lines(worker *w)
             memcpy(to->text, a->text, sizeof to->text);
             memcpy(to->seed, a->seed, sizeof to->seed);
         } else if (w->job) {
-            label_of(w->job, to->text, sizeof to->text);
+            copy_text(to->text, sizeof to->text, asked_of(w->job));
             copy_text(to->seed, sizeof to->seed, fv_options_get(w->job, "seed"));
         }
     }
@@ -116,7 +114,7 @@ void publish_lines(worker *w)
 
 void branch(worker *w, const order *o)
 {
-    static const char *const names[] = {"text", "seed", "llp"};
+    static const char *const names[] = {"text", "seed", "llp", "term"};
     int step = (int)o->number;
     line_aside left;
     if (!w->session) return;
@@ -138,8 +136,8 @@ void branch(worker *w, const order *o)
     }
     release_item(w);
     w->saved = false;
-    follow_session(w);
-    for (int i = 0; o->options && i < 3; i++)
+    go_back(w);
+    for (int i = 0; o->options && i < 4; i++)
         if (strcmp(fv_options_get(o->options, names[i]), fv_options_get(w->job, names[i])) != 0)
             change(w, names[i], fv_options_get(o->options, names[i]));
     if (o->name && strcmp(o->text, fv_options_get(w->job, o->name)) != 0)
@@ -192,7 +190,7 @@ void switch_line(worker *w, unsigned id)
         return;
     }
     release_item(w);
-    follow_session(w);
+    go_back(w);
     pthread_mutex_lock(&w->mutex);
     publish_lines(w);
     pthread_mutex_unlock(&w->mutex);

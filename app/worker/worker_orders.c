@@ -19,19 +19,16 @@ static worker_phase phase_of(worker *w)
 
 static void title_of(const worker_view *v, char *out, size_t size)
 {
-    if (*v->text && *v->llp)
-        snprintf(out, size, "%s-llp-%s", v->text, v->llp);
-    else if (*v->llp)
-        snprintf(out, size, "llp-%s", v->llp);
-    else
-        snprintf(out, size, "%s", v->text);
+    bool term = (*v->text || *v->llp) && *v->term;
+    snprintf(out, size, "%s%s%s%s%s%s", v->text, *v->text && *v->llp ? "-" : "",
+             *v->llp ? "llp-" : "", v->llp, term ? "-" : "", v->term);
 }
 
 bool save_picture(worker *w)
 {
     fv_picture picture;
     fv_progress scores;
-    char *recipe = NULL, *path = NULL, title[1024];
+    char *recipe = NULL, *path = NULL, title[1536];
     const char *gallery = fv_options_get(w->options, "gallery");
     fv_status s = fv_session_picture(w->session, &picture, &scores);
     if (s < 0) {
@@ -112,6 +109,7 @@ void leave_easel(worker *w)
     w->job = NULL;
     w->running_seconds = w->last_survival = w->last_activation = 0;
     w->saved = w->told_history = false;
+    w->dropped = 0;
     w->pause_at = 0;
 }
 
@@ -345,6 +343,9 @@ void obey(worker *w, const order *o)
         break;
     case ORDER_SEARCH:
         search_channels(w, o->text);
+        break;
+    case ORDER_TERM:
+        check_term(w, o->text ? o->text : "");
         break;
     case ORDER_SEEDS:
         fill_board(w, o->options, (int)o->number);

@@ -8,6 +8,14 @@
 
 /* --- the worker's side --- */
 
+const char *asked_of(const fv_options *o)
+{
+    static const char *const names[] = {"text", "llp", "term"};
+    const char *value = "";
+    for (int i = 0; i < 3 && !*value; i++) value = fv_options_get(o, names[i]);
+    return value;
+}
+
 void publish_queue(worker *w)
 {
     int n = fv_queue_count(w->queue);
@@ -17,8 +25,7 @@ void publish_queue(worker *w)
         const fv_options *o = fv_queue_at(w->queue, i);
         *it = (worker_item){.id = fv_queue_id(w->queue, i)};
         it->running = w->item && it->id == w->item;
-        copy_text(it->text, sizeof it->text, fv_options_get(o, "text"));
-        if (!*it->text) copy_text(it->text, sizeof it->text, fv_options_get(o, "llp"));
+        copy_text(it->text, sizeof it->text, asked_of(o));
         copy_text(it->seed, sizeof it->seed, fv_options_get(o, "seed"));
     }
 }
@@ -28,6 +35,7 @@ void publish_options(worker *w)
     pthread_mutex_lock(&w->mutex);
     copy_text(w->view.text, sizeof w->view.text, fv_options_get(w->job, "text"));
     copy_text(w->view.llp, sizeof w->view.llp, fv_options_get(w->job, "llp"));
+    copy_text(w->view.term, sizeof w->view.term, fv_options_get(w->job, "term"));
     copy_text(w->view.seed, sizeof w->view.seed, fv_options_get(w->job, "seed"));
     copy_text(w->view.steps, sizeof w->view.steps, fv_options_get(w->job, "steps"));
     copy_text(w->view.param, sizeof w->view.param, fv_options_get(w->job, "param"));
