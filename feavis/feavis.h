@@ -364,12 +364,17 @@ fv_status fv_session_resume(fv_session **out, fv_model *m, const fv_options *ove
 /* The options inside a saved state, to open its model with. */
 fv_status fv_session_read_options(fv_options *o, const char *path);
 
-/* loss = sum over parts of -weight * value for texts and channels, weight * value for
+/* loss = sum over parts of -weight * value for texts, channels and terms, weight * value for
  * penalties. */
-typedef enum fv_part_kind { FV_PART_TEXT, FV_PART_CHANNEL, FV_PART_PENALTY } fv_part_kind;
+typedef enum fv_part_kind {
+    FV_PART_TEXT,
+    FV_PART_CHANNEL,
+    FV_PART_TERM,
+    FV_PART_PENALTY
+} fv_part_kind;
 typedef struct fv_part {
     fv_part_kind kind;
-    char name[64]; /* the text (cut at a whole character), "108", "tv" */
+    char name[64]; /* the text (cut at a whole character), "108", "blocks.3.1:45", "tv" */
     float weight, value;
 } fv_part;
 enum { FV_MOST_PARTS = 32 };

@@ -238,7 +238,7 @@ static void every_term_climbs(void **state)
         assert_int_equal(fv_session_parts(s, parts), i == 6 ? 2 : 1);
         if (i < 6) assert_string_equal(parts[0].name, terms[i]);
         if (i == 6) assert_string_equal(parts[1].name, "blocks.4.0:7");
-        assert_int_equal(parts[0].kind, FV_PART_CHANNEL);
+        assert_int_equal(parts[0].kind, FV_PART_TERM);
         fv_session_close(s);
         fv_model_close(m);
         fv_options_free(o);

@@ -69,6 +69,24 @@ void app_set_neurons(app *a)
     worker_post(a->worker, ORDER_SET, 0, "llp", llp);
 }
 
+void app_set_term(app *a)
+{
+    worker_post(a->worker, ORDER_SET, 0, "term", app_term(a));
+}
+
+void app_check_term(app *a)
+{
+    if (strcmp(a->term, a->term_checked) == 0) return;
+    snprintf(a->term_checked, sizeof a->term_checked, "%s", a->term);
+    worker_post(a->worker, ORDER_TERM, 0, NULL, app_term(a));
+    a->term_serial++;
+}
+
+const char *app_term_error(const app *a)
+{
+    return a->term_serial == a->view.term_serial ? a->view.term_error : "";
+}
+
 void app_random_seed(app *a)
 {
     uint64_t x = SDL_GetPerformanceCounter() * 6364136223846793005u + a->seed;
@@ -176,6 +194,7 @@ void app_use_recipe(app *a, const char *path, bool again)
     }
     take_text(a, fv_options_get(o, "text"));
     app_take_neurons(a, fv_options_get(o, "llp"));
+    if (!app_take(a, a->term, sizeof a->term, fv_options_get(o, "term"))) a->term[0] = 0;
     a->seed = strtoull(fv_options_get(o, "seed"), NULL, 10);
     if (!app_take(a, a->start, sizeof a->start, fv_options_get(o, "start"))) a->start[0] = 0;
     if (again) { /* to the byte, with all changes that were made on the way */

@@ -58,6 +58,8 @@ typedef struct app {
 
     /* what is asked for */
     char text[APP_TEXT], avoid[APP_LINE];
+    char term[APP_LINE], term_checked[APP_LINE]; /* on layers; what the worker was asked about */
+    int term_serial;                             /* of its answer to that */
     float text_weight, avoid_weight;
     app_neuron neurons[APP_NEURONS];
     int neuron_count;
@@ -126,7 +128,9 @@ typedef void (*app_job_fn)(void *user, const fv_options *o);
 fv_status app_jobs(const app *a, app_job_fn fn, void *user, int most);
 /* The text for one picture: the line, its weight, what to avoid. Caller frees. */
 char *app_compose(const app *a, const char *line);
-bool app_asks(const app *a); /* for a text, or channels */
+bool app_asks(const app *a); /* for a text, channels or a term */
+/* What the term says, "" if it is blank. */
+const char *app_term(const app *a);
 void app_compose_neurons(const app *a, char *out, size_t size);
 void app_take_neurons(app *a, const char *llp);
 /* Whether the text has a weight beside those of channels: it says none itself. */
@@ -141,6 +145,7 @@ void app_forget_own(app *a);
 void app_imagine(app *a);     /* one picture a line into the queue, and go */
 void app_change_text(app *a); /* the first line for the picture that grows */
 void app_set_neurons(app *a);
+void app_set_term(app *a);          /* for the picture that grows */
 void app_branch(app *a);            /* from the moment that is shown, with text, seed and neurons */
 void app_next_line(app *a, int by); /* to the next branch, or the one before */
 void app_pick(app *a, float x, float y); /* channels there; the same place again: nowhere */
@@ -149,7 +154,9 @@ void app_escape(app *a);                 /* stop and keep */
 void app_use_recipe(app *a, const char *path, bool again);
 void app_dropped(app *a, const char *path);
 void app_random_seed(app *a);
-bool app_busy(const app *a); /* a picture is growing or paused */
+void app_check_term(app *a);              /* asks the worker about a term that is another by now */
+const char *app_term_error(const app *a); /* one line, "" if it can be asked or is not known yet */
+bool app_busy(const app *a);              /* a picture is growing or paused */
 
 /* --- the pages --- */
 void page_top(app *a, ui_rect r);

@@ -1,7 +1,7 @@
 /* What the window shows, as the options of pictures to make: a line of the text (or none), what to
- * avoid, channels, seed, start and settings. Whatever asks for a picture of what is shown asks
- * here: imagining, the seed board, branches. A preset's pictures are lines too; what such a line
- * sets for itself alone stays with it while it is the same line. */
+ * avoid, channels, a term, seed, start and settings. Whatever asks for a picture of what is shown
+ * asks here: imagining, the seed board, branches. A preset's pictures are lines too; what such a
+ * line sets for itself alone stays with it while it is the same line. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,7 +74,7 @@ static bool says_weight(const char *line)
 bool app_has_weight(const app *a)
 {
     fv_list lines;
-    if (!a->neuron_count || app_lines(&lines, a->text) < 0) return false;
+    if ((!a->neuron_count && !*app_term(a)) || app_lines(&lines, a->text) < 0) return false;
     bool has = lines.count > 0;
     for (int i = 0; i < lines.count; i++) has = has && !says_weight(lines.at[i]);
     fv_list_clear(&lines);
@@ -88,7 +88,7 @@ char *app_compose(const app *a, const char *line)
     FILE *f = open_memstream(&out, &size);
     if (!f) return NULL;
     fputs(line, f);
-    if (a->text_weight != 1 && a->neuron_count && *line && !says_weight(line))
+    if (a->text_weight != 1 && (a->neuron_count || *app_term(a)) && *line && !says_weight(line))
         fprintf(f, ":%.2f", (double)a->text_weight);
     if (a->avoid[strspn(a->avoid, " \t")])
         fprintf(f, " | %s:%.2f", a->avoid, -(double)a->avoid_weight);
@@ -99,7 +99,12 @@ char *app_compose(const app *a, const char *line)
 
 bool app_asks(const app *a)
 {
-    return a->neuron_count || a->text[strspn(a->text, " \t\r\n")];
+    return a->neuron_count || *app_term(a) || a->text[strspn(a->text, " \t\r\n")];
+}
+
+const char *app_term(const app *a)
+{
+    return a->term + strspn(a->term, " \t");
 }
 
 /* --- channels --- */
@@ -132,10 +137,10 @@ void app_take_neurons(app *a, const char *llp)
 const app_own *app_own_of(const app *a, int n, const char *line)
 {
     bool same = n < a->own_count && strcmp(a->own[n].line, line) == 0;
-    return same && !a->neuron_count ? &a->own[n] : NULL;
+    return same && !a->neuron_count && !*app_term(a) ? &a->own[n] : NULL;
 }
 
-/* Also for no line: what the channels alone want. */
+/* Also for no line: what the channels and the term alone want. */
 static fv_status job_of(const app *a, const char *line, const app_own *own, fv_options **out)
 {
     char seed[24], llp[256];
@@ -148,6 +153,7 @@ static fv_status job_of(const app *a, const char *line, const app_own *own, fv_o
                        : fv_fail(FV_ERR_MEMORY, "asking for a picture: out of memory");
     if (s >= 0) s = fv_options_set(o, "seed", seed);
     if (s >= 0) s = fv_options_set(o, "llp", llp);
+    if (s >= 0) s = fv_options_set(o, "term", app_term(a));
     if (s >= 0) s = fv_options_set(o, "start", a->start);
     for (int i = 0; own && s >= 0 && i < own->names.count; i++)
         s = fv_options_set(o, own->names.at[i], own->values.at[i]);
@@ -167,7 +173,7 @@ fv_status app_jobs(const app *a, app_job_fn fn, void *user, int most)
     fv_list lines;
     fv_status s = app_lines(&lines, a->text), first = FV_OK;
     if (s < 0) return s;
-    bool alone = !lines.count && a->neuron_count;
+    bool alone = !lines.count && (a->neuron_count || *app_term(a));
     for (int i = 0; i < (alone ? 1 : lines.count) && i < most; i++) {
         const char *line = alone ? "" : lines.at[i];
         fv_options *o;
@@ -194,14 +200,17 @@ void app_forget_own(app *a)
     a->own_count = 0;
 }
 
-/* What the picture of a preset sets besides its text. */
+/* What the picture of a preset sets besides its text; channels and terms of the whole preset too,
+ * as the window asks for its own. */
 static fv_status note_own(app_own *own, const fv_options *picture, const fv_options *all)
 {
     int count;
     const fv_option *table = fv_option_table(&count);
     for (int i = 0; i < count; i++) {
         const char *name = table[i].name, *value = fv_options_get(picture, name);
-        if (strcmp(name, "text") == 0 || strcmp(value, fv_options_get(all, name)) == 0) continue;
+        bool asked = strcmp(name, "llp") == 0 || strcmp(name, "term") == 0;
+        const char *without = asked ? "" : fv_options_get(all, name);
+        if (strcmp(name, "text") == 0 || strcmp(value, without) == 0) continue;
         FV_TRY(fv_list_add(&own->names, name));
         FV_TRY(fv_list_add(&own->values, value));
     }
@@ -246,10 +255,21 @@ static fv_status take_pictures(app *a, const fv_preset *p, int count)
     app_forget_own(a);
     for (int i = 0; s >= 0 && i < count; i++) s = add_own(a, p, i, f);
     if (fclose(f) != 0 && s >= 0) s = fv_fail(FV_ERR_MEMORY, "taking a preset: out of memory");
-    if (s >= 0 && app_take(a, a->text, sizeof a->text, text)) a->neuron_count = 0;
+    if (s >= 0 && app_take(a, a->text, sizeof a->text, text)) {
+        a->neuron_count = 0;
+        a->term[0] = 0;
+    }
     free(text);
     if (s < 0) app_forget_own(a);
     return s;
+}
+
+/* What settings ask for, if they do. */
+static void take_asked(app *a)
+{
+    const char *llp = fv_options_get(a->options, "llp"), *term = fv_options_get(a->options, "term");
+    if (*llp) app_take_neurons(a, llp);
+    if (*term) app_take(a, a->term, sizeof a->term, term);
 }
 
 void app_use_preset(app *a, const char *name)
@@ -258,8 +278,11 @@ void app_use_preset(app *a, const char *name)
     fv_status s = fv_preset_open(&p, name);
     if (s >= 0) {
         int count = fv_preset_picture_count(p);
-        s = fv_preset_apply(p, a->options);
+        s = fv_options_set(a->options, "llp", "");
+        if (s >= 0) s = fv_options_set(a->options, "term", "");
+        if (s >= 0) s = fv_preset_apply(p, a->options);
         if (s >= 0 && count) s = take_pictures(a, p, count);
+        if (s >= 0 && !count) take_asked(a);
         if (s >= 0 && !count) snprintf(a->quality, sizeof a->quality, "%s", name);
         fv_preset_close(p);
     }

@@ -58,7 +58,7 @@ static void draw_header(app *a, ui_rect r)
             snprintf(right, sizeof right, "%d / %d", step, v->progress.steps);
         float room = r.w - ui_px(40) - ui_px(ui_text_width(right, UI_SMALL));
         ui_rect title = {r.x + ui_px(20), r.y, room, header()};
-        const char *what = *v->text ? v->text : v->llp;
+        const char *what = *v->text ? v->text : *v->llp ? v->llp : v->term;
         while (*what && ui_px(ui_text_width(what, UI_BODY)) > room - ui_px(12)) {
             static char cut[512]; /* shorter by one character until it fits, with dots */
             size_t n = strlen(what);

@@ -190,6 +190,15 @@ static void read_chosen(const app *a, fv_list *names, fv_list *values)
     (void)fv_recipe_list(names, values, s->recipe, s->path);
 }
 
+/* What a picture was asked for: its text, else its channels, else its term. */
+static const char *asked_in(const fv_list *names, const fv_list *values)
+{
+    static const char *const all[] = {"text", "llp", "term"};
+    const char *value = "";
+    for (int i = 0; i < 3 && !*value; i++) value = fv_recipe_value(names, values, all[i]);
+    return value;
+}
+
 static void chosen_line(app *a)
 {
     fv_list names, values;
@@ -201,7 +210,7 @@ static void chosen_line(app *a)
     read_chosen(a, &names, &values);
     if (ui_chip("recipe", tr(a, W_RECIPE), a->show_recipe)) a->show_recipe = !a->show_recipe;
     ui_beside();
-    if (asprintf(&line, "%s   ·   %s %s   ·   %s %s   ·   %s", a->saved[a->chosen].text,
+    if (asprintf(&line, "%s   ·   %s %s   ·   %s %s   ·   %s", asked_in(&names, &values),
                  tr(a, W_SEED), fv_recipe_value(&names, &values, "seed"), tr(a, W_STEPS),
                  fv_recipe_value(&names, &values, "steps"),
                  fv_recipe_value(&names, &values, "model")) >= 0) {
@@ -287,7 +296,11 @@ static void seeds_title(app *a)
     char llp[256];
     app_compose_neurons(a, llp, sizeof llp);
     if (app_lines(&lines, a->text) < 0) return;
-    ui_text(lines.count ? lines.at[0] : *llp ? llp : "…", UI_TITLE, UI_TEXT);
+    ui_text(lines.count    ? lines.at[0]
+            : *llp         ? llp
+            : *app_term(a) ? app_term(a)
+                           : "…",
+            UI_TITLE, UI_TEXT);
     fv_list_clear(&lines);
 }
 

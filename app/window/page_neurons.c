@@ -1,5 +1,6 @@
 /* Channels of the last layer before pooling: by number, by a text that asks for them, by what is
- * active in the picture or at a place of it; their weights beside the text's. */
+ * active in the picture or at a place of it; their weights beside the text's. Then any layer, by a
+ * term. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +80,18 @@ static void search_row(app *a)
     a->neuron_search[0] = 0;
 }
 
+/* Return, or the button, gives it to the picture that grows. */
+static void term_row(app *a)
+{
+    ui_heading(tr(a, W_TERM));
+    ui_field("term", a->term, sizeof a->term, tr(a, W_TERM_HINT), -1);
+    bool entered = ui_entered(), wrong = *app_term_error(a);
+    if (wrong) ui_paragraph(app_term_error(a), UI_WARNING);
+    if (!app_busy(a) || strcmp(app_term(a), a->view.term) == 0) return;
+    if (ui_button("apply-term", tr(a, W_APPLY), UI_NO_ICON, UI_PLAIN, -1, !wrong) || entered)
+        app_set_term(a);
+}
+
 static void ranking_title(const app *a, char *out, size_t size)
 {
     const worker_view *v = &a->view;
@@ -127,5 +140,6 @@ void page_neurons(app *a)
     ui_paragraph(range, UI_MUTED);
     search_row(a);
     weight_rows(a);
+    term_row(a);
     ranking(a);
 }

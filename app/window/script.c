@@ -165,6 +165,7 @@ static bool field(const app *a, const char *name, char *out, size_t size)
         {"focused", ui_focused()},
         {"composing", ui_composing()},
         {"typing", ui_typing()},
+        {"term-checked", a->term_serial == v->term_serial},
         {"picture", display_has(a->screen, DISPLAY_SHOWN)},
         {"toasting", (double)SDL_GetTicks64() / 1000 < a->toast_until},
     };
@@ -183,6 +184,9 @@ static bool field(const app *a, const char *name, char *out, size_t size)
         {"easel", v->text},
         {"llp", v->llp},
         {"avoid", a->avoid},
+        {"term", a->term},
+        {"term-of", v->term},
+        {"term-error", app_term_error(a)},
         {"start", a->start},
         {"toast", a->toast},
         {"saved", v->saved},

@@ -228,6 +228,7 @@ void state_load(app *a)
     ui_set_dark(strcmp(fv_settings_get(s, "theme", "dark"), "dark") == 0);
     app_take(a, a->text, sizeof a->text, fv_settings_get(s, "text", ""));
     app_take(a, a->avoid, sizeof a->avoid, fv_settings_get(s, "avoid", ""));
+    app_take(a, a->term, sizeof a->term, fv_settings_get(s, "term", ""));
     snprintf(a->quality, sizeof a->quality, "%s", fv_settings_get(s, "quality", "draft"));
     a->avoid_weight = strtof(fv_settings_get(s, "avoid-weight", "0.3"), NULL);
     a->seed = strtoull(fv_settings_get(s, "seed", "1"), NULL, 10);
@@ -248,6 +249,7 @@ void state_save(app *a)
     fv_settings_set(s, "theme", ui_dark() ? "dark" : "light");
     fv_settings_set(s, "text", a->text);
     fv_settings_set(s, "avoid", a->avoid);
+    fv_settings_set(s, "term", a->term);
     fv_settings_set(s, "quality", a->quality);
     fv_settings_set(s, "crisp", a->look.crisp ? "yes" : "no");
     snprintf(number, sizeof number, "%.2f", (double)a->avoid_weight);

@@ -105,6 +105,7 @@ static void take_news(app *a)
             a->map_serial = serial;
         }
     }
+    app_check_term(a);
     if (v->message_serial != a->message_serial) {
         app_toast(a, v->message, true);
         a->message_serial = v->message_serial;

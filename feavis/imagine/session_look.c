@@ -39,8 +39,8 @@ static void take_parts(fv_session *s, const fv_scores *scores)
         s->parts[n] = make_part(FV_PART_CHANNEL, g->channels[i].name, g->channels[i].weight,
                                 scores->parts[n]);
     for (int i = 0; i < g->terms.count && n < FV_MOST_PARTS; i++, n++)
-        s->parts[n] = make_part(FV_PART_CHANNEL, g->terms.at[i].name, g->terms.at[i].weight,
-                                scores->parts[n]);
+        s->parts[n] =
+            make_part(FV_PART_TERM, g->terms.at[i].name, g->terms.at[i].weight, scores->parts[n]);
     for (int i = 0; i < FV_PENALTIES; i++)
         if (s->net.refs.penalties[i] >= 0 && n < FV_MOST_PARTS) {
             s->parts[n] =
