@@ -14,7 +14,7 @@
 #include "feavis/gif.h"
 #include "model/files/files.h"
 #include "model/weights/weights.h"
-#include "tests/check.h"
+#include "tests/toy.h"
 
 /* --- calls that fail when told to --- */
 
@@ -538,16 +538,7 @@ static float *rows[PICTURES];
 
 static void open_model(void)
 {
-    const char *unpacked = getenv("FEAVIS_UNPACKED");
-    char checkpoint[1024];
-    fv_options *o;
-    snprintf(checkpoint, sizeof checkpoint, "%s/lite0.pth", unpacked ? unpacked : ".");
-    MUST(fv_options_new(&o));
-    MUST(fv_options_set(o, "config", source_file("tests/golden/towers/lite0/cfg.yml")));
-    MUST(fv_options_set(o, "checkpoint", checkpoint));
-    MUST(fv_options_set(o, "vocab", source_file("tests/golden/text_vocab.txt")));
-    MUST(fv_model_open(&model, o));
-    fv_options_free(o);
+    open_towers(&model, "online");
     fv_embedder *e;
     mkdir("pictures", 0777);
     MUST(fv_embedder_open(&e, model, 1));

@@ -9,33 +9,18 @@
 
 #include "feavis/feavis.h"
 #include "model/weights/weights.h"
-#include "tests/check.h"
+#include "tests/toy.h"
 
 enum { PICTURES = 13, BROKEN = 7 };
 
 static fv_model *model;
 static fv_list pictures;
 
-static void open_model(fv_model **m, const char *tower)
-{
-    const char *unpacked = getenv("FEAVIS_UNPACKED");
-    char checkpoint[1024];
-    fv_options *o;
-    snprintf(checkpoint, sizeof checkpoint, "%s/lite0.pth", unpacked ? unpacked : ".");
-    MUST(fv_options_new(&o));
-    MUST(fv_options_set(o, "config", source_file("tests/golden/towers/lite0/cfg.yml")));
-    MUST(fv_options_set(o, "checkpoint", checkpoint));
-    MUST(fv_options_set(o, "vocab", source_file("tests/golden/text_vocab.txt")));
-    MUST(fv_options_set(o, "tower", tower));
-    MUST(fv_model_open(m, o));
-    fv_options_free(o);
-}
-
 /* Pictures that differ, one of them broken. */
 static int prepare(void **state)
 {
     (void)state;
-    open_model(&model, "online");
+    open_towers(&model, "online");
     for (int i = 0; i < PICTURES; i++) {
         char name[32];
         uint8_t rgb[20 * 10 * 3];
@@ -152,7 +137,7 @@ static void test_refusals(void **state)
     assert_int_equal(fv_index_build("other.npy", model, &pictures, 1, false, NULL, watch, &w),
                      FV_CANCELLED);
     fv_model *momentum;
-    open_model(&momentum, "momentum");
+    open_towers(&momentum, "momentum");
     FAILS(fv_index_build("other.npy", momentum, &pictures, 1, false, NULL, NULL, NULL),
           FV_ERR_ARGUMENT, "another model");
     fv_model_close(momentum);

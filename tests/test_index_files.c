@@ -11,24 +11,9 @@
 
 #include "feavis/feavis.h"
 #include "model/weights/weights.h"
-#include "tests/check.h"
+#include "tests/toy.h"
 
 static fv_model *model;
-
-static void open_model(fv_model **m, const char *tower)
-{
-    const char *unpacked = getenv("FEAVIS_UNPACKED");
-    char checkpoint[1024];
-    fv_options *o;
-    snprintf(checkpoint, sizeof checkpoint, "%s/lite0.pth", unpacked ? unpacked : ".");
-    MUST(fv_options_new(&o));
-    MUST(fv_options_set(o, "config", source_file("tests/golden/towers/lite0/cfg.yml")));
-    MUST(fv_options_set(o, "checkpoint", checkpoint));
-    MUST(fv_options_set(o, "vocab", source_file("tests/golden/text_vocab.txt")));
-    MUST(fv_options_set(o, "tower", tower));
-    MUST(fv_model_open(m, o));
-    fv_options_free(o);
-}
 
 static void picture(const char *path, int kind)
 {
@@ -43,7 +28,7 @@ static int begin(void **state)
 {
     char path[64];
     (void)state;
-    if (!model) open_model(&model, "online");
+    if (!model) open_towers(&model, "online");
     remove_tree("made");
     mkdir("made", 0777);
     mkdir("made/album", 0777);
@@ -128,7 +113,7 @@ static void an_index_of_another_model_is_refused(void **state)
     fv_hit hit;
     int found;
     (void)state;
-    open_model(&momentum, "momentum");
+    open_towers(&momentum, "momentum");
     float *query = calloc((size_t)fv_model_dim(model), sizeof *query);
     static const char *const paths[] = {"made/x.npy", "made/x.safetensors"};
     for (int i = 0; i < 4; i++) { /* of a .safetensors also without its record */

@@ -34,4 +34,13 @@ static inline fv_options *toy_options(void)
     return o;
 }
 
+/* The toy itself, with the online or the momentum towers. Caller closes. */
+static inline void open_towers(fv_model **m, const char *tower)
+{
+    fv_options *o = toy_options();
+    set(o, "tower", tower);
+    MUST(fv_model_open(m, o));
+    fv_options_free(o);
+}
+
 #endif

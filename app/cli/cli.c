@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -303,6 +304,19 @@ fv_status cli_check_png(const char *path)
         FV_ERR_ARGUMENT,
         "saving to %s: pictures are PNG files, with their recipe inside; name it %.*s.png", path,
         (int)(dot - path), path);
+}
+
+void cli_catch_interrupts(void (*handler)(int))
+{
+    struct sigaction a = {.sa_handler = handler, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&a.sa_mask);
+    sigaction(SIGINT, &a, NULL); /* a second Ctrl-C ends the program at once */
+    sigaction(SIGTERM, &a, NULL);
+    struct sigaction hangup;
+    sigaction(SIGHUP, NULL, &hangup);
+    if (hangup.sa_handler == SIG_IGN) return; /* nohup: the work goes on */
+    a.sa_flags = 0;                           /* a closed terminal may say so twice */
+    sigaction(SIGHUP, &a, NULL);
 }
 
 void cli_clear(cli *c)

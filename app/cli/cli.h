@@ -57,6 +57,8 @@ bool cli_unread(void);
  * EXIT_FAILURE with a line on stderr, or EXIT_UNREAD without one. */
 int cli_end(int status);
 void cli_help(void);
+/* Ctrl-C, SIGTERM and a closed terminal call this, and a second Ctrl-C ends the program. */
+void cli_catch_interrupts(void (*handler)(int));
 void cli_help_options(void);
 void cli_help_terms(void);
 

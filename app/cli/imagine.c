@@ -59,19 +59,6 @@ static void on_interrupt(int signal)
     if (s) fv_session_cancel(s);
 }
 
-static void catch_interrupts(void)
-{
-    struct sigaction a = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&a.sa_mask);
-    sigaction(SIGINT, &a, NULL); /* a second Ctrl-C ends the program at once */
-    sigaction(SIGTERM, &a, NULL);
-    struct sigaction hangup;
-    sigaction(SIGHUP, NULL, &hangup);
-    if (hangup.sa_handler == SIG_IGN) return; /* nohup: the work goes on */
-    a.sa_flags = 0;                           /* a closed terminal may say so twice */
-    sigaction(SIGHUP, &a, NULL);
-}
-
 /* --- progress --- */
 
 typedef struct display {
@@ -294,7 +281,7 @@ static fv_status run_jobs(const jobs *j, const char *state, const cli *c)
 
 static int finish(jobs *j, fv_status status, const char *state, const cli *c)
 {
-    catch_interrupts();
+    cli_catch_interrupts(on_interrupt);
     if (status >= 0) status = run_jobs(j, state, c);
     clear_jobs(j);
     if (status < 0) return cli_fail();

@@ -28,16 +28,7 @@ static double now(void)
 
 many_progress many_progress_of(const cli *c, const char *what)
 {
-    struct sigaction a = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&a.sa_mask);
-    sigaction(SIGINT, &a, NULL); /* a second Ctrl-C ends the program at once */
-    sigaction(SIGTERM, &a, NULL);
-    struct sigaction hangup;
-    sigaction(SIGHUP, NULL, &hangup);
-    if (hangup.sa_handler != SIG_IGN) { /* not under nohup */
-        a.sa_flags = 0;                 /* a closed terminal may say so twice */
-        sigaction(SIGHUP, &a, NULL);
-    }
+    cli_catch_interrupts(on_interrupt);
     return (many_progress){.what = what,
                            .quiet = c->quiet,
                            .terminal = isatty(STDERR_FILENO) == 1,

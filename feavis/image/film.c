@@ -137,8 +137,7 @@ static fv_status write_film(fv_file_writer *w, const fv_picture *frames, int cou
     return write_chunk(w, "IEND", NULL, 0, NULL, 0);
 }
 
-fv_status fv_film_write_to(fv_file_writer *w, const fv_picture *frames, int count, int milliseconds,
-                           const char *recipe)
+fv_status fv_film_check(const fv_picture *frames, int count, int milliseconds)
 {
     if (count < 1 || milliseconds < 1 || milliseconds > 65535)
         return fv_fail(FV_ERR_ARGUMENT, "a film of %d pictures, %d ms each", count, milliseconds);
@@ -146,6 +145,13 @@ fv_status fv_film_write_to(fv_file_writer *w, const fv_picture *frames, int coun
         if (frames[i].width != frames[0].width || frames[i].height != frames[0].height)
             return fv_fail(FV_ERR_SHAPE, "film: picture %d is %d x %d, the first %d x %d", i + 1,
                            frames[i].width, frames[i].height, frames[0].width, frames[0].height);
+    return FV_OK;
+}
+
+fv_status fv_film_write_to(fv_file_writer *w, const fv_picture *frames, int count, int milliseconds,
+                           const char *recipe)
+{
+    FV_TRY(fv_film_check(frames, count, milliseconds));
     return write_film(w, frames, count, milliseconds, recipe);
 }
 

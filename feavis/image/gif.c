@@ -286,12 +286,7 @@ static void close_film(film *f)
 fv_status fv_gif_write_to(fv_file_writer *w, const fv_picture *frames, int count, int milliseconds,
                           const char *comment)
 {
-    if (count < 1 || milliseconds < 1 || milliseconds > 65535)
-        return fv_fail(FV_ERR_ARGUMENT, "a film of %d pictures, %d ms each", count, milliseconds);
-    for (int i = 1; i < count; i++)
-        if (frames[i].width != frames[0].width || frames[i].height != frames[0].height)
-            return fv_fail(FV_ERR_SHAPE, "film: picture %d is %d x %d, the first %d x %d", i + 1,
-                           frames[i].width, frames[i].height, frames[0].width, frames[0].height);
+    FV_TRY(fv_film_check(frames, count, milliseconds));
     if (frames[0].width > MOST_SIDE || frames[0].height > MOST_SIDE)
         return fv_fail(FV_ERR_UNSUPPORTED, "a GIF has at most %d pixels a side", MOST_SIDE);
     film *f = calloc(1, sizeof *f);
