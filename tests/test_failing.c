@@ -5,7 +5,8 @@
  *
  * The linker puts this program's fv_backend_open, malloc, ... in front of the real ones (--wrap),
  * see CMakeLists.txt. For malloc, and where one attempt takes long, k grows in strides after the
- * first sixteen. */
+ * first sixteen; under a sanitizer, which makes an attempt ten times as long and is there to see
+ * what the others touch, after the first two. */
 #include <errno.h>
 #include <math.h>
 #include <unistd.h>
@@ -13,6 +14,11 @@
 #include "feavis/imagine/session.h"
 #include "tests/toy.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { STRIDE_AFTER = 2 };
+#else
+enum { STRIDE_AFTER = 16 };
+#endif
 enum { SIDE = 16, VALUES = SIDE * SIDE * 3, STATE = 3 * VALUES };
 
 /* --- what fails --- */
@@ -160,8 +166,8 @@ static void must_say_what_failed(const trial *t, resource r, long k, fv_status s
 static long attempts_of(const trial *t, resource r)
 {
     long count = 0;
-    bool strides = t->strides || r == HOST;
-    for (long k = 1;; k += strides ? 1 + k / 16 : 1, count++) {
+    bool strides = t->strides || r == HOST || STRIDE_AFTER < 16;
+    for (long k = 1;; k += strides ? 1 + k / STRIDE_AFTER : 1, count++) {
         if (t->before) t->before();
         long living = failing.living;
         arm(r, k, false);
