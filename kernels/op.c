@@ -172,6 +172,18 @@ static fv_status layernorm_shape(const fv_op *op, fv_shape *y)
     return expect(op, "b", op->b, vector(y->c));
 }
 
+static fv_status groupnorm_shape(const fv_op *op, fv_shape *y)
+{
+    int groups = op->attr.group.groups;
+    *y = op->x->shape;
+    if (groups < 1 || y->c % groups)
+        return fv_fail(FV_ERR_SHAPE, "%s: %d channels cannot be split into %d groups", op->name,
+                       y->c, groups);
+    FV_TRY(by_input(op, op->act));
+    FV_TRY(expect(op, "w", op->w, vector(y->c)));
+    return expect(op, "b", op->b, vector(y->c));
+}
+
 /* One number a channel, or one an element of a picture. */
 static fv_status affine_shape(const fv_op *op, fv_shape *y)
 {
@@ -246,6 +258,11 @@ static fv_shape two_a_row(const fv_op *op, fv_shape y) /* layernorm: mean, 1/sqr
 {
     (void)op;
     return (fv_shape){y.n, y.h, y.w, 2};
+}
+
+static fv_shape two_a_group(const fv_op *op, fv_shape y) /* groupnorm: mean, 1/sqrt(var + eps) */
+{
+    return (fv_shape){y.n, 1, op->attr.group.groups, 2};
 }
 
 /* --- transformer --- */
@@ -471,6 +488,7 @@ double fv_op_macs(const fv_op *op)
     case FV_OP_MAX_HW:
     case FV_OP_L2NORM:
     case FV_OP_LAYERNORM:
+    case FV_OP_GROUPNORM:
     case FV_OP_EMBED:
     case FV_OP_WARP:
     case FV_OP_PERTURB:

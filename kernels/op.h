@@ -20,6 +20,9 @@
  *   mix_rows    y {n,1,r,c} = w . x           w {1,1,r,h*w}: one constant matrix over positions
  *   l2norm      y = x / max(|x|, eps)         per row
  *   layernorm   y = (x - mean) / sqrt(var + eps) * w + b   per row
+ *   groupnorm   y = act((x - mean) / sqrt(var + eps) * w + b)   per picture and group of channels:
+ *                                             mean and var over h, w and the c / groups channels
+ *                                             that lie side by side; w, b {1,1,1,c}
  *   attention   x {n,1,t,3d} = q|k|v packed   y {n,1,t,d}; scale 1/sqrt(d/heads);
  *                                             b {n,1,1,t} or NULL is added to every score
  *   embed       x {n,1,1,t} int32 ids         y {n,1,t,d} = w[id] + b[t]; w {1,1,vocab,d},
@@ -65,6 +68,7 @@ extern "C" {
     ROW(MIX_ROWS, mix_rows, BACKWARD, mix_rows_shape, keeps_nothing, NULL)                         \
     ROW(L2NORM, l2norm, BACKWARD, same_shape, keeps_y_aux, one_a_row)                              \
     ROW(LAYERNORM, layernorm, BACKWARD, layernorm_shape, keeps_x_aux, two_a_row)                   \
+    ROW(GROUPNORM, groupnorm, BACKWARD, groupnorm_shape, keeps_x_aux, two_a_group)                 \
     ROW(ATTENTION, attention, BACKWARD, attention_shape, keeps_x_aux, attention_aux)               \
     ROW(EMBED, embed, FORWARD_ONLY, embed_shape, keeps_nothing, NULL)                              \
     ROW(SEPARABLE, separable, BACKWARD, separable_shape, keeps_nothing, NULL)                      \
@@ -124,6 +128,11 @@ typedef struct fv_conv_attr {
     int pad_bottom, pad_right; /* and after (TensorFlow SAME padding is asymmetric) */
 } fv_conv_attr;
 
+typedef struct fv_group_attr {
+    int groups; /* of c / groups channels each */
+    double eps;
+} fv_group_attr;
+
 /* Every operand of an op, once: its field in fv_op, and which tensor of a plan's node it is: the
  * value, its gradient, what forward keeps beside it (aux), or a constant with memory of its own.
  * Whoever walks over operands (lifetimes, readers, micro-batches, the check of a plan) does it by
@@ -172,15 +181,17 @@ typedef struct fv_fusion {
 typedef struct fv_op {
     fv_op_kind kind;
     const char *name; /* for messages and listings; borrowed from the plan */
-    fv_act act;       /* fused activation of conv2d, dwconv2d, linear; the function of act */
+    fv_act act;       /* fused activation of conv2d, dwconv2d, linear, groupnorm (which computes its
+                         input again in backward), excite's hidden layer; the function of act */
     fv_act before;    /* dwconv2d, excite: of x, as it is read. With it dwconv2d's dx may be x's own
                          memory: each number's slope is read before its gradient is written */
     union {
         fv_conv_attr conv;
-        int heads;          /* attention */
-        int out_side;       /* warp: S */
-        double eps;         /* l2norm, layernorm */
-        fv_penalty penalty; /* penalty */
+        int heads;           /* attention */
+        int out_side;        /* warp: S */
+        double eps;          /* l2norm, layernorm */
+        fv_group_attr group; /* groupnorm */
+        fv_penalty penalty;  /* penalty */
     } attr;
 
     const fv_tensor *x, *x2;  /* inputs; x2 NULL where the row above has none */
@@ -231,7 +242,8 @@ fv_member fv_operand_member(fv_operand which);
 /* Checks shapes against the table; fv_op_shape(op, &y) is fv_ops[op->kind].shape with context. */
 fv_status fv_op_shape(const fv_op *op, fv_shape *y);
 
-/* What the slope of op's activation is read from in backward: aux or y. */
+/* What the slope of op's activation is read from in backward: aux or y. Of kinds whose aux is not
+ * fv_op_aux_in_forward: in the others it is something else. */
 static inline const fv_tensor *fv_slope_from(const fv_op *op)
 {
     return fv_ops[op->kind].keeps(op) & FV_KEEP_AUX ? op->aux : op->y;

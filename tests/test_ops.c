@@ -23,7 +23,7 @@ typedef struct test_case {
     fv_shape x, x2, w, b; /* n = 0: there is none */
     fv_act act;
     fv_conv_attr conv;
-    int heads, side;
+    int heads, side, groups;
     double eps;
     fv_penalty penalty;
     float spread; /* of the random operands; 0: 1 */
@@ -104,6 +104,18 @@ static const test_case cases[] = {
     {FV_OP_L2NORM, S(2, 1, 5, 7), .eps = 1e-12},
     {FV_OP_L2NORM, S(2, 1, 5, 7), .eps = 100}, /* all rows clamped */
     {FV_OP_LAYERNORM, S(2, 1, 5, 7), S(0, 0, 0, 0), S(1, 1, 1, 7), S(1, 1, 1, 7), .eps = 1e-5},
+    {FV_OP_GROUPNORM, S(2, 3, 5, 6), S(0, 0, 0, 0), S(1, 1, 1, 6), S(1, 1, 1, 6), FV_ACT_NONE,
+     .groups = 3, .eps = 1e-5},
+    {FV_OP_GROUPNORM, S(2, 5, 3, 15), S(0, 0, 0, 0), S(1, 1, 1, 15), S(1, 1, 1, 15), FV_ACT_SILU,
+     .groups = 5, .eps = 1e-6, .spread = 2},
+    {FV_OP_GROUPNORM, S(3, 7, 1, 7), S(0, 0, 0, 0), S(1, 1, 1, 7), S(1, 1, 1, 7), FV_ACT_SILU,
+     .groups = 7, .eps = 1e-5},
+    {FV_OP_GROUPNORM, S(2, 1, 3, 8), S(0, 0, 0, 0), S(1, 1, 1, 8), S(1, 1, 1, 8), FV_ACT_NONE,
+     .groups = 1, .eps = 0.5}, /* what eps does to the gradient */
+    {FV_OP_GROUPNORM, S(1, 3, 5, 64), S(0, 0, 0, 0), S(1, 1, 1, 64), S(1, 1, 1, 64), FV_ACT_GELU,
+     .groups = 32, .eps = 1e-6},
+    {FV_OP_GROUPNORM, S(2, 5, 3, 6), S(0, 0, 0, 0), S(1, 1, 1, 6), S(1, 1, 1, 6), FV_ACT_RELU6,
+     .groups = 2, .eps = 1e-5},
     {FV_OP_ATTENTION, S(2, 1, 5, 24), .heads = 2},
     {FV_OP_ATTENTION, S(2, 1, 4, 18), S(0, 0, 0, 0), S(0, 0, 0, 0), S(2, 1, 1, 4), .heads = 3},
     {FV_OP_SEPARABLE, S(2, 3, 4, 3), S(0, 0, 0, 0), S(1, 1, 7, 3), S(1, 1, 5, 4), .spread = 1},
@@ -186,6 +198,11 @@ static const test_case large_cases[] = {
     {FV_OP_LAYERNORM, S(1, 1, 3, 60), S(0, 0, 0, 0), S(1, 1, 1, 60), S(1, 1, 1, 60), .eps = 1e-5},
     {FV_OP_LAYERNORM, S(1, 1, 3, 47), S(0, 0, 0, 0), S(1, 1, 1, 47), S(1, 1, 1, 47), .eps = 1e-5},
     {FV_OP_ATTENTION, S(1, 1, 9, 366), .heads = 2, .spread = 0.3f},
+    /* several slices with a rest; groups of three channels across vectors of eight */
+    {FV_OP_GROUPNORM, S(2, 40, 41, 96), S(0, 0, 0, 0), S(1, 1, 1, 96), S(1, 1, 1, 96), FV_ACT_SILU,
+     .groups = 32, .eps = 1e-6},
+    {FV_OP_GROUPNORM, S(1, 37, 35, 99), S(0, 0, 0, 0), S(1, 1, 1, 99), S(1, 1, 1, 99), FV_ACT_NONE,
+     .groups = 33, .eps = 1e-5},
 };
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 
@@ -301,6 +318,7 @@ static void make_operands(run *r)
     if (c->kind == FV_OP_ATTENTION) r->op.attr.heads = c->heads;
     if (c->kind == FV_OP_WARP) r->op.attr.out_side = c->side;
     if (c->kind == FV_OP_L2NORM || c->kind == FV_OP_LAYERNORM) r->op.attr.eps = c->eps;
+    if (c->kind == FV_OP_GROUPNORM) r->op.attr.group = (fv_group_attr){c->groups, c->eps};
     if (c->kind == FV_OP_PENALTY) r->op.attr.penalty = c->penalty;
     make(r, &r->x, "x", c->x, FV_REAL);
     r->hx = randoms(c->x, 1, spread);
@@ -615,6 +633,43 @@ static fv_backend *open_any(const char *name)
     return be;
 }
 
+/* A quarter of a million numbers a group, 17 spreads from zero: a sum in one go, or a variance that
+ * is the difference of two sums, would miss by far more. */
+static void sums_of_large_groups_are_taken_by_pieces(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"ref", "cpu", "emulated:fp32"};
+    const fv_shape vector = {1, 1, 1, 32};
+    const test_case large = {.kind = FV_OP_GROUPNORM,
+                             .x = {1, 256, 256, 32},
+                             .w = vector,
+                             .b = vector,
+                             .act = FV_ACT_SILU,
+                             .groups = 8,
+                             .eps = 1e-6};
+    size_t count = fv_count(large.x);
+    fv_backend *truth;
+    must(fv_backend_open(&truth, "ref64", 1));
+    for (int i = 0; i < COUNT(names); i++) {
+        fv_backend *be = open_any(names[i]);
+        run a, b;
+        open_run(&a, be, &large, true);
+        open_run(&b, truth, &large, true);
+        for (size_t k = 0; k < count; k++) a.hx[k] = b.hx[k] = (double)(float)(b.hx[k] + 10);
+        forward(&a);
+        forward(&b);
+        compare_tensor(&a, &b, &a.y, &b.y, float_tolerance);
+        compare_tensor(&a, &b, &a.aux, &b.aux, float_tolerance);
+        backward(&a, true, false, false);
+        backward(&b, true, false, false);
+        compare_tensor(&a, &b, &a.dx, &b.dx, float_tolerance);
+        close_run(&a);
+        close_run(&b);
+        fv_backend_close(be);
+    }
+    fv_backend_close(truth);
+}
+
 /* Some ops are only in plans for a backend that joins or fuses; the reference knows all. */
 static bool takes(const fv_backend *be, const test_case *c)
 {
@@ -784,6 +839,22 @@ static void formulas(void **state)
             for (size_t k = 0; k < c; k++) e += x[k] * x[k];
             e = x[0] / fmax(sqrt(e), r.c->eps);
             break;
+        case FV_OP_GROUPNORM: { /* by moments, not by distances from the mean */
+            size_t each = c / (size_t)r.c->groups;
+            double sum = 0, squares = 0, count = (double)(hw * each);
+            for (size_t k = 0; k < hw * c; k++) {
+                if (k % c >= each) continue;
+                sum += x[k];
+                squares += x[k] * x[k];
+            }
+            sum /= count;
+            e = (x[0] - sum) / sqrt(squares / count - sum * sum + r.c->eps) * r.hw[0] + r.hb[0];
+            e = r.c->act == FV_ACT_NONE   ? e
+                : r.c->act == FV_ACT_SILU ? e / (1 + exp(-e))
+                : r.c->act == FV_ACT_GELU ? 0.5 * e * (1 + erf(e / sqrt(2)))
+                                          : fmin(fmax(e, 0), 6);
+            break;
+        }
         case FV_OP_WARP: /* (0, 0) lies at (-1.3, 0.7), mirrored to (1.3, 0.7) */
             e = 0.3 * (0.7 * x[c] + 0.3 * x[2 * c]) +
                 0.7 * (0.7 * x[((size_t)s.w + 1) * c] + 0.3 * x[((size_t)s.w + 2) * c]);
@@ -861,6 +932,19 @@ static void wrong_shapes(void **state)
     fv_op affine = {.kind = FV_OP_AFFINE, .name = "scale", .x = &x, .w = &b};
     assert_int_equal(fv_op_shape(&affine, &y), FV_ERR_SHAPE);
     assert_non_null(strstr(fv_error(), "scale: w is {1,1,1,5}"));
+    fv_tensor c3 = {.name = "c3", .shape = {1, 1, 1, 3}};
+    fv_op groups = {.kind = FV_OP_GROUPNORM, .name = "norm", .x = &x, .w = &c3, .b = &c3};
+    assert_int_equal(fv_op_shape(&groups, &y), FV_ERR_SHAPE); /* of none */
+    groups.attr.group.groups = 2;
+    assert_int_equal(fv_op_shape(&groups, &y), FV_ERR_SHAPE);
+    assert_non_null(strstr(fv_error(), "norm: 3 channels cannot be split into 2 groups"));
+    groups.attr.group.groups = 3;
+    must(fv_op_shape(&groups, &y));
+    groups.act = FV_ACT_TANH; /* its slope is read from y, which is not kept */
+    assert_int_equal(fv_op_shape(&groups, &y), FV_ERR_SHAPE);
+    groups.act = FV_ACT_SILU;
+    groups.b = &b;
+    assert_int_equal(fv_op_shape(&groups, &y), FV_ERR_SHAPE);
     fv_op heads = {.kind = FV_OP_ATTENTION, .name = "att", .x = &x, .attr.heads = 2};
     assert_int_equal(fv_op_shape(&heads, &y), FV_ERR_SHAPE);
     fv_op none = {.kind = FV_OP_ADD, .name = "sum", .x = &x};
@@ -1098,6 +1182,7 @@ int main(int count, char **args)
         cmocka_unit_test(cpu_backend),
         cmocka_unit_test(cuda_emulated),
         cmocka_unit_test(embedding),
+        cmocka_unit_test(sums_of_large_groups_are_taken_by_pieces),
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(wrong_shapes),
         cmocka_unit_test(adam),

@@ -286,6 +286,49 @@ static void joined_ops_compute_the_same(void **state)
     fv_backend_close(be);
 }
 
+/* A gate that reads the activation of a group norm, whose aux is no input of that activation: a
+ * backend that computes such maps again (cpu) must not take it for one. */
+static void gated_groups(const char *backend, float *gradient)
+{
+    enum { N = PICTURES * SIDE * SIDE * MAP };
+    fv_backend *be = open_backend(backend);
+    fv_plan *p;
+    MUST(fv_plan_new(&p, be));
+    fv_ref x = fv_plan_param(p, "x", (fv_shape){PICTURES, SIDE, SIDE, MAP});
+    fv_ref w = random_weight(p, "w", (fv_shape){1, 1, 1, MAP}, 50);
+    fv_ref b = random_weight(p, "b", (fv_shape){1, 1, 1, MAP}, 51);
+    fv_ref v = fv_groupnorm(p, "norm", x, w, b, (fv_group_attr){2, 1e-5}, FV_ACT_SILU);
+    fv_ref gated = fv_mul_channel(p, "gated", v, fv_mean_hw(p, "mean", v));
+    fv_plan_output(p, fv_mean_hw(p, "score", gated));
+    MUST(fv_plan_finish(p, FV_PLAN_BACKWARD | FV_PLAN_POISON));
+    float values[N], seed[PICTURES * MAP];
+    for (uint32_t i = 0; i < N; i++) values[i] = 4 * fv_uniform(fv_philox(6, i, 0, 0, 0).v[0]) - 2;
+    for (int i = 0; i < PICTURES * MAP; i++) seed[i] = (float)(i % 5) - 1.5f;
+    MUST(fv_plan_upload(p, x, values));
+    MUST(fv_plan_forward(p));
+    MUST(fv_plan_seed(p, fv_plan_find(p, "score"), seed));
+    MUST(fv_plan_backward(p));
+    MUST(fv_plan_download_gradient(p, x, gradient));
+    fv_plan_free(p);
+    fv_backend_close(be);
+}
+
+static void statistics_are_no_map_to_compute_again(void **state)
+{
+    (void)state;
+    enum { N = PICTURES * SIDE * SIDE * MAP };
+    static float expected[N], found[N];
+    gated_groups("ref64", expected);
+    gated_groups("cpu", found);
+    double error = 0, norm = 0;
+    for (int i = 0; i < N; i++) {
+        double e = (double)found[i] - (double)expected[i];
+        error += e * e;
+        norm += (double)expected[i] * (double)expected[i];
+    }
+    assert_true(norm > 0 && sqrt(error / norm) < 1e-5); /* sums of floats, as in test_ops */
+}
+
 /* --- one picture after another --- */
 
 static fv_status count_visits(void *user, fv_plan *p, const fv_op *op, bool backward)
@@ -529,6 +572,7 @@ int main(void)
         cmocka_unit_test(first_failure_is_reported),
         cmocka_unit_test(gradients_of_shared_inputs_add_up),
         cmocka_unit_test(joined_ops_compute_the_same),
+        cmocka_unit_test(statistics_are_no_map_to_compute_again),
         cmocka_unit_test(pictures_that_pass_alone_give_the_same),
         cmocka_unit_test(unseeded_outputs_count_as_zero),
         cmocka_unit_test(plans_share_what_a_store_keeps),

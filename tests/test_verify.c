@@ -1,5 +1,5 @@
-/* The check of a finished plan (model/plan/verify.c) has to find every promise that memory planning can
- * break: a life that ends too early or begins too late, memory shared by what lives at once, an
+/* The check of a finished plan (model/plan/verify.c) has to find every promise that memory planning
+ * can break: a life that ends too early or begins too late, memory shared by what lives at once, an
  * operand without memory. A plan of inverted residual blocks with squeeze-excite is planned in all
  * the ways there are (as it is, joined, fused, one picture after another), and each promise is
  * broken in turn. tests/sabotage.sh breaks the source instead. */
@@ -56,6 +56,9 @@ static fv_plan *build(fv_backend *be, int way)
     fv_ref x = fv_plan_param(p, "x", (fv_shape){PICTURES, SIDE, SIDE, MAP});
     fv_ref y = residual_block(p, "one", x);
     y = residual_block(p, "two", fv_activation(p, "between", y, FV_ACT_SILU));
+    y = fv_groupnorm(p, "groups", y, weight(p, "groups.w", (fv_shape){1, 1, 1, MAP}),
+                     weight(p, "groups.b", (fv_shape){1, 1, 1, MAP}), (fv_group_attr){4, 1e-5},
+                     FV_ACT_SILU);
     fv_ref norm = fv_layernorm(p, "norm", y, weight(p, "norm.w", (fv_shape){1, 1, 1, MAP}),
                                weight(p, "norm.b", (fv_shape){1, 1, 1, MAP}), 1e-5);
     fv_plan_output(p, fv_mean_hw(p, "score", norm));

@@ -222,6 +222,7 @@ fv_status conv2d_prepare(fv_backend *be, fv_op *op);
 fv_status linear_prepare(fv_backend *be, fv_op *op);
 fv_status mix_rows_prepare(fv_backend *be, fv_op *op);
 fv_status positions_prepare(fv_backend *be, fv_op *op);
+fv_status groupnorm_prepare(fv_backend *be, fv_op *op);
 fv_status attention_prepare(fv_backend *be, fv_op *op);
 fv_status excite_prepare(fv_backend *be, fv_op *op);
 void excite_release(fv_backend *be, fv_op *op);

@@ -169,12 +169,6 @@ FV_KERNEL excite_backward_kernel(V x, V m, V dy, V dx, slices c, hidden_layer l,
     }
 }
 
-/* Each position is read and written once: more and shorter slices than for sums. */
-static slices cut_walk(const fv_tensor *x)
-{
-    return cut(x, 4, 4096);
-}
-
 static hidden_layer hidden_of(const fv_op *op, float *dh)
 {
     return {static_cast<float *>(op->aux->data), dh, (uint32_t)op->w->shape.w, op->act};

@@ -35,6 +35,7 @@ fv_format choose_format(fv_backend *be, const fv_op *op, bool output)
     case FV_OP_CONV2D:
     case FV_OP_DWCONV2D:
     case FV_OP_LAYERNORM:
+    case FV_OP_GROUPNORM:
     case FV_OP_ATTENTION:
     case FV_OP_EMBED:
     case FV_OP_MIX_ROWS:
@@ -259,6 +260,7 @@ void fill_table(fv_kernel rows[FV_OP_COUNT])
     rows[FV_OP_MEAN_HW].prepare = positions_prepare;
     rows[FV_OP_MAX_HW].prepare = positions_prepare;
     rows[FV_OP_MIX_ROWS].prepare = mix_rows_prepare;
+    rows[FV_OP_GROUPNORM].prepare = groupnorm_prepare;
     rows[FV_OP_ATTENTION].prepare = attention_prepare;
     rows[FV_OP_EMBED].prepare = embed_prepare;
     rows[FV_OP_SEPARABLE].prepare = separable_prepare;

@@ -1,4 +1,4 @@
-/* mean_hw, max_hw, l2norm, layernorm. See op.h. */
+/* mean_hw, max_hw, l2norm, layernorm, groupnorm. See op.h. */
 #include "kernels/ref/table.h"
 
 /* y[n,c] = 1/P sum over p of x[n,p,c] */
@@ -133,5 +133,73 @@ void REF(layernorm_backward)(fv_backend *be, const fv_op *op)
         gh /= (double)d;
         for (size_t i = 0; i < d; i++)
             put(&dx[i], op->add_dx, k * ((double)dy[i] * w[i] - g - (x[i] - mean) * k * gh));
+    }
+}
+
+/* y = act((x - mean) * k * w + b), k = 1 / sqrt(var + eps); aux = mean, k; i walks over a group */
+void REF(groupnorm_forward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    fv_shape s = op->x->shape;
+    size_t positions = (size_t)s.h * s.w, channels = (size_t)s.c;
+    size_t groups = (size_t)op->attr.group.groups, each = channels / groups;
+    const real *w = op->w->data, *b = op->b->data;
+    real *aux = op->aux->data;
+    for (size_t g = 0; g < (size_t)s.n * groups; g++, aux += 2) {
+        size_t first = g % groups * each, at = g / groups * positions * channels + first;
+        const real *x = (const real *)op->x->data + at;
+        real *y = (real *)op->y->data + at;
+        double mean = 0, var = 0, count = (double)(positions * each);
+        for (size_t p = 0; p < positions; p++)
+            for (size_t c = 0; c < each; c++) mean += x[p * channels + c];
+        mean /= count;
+        for (size_t p = 0; p < positions; p++)
+            for (size_t c = 0; c < each; c++) {
+                double v = x[p * channels + c] - mean;
+                var += v * v;
+            }
+        double k = 1 / sqrt(var / count + op->attr.group.eps);
+        for (size_t p = 0; p < positions; p++)
+            for (size_t c = 0; c < each; c++) {
+                size_t i = p * channels + c;
+                y[i] = activate(op->act, (real)((x[i] - mean) * k * w[first + c] + b[first + c]));
+            }
+        aux[0] = (real)mean;
+        aux[1] = (real)k;
+    }
+}
+
+/* with h = (x - mean) * k, g = dy * act'(h * w + b) * w:
+ * dx = k * (g - mean(g) - h * mean(g * h)), means over the group */
+void REF(groupnorm_backward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    if (!op->dx) return;
+    fv_shape s = op->x->shape;
+    size_t positions = (size_t)s.h * s.w, channels = (size_t)s.c;
+    size_t groups = (size_t)op->attr.group.groups, each = channels / groups;
+    const real *w = op->w->data, *b = op->b->data, *aux = op->aux->data;
+    for (size_t group = 0; group < (size_t)s.n * groups; group++, aux += 2) {
+        size_t first = group % groups * each, at = group / groups * positions * channels + first;
+        const real *x = (const real *)op->x->data + at;
+        real *dy = (real *)op->dy->data + at, *dx = (real *)op->dx->data + at;
+        double mean = aux[0], k = aux[1], g = 0, gh = 0, count = (double)(positions * each);
+        for (size_t p = 0; p < positions; p++)
+            for (size_t c = 0; c < each; c++) {
+                size_t i = p * channels + c;
+                double h = (x[i] - mean) * k;
+                real into = (real)(h * w[first + c] + b[first + c]);
+                dy[i] *= activation_slope(op->act, into);
+                g += (double)dy[i] * w[first + c];
+                gh += (double)dy[i] * w[first + c] * h;
+            }
+        g /= count;
+        gh /= count;
+        for (size_t p = 0; p < positions; p++)
+            for (size_t c = 0; c < each; c++) {
+                size_t i = p * channels + c;
+                double h = (x[i] - mean) * k;
+                put(&dx[i], op->add_dx, k * ((double)dy[i] * w[first + c] - g - h * gh));
+            }
     }
 }

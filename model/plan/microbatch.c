@@ -24,6 +24,7 @@ static bool apart(fv_op_kind kind)
     case FV_OP_EXCITE:
     case FV_OP_ADD:
     case FV_OP_MEAN_HW:
+    case FV_OP_GROUPNORM:
         return true;
     case FV_OP_AFFINE:
     case FV_OP_MAX_HW:

@@ -281,6 +281,13 @@ fv_ref fv_layernorm(fv_plan *p, const char *name, fv_ref x, fv_ref w, fv_ref b, 
     return new_op(p, name, (fv_op){.kind = FV_OP_LAYERNORM, .attr.eps = eps}, x, FV_NONE, w, b);
 }
 
+fv_ref fv_groupnorm(fv_plan *p, const char *name, fv_ref x, fv_ref w, fv_ref b, fv_group_attr a,
+                    fv_act act)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_GROUPNORM, .act = act, .attr.group = a}, x,
+                  FV_NONE, w, b);
+}
+
 fv_ref fv_attention(fv_plan *p, const char *name, fv_ref qkv, fv_ref key_bias, int heads)
 {
     return new_op(p, name, (fv_op){.kind = FV_OP_ATTENTION, .attr.heads = heads}, qkv, FV_NONE,

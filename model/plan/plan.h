@@ -67,6 +67,8 @@ fv_ref fv_max_hw(fv_plan *p, const char *name, fv_ref x);
 fv_ref fv_mix_rows(fv_plan *p, const char *name, fv_ref x, fv_ref w);
 fv_ref fv_l2norm(fv_plan *p, const char *name, fv_ref x, double eps);
 fv_ref fv_layernorm(fv_plan *p, const char *name, fv_ref x, fv_ref w, fv_ref b, double eps);
+fv_ref fv_groupnorm(fv_plan *p, const char *name, fv_ref x, fv_ref w, fv_ref b, fv_group_attr a,
+                    fv_act act);
 fv_ref fv_attention(fv_plan *p, const char *name, fv_ref qkv, fv_ref key_bias, int heads);
 fv_ref fv_embed(fv_plan *p, const char *name, fv_ref ids, fv_ref table, fv_ref positions);
 fv_ref fv_separable(fv_plan *p, const char *name, fv_ref x, fv_ref rows, fv_ref columns);

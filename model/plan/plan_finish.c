@@ -103,6 +103,7 @@ static void recompute_x(const fv_plan *p, fv_op *op)
     if (!p->be->recomputes || op->kind != FV_OP_MUL_CHANNEL || x->op < 0 || !op->dy) return;
     const fv_op *maker = &p->ops[x->op];
     if (!maker->dy || !maker->aux || maker->act == FV_ACT_NONE) return;
+    if (fv_op_aux_in_forward(maker->kind)) return; /* that aux is something else: statistics */
     op->fused.kept_x = maker->aux;
     op->fused.kept_act = maker->act;
 }
