@@ -741,8 +741,66 @@ static void places_that_cannot_be_written_to(void **state)
     assert_int_equal(files_in("folder"), 0);
     assert_int_equal(files_in("gallery"), 1);
     /* the picture is there although its state cannot be saved */
-    REFUSED("no/such/s", "imagine", TOY, "moon", "--out", "x.png", "--state", "no/such/s");
+    REFUSED("/dev/full", "imagine", TOY, "moon", "--out", "x.png", "--state", "/dev/full");
     recipe_holds("x.png", "text: \"moon\"\n");
+}
+
+static void a_state_that_cannot_be_saved_is_said_before_the_work(void **state)
+{
+    (void)state;
+    assert_int_equal(mkdir("folder", 0777), 0);
+    REFUSED("no/such/s", "imagine", TOY, "moon", "--out", "x.png", "--state", "no/such/s");
+    REFUSED("it is a folder", "imagine", TOY, "moon", "--out", "x.png", "--state", "folder");
+    assert_false(exists("x.png"));
+}
+
+static void a_picture_and_its_state_are_two_files(void **state)
+{
+    (void)state;
+    SUCCEEDS_QUIETLY("imagine", TOY, "moon", "--out", "x.png", "--state", "s");
+    assert_int_equal(symlink(".", "here"), 0);
+    assert_int_equal(symlink("x.png", "link.png"), 0);
+    static const char *const names[][2] = {{"y.png", "y.png"},      {"y.png", "./y.png"},
+                                           {"here/y.png", "y.png"}, {"x.png", "link.png"},
+                                           {"link.png", "x.png"},   {"x.png", "here/x.png"}};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        REFUSED("are the same file", "imagine", TOY, "lake", "--out", names[i][0], "--state",
+                names[i][1]);
+        REFUSED("are the same file", "again", "x.png", "--quiet", "--out", names[i][0], "--state",
+                names[i][1]);
+        REFUSED("are the same file", "resume", "s", "--quiet", "--out", names[i][0], "--state",
+                names[i][1]);
+    }
+    REFUSED("are the same file", "resume", "s", "--quiet", "--out", "./s");
+    recipe_holds("x.png", "text: \"moon\"\n");
+    assert_false(exists("y.png"));
+    SUCCEEDS_QUIETLY("resume", "s", "--quiet", "--out", "x.png", "--state", "./s");
+    SUCCEEDS_QUIETLY("imagine", TOY, "moon", "--out", "/dev/null", "--state", "s2");
+}
+
+static void a_pipe_without_another_end_is_not_waited_for(void **state)
+{
+    (void)state;
+    assert_int_equal(mkfifo("pipe.png", 0666), 0);
+    REFUSED("pipe.png", "info", "pipe.png");
+    REFUSED("not a regular file", "imagine", TOY, "moon", "--vocab", "pipe.png");
+    assert_int_equal(unlink("stderr"), 0);
+    pid_t child = process_start(
+        (const char *const[]){"imagine", "--preset", "toy.yml", "moon", "--out", "pipe.png", NULL},
+        NULL, 0, 0);
+    struct stat st = {0};
+    const struct timespec pause = {.tv_nsec = 20000000};
+    while (stat("stderr", &st) != 0 || st.st_size == 0) nanosleep(&pause, NULL);
+    siginfo_t ended = {0};
+    while (!exists("gallery/moon-1.png") && !ended.si_pid) {
+        kill(child, SIGHUP); /* the first may end the steps, a later one the wait for a reader */
+        nanosleep(&pause, NULL);
+        assert_int_equal(waitid(P_PID, (id_t)child, &ended, WEXITED | WNOHANG | WNOWAIT), 0);
+    }
+    process p = process_wait(child);
+    assert_int_equal(p.status, 1);
+    assert_non_null(strstr(p.err, "the picture is in gallery/moon-1.png"));
+    process_free(&p);
 }
 
 static void a_full_disk_loses_nothing_made_before(void **state)
@@ -926,6 +984,9 @@ int main(void)
         CASE(a_stopped_picture_goes_on_as_if_nothing_happened),
         CASE(a_hangup_keeps_the_picture),
         CASE(places_that_cannot_be_written_to),
+        CASE(a_state_that_cannot_be_saved_is_said_before_the_work),
+        CASE(a_picture_and_its_state_are_two_files),
+        CASE(a_pipe_without_another_end_is_not_waited_for),
         CASE(a_full_disk_loses_nothing_made_before),
         CASE(info_tells_of_model_picture_and_presets),
         CASE(probe_writes_arrays),

@@ -156,11 +156,41 @@ static void a_folder_that_cannot_be_written_to(void **state)
     fv_options_free(moon), fv_options_free(snow);
 }
 
+/* What no queue has written: numbers of other lengths and signs, pipes; and the last there is. */
+static void names_that_are_no_items_lose_none(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"odd/-0000001.yml", "odd/1.yml", "odd/4294967295.yml",
+                                        "odd/00000000.yml", "odd/99999999.yml"};
+    fv_options *moon = asking_for("moon"), *snow = asking_for("snow");
+    fv_queue *q;
+    remove_tree("odd");
+    assert_int_equal(mkdir("odd", 0777), 0);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        spill(names[i], "feavis: 1\ntext: sea\n", 21);
+    assert_int_equal(mkfifo("odd/00000007.yml", 0666), 0);
+    MUST(fv_queue_open(&q, "odd"));
+    assert_int_equal(fv_queue_count(q), 1);
+    MUST(fv_queue_add(q, moon));
+    MUST(fv_queue_add(q, snow));
+    fv_queue_close(q);
+    MUST(fv_queue_open(&q, "odd"));
+    assert_int_equal(fv_queue_count(q), 3);
+    while (fv_queue_count(q)) MUST(fv_queue_remove(q, 0));
+    fv_queue_close(q);
+    MUST(fv_queue_open(&q, "odd"));
+    assert_int_equal(fv_queue_count(q), 0); /* each removed its file */
+    fv_queue_close(q);
+    fv_options_free(moon);
+    fv_options_free(snow);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_queues_on_one_folder_lose_nothing),
         cmocka_unit_test(an_item_of_another_queue_is_not_overwritten),
+        cmocka_unit_test(names_that_are_no_items_lose_none),
         cmocka_unit_test(without_a_folder_it_is_in_memory),
         cmocka_unit_test(a_folder_that_cannot_be_written_to),
     };

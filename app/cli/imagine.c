@@ -206,21 +206,60 @@ static fv_status run_job(fv_model *m, const fv_options *o, const char *state, co
     return status;
 }
 
-/* The gallery, or the folder of --out, is tried before the work and not after it. */
-static fv_status check_target(const fv_options *o)
+/* The path with links resolved; of a file that is not there yet, that of its folder and its name.
+ * Caller frees; NULL: there is no such folder. */
+static char *whole_path(const char *path)
 {
-    const char *out = fv_options_get(o, "out");
+    char *whole = realpath(path, NULL), *folder, *real, *joined = NULL;
+    if (whole) return whole;
+    const char *slash = strrchr(path, '/');
+    if (asprintf(&folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".") < 0)
+        return NULL;
+    real = realpath(folder, NULL);
+    if (real && asprintf(&joined, "%s/%s", real, slash ? slash + 1 : path) < 0) joined = NULL;
+    free(real);
+    free(folder);
+    return joined;
+}
+
+/* Whether a file can be written there: its folder can, or it is a device or a pipe and can. */
+static fv_status check_place(const char *path, const char *folder_hint)
+{
+    struct stat st;
+    bool exists = stat(path, &st) == 0;
+    if (exists && S_ISDIR(st.st_mode))
+        return fv_fail(FV_ERR_IO, "saving to %s: it is a folder%s", path, folder_hint);
+    char *whole = whole_path(path), *slash = whole ? strrchr(whole, '/') : NULL;
+    if (slash && (!exists || S_ISREG(st.st_mode))) slash[slash == whole] = 0;
+    fv_status s = whole && access(whole, W_OK) == 0
+                      ? FV_OK
+                      : fv_fail(FV_ERR_IO, "saving to %s: %s", path, strerror(errno));
+    free(whole);
+    return s;
+}
+
+/* Two names of one file: what is written second would take the place of the first. */
+static fv_status check_apart(const char *a, const char *what_a, const char *b, const char *what_b)
+{
+    char *x = *a ? whole_path(a) : NULL, *y = b && *b ? whole_path(b) : NULL;
+    bool same = x && y && strcmp(x, y) == 0;
+    free(x);
+    free(y);
+    return same ? fv_fail(FV_ERR_ARGUMENT, "%s and %s are the same file, %s", what_a, what_b, a)
+                : FV_OK;
+}
+
+/* The gallery, or the folder of --out, and that of --state are tried before the work and not after
+ * it. from: the state to go on from, or NULL. */
+static fv_status check_target(const fv_options *o, const char *from)
+{
+    const char *out = fv_options_get(o, "out"), *state = fv_options_get(o, "state");
+    FV_TRY(check_apart(out, "--out", state, "--state"));
+    FV_TRY(check_apart(out, "--out", from, "the state to resume"));
+    if (*state) FV_TRY(check_place(state, ""));
     if (!*out) return fv_gallery_prepare(fv_options_get(o, "gallery"));
     FV_TRY(cli_check_png(out));
-    char folder[4096];
-    const char *slash = strrchr(out, '/');
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - out) + 1 : 1, slash ? out : ".");
-    if (access(folder, W_OK) != 0)
-        return fv_fail(FV_ERR_IO, "saving to %s: %s", out, strerror(errno));
-    struct stat st;
-    if (stat(out, &st) == 0 && S_ISDIR(st.st_mode))
-        return fv_fail(FV_ERR_IO, "saving to %s: it is a folder; is it for --gallery?", out);
-    return FV_OK;
+    return check_place(out, "; is it for --gallery?");
 }
 
 static void announce(const fv_model *m, const fv_options *o, bool opened)
@@ -256,13 +295,14 @@ static fv_status run_jobs(const jobs *j, const char *state, const cli *c)
     const fv_options *opened = NULL;
     fv_status status = FV_OK;
     for (int i = 0; i < j->count && status >= 0 && !j->texts.count; i++)
-        status = check_target(j->options[i]);
-    if (j->texts.count) status = check_target(j->options[0]);
+        status = check_target(j->options[i], state);
+    if (j->texts.count) status = check_target(j->options[0], state);
     for (int i = 0; status == FV_OK && i < j->count && !cli_unread(); i++) {
         fv_options *o;
         bool opens = false;
         status = job(j, i, &o);
-        if (status >= 0 && i) status = check_target(o); /* it may have gone in the meantime */
+        if (status >= 0 && i)
+            status = check_target(o, state); /* it may have gone in the meantime */
         if (status >= 0 && (!opened || !fv_options_same_model(o, opened))) {
             fv_model_close(m);
             m = NULL;
@@ -359,9 +399,6 @@ static fv_status check_files(const jobs *j, const fv_options *o)
         if (j->count > 1 && *fv_options_get(o, files[i]))
             return fv_fail(FV_ERR_ARGUMENT, "--%s takes one picture, but there are %d%s", files[i],
                            j->count, i ? "" : ": use --gallery");
-    const char *out = fv_options_get(o, "out");
-    if (*out && strcmp(out, fv_options_get(o, "state")) == 0)
-        return fv_fail(FV_ERR_ARGUMENT, "--out and --state are the same file, %s", out);
     return FV_OK;
 }
 

@@ -2,13 +2,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "app/cli/cli.h"
 
 static bool is_png(const char *path)
 {
     char start[4] = "";
-    FILE *f = fopen(path, "rb");
+    struct stat st; /* a pipe without a writer is not waited for */
+    FILE *f = stat(path, &st) == 0 && S_ISREG(st.st_mode) ? fopen(path, "rb") : NULL;
     size_t n = f ? fread(start, 1, sizeof start, f) : 0;
     if (f) fclose(f);
     return n == sizeof start && memcmp(start, "\x89PNG", sizeof start) == 0;

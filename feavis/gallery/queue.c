@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "feavis/feavis.h"
 #include "feavis/imagine/recipe.h"
 #include "model/files/files.h"
+#include "model/files/read_file.h"
 
-enum { ITEM_LIMIT = 1 << 20 };
+enum { ITEM_LIMIT = 1 << 20, LAST_NUMBER = 99999999 };
 
 typedef struct item {
     fv_options *options;
@@ -35,6 +35,12 @@ static fv_status item_path(char out[4096], const fv_queue *q, unsigned number)
     return n > 0 && n < 4096
                ? FV_OK
                : fv_fail(FV_ERR_ARGUMENT, "queue: the path %s is too long", q->folder);
+}
+
+/* Behind the last of all there can be, the first that is free. */
+static unsigned next_number(unsigned number)
+{
+    return number % LAST_NUMBER + 1;
 }
 
 static fv_status write_item(const fv_queue *q, const item *it)
@@ -61,8 +67,7 @@ static fv_status write_new_item(const fv_queue *q, item *it)
         if (s < 0) fv_file_abandon(w);
         for (bool taken = true; s >= 0 && taken;) {
             s = fv_file_commit_new(w, path, &taken);
-            if (s >= 0 && taken)
-                snprintf(path, sizeof path, "%s/%08u.yml", q->folder, ++it->number);
+            if (s >= 0 && taken) s = item_path(path, q, it->number = next_number(it->number));
         }
     }
     free(text);
@@ -71,18 +76,16 @@ static fv_status write_new_item(const fv_queue *q, item *it)
 
 static char *read_text(const char *path)
 {
-    struct stat st;
-    FILE *f = fopen(path, "rb");
-    if (!f) return NULL;
-    char *text = NULL;
-    if (fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode) && st.st_size < ITEM_LIMIT)
-        text = calloc(1, (size_t)st.st_size + 1);
-    if (text && fread(text, 1, (size_t)st.st_size, f) != (size_t)st.st_size) {
-        free(text);
-        text = NULL;
-    }
-    fclose(f);
-    return text;
+    unsigned char *text;
+    size_t size;
+    return fv_read_file(&text, &size, path, "queue", ITEM_LIMIT) < 0 ? NULL : (char *)text;
+}
+
+/* Of "00000012.yml"; 0: it is the name of no item. */
+static unsigned number_of(const char *name)
+{
+    bool digits = strspn(name, "0123456789") == 8 && strcmp(name + 8, ".yml") == 0;
+    return digits ? (unsigned)strtoul(name, NULL, 10) : 0;
 }
 
 static fv_status append(fv_queue *q, item it)
@@ -98,9 +101,9 @@ static fv_status append(fv_queue *q, item it)
 /* An item that cannot be read stays where it is, for a person to look at. */
 static fv_status load_item(fv_queue *q, const char *name)
 {
-    char path[4096], rest[8];
-    item it = {0};
-    if (sscanf(name, "%8u%7s", &it.number, rest) != 2 || strcmp(rest, ".yml") != 0) return FV_OK;
+    char path[4096];
+    item it = {.number = number_of(name)};
+    if (!it.number) return FV_OK;
     FV_TRY(item_path(path, q, it.number));
     if (it.number > q->last_number) q->last_number = it.number;
     char *text = read_text(path);
@@ -194,7 +197,8 @@ static fv_status remove_file(const fv_queue *q, unsigned number)
 fv_status fv_queue_add(fv_queue *q, const fv_options *o)
 {
     if (!q->folder) return fv_queue_hold(q, o);
-    item it = {.number = q->last_number + 1}; /* never that of a file which could not be read */
+    item it = {.number =
+                   next_number(q->last_number)}; /* never that of a file which could not be read */
     FV_TRY(fv_options_copy(&it.options, o));
     fv_status s = write_new_item(q, &it);
     if (s >= 0) {
@@ -250,7 +254,7 @@ fv_status fv_queue_swap(fv_queue *q, int i, int j)
         return FV_OK;
     }
     const item first = {y.options, x.number, y.id}, second = {x.options, y.number, x.id};
-    item spare = {x.options, q->last_number + 1, x.id};
+    item spare = {x.options, next_number(q->last_number), x.id};
     fv_status s = write_new_item(q, &spare);
     if (s < 0) return s;
     q->last_number = spare.number;

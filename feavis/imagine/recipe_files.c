@@ -26,6 +26,7 @@ static found look_at(const char *path, bool picture, const char *hash)
     struct stat st;
     char has[17];
     if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) return NOWHERE;
+    if (st.st_size == 0) return NOWHERE; /* also those of /proc, which may wait when read */
     if (!picture) return FOUND;
     if (!*hash || fv_start_hash(path, has) < 0) return NOWHERE;
     return strcmp(has, hash) == 0 ? FOUND : OTHER;

@@ -231,7 +231,8 @@ static int open_target(fv_file_writer *w)
         errno = EISDIR;
         return -1;
     }
-    if (exists && !S_ISREG(st.st_mode)) return fv_fd_open(w->path, O_WRONLY, 0);
+    /* a signal ends the wait for a pipe's reader */
+    if (exists && !S_ISREG(st.st_mode)) return open(w->path, O_WRONLY | O_CLOEXEC);
     if (exists && access(w->path, W_OK) != 0) return -1;
     w->real = exists ? realpath(w->path, NULL) : strdup(w->path);
     char *folder = w->real ? folder_of(w->real) : NULL;

@@ -89,7 +89,7 @@ static int32_t find(const fv_vocab *v, const char *piece, size_t n)
 static fv_status read_text(fv_vocab *v, const char *path, size_t *bytes)
 {
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) return fv_fail(FV_ERR_IO, "opening vocabulary %s: %s", path, strerror(errno));
     fv_status s = FV_OK;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
