@@ -52,7 +52,7 @@ if(FEAVIS_TESTS)
 endif()
 add_custom_target(never ALL COMMAND false)
 add_custom_target(slow COMMAND sleep 1)
-add_executable(feavis app/cli/main.c)
+add_executable(feavis app/main.c)
 add_dependencies(feavis slow)
 set_target_properties(feavis PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/app)
 C
