@@ -64,16 +64,6 @@ static int files_in(const char *folder)
     return count;
 }
 
-static void same_files(const char *a, const char *b)
-{
-    size_t n, m;
-    char *x = slurp(a, &n), *y = slurp(b, &m);
-    assert_int_equal(n, m);
-    assert_memory_equal(x, y, n);
-    free(x);
-    free(y);
-}
-
 /* The recipe in this picture holds this line. */
 static void recipe_holds(const char *picture, const char *line)
 {

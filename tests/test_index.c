@@ -95,16 +95,6 @@ static void test_batches(void **state)
     free(many);
 }
 
-static void same_file(const char *a, const char *b)
-{
-    size_t n, m;
-    char *x = slurp(a, &n), *y = slurp(b, &m);
-    assert_int_equal(n, m);
-    assert_memory_equal(x, y, n);
-    free(x);
-    free(y);
-}
-
 static void test_interruption(void **state)
 {
     int resumed = -1;
@@ -125,8 +115,8 @@ static void test_interruption(void **state)
     fclose(f);
     MUST(fv_index_build("cut.npy", model, &pictures, 1, false, &resumed, NULL, NULL));
     assert_int_equal(resumed, 7); /* whole pieces of eight batches, less the broken picture */
-    same_file("cut.npy", "whole.npy");
-    same_file("cut.npy.txt", "whole.npy.txt");
+    same_files("cut.npy", "whole.npy");
+    same_files("cut.npy.txt", "whole.npy.txt");
 }
 
 static void test_refusals(void **state)
@@ -171,7 +161,7 @@ static void test_full_disk(void **state)
     assert_non_null(strstr(fv_error(), "writing full.npy.part: "));
     MUST(fv_index_build("full.npy", model, &pictures, 1, false, &resumed, NULL, NULL));
     assert_int_equal(resumed, 7);
-    same_file("full.npy", "cut.npy");
+    same_files("full.npy", "cut.npy");
 }
 
 /* Against sorting by hand; F16 rows are within 2^-11 of the others. */

@@ -96,16 +96,6 @@ static const char *name_of(const char *index, const char *path, float *score)
     return name;
 }
 
-static void same_file(const char *a, const char *b)
-{
-    size_t n, m;
-    char *x = slurp(a, &n), *y = slurp(b, &m);
-    assert_int_equal(n, m);
-    assert_memory_equal(x, y, n);
-    free(x);
-    free(y);
-}
-
 static void an_index_of_another_model_is_refused(void **state)
 {
     fv_model *momentum;
@@ -188,7 +178,7 @@ static void one_more_picture_costs_one(void **state)
         for (int i = 0; i < 3; i++) {
             snprintf(a, sizeof a, "%s%s", path, endings[i]);
             snprintf(b, sizeof b, "%s%s", other, endings[i]);
-            same_file(a, b);
+            same_files(a, b);
         }
         assert_true(access("made/x.npy.part", F_OK) != 0);
     }
@@ -218,8 +208,8 @@ static void an_interrupted_run_goes_on_with_another_list(void **state)
     assert_int_equal(build("made/x.npy", false, &resumed), 5);
     assert_int_equal(resumed, 7);
     build("made/y.npy", false, NULL);
-    same_file("made/x.npy", "made/y.npy");
-    same_file("made/x.npy.txt", "made/y.npy.txt");
+    same_files("made/x.npy", "made/y.npy");
+    same_files("made/x.npy.txt", "made/y.npy.txt");
 }
 
 static void pictures_with_any_name_are_found(void **state)
@@ -297,7 +287,7 @@ static void a_damaged_row_is_made_again(void **state)
     fclose(f);
     assert_int_equal(build("made/x.npy", false, &resumed), 1);
     assert_int_equal(resumed, 2);
-    same_file("made/x.npy", "made/y.npy");
+    same_files("made/x.npy", "made/y.npy");
 }
 
 static void an_index_that_shrinks_while_it_is_searched_is_an_error(void **state)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const fv_penalty_names[FV_PENALTIES] = {"tv", "range", "grey"};
+
 static fv_status read_channels(fv_objectives *g, const fv_model *m)
 {
     g->channel_numbers = calloc((size_t)g->channel_count + 1, sizeof *g->channel_numbers);
@@ -92,7 +94,6 @@ void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objective
 {
     static const fv_penalty kinds[FV_PENALTIES] = {FV_PENALTY_TV, FV_PENALTY_RANGE,
                                                    FV_PENALTY_GREY};
-    static const char *const names[FV_PENALTIES] = {"tv", "range", "grey"};
     *refs = (fv_objective_refs){.targets = -1,
                                 .cosines = -1,
                                 .numbers = -1,
@@ -119,7 +120,7 @@ void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objective
     for (int i = 0; i < FV_PENALTIES; i++) {
         refs->penalties[i] = -1;
         if (g->penalty_weights[i] == 0) continue;
-        refs->penalties[i] = fv_penalise(p, names[i], picture, kinds[i]);
+        refs->penalties[i] = fv_penalise(p, fv_penalty_names[i], picture, kinds[i]);
         fv_plan_output(p, refs->penalties[i]);
     }
 }

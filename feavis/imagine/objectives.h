@@ -16,6 +16,7 @@
 #include "feavis/imagine/terms.h"
 
 enum { FV_PENALTIES = 3 };
+extern const char *const fv_penalty_names[FV_PENALTIES]; /* of the options, in this order */
 
 typedef struct fv_objectives {
     fv_weighted *texts, *channels;

@@ -29,7 +29,6 @@ static fv_part make_part(fv_part_kind kind, const char *name, float weight, floa
 /* After forward: notes what the loss is made of. Under the mutex. */
 static void take_parts(fv_session *s, const fv_scores *scores)
 {
-    static const char *const penalties[FV_PENALTIES] = {"tv", "range", "grey"};
     const fv_objectives *g = &s->objectives;
     int n = 0;
     for (int i = 0; i < g->text_count && n < FV_MOST_PARTS; i++, n++)
@@ -43,8 +42,8 @@ static void take_parts(fv_session *s, const fv_scores *scores)
             make_part(FV_PART_TERM, g->terms.at[i].name, g->terms.at[i].weight, scores->parts[n]);
     for (int i = 0; i < FV_PENALTIES; i++)
         if (s->net.refs.penalties[i] >= 0 && n < FV_MOST_PARTS) {
-            s->parts[n] =
-                make_part(FV_PART_PENALTY, penalties[i], g->penalty_weights[i], scores->parts[n]);
+            s->parts[n] = make_part(FV_PART_PENALTY, fv_penalty_names[i], g->penalty_weights[i],
+                                    scores->parts[n]);
             n++;
         }
     s->part_count = n;

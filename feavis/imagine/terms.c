@@ -67,10 +67,9 @@ static fv_ref build_direction(fv_plan *p, const fv_term *t, fv_term_refs *r, fv_
     return fv_linear(p, "cosine", x, r->direction, FV_NONE, FV_ACT_NONE);
 }
 
-static fv_status check(const fv_plan *p, const fv_term *t, fv_ref layer, int dim)
+/* That a layer of this name and shape has what the term asks for. */
+static fv_status check(const fv_term *t, const char *name, fv_shape s, int dim)
 {
-    fv_shape s = fv_plan_shape(p, layer);
-    const char *name = fv_plan_name(p, layer);
     if (t->kind == FV_TERM_CHANNEL && t->channel >= s.c)
         return fv_fail(FV_ERR_ARGUMENT, "term %s: %s has channels 0 to %d", t->name, name, s.c - 1);
     if (t->reduce == FV_TERM_PLACE && (t->row >= s.h || t->column >= s.w))
@@ -102,7 +101,8 @@ fv_status fv_terms_check(const fv_terms *t, const fv_model *m)
     for (int i = 0; s >= 0 && i < t->count; i++) {
         fv_ref layer;
         s = fv_plan_find_layer(p, t->at[i].layer, &layer);
-        if (s >= 0) s = check(p, &t->at[i], layer, fv_model_dim(m));
+        if (s >= 0)
+            s = check(&t->at[i], fv_plan_name(p, layer), fv_plan_shape(p, layer), fv_model_dim(m));
     }
     fv_plan_free(p);
     return s;
@@ -116,7 +116,7 @@ void fv_terms_build(fv_plan *p, fv_term_refs refs[FV_MOST_TERMS], const fv_terms
         *r = (fv_term_refs){-1, -1, -1, -1, {0, 0, 0, 0}};
         fv_ref x;
         fv_status s = fv_plan_find_layer(p, term->layer, &x);
-        if (s >= 0) s = check(p, term, x, dim);
+        if (s >= 0) s = check(term, fv_plan_name(p, x), fv_plan_shape(p, x), dim);
         if (s < 0) {
             fv_plan_fail(p, s);
             return;
@@ -153,12 +153,7 @@ fv_status fv_terms_upload(fv_plan *p, const fv_term_refs refs[FV_MOST_TERMS], co
     for (int i = 0; i < t->count; i++) {
         const fv_term_refs *r = &refs[i];
         int32_t channel = t->at[i].channel;
-        if (r->number >= 0 && channel >= r->layer.c)
-            return fv_fail(FV_ERR_ARGUMENT, "term %s: channels are 0 to %d", t->at[i].name,
-                           r->layer.c - 1);
-        if (r->place >= 0 && (t->at[i].row >= r->layer.h || t->at[i].column >= r->layer.w))
-            return fv_fail(FV_ERR_ARGUMENT, "term %s: there are %d rows and %d columns",
-                           t->at[i].name, r->layer.h, r->layer.w);
+        FV_TRY(check(&t->at[i], t->at[i].layer, r->layer, dim));
         if (r->number >= 0) FV_TRY(fv_plan_upload_i32(p, r->number, &channel));
         if (r->place >= 0) FV_TRY(upload_place(p, r, &t->at[i]));
         if (r->direction >= 0)
