@@ -1,10 +1,13 @@
 #!/bin/sh
-# sabotage.sh SOURCE BUILD: breaks the source in a copy, one way at a time, and each has to be found:
+# sabotage.sh SOURCE BUILD [LIBRARY...]: breaks the source in a copy, one way at a time, and each has to be found:
 # by the compiler, by the linker, or by the check of a finished plan (model/plan/verify.c).
 #   an activation or an op that a backend or a rule has forgotten
 #   an operand left out of a lifetime; a live span laid over another
 set -eu
 source=$(cd "$1" && pwd) build=$(cd "$2" && pwd)
+shift 2
+# what libfv_kernels.a was built with is needed to link it
+libraries="$* -lcmocka -lyaml -lutf8proc -lz -lm -lpthread"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/tree"
@@ -63,7 +66,7 @@ found "an op that is forgotten" cuda kernels/cuda/table.cu
 printf 'void fv_ref_table(void *); int main(void) { fv_ref_table(0); return 0; }\n' >"$work/main.c"
 $cc $c -c -o "$work/table.o" kernels/ref/table.c
 if $cc -o "$work/linked" "$work/main.c" "$work/table.o" "$build/kernels/libfv_kernels.a" \
-    -lm -lpthread >"$work/log" 2>&1; then
+    $libraries >"$work/log" 2>&1; then
     echo "not found: an op that the reference has forgotten"
     failed=1
 elif grep -q fv_ref_twice "$work/log"; then
@@ -80,10 +83,9 @@ planned() {
     $cc $c -O1 -c -o "$work/broken.o" "$1"
     $cc $c -w -c -o "$work/test.o" "$source/tests/test_verify.c"
     $cc -o "$work/planned" "$work/test.o" "$work/broken.o" "$build/model/libfv_model.a" \
-        "$build/kernels/libfv_kernels.a" $LIBS
+        "$build/kernels/libfv_kernels.a" $libraries || return 1
     (cd "$work" && ./planned) >"$work/log" 2>&1
 }
-LIBS="-lcmocka -lyaml -lutf8proc -lz -lm -lpthread"
 planner=$(grep -l '^static fv_status operands_live_at' model/plan/*.c)
 planned "$planner" || { echo "the planner as it is does not pass"; cat "$work/log"; exit 1; }
 for operand in X X2 Y AUX DY DX MEAN_Y DY_GATE DY_MEAN; do

@@ -60,3 +60,5 @@ foreach(source ${FV_CUDA})
 endforeach()
 target_compile_definitions(fv_kernels PRIVATE FV_WITH_CUDA)
 target_link_libraries(fv_kernels PRIVATE CUDA::cudart_static stdc++)
+# for whoever links libfv_kernels.a by hand
+set(FEAVIS_CUDA_RUNTIME ${CUDA_cudart_static_LIBRARY} -lstdc++ -ldl -lrt PARENT_SCOPE)
