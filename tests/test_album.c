@@ -8,7 +8,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "feavis/album.h"
 #include "feavis/feavis.h"
+#include "feavis/queue.h"
+#include "feavis/settings.h"
 #include "model/files/files.h"
 #include "tests/check.h"
 

@@ -6,7 +6,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "feavis/checkpoint.h"
+#include "feavis/embed.h"
 #include "feavis/feavis.h"
+#include "feavis/files.h"
 #include "model/nets/brivl.h"
 #include "tests/check.h"
 

@@ -14,6 +14,7 @@
 
 #include "feavis/feavis.h"
 #include "feavis/imagine/model.h"
+#include "feavis/loss.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/rng.h"
 #include "model/nets/brivl.h"

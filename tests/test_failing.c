@@ -11,7 +11,11 @@
 #include <math.h>
 #include <unistd.h>
 
+#include "feavis/critic.h"
+#include "feavis/embed.h"
+#include "feavis/history.h"
 #include "feavis/imagine/session.h"
+#include "feavis/judge.h"
 #include "tests/toy.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

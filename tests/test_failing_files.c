@@ -10,8 +10,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "feavis/album.h"
+#include "feavis/embed.h"
 #include "feavis/feavis.h"
+#include "feavis/files.h"
 #include "feavis/gif.h"
+#include "feavis/index.h"
+#include "feavis/queue.h"
+#include "feavis/settings.h"
 #include "model/files/files.h"
 #include "model/weights/weights.h"
 #include "tests/toy.h"

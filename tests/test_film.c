@@ -5,6 +5,7 @@
 #include <zlib.h>
 
 #include "feavis/feavis.h"
+#include "feavis/sheet.h"
 #include "tests/check.h"
 
 enum { W = 19, H = 13, FRAMES = 4 };

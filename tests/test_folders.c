@@ -9,7 +9,7 @@
 #include "feavis/classify.h"
 #include "feavis/feavis.h"
 #include "feavis/lists.h"
-#include "feavis/search/names.h"
+#include "feavis/names.h"
 #include "tests/check.h"
 
 static void picture(const char *path)

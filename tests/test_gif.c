@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "feavis/feavis.h"
+#include "feavis/gif.h"
 #include "feavis/image/palette.h"
 #include "tests/check.h"
 

@@ -7,7 +7,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "feavis/embed.h"
 #include "feavis/feavis.h"
+#include "feavis/index.h"
+#include "feavis/match.h"
 #include "model/weights/weights.h"
 #include "tests/toy.h"
 

@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "feavis/feavis.h"
+#include "feavis/judge.h"
 #include "tests/check.h"
 
 enum { SIDE = 260 };

@@ -12,7 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "feavis/embed.h"
 #include "feavis/feavis.h"
+#include "feavis/index.h"
+#include "feavis/queue.h"
 #include "model/files/files.h"
 #include "model/weights/weights.h"
 #include "tests/check.h"

@@ -8,8 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "feavis/settings/options.h"
 #include "feavis/imagine/recipe.h"
+#include "feavis/plot.h"
+#include "feavis/settings/options.h"
 #include "kernels/number.h"
 #include "tests/toy.h"
 

@@ -4,7 +4,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "feavis/classify.h"
 #include "feavis/feavis.h"
+#include "feavis/match.h"
 #include "tests/check.h"
 
 static void write_text(const char *path, const char *text)

@@ -2,8 +2,11 @@
  * other, and two networks (or one twice) stand in one plan under names of their own. */
 #include <math.h>
 
+#include "feavis/critic.h"
+#include "feavis/embed.h"
 #include "feavis/feavis.h"
 #include "feavis/imagine/model.h"
+#include "feavis/probe.h"
 #include "kernels/rng.h"
 #include "model/nets/brivl.h"
 #include "tests/check.h"

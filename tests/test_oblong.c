@@ -3,7 +3,12 @@
 #include <math.h>
 #include <unistd.h>
 
+#include "feavis/critic.h"
+#include "feavis/gif.h"
+#include "feavis/history.h"
 #include "feavis/imagine/views.h"
+#include "feavis/loss.h"
+#include "feavis/sheet.h"
 #include "tests/toy.h"
 
 enum { W = 60, H = 36, BYTES = W * H * 3 };

@@ -4,9 +4,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "feavis/settings/options.h"
-#include "feavis/imagine/recipe.h"
 #include "feavis/imagine/generators/start.h"
+#include "feavis/imagine/recipe.h"
+#include "feavis/model.h"
+#include "feavis/picture.h"
+#include "feavis/preset.h"
+#include "feavis/recipe.h"
+#include "feavis/settings/options.h"
 #include "model/text/text.h"
 #include "tests/check.h"
 

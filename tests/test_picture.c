@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "feavis/feavis.h"
+#include "feavis/plot.h"
 #include "model/weights/weights.h"
 #include "tests/check.h"
 

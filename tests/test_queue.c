@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "feavis/feavis.h"
+#include "feavis/queue.h"
 #include "tests/check.h"
 
 enum { ADDERS = 3, EACH = 20 };

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "feavis/history.h"
 #include "feavis/imagine/session.h"
 #include "model/weights/weights.h"
 #include "tests/toy.h"

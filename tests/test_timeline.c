@@ -4,6 +4,8 @@
 #include <math.h>
 #include <unistd.h>
 
+#include "feavis/critic.h"
+#include "feavis/history.h"
 #include "feavis/imagine/session.h"
 #include "tests/toy.h"
 

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "app/worker/worker.h"
+#include "feavis/album.h"
+#include "feavis/queue.h"
 #include "tests/check.h"
 #include "tests/toy.h"
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app/cli/cli.h"
+#include "feavis/checkpoint.h"
 
 int info_of_checkpoint(const cli *c, const char *path)
 {

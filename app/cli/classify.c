@@ -7,6 +7,9 @@
 #include <string.h>
 
 #include "app/cli/many.h"
+#include "feavis/classify.h"
+#include "feavis/embed.h"
+#include "feavis/match.h"
 
 enum { SHOWN_PICTURES = 20, LABEL_COLUMNS = 32 };
 

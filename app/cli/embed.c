@@ -3,6 +3,9 @@
 #include <string.h>
 
 #include "app/cli/many.h"
+#include "feavis/index.h"
+#include "feavis/match.h"
+#include "feavis/names.h"
 
 enum { DEFAULT_TOP = 10 };
 

@@ -6,6 +6,10 @@
 #include <string.h>
 
 #include "app/cli/cli.h"
+#include "feavis/album.h"
+#include "feavis/critic.h"
+#include "feavis/files.h"
+#include "feavis/judge.h"
 
 typedef struct exhibit {
     char *path, *text; /* text: of the recipe; "" for a neuron alone */

@@ -1,5 +1,8 @@
 /* See many.h. */
 #include "app/cli/many.h"
+#include "feavis/embed.h"
+#include "feavis/files.h"
+#include "feavis/names.h"
 
 #include <errno.h>
 #include <signal.h>

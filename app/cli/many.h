@@ -3,6 +3,7 @@
 #define APP_MANY_H
 
 #include "app/cli/cli.h"
+#include "feavis/plot.h"
 
 /* Progress on stderr, and a line for each picture that cannot be read. */
 typedef struct many_progress {

@@ -5,6 +5,10 @@
 #include <string.h>
 
 #include "app/cli/many.h"
+#include "feavis/embed.h"
+#include "feavis/files.h"
+#include "feavis/match.h"
+#include "feavis/names.h"
 
 enum { SHOWN_COLUMNS = 8, SHOWN_ROWS = 40, SHOWN_QUERIES = 12, LABEL_COLUMNS = 28 };
 

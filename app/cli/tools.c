@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "app/cli/cli.h"
+#include "feavis/probe.h"
 
 static bool is_png(const char *path)
 {

@@ -6,6 +6,9 @@
 #include "app/window/ui.h"
 #include "app/window/words.h"
 #include "app/worker/worker.h"
+#include "feavis/album.h"
+#include "feavis/history.h"
+#include "feavis/settings.h"
 
 typedef enum app_page { PAGE_IMAGINE, PAGE_GALLERY, PAGE_SEEDS, PAGE_MATCH, PAGES } app_page;
 typedef enum app_map { MAP_GRADIENT, MAP_ACTIVATION } app_map;

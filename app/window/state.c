@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #include "app/window/app.h"
+#include "feavis/files.h"
+#include "feavis/queue.h"
 
 enum { MOST_WINDOWS = 32 };
 

@@ -6,7 +6,10 @@
 #ifndef APP_WORKER_H
 #define APP_WORKER_H
 
+#include "feavis/critic.h"
 #include "feavis/feavis.h"
+#include "feavis/history.h"
+#include "feavis/loss.h"
 
 typedef enum worker_phase {
     WORKER_LOADING, /* the model is being opened */

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "app/worker/worker_inside.h"
+#include "feavis/plot.h"
+#include "feavis/sheet.h"
 
 enum { FILM_MILLISECONDS = 80, SHEET_CELL = 240, SHEET_COLUMNS = 6, SHEET_MOST = 240 };
 

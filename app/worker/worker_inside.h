@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "app/worker/worker.h"
+#include "feavis/queue.h"
 
 typedef struct order {
     worker_order kind;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/worker/worker_inside.h"
+#include "feavis/plot.h"
 
 static int place_of(worker *w, unsigned id)
 {

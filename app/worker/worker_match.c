@@ -7,6 +7,9 @@
 #include <sys/stat.h>
 
 #include "app/worker/worker_inside.h"
+#include "feavis/embed.h"
+#include "feavis/match.h"
+#include "feavis/plot.h"
 
 /* --- what was embedded before --- */
 

@@ -6,7 +6,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "feavis/feavis.h"
+#include "feavis/album.h"
+#include "feavis/lists.h"
+#include "feavis/picture.h"
+#include "feavis/recipe.h"
 #include "model/files/files.h"
 
 static const char removed_folder[] = ".removed";

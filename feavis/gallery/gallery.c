@@ -9,7 +9,8 @@
 #include <sys/stat.h>
 #include <utf8proc.h>
 
-#include "feavis/feavis.h"
+#include "feavis/film.h"
+#include "feavis/gallery.h"
 #include "feavis/image/save.h"
 
 enum { SLUG_BYTES = 96, MOST_COPIES = 100000 };

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "feavis/feavis.h"
 #include "feavis/imagine/recipe.h"
+#include "feavis/queue.h"
 #include "model/files/files.h"
 #include "model/files/read_file.h"
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "feavis/feavis.h"
+#include "feavis/film.h"
 #include "feavis/image/save.h"
 
 static void put32(unsigned char *p, uint32_t x)

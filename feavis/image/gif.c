@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "feavis/feavis.h"
 #include "feavis/image/palette.h"
 #include "feavis/image/save.h"
 

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "feavis/feavis.h"
-
 enum {
     CELLS = 32 * 32 * 32,
     FINE = 64, /* cells a side of the table of nearest colours */

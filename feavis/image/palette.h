@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "feavis/picture.h"
 #include "kernels/status.h"
 
 #ifdef __cplusplus

@@ -6,12 +6,14 @@
  *     |                     i               i       |     l i n e: from top to bottom if it is
  *     |                     n               n       |     Chinese, under the panel if not
  *     +---------------------------------------------+ */
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "feavis/feavis.h"
 #include "feavis/image/font.h"
+#include "feavis/picture.h"
 #include "feavis/plot.h"
+#include "feavis/sheet.h"
 
 enum { PAPER_LIMIT = 16384 };
 static const uint8_t paper[3] = {246, 240, 228}, ink[3] = {44, 42, 40}, seal[3] = {178, 52, 36},

@@ -8,7 +8,7 @@
 
 #include <stb/stb_image_write.h>
 
-#include "feavis/feavis.h"
+#include "feavis/files.h"
 #include "feavis/image/save.h"
 #include "model/files/read_file.h"
 #include "model/text/text.h"

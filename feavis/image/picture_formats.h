@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "feavis/feavis.h"
+#include "feavis/picture.h"
 
 typedef struct fv_picture_file {
     const unsigned char *data;

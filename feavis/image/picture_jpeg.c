@@ -11,6 +11,7 @@
 
 #include <jerror.h>
 #include <jpeglib.h>
+#include <stdbool.h>
 
 #include "feavis/image/picture_formats.h"
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include <png.h>
+#include <stdbool.h>
 
 #include "feavis/image/picture_formats.h"
 

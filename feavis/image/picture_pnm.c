@@ -2,6 +2,7 @@
  *
  * Values are scaled to 255 by the header's largest value; of 65535 the upper eight bits stay. (Not
  * by stb_image, which reads 16 bits in the wrong order and past the end of its memory.) */
+#include <stdbool.h>
 #include <string.h>
 
 #include "feavis/image/picture_formats.h"

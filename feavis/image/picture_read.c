@@ -17,6 +17,7 @@
 
 #include <libexif/exif-data.h>
 #include <stb/stb_image.h>
+#include <stdbool.h>
 
 #include "feavis/image/picture_formats.h"
 #include "model/files/read_file.h"

@@ -1,6 +1,7 @@
 /* WebP through libwebp; of an animation the first frame. See picture_formats.h. */
 #include <string.h>
 
+#include <stdbool.h>
 #include <webp/decode.h>
 #include <webp/demux.h>
 

@@ -13,11 +13,12 @@
 #include "feavis/plot.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "feavis/feavis.h"
 #include "feavis/image/font.h"
+#include "feavis/picture.h"
 #include "kernels/number.h"
 
 enum {

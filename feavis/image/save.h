@@ -3,7 +3,7 @@
 #ifndef FV_SAVE_H
 #define FV_SAVE_H
 
-#include "feavis/feavis.h"
+#include "feavis/picture.h"
 #include "model/files/files.h"
 
 /* At least one picture, all of one size, and a time that both formats can hold. */

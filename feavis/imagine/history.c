@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "feavis/feavis.h"
+#include "feavis/history.h"
 
 enum {
     MOST = 96,       /* pictures of the line that grows, from noise on */

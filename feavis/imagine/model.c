@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "feavis/model.h"
+#include "feavis/preset.h"
 #include "model/files/read_file.h"
 
 static uint64_t mix(uint64_t h, const void *data, size_t n)

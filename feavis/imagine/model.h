@@ -2,6 +2,7 @@
 #ifndef FV_FEAVIS_MODEL_H
 #define FV_FEAVIS_MODEL_H
 
+#include "feavis/model.h"
 #include "feavis/settings/options.h"
 #include "model/nets/network.h"
 #include "model/text/words.h"

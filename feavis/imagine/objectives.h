@@ -14,6 +14,7 @@
 #define FV_OBJECTIVES_H
 
 #include "feavis/imagine/terms.h"
+#include "feavis/loss.h"
 
 enum { FV_PENALTIES = 3 };
 extern const char *const fv_penalty_names[FV_PENALTIES]; /* of the options, in this order */

@@ -10,6 +10,9 @@
  *   changes:
  *     - {step: 40, option: text, value: "山"} */
 #include "feavis/imagine/recipe.h"
+#include "feavis/feavis.h"
+#include "feavis/model.h"
+#include "feavis/recipe.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "feavis/feavis.h"
+#include "feavis/lists.h"
+#include "feavis/recipe.h"
 #include "model/files/yaml.h"
 
 static fv_status add(fv_list *names, fv_list *values, const char *name, const char *value)

@@ -6,6 +6,7 @@
 
 #include "feavis/imagine/recipe.h"
 #include "feavis/imagine/session.h"
+#include "feavis/recipe.h"
 #include "kernels/number.h"
 
 static const char *const block_names[3] = {"value", "adam.m", "adam.v"};

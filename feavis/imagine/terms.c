@@ -1,5 +1,6 @@
 /* Terms on any layer: their ops, their inputs. See terms.h. */
 #include "feavis/imagine/terms.h"
+#include "feavis/model.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "feavis/history.h"
 #include "feavis/imagine/session.h"
 
 struct fv_kept {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "feavis/session.h"
 #include "kernels/rng.h"
 
 fv_ref fv_views_build(fv_plan *p, fv_views *v, const fv_options *o, int side, fv_ref picture)

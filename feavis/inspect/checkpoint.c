@@ -1,4 +1,5 @@
 /* What is in a checkpoint, and a smaller one made of it. See feavis.h. */
+#include "feavis/checkpoint.h"
 #include "feavis/imagine/model.h"
 #include "model/nets/inventory.h"
 

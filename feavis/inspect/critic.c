@@ -7,8 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "feavis/critic.h"
 #include "feavis/imagine/model.h"
 #include "feavis/imagine/views.h"
+#include "feavis/model.h"
+#include "feavis/picture.h"
+#include "feavis/session.h"
 #include "kernels/rng.h"
 
 enum { UNSEEN = 2, BASE_PICTURES = 4 };

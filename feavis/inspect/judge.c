@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "feavis/feavis.h"
+#include "feavis/critic.h"
+#include "feavis/judge.h"
+#include "feavis/preset.h"
 #include "kernels/number.h"
 #include "model/nets/efficientnet.h"
 

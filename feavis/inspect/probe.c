@@ -6,6 +6,9 @@
 #include <sys/stat.h>
 
 #include "feavis/imagine/model.h"
+#include "feavis/model.h"
+#include "feavis/picture.h"
+#include "feavis/probe.h"
 #include "model/plan/taps.h"
 
 enum { MOST_TAPS = 64 };

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
-#include "feavis/feavis.h"
+#include "feavis/model.h"
 #include "model/text/text.h"
 
 enum { TEMPLATE_BYTES = 4096 };

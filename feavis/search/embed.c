@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "feavis/imagine/model.h"
+#include "feavis/model.h"
+#include "feavis/picture.h"
 
 enum { LINE = 1024, SMALL_SIDE = 256, SMALL_BATCH = 8, LARGE_BATCH = 4 };
 

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "feavis/imagine/model.h"
+#include "feavis/names.h"
 #include "feavis/search/index_inside.h"
-#include "feavis/search/names.h"
 #include "model/files/files_internal.h"
 #include "model/files/read_file.h"
 

@@ -14,8 +14,8 @@
 #include <zlib.h>
 
 #include "feavis/imagine/model.h"
+#include "feavis/names.h"
 #include "feavis/search/index_inside.h"
-#include "feavis/search/names.h"
 #include "model/files/file_log.h"
 #include "model/files/files.h"
 #include "model/files/yaml.h"

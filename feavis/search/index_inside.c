@@ -7,8 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "feavis/feavis.h"
-#include "feavis/search/names.h"
+#include "feavis/names.h"
 #include "model/files/files_internal.h"
 #include "model/files/read_file.h"
 

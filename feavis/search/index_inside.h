@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 
 #include "feavis/index.h"
+#include "feavis/model.h"
 #include "model/weights/weights.h"
 
 enum { FV_MOST_RECORD_BYTES = 1 << 30 };

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 
 #include "feavis/lists.h"
-#include "feavis/search/names.h"
+#include "feavis/names.h"
 #include "kernels/number.h"
 
 static bool has_ending(const char *name, const char *const *endings)

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "feavis/feavis.h"
+#include "feavis/preset.h"
 #include "kernels/number.h"
 #include "model/files/read_file.h"
 #include "model/text/text.h"

@@ -1,5 +1,5 @@
 /* See names.h. */
-#include "feavis/search/names.h"
+#include "feavis/names.h"
 
 #include <ctype.h>
 #include <stdbool.h>

@@ -2,7 +2,9 @@
 #ifndef FV_OPTIONS_H
 #define FV_OPTIONS_H
 
-#include "feavis/feavis.h"
+#include <stdint.h>
+
+#include "feavis/option.h"
 #include "model/files/yaml.h"
 
 typedef enum fv_parameterisation {

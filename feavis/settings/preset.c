@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "feavis/preset.h"
 #include "feavis/settings/options.h"
 
 enum { MOST_LAYERS = 8 };

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "feavis/feavis.h"
+#include "feavis/settings.h"
 #include "model/files/files.h"
 #include "model/files/yaml.h"
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "feavis/index.h"
+#include "feavis/match.h"
 #include "tests/fuzz/model.h"
 
 enum { HEAD = 3, HITS = 3 };

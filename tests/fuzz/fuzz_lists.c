@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "feavis/feavis.h"
+#include "feavis/settings.h"
 #include "feavis/settings/options.h"
 #include "model/text/words.h"
 #include "tests/fuzz/fuzz.h"

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "feavis/imagine/generators/parameterise.h"
+#include "feavis/picture.h"
 
 /* --- the file --- */
 

@@ -1,0 +1,53 @@
+/* Critic: a second look at a picture, apart from the session that made it. One thread at a time,
+ * with its model. */
+#ifndef FEAVIS_CRITIC_H
+#define FEAVIS_CRITIC_H
+
+#include "feavis/model.h"
+#include "feavis/picture.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fv_critic fv_critic;
+/* The model must outlive the critic. Like all that uses the model: not while a step runs. */
+fv_status fv_critic_open(fv_critic **out, fv_model *m);
+void fv_critic_close(fv_critic *c);
+/* Unit embedding of a picture, fv_model_dim floats. */
+fv_status fv_critic_embed(fv_critic *c, const fv_picture *p, float *embedding);
+
+/* Cosines of a picture with a text. A picture that only cheats is high in `whole` alone. */
+typedef struct fv_survival {
+    float whole;
+    float blurred; /* after a Gaussian blur of FV_SURVIVAL_BLUR pixels at 224: that of `keep` */
+    float unseen;  /* mean over mirrored corners of 0.7 of the side, which no run draws. NAN: there
+                    * was no memory for them, as fv_error() says; the others are measured */
+} fv_survival;
+fv_status fv_critic_survival(fv_critic *c, const fv_picture *p, const char *text, fv_survival *out);
+
+/* Channel of the last map before pooling at its positions: `out` holds map_side * map_side. */
+int fv_critic_map_side(const fv_critic *c);
+fv_status fv_critic_activation(fv_critic *c, const fv_picture *p, int channel, float *out);
+
+typedef struct fv_channel {
+    int number;
+    float mean; /* over positions */
+    float lead; /* what it is ranked by */
+} fv_channel;
+/* The channels that are furthest above what smooth noise gives, in units of that, best first;
+ * *count: room in, number out. */
+fv_status fv_critic_channels(fv_critic *c, const fv_picture *p, fv_channel *out, int *count);
+/* The same at one place of the picture, x and y in [0, 1]: the position of the map it is in. */
+fv_status fv_critic_channels_at(fv_critic *c, const fv_picture *p, float x, float y,
+                                fv_channel *out, int *count);
+/* The channels that a text asks for. lead: what the cosine would rise by, to first order, if the
+ * channel were higher everywhere by what it is in smooth noise. At this picture, or (NULL) on the
+ * average of smooth noise. */
+fv_status fv_critic_search(fv_critic *c, const char *text, const fv_picture *p, fv_channel *out,
+                           int *count);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

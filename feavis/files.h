@@ -1,0 +1,21 @@
+/* Plain files, written whole or not at all. Any thread. */
+#ifndef FEAVIS_FILES_H
+#define FEAVIS_FILES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+fv_status fv_text_save(const char *path, const char *text, size_t size);
+/* .npy of '<f4', C order. */
+fv_status fv_array_save(const char *path, const float *values, int ndim, const int64_t *dims);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,69 @@
+/* History: how a picture grew, with states in memory to go back to, and branches. On the session's
+ * thread; reading a kept state may be shared. */
+#ifndef FEAVIS_HISTORY_H
+#define FEAVIS_HISTORY_H
+
+#include "feavis/session.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A state kept in memory: parameters, Adam's moments, step, recipe. */
+typedef struct fv_kept fv_kept;
+/* Not while a run is in progress, both. Going back forgets the changes made or asked for since;
+ * with the same changes the same picture grows again, with others another branch. The session may
+ * be another one than the state is of, if its model and size are the same. */
+fv_status fv_session_keep(fv_session *s, fv_kept **out);
+fv_status fv_session_return(fv_session *s, const fv_kept *k);
+int fv_kept_step(const fv_kept *k);
+size_t fv_kept_bytes(const fv_kept *k);
+void fv_kept_free(fv_kept *k);
+
+/* How a picture grew: up to 96 pictures at even steps, about every fourth with its state. Whoever
+ * goes back and does otherwise begins another line; the old one stays. The lines are a tree, and
+ * moments are those of the line that grows now, from noise on. Everything on the session's
+ * thread. */
+typedef struct fv_moment {
+    int step;
+    fv_picture picture;
+    fv_kept *state; /* NULL: not kept here */
+} fv_moment;
+typedef struct fv_line {
+    unsigned id; /* stays the same while places change */
+    int parent;  /* place of the line it left; -1: it grew from noise */
+    int fork;    /* step at which it left it */
+    int step;    /* how far it has come */
+} fv_line;
+enum { FV_MOST_LINES = 16 };
+typedef struct fv_history fv_history;
+fv_status fv_history_new(fv_history **out);
+void fv_history_free(fv_history *h);
+void fv_history_clear(fv_history *h);
+void fv_history_keep_states(fv_history *h, bool keep); /* a film needs none; they are kept first */
+/* After a step: keeps what is due. A failure says what could not be kept of this one (the state, or
+ * the picture too); what was kept before stays. */
+fv_status fv_history_note(fv_history *h, fv_session *s, int step);
+int fv_history_count(const fv_history *h);
+const fv_moment *fv_history_at(const fv_history *h, int i);
+/* The last moment with a state, at or before `step`; -1: none. */
+int fv_history_state_before(const fv_history *h, int step);
+int fv_history_line_count(const fv_history *h);
+const fv_line *fv_history_line(const fv_history *h, int i);
+int fv_history_current(const fv_history *h);
+/* The picture where a line was left; NULL of the one that grows. */
+const fv_picture *fv_history_tip(const fv_history *h, int i);
+/* Going to another line, both: all of it or nothing. */
+/* Keeps the tip of the line and begins another at the last state at or before *step, which
+ * becomes the step of that state; the session goes back to it. Of FV_MOST_LINES lines the oldest
+ * that nothing grows from is forgotten. */
+fv_status fv_history_branch(fv_history *h, fv_session *s, int *step);
+/* Keeps the tip of the line; the session goes on from the tip of line i. */
+fv_status fv_history_switch(fv_history *h, fv_session *s, int i);
+/* A line that nothing grows from, and not the one that grows. */
+fv_status fv_history_forget(fv_history *h, int i);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

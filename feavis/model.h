@@ -1,0 +1,50 @@
+/* Model: a BriVL on a backend, shared by sessions one after the other. One thread at a time, with
+ * all that uses it: sessions, critics, embedders. */
+#ifndef FEAVIS_MODEL_H
+#define FEAVIS_MODEL_H
+
+#include <stdio.h>
+
+#include "feavis/option.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct fv_model fv_model;
+
+/* Opens config, checkpoint, vocab and backend as the options say. */
+fv_status fv_model_open(fv_model **out, const fv_options *o);
+void fv_model_close(fv_model *m);
+const char *fv_model_title(const fv_model *m);
+const char *fv_model_backend(const fv_model *m); /* "cpu", "cuda:0:fp16" */
+/* Why "auto" has become the CPU, in a build that could use a GPU; else "". */
+const char *fv_model_without_gpu(const fv_model *m);
+int fv_model_image_size(const fv_model *m);  /* pixels a side of what the model sees */
+int fv_model_channels(const fv_model *m);    /* LLP channels: 0 .. n-1 */
+int fv_model_dim(const fv_model *m);         /* of the joint space */
+int fv_model_text_length(const fv_model *m); /* tokens, with [CLS] and [SEP] */
+/* Stands for the weights in recipes: a hash over names, shapes and samples of the tensors. */
+const char *fv_model_fingerprint(const fv_model *m);
+
+/* What the model is, and what a picture with these options needs; `plan`: every op as well. */
+fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to);
+/* The layers that the option term can ask, a line each: rows x columns, channels, name. */
+fv_status fv_model_print_layers(fv_model *m, FILE *to);
+
+/* What became of a text on its way to tokens. */
+typedef struct fv_text_report {
+    int used, dropped, unknown; /* tokens; dropped > 0: the text is longer than the model reads */
+    char little[160]; /* "a, b": words that the model knows little about; "" if it cannot tell */
+} fv_text_report;
+/* Unit embedding, fv_model_dim floats. */
+fv_status fv_model_embed_text(fv_model *m, const char *text, float *embedding,
+                              fv_text_report *report);
+/* Fails where the model has no such channels (llp), or neither text nor channel is asked for: what
+ * a session of these options would say when it is opened, without its work. */
+fv_status fv_options_check_channels(const fv_options *o, const fv_model *m);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,92 @@
+/* Options: settings by name. One table drives flags, presets, controls and recipes.
+ *
+ * The table is constant and may be read by all threads; an fv_options belongs to one thread at a
+ * time, and reading it may be shared. */
+#ifndef FEAVIS_OPTION_H
+#define FEAVIS_OPTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kernels/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum fv_option_kind {
+    FV_OPTION_INT,
+    FV_OPTION_FLOAT,
+    FV_OPTION_BOOL,
+    FV_OPTION_CHOICE,
+    FV_OPTION_TEXT,
+    FV_OPTION_SEED, /* a whole number of 64 bits; set to "random" it is a number drawn now */
+    FV_OPTION_SIZE  /* "256", or "320x224": width and height, pixels */
+} fv_option_kind;
+
+/* Files (recipes, saved states, presets, a queue) may set what has FV_OPTION_RECIPE and nothing
+ * else: where to write and where to compute is said on the command line or in the window. Of what
+ * they may set, `backend` is a name out of a fixed list, and files are only ever read. */
+enum {
+    FV_OPTION_LIVE = 1,   /* may be changed while the picture grows */
+    FV_OPTION_RECIPE = 2, /* part of what decides the picture's bytes */
+    FV_OPTION_FILE = 4,   /* names a file or folder */
+    FV_OPTION_LATER = 8,  /* recipes leave it out at its default: older ones stay as they are */
+    FV_OPTION_MODEL = 16, /* decides which model is opened, and on what it runs */
+    FV_OPTION_ONE = 32,   /* belongs to one picture, not to the settings for more of them */
+    FV_OPTION_PLACE = 64  /* a place to write to */
+};
+
+/* One row of THE option table. */
+typedef struct fv_option {
+    const char *name;    /* "rate"; the flag is --rate, the key in YAML is rate */
+    const char *group;   /* heading in --help and in a window */
+    const char *value;   /* default, as text */
+    const char *help;    /* one line, with the unit */
+    const char *choices; /* of a choice: "fourier multires pixel maco" */
+    double low, high;    /* of numbers, both allowed */
+    fv_option_kind kind;
+    unsigned flags;
+    size_t offset; /* private */
+} fv_option;
+
+const fv_option *fv_option_table(int *count);
+const fv_option *fv_option_find(const char *name); /* NULL if there is none */
+
+typedef struct fv_options fv_options;
+
+fv_status fv_options_new(fv_options **out); /* all defaults */
+fv_status fv_options_copy(fv_options **out, const fv_options *from);
+void fv_options_free(fv_options *o);
+/* With channels and no text, a start from stronger noise, unless start-noise was set already: on a
+ * grey start some channels are cut off by their activation, and give no gradient to climb. */
+fv_status fv_options_wake_channels(fv_options *o);
+/* Fails on an unknown name (and suggests the nearest) and on a value out of range. In text and llp
+ * full-width syntax ("山：1 ｜ 雪：0.5") becomes its ASCII twin; recipes have that. */
+fv_status fv_options_set(fv_options *o, const char *name, const char *value);
+/* What a person asks for, before any work: fails where text or llp has an empty part or a weight
+ * past 10. *reading: how text was read, one line without an end, if a weight is written in it;
+ * NULL otherwise. Caller frees. */
+fv_status fv_options_asked(const fv_options *o, char **reading);
+/* The first of the texts, without its weight and without escapes; "" if there is none. Caller
+ * frees. */
+fv_status fv_options_first_text(const fv_options *o, char **out);
+/* The value as text that fv_options_set takes; "" for an unknown name. Valid until the option
+ * is set again or this has been called 8 more times. */
+const char *fv_options_get(const fv_options *o, const char *name);
+bool fv_options_is_default(const fv_options *o, const char *name);
+/* Sets in `to`, as they are in `from`, all options that have one of these flags. */
+fv_status fv_options_take(fv_options *to, const fv_options *from, unsigned flags);
+/* Whether fv_model_open gives the same model for both. */
+bool fv_options_same_model(const fv_options *a, const fv_options *b);
+/* What files wanted to set and may not: one line for a person, "" if nothing was left. Copies of
+ * the options begin without. */
+const char *fv_options_notice(const fv_options *o);
+/* The backend that the options device and backend mean together, e.g. "cuda:1:tf32". */
+enum { FV_BACKEND_SPEC = 64 };
+fv_status fv_options_backend(const fv_options *o, char *out, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,23 @@
+/* Several pictures on one: a hand scroll with a poem, a sheet with captions. One thread at a time,
+ * as the pictures. */
+#ifndef FEAVIS_SHEET_H
+#define FEAVIS_SHEET_H
+
+#include "feavis/picture.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A poem as one hand scroll, read from the right: panels with their lines, Chinese ones from top
+ * to bottom beside them, others below. The first panel's size is that of all. */
+fv_status fv_scroll_make(fv_picture *out, const fv_picture *panels, const char *const *lines,
+                         int count);
+/* Pictures in rows, each in a square of `cell` pixels over its caption. */
+fv_status fv_sheet_make(fv_picture *out, const fv_picture *pictures, const char *const *captions,
+                        int count, int columns, int cell);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
