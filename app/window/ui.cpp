@@ -1,5 +1,5 @@
-/* Dear ImGui behind ui.h: life, colours, input methods, frames. Widgets are in ui_widgets.cpp,
- * fonts in ui_fonts.cpp. */
+/* Dear ImGui behind ui.h: life, input methods, frames. Widgets are in ui_widgets.cpp, fonts in
+ * ui_fonts.cpp, colours in ui_state.cpp. */
 #include "app/window/ui_inside.h"
 
 #include <algorithm>
@@ -9,34 +9,6 @@
 
 #include <math.h>
 #include <string.h>
-
-ui_state ui;
-
-static const struct {
-    ui_rgb dark, light;
-} palette[UI_COLOURS] = {
-    {{15, 17, 20}, {232, 227, 217}},    /* canvas: ink, or the table under the paper */
-    {{24, 27, 32}, {250, 247, 241}},    /* panel */
-    {{33, 37, 44}, {255, 255, 253}},    /* field */
-    {{48, 53, 62}, {222, 215, 203}},    /* line */
-    {{228, 230, 234}, {38, 40, 45}},    /* text */
-    {{142, 149, 160}, {112, 108, 102}}, /* muted */
-    {{206, 84, 60}, {190, 62, 42}},     /* accent */
-    {{226, 168, 76}, {186, 120, 22}},   /* belief */
-    {{92, 184, 170}, {26, 132, 118}},   /* survival */
-    {{232, 120, 96}, {176, 58, 36}},    /* warning */
-};
-
-ui_rgb ui_colour_of(ui_colour c)
-{
-    return ui.dark ? palette[c].dark : palette[c].light;
-}
-
-ImU32 ui_u32(ui_colour c, float alpha)
-{
-    ui_rgb v = ui_colour_of(c);
-    return IM_COL32(v.r, v.g, v.b, (int)(alpha * 255 + 0.5f));
-}
 
 /* --- life --- */
 
@@ -134,11 +106,6 @@ extern "C" void ui_set_scale(float scale)
 extern "C" float ui_scale(void)
 {
     return ui.scale;
-}
-
-extern "C" float ui_px(float points)
-{
-    return points * ui.scale;
 }
 
 extern "C" void ui_set_dark(bool dark)

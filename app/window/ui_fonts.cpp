@@ -44,11 +44,6 @@ struct drawn {
 
 /* --- which letters --- */
 
-static bool is_needed(ui_font font, unsigned c)
-{
-    return ui.needed[font][c >> 3] & (1 << (c & 7));
-}
-
 /* Joiners and variation selectors take no room. */
 static bool is_invisible(unsigned c)
 {
@@ -60,27 +55,9 @@ static bool is_drawn_here(unsigned c)
     return is_invisible(c) || ui_letter(c);
 }
 
-void ui_need_shown(const char *shown, ui_font font)
-{
-    while (shown && *shown) {
-        unsigned c;
-        int n = ImTextCharFromUtf8(&c, shown, NULL);
-        shown += n > 0 ? n : 1;
-        if (c < 32 || c > 0xffff || is_needed(font, c)) continue;
-        ui.needed[font][c >> 3] |= (unsigned char)(1 << (c & 7));
-        ui.fonts_stale = true;
-    }
-}
-
 void ui_need(const char *text, ui_font font)
 {
     ui_need_shown(ui_shown(text), font);
-}
-
-void ui_unneed(unsigned code)
-{
-    for (int i = 0; i < UI_FONTS; i++) ui.needed[i][code >> 3] &= (unsigned char)~(1 << (code & 7));
-    ui.fonts_stale = true;
 }
 
 static void ranges_of(ui_font font, ImVector<ImWchar> *out)
@@ -88,7 +65,7 @@ static void ranges_of(ui_font font, ImVector<ImWchar> *out)
     out->clear();
     for (unsigned c = 32; c < 0x10000; c++) {
         unsigned end = c;
-        while (end < 0x10000 && is_needed(font, end) && !is_drawn_here(end)) end++;
+        while (end < 0x10000 && ui_is_needed(font, end) && !is_drawn_here(end)) end++;
         if (end == c) continue;
         out->push_back((ImWchar)c);
         out->push_back((ImWchar)(end - 1));
@@ -202,7 +179,7 @@ static void add_letters(ui_font font, float size, float em, std::vector<drawn> *
     ImFontAtlas *atlas = ImGui::GetIO().Fonts;
     float ascent = ascent_of(size);
     for (unsigned c = 32; c < 0x10000; c++) {
-        if (!is_needed(font, c) || !is_drawn_here(c)) continue;
+        if (!ui_is_needed(font, c) || !is_drawn_here(c)) continue;
         drawn d = {1, 1, 0, 0, 0, std::vector<unsigned char>(1), 0};
         if (!is_invisible(c)) d = draw_letter(ui_letter(c), em);
         d.rect = atlas->AddCustomRectFontGlyph(ui.fonts[font], (ImWchar)c, d.width, d.height,

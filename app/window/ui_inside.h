@@ -40,14 +40,16 @@ struct ui_state {
 extern ui_state ui;
 
 ImU32 ui_u32(ui_colour c, float alpha);
+/* Characters that the fonts have to hold, as they are shown (see ui_shown). */
+bool ui_is_needed(ui_font font, unsigned code);
+void ui_need_shown(const char *shown, ui_font font);
+void ui_unneed(unsigned code);
 
 /* --- fonts (ui_fonts.cpp) --- */
 void ui_open_fonts(void);
 void ui_close_fonts(void);
 void ui_make_fonts(void);
 void ui_need(const char *text, ui_font font);
-void ui_need_shown(const char *shown, ui_font font);
-void ui_unneed(unsigned code);
 
 /* --- letters that ImGui cannot hold (ui_letters.cpp) --- */
 /* What ImGui is given for a text. Valid for 16 calls. Not for what is already its. */

@@ -9,42 +9,6 @@
 
 enum { NICER = 5 }; /* the window gets three quarters of a core both want */
 
-double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-void news(worker *w)
-{
-    pthread_mutex_lock(&w->mutex);
-    void (*fn)(void *) = w->on_news;
-    void *user = w->on_news_user;
-    pthread_mutex_unlock(&w->mutex);
-    if (fn) fn(user); /* worker_stop waits for this thread, and so for the call */
-}
-
-void copy_text(char *out, size_t size, const char *text)
-{
-    size_t n = strlen(text);
-    if (n >= size) {
-        n = size - 1;
-        while (n && ((unsigned char)text[n] & 0xc0) == 0x80) n--;
-    }
-    memcpy(out, text, n);
-    out[n] = 0;
-}
-
-void say(worker *w, const char *text)
-{
-    pthread_mutex_lock(&w->mutex);
-    copy_text(w->view.message, sizeof w->view.message, text ? text : fv_error());
-    w->view.message_serial++;
-    pthread_mutex_unlock(&w->mutex);
-    news(w);
-}
-
 /* --- orders --- */
 
 static void order_free(order *o)
@@ -93,14 +57,6 @@ void worker_post_options(worker *w, worker_order kind, long number, const fv_opt
     post(w, o);
 }
 
-bool has_orders(worker *w)
-{
-    pthread_mutex_lock(&w->mutex);
-    bool has = w->first || w->quit;
-    pthread_mutex_unlock(&w->mutex);
-    return has;
-}
-
 static order *take_order(worker *w)
 {
     pthread_mutex_lock(&w->mutex);
@@ -116,61 +72,6 @@ static order *take_order(worker *w)
 }
 
 /* --- one step --- */
-
-static void add_point(worker *w, const fv_progress *p)
-{
-    if (w->curve_count == w->curve_room) {
-        int room = w->curve_room ? 2 * w->curve_room : 512;
-        worker_point *more = realloc(w->curve, (size_t)room * sizeof *more);
-        if (!more) return;
-        w->curve = more;
-        w->curve_room = room;
-    }
-    float belief = isnan(p->cosine) ? p->neuron : p->cosine;
-    w->curve[w->curve_count++] = (worker_point){p->step, belief, NAN, p->gradient, (float)p->rate};
-}
-
-bool take_step(worker *w, fv_progress *p)
-{
-    double begin = seconds_now();
-    fv_status status = fv_session_step(w->session, p);
-    double took = seconds_now() - begin;
-    if (status != FV_OK) {
-        if (status < 0) say(w, NULL);
-        return false;
-    }
-    if (p->dropped != w->dropped) { /* said once, and no longer what the job says */
-        w->dropped = p->dropped;
-        say(w, fv_session_dropped(w->session));
-        follow_session(w);
-        publish_options(w);
-    }
-    w->saved = false;
-    w->running_seconds += took;
-    pthread_mutex_lock(&w->mutex);
-    w->steps_taken++;
-    double *smooth = &w->view.step_seconds;
-    *smooth = *smooth > 0 ? 0.8 * *smooth + 0.2 * took : took;
-    p->seconds = w->running_seconds;
-    p->rate = *smooth > 0 ? 1 / *smooth : 0;
-    if (!w->curve_count || w->curve[w->curve_count - 1].step < p->step) add_point(w, p);
-    w->view.stepping += took;
-    begin = seconds_now();
-    bool noted = fv_history_note(w->history, w->session, p->step) >= 0;
-    w->view.handing += seconds_now() - begin;
-    pthread_mutex_unlock(&w->mutex);
-    if (!noted && !w->told_history) say(w, NULL); /* what there is of the history stays */
-    w->told_history = !noted;
-    return true;
-}
-
-void set_phase(worker *w, worker_phase phase)
-{
-    pthread_mutex_lock(&w->mutex);
-    w->view.phase = phase;
-    pthread_mutex_unlock(&w->mutex);
-    news(w);
-}
 
 static void run_one_step(worker *w)
 {
@@ -214,14 +115,6 @@ static bool open_all(worker *w)
     pthread_mutex_unlock(&w->mutex);
     news(w);
     return true;
-}
-
-static worker_phase phase_of(worker *w)
-{
-    pthread_mutex_lock(&w->mutex);
-    worker_phase phase = w->view.phase;
-    pthread_mutex_unlock(&w->mutex);
-    return phase;
 }
 
 static void wait_for_orders(worker *w)

@@ -9,16 +9,6 @@
 
 enum { FILM_MILLISECONDS = 80, SHEET_CELL = 240, SHEET_COLUMNS = 6, SHEET_MOST = 240 };
 
-void tell_saved(worker *w, char *path)
-{
-    pthread_mutex_lock(&w->mutex);
-    copy_text(w->view.saved, sizeof w->view.saved, path);
-    w->view.saved_serial++;
-    pthread_mutex_unlock(&w->mutex);
-    free(path);
-    news(w);
-}
-
 /* The pictures of the history stay where they are while this thread, their only writer, reads. */
 void save_film(worker *w, fv_film_kind kind)
 {

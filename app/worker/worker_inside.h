@@ -1,5 +1,5 @@
-/* What the files of the worker share: worker.c (the thread), worker_orders.c (what orders do),
- * worker_views.c (copies for the window). */
+/* What the files of the worker share. worker.c is the thread, and calls worker_orders.c with each
+ * order. */
 #ifndef APP_WORKER_INSIDE_H
 #define APP_WORKER_INSIDE_H
 
@@ -82,24 +82,52 @@ struct worker {
     fv_options *board_options;
 };
 
+/* Files stand one on the other, in this order; none calls one further down. */
+
+/* --- worker_tell.c --- */
+
 double seconds_now(void);
-/* Both under no lock. */
+/* Cuts at a whole character. */
+void copy_text(char *out, size_t size, const char *text);
+/* What is asked for, in one word: the text, the channels or the term. */
+const char *asked_of(const fv_options *o);
+/* All under no lock. */
 void news(worker *w);
 /* Copies fv_error() into the view if `text` is NULL. */
 void say(worker *w, const char *text);
-/* Cuts at a whole character. */
-void copy_text(char *out, size_t size, const char *text);
+void tell_saved(worker *w, char *path); /* frees it */
+void set_phase(worker *w, worker_phase phase);
+worker_phase phase_of(worker *w);
+/* True: an order or the end is waiting. */
+bool has_orders(worker *w);
 
-void obey(worker *w, const order *o);
-void begin_next(worker *w);
-void finish_picture(worker *w);
-bool save_picture(worker *w);
-void leave_easel(worker *w);
+/* --- worker_look.c: besides it, what the window calls --- */
+
+fv_picture copy_picture(const fv_picture *p);
+
+/* --- worker_asides.c --- */
+
+int place_of(worker *w, unsigned id); /* in the history; -1: it is gone */
+unsigned current_id(worker *w);
+line_aside *aside_of(worker *w, unsigned id);
+void clear_aside(line_aside *a);
+bool copy_aside(worker *w, line_aside *out);
+/* All with the lock. */
+void keep_aside(worker *w, line_aside *a);
+void take_aside(worker *w, line_aside *a);
+void forget_asides(worker *w); /* of lines that are gone */
+void publish_lines(worker *w);
+
+/* --- worker_publish.c --- */
+
 void publish_queue(worker *w); /* with the lock */
 void publish_picture(worker *w, const fv_progress *p);
 void publish_options(worker *w);
 /* The board's picture as the one on the easel. True: no step is left. */
 bool publish_seed(worker *w, int i);
+
+/* --- worker_measure.c --- */
+
 void measure_survival(worker *w, bool now);
 void measure_activation(worker *w, bool now);
 void rank_channels(worker *w);
@@ -107,32 +135,45 @@ void rank_again(worker *w);
 void pick_place(worker *w, const char *place);
 void search_channels(worker *w, const char *text);
 void check_term(worker *w, const char *term);
-/* What the session does is what the job says, changes that were not made too. */
-void follow_session(worker *w);
-/* What is asked for, in one word: the text, the channels or the term. */
-const char *asked_of(const fv_options *o);
-void branch(worker *w, const order *o);
-void switch_line(worker *w, unsigned id);
-void forget_line(worker *w, unsigned id);
-void forget_asides(worker *w); /* with the lock: of lines that are gone */
-void publish_lines(worker *w); /* with the lock */
-void change(worker *w, const char *name, const char *value);
-void release_item(worker *w);
-void set_phase(worker *w, worker_phase phase);
-void fill_board(worker *w, const fv_options *o, int steps);
-void continue_board(worker *w, int i);
-void match_all(worker *w, const char *texts, const char *pictures);
-void tell_saved(worker *w, char *path); /* frees it */
-void save_matrix(worker *w);
-void clear_match(worker *w);
+
+/* --- worker_exports.c, worker_match.c --- */
+
 void save_film(worker *w, fv_film_kind kind);
 void keep_reel(worker *w);
 void forget_reels(worker *w);
 void save_poem(worker *w);
 void save_scroll(worker *w);
 void save_sheet(worker *w, const char *paths);
-/* True: an order or the end is waiting. */
-bool has_orders(worker *w);
+void match_all(worker *w, const char *texts, const char *pictures);
+void save_matrix(worker *w);
+void clear_match(worker *w);
+
+/* --- worker_job.c --- */
+
+bool begin_job(worker *w, const fv_options *options); /* false: it was said why */
+void begin_next(worker *w);
 bool take_step(worker *w, fv_progress *p);
+void change(worker *w, const char *name, const char *value);
+/* What the session does is what the job says, changes that were not made too. */
+void follow_session(worker *w);
+bool save_picture(worker *w);
+void release_item(worker *w);
+void finish_picture(worker *w);
+void leave_easel(worker *w);
+
+/* --- worker_lines.c --- */
+
+void branch(worker *w, const order *o);
+void switch_line(worker *w, unsigned id);
+void forget_line(worker *w, unsigned id);
+
+/* --- worker_board.c --- */
+
+void fill_board(worker *w, const fv_options *o, int steps);
+void continue_board(worker *w, int i);
+
+/* --- worker_orders.c --- */
+
+void obey(worker *w, const order *o);
 
 #endif

@@ -15,6 +15,12 @@ typedef struct fv_picture_file {
     size_t size;
 } fv_picture_file;
 
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+enum { FV_MOST_PIXELS = 1 << 14 }; /* an honest large picture takes its time */
+#else
+enum { FV_MOST_PIXELS = 1 << 28 };
+#endif
+
 /* Room for width x height pixels, if a file of that size can honestly hold as many. */
 fv_status fv_picture_new(fv_picture *p, int64_t width, int64_t height, size_t file_size);
 /* `count` pixels of RGBA over white, to RGB. */

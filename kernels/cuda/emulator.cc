@@ -1,12 +1,11 @@
 /* The emulator: kernels run block by block on the host, and everything that a GPU takes on trust
  * is checked: limits of a launch, alignment and bounds of a product's operands, what may be done
- * while recording. Threads that meet at barriers are fibers; see grid.cuh. */
-#include <setjmp.h>
+ * while recording. Threads that meet at barriers are fibers (fibers.cc); see
+ * grid.cuh. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 
 #include <deque>
 #include <map>
@@ -16,169 +15,10 @@
 
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/device.cuh"
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
-#define FIBER_LEAVE(save, bottom, size) __sanitizer_start_switch_fiber(save, bottom, size)
-#define FIBER_ARRIVE(save)              __sanitizer_finish_switch_fiber(save, nullptr, nullptr)
-#else
-#define FIBER_LEAVE(save, bottom, size) (void)(save)
-#define FIBER_ARRIVE(save)              (void)(save)
-#endif
+#include "kernels/cuda/fibers.h"
 
 namespace fv_emulated
 {
-
-coordinates emulated;
-
-/* --- fibers: the threads of one block --- */
-
-enum { STACK = 64 * 1024, MOST_THREADS = 1024 };
-
-struct barrier {
-    unsigned size, count, generation;
-};
-
-struct fiber {
-    ucontext_t context;
-    jmp_buf jump;
-    char *stack;
-    unsigned thread;
-    bool begun, done;
-    void *fake_stack;
-};
-
-struct block_run {
-    std::deque<fiber> fibers;
-    ucontext_t home;
-    jmp_buf home_jump;
-    void *home_fake;
-    const void *home_bottom; /* of the scheduler's own stack, for AddressSanitizer */
-    size_t home_size;
-    fiber *now;
-    const std::function<void()> *kernel;
-    barrier block;
-    std::vector<barrier> warps;
-    std::vector<float> exchange;
-    bool progress;
-};
-
-static block_run *running;
-
-/* Contexts switch by _setjmp, which unlike swapcontext asks the kernel for nothing; with
- * AddressSanitizer, which follows only the latter, by that. */
-static __attribute__((noinline)) void leave_fiber(fiber *f)
-{
-#if defined(__SANITIZE_ADDRESS__)
-    swapcontext(&f->context, &running->home);
-#else
-    if (!_setjmp(f->jump)) _longjmp(running->home_jump, 1);
-#endif
-}
-
-static __attribute__((noinline)) void enter_fiber(fiber *f)
-{
-#if defined(__SANITIZE_ADDRESS__)
-    swapcontext(&running->home, &f->context);
-#else
-    if (_setjmp(running->home_jump)) return;
-    if (f->begun) _longjmp(f->jump, 1);
-    f->begun = true;
-    setcontext(&f->context);
-#endif
-}
-
-static void yield_fiber()
-{
-    block_run *r = running;
-    fiber *f = r->now;
-    FIBER_LEAVE(&f->fake_stack, r->home_bottom, r->home_size);
-    leave_fiber(f);
-    FIBER_ARRIVE(f->fake_stack);
-}
-
-/* A fiber lives as long as the device and runs one thread of block after block. */
-static void fiber_main()
-{
-#if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_finish_switch_fiber(nullptr, &running->home_bottom, &running->home_size);
-#endif
-    for (;;) {
-        (*running->kernel)();
-        running->now->done = true;
-        running->progress = true;
-        yield_fiber();
-    }
-}
-
-static void meet(barrier *b)
-{
-    unsigned generation = b->generation;
-    if (++b->count == b->size) {
-        b->count = 0;
-        b->generation++;
-        running->progress = true;
-        return;
-    }
-    while (b->generation == generation) yield_fiber();
-}
-
-void block_barrier()
-{
-    meet(&running->block);
-}
-
-static barrier *my_warp()
-{
-    return &running->warps[running->now->thread / WARP];
-}
-
-void warp_barrier()
-{
-    meet(my_warp());
-}
-
-float warp_exchange(float value, int mask)
-{
-    unsigned own = running->now->thread;
-    running->exchange[own] = value;
-    warp_barrier();
-    float other = running->exchange[own ^ (unsigned)mask];
-    warp_barrier();
-    return other;
-}
-
-/* False: some threads wait at a barrier that others never reach. */
-static bool run_block(block_run *r, const std::function<void()> &kernel, unsigned threads)
-{
-    running = r;
-    r->kernel = &kernel;
-    r->block = {threads, 0, 0};
-    r->warps.assign((threads + WARP - 1) / WARP, barrier{WARP, 0, 0});
-    if (threads % WARP) r->warps.back().size = threads % WARP;
-    r->exchange.assign(threads, 0);
-    for (unsigned t = 0; t < threads; t++) {
-        fiber *f = &r->fibers[t];
-        f->thread = t;
-        f->done = false;
-    }
-    unsigned left = threads;
-    while (left) {
-        r->progress = false;
-        for (unsigned t = 0; t < threads; t++) {
-            fiber *f = &r->fibers[t];
-            if (f->done) continue;
-            r->now = f;
-            emulated.thread = dim3(t);
-            FIBER_LEAVE(&r->home_fake, f->stack, STACK);
-            enter_fiber(f);
-            FIBER_ARRIVE(r->home_fake);
-            if (f->done) left--;
-        }
-        if (left && !r->progress) return false;
-    }
-    return true;
-}
 
 /* --- the device --- */
 
@@ -202,7 +42,7 @@ struct emulated_device : device {
         bool there;
     } pictures[2] = {};
     int newest = 0;
-    block_run block = {};
+    fibers *block = nullptr; /* made by the first launch that needs them */
     std::string faults;
     fv_emulated_stats stats = {};
     bool recording = false;
@@ -217,7 +57,7 @@ struct emulated_device : device {
 
     ~emulated_device() override
     {
-        for (fiber &f : block.fibers) ::free(f.stack);
+        fibers_free(block);
         for (auto &m : memory) release(m.first, m.second);
         for (auto &m : freed) release(m.first, m.second);
     }
@@ -411,7 +251,7 @@ struct emulated_device : device {
         stats.launches++;
         counts[what]++;
         unsigned threads = size.x * size.y * size.z;
-        if (!threads || threads > MOST_THREADS || !grid.x || !grid.y || !grid.z ||
+        if (!threads || threads > FIBERS_MAX || !grid.x || !grid.y || !grid.z ||
             grid.y > GRID_LIMIT || grid.z > GRID_LIMIT || grid.x > 0x7fffffffu ||
             shared > SHARED_LIMIT)
             fault(std::string(what) + ": a launch over the limits");
@@ -420,25 +260,11 @@ struct emulated_device : device {
         enqueue([=]() { run_grid(what, grid, size, shared, together, kernel); });
     }
 
-    /* On its own, as getcontext returns twice: nothing else may live in registers across it. */
-    static __attribute__((noinline)) void begin_fiber(fiber &f)
-    {
-        f.stack = static_cast<char *>(aligned_alloc(64, STACK));
-        getcontext(&f.context);
-        f.context.uc_stack.ss_sp = f.stack;
-        f.context.uc_stack.ss_size = STACK;
-        f.context.uc_link = nullptr;
-        makecontext(&f.context, fiber_main, 0);
-    }
-
     void run_grid(const char *what, dim3 grid, dim3 size, size_t shared, bool together,
                   const std::function<void()> &kernel)
     {
         unsigned threads = size.x;
-        while (together && block.fibers.size() < threads) {
-            block.fibers.emplace_back();
-            begin_fiber(block.fibers.back());
-        }
+        if (together && !block) block = fibers_new();
         /* exactly as large as asked for, so that AddressSanitizer sees its end */
         char *room = static_cast<char *>(malloc(shared ? shared : 1));
         emulated.shared = room;
@@ -450,7 +276,7 @@ struct emulated_device : device {
                     emulated.block = dim3(x, y, z);
                     if (together) {
                         memset(room, 0xff, shared); /* NaN */
-                        if (!run_block(&block, kernel, threads))
+                        if (!fibers_run(block, kernel, threads))
                             fault(std::string(what) + ": threads wait at different barriers");
                         continue;
                     }

@@ -307,7 +307,7 @@ fv_status fv_brivl_open(fv_brivl **out, const fv_network_files *files)
     m->base.kind = &fv_brivl_kind;
     fv_status s = open_parts(m, files);
     if (s < 0) {
-        fv_network_close(&m->base);
+        m->base.kind->close(&m->base);
         return s;
     }
     *out = m;

@@ -55,6 +55,13 @@ size_t fv_file_dtype_size(fv_file_dtype t)
     return dtypes[t].size;
 }
 
+size_t fv_entry_count(const fv_entry *e)
+{
+    size_t count = 1;
+    for (int i = 0; i < e->ndim; i++) count *= (size_t)e->dims[i];
+    return count;
+}
+
 bool fv_entry_readable(const fv_entry *e)
 {
     return e->dtype <= FV_FILE_F8_E5M2;

@@ -64,6 +64,8 @@ static inline bool fv_text_is(fv_text text, const char *terminated)
     return text.length == strlen(terminated) && memcmp(text.at, terminated, text.length) == 0;
 }
 
+int fv_text_compare(fv_text a, fv_text b); /* as memcmp; a text goes before what it begins */
+
 /* Well formed (no overlong forms, no surrogates) and free of NUL bytes. */
 bool fv_text_is_utf8(fv_text text);
 

@@ -1,0 +1,99 @@
+/* What the window sees of the worker: copies, made under the lock. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/worker/worker_inside.h"
+
+fv_picture copy_picture(const fv_picture *p)
+{
+    size_t bytes = (size_t)p->width * (size_t)p->height * 3;
+    fv_picture copy = {p->width, p->height, p->rgb ? malloc(bytes) : NULL};
+    if (copy.rgb) memcpy(copy.rgb, p->rgb, bytes);
+    return copy;
+}
+
+void worker_look(worker *w, worker_view *out)
+{
+    pthread_mutex_lock(&w->mutex);
+    *out = w->view;
+    pthread_mutex_unlock(&w->mutex);
+}
+
+static bool give(worker *w, const fv_picture *from, fv_picture *out)
+{
+    pthread_mutex_lock(&w->mutex);
+    *out = copy_picture(from);
+    pthread_mutex_unlock(&w->mutex);
+    return out->rgb != NULL;
+}
+
+bool worker_picture(worker *w, fv_picture *out)
+{
+    return give(w, &w->picture, out);
+}
+
+bool worker_panel_picture(worker *w, int i, fv_picture *out)
+{
+    return give(w, &w->panels[i], out);
+}
+
+bool worker_board_picture(worker *w, int i, fv_picture *out)
+{
+    return give(w, &w->board[i], out);
+}
+
+bool worker_moment(worker *w, int i, fv_picture *out)
+{
+    *out = (fv_picture){0};
+    pthread_mutex_lock(&w->mutex);
+    if (i >= 0 && i < fv_history_count(w->history))
+        *out = copy_picture(&fv_history_at(w->history, i)->picture);
+    pthread_mutex_unlock(&w->mutex);
+    return out->rgb != NULL;
+}
+
+bool worker_start_picture(worker *w, fv_picture *out)
+{
+    return worker_moment(w, 0, out);
+}
+
+static bool give_map(worker *w, float *const *from, const int *from_width, const int *from_height,
+                     float **out, int *width, int *height)
+{
+    pthread_mutex_lock(&w->mutex);
+    size_t n = (size_t)*from_width * (size_t)*from_height;
+    *out = *from ? malloc(n * sizeof **out) : NULL;
+    if (*out) memcpy(*out, *from, n * sizeof **out);
+    *width = *from_width;
+    *height = *from_height;
+    pthread_mutex_unlock(&w->mutex);
+    return *out != NULL;
+}
+
+bool worker_gradient(worker *w, float **out, int *width, int *height)
+{
+    return give_map(w, &w->gradient, &w->gradient_width, &w->gradient_height, out, width, height);
+}
+
+bool worker_activation(worker *w, float **out, int *width, int *height)
+{
+    const int *side = &w->view.activation_side;
+    return give_map(w, &w->activation, side, side, out, width, height);
+}
+
+int worker_curve(worker *w, worker_point *out, int room)
+{
+    pthread_mutex_lock(&w->mutex);
+    int n = w->curve_count, every = (n + room - 1) / room, count = 0;
+    float survival = NAN; /* of a point that is left out, goes to the next that is not */
+    for (int i = 0; i < n; i++) {
+        if (!isnan(w->curve[i].survival)) survival = w->curve[i].survival;
+        if (every > 1 && (n - 1 - i) % every != 0) continue;
+        out[count] = w->curve[i];
+        out[count++].survival = survival;
+        survival = NAN;
+    }
+    pthread_mutex_unlock(&w->mutex);
+    return count;
+}
