@@ -74,9 +74,11 @@ struct fv_backend {
     /* Copies a whole tensor. `host` holds FV_F32 or FV_F64 (for FV_REAL tensors) or FV_I32. */
     fv_status (*upload)(fv_backend *be, fv_tensor *dst, fv_dtype host_type, const void *host);
     fv_status (*download)(fv_backend *be, const fv_tensor *src, fv_dtype host_type, void *host);
-    /* p, g, m, v: flat tensors of one size. */
+    /* p, g, m, v: flat tensors of one size; low, high: further bounds of each number of p, or
+     * NULL. */
     void (*adam)(fv_backend *be, fv_tensor *p, const fv_tensor *g, fv_tensor *m, fv_tensor *v,
-                 const fv_tensor *numbers, fv_tensor *stats);
+                 const fv_tensor *low, const fv_tensor *high, const fv_tensor *numbers,
+                 fv_tensor *stats);
     fv_status (*sync)(fv_backend *be);
     void (*close)(fv_backend *be); /* optional */
 

@@ -271,18 +271,18 @@ static fv_status attention_shape(const fv_op *op, fv_shape *y)
 {
     fv_shape x = op->x->shape;
     int heads = op->attr.heads;
-    if (heads < 1 || x.h != 1 || x.c % 3 || x.c / 3 % heads)
+    if (heads < 1 || x.c % 3 || x.c / 3 % heads)
         return fv_fail(FV_ERR_SHAPE,
                        "%s: packed q|k|v {%d,%d,%d,%d} cannot be split into 3 x %d heads", op->name,
                        x.n, x.h, x.w, x.c, heads);
-    FV_TRY(optional(op, "key bias", op->b, (fv_shape){x.n, 1, 1, x.w}));
-    *y = (fv_shape){x.n, 1, x.w, x.c / 3};
+    FV_TRY(optional(op, "key bias", op->b, (fv_shape){x.n, 1, 1, x.h * x.w}));
+    *y = (fv_shape){x.n, x.h, x.w, x.c / 3};
     return FV_OK;
 }
 
 static fv_shape attention_aux(const fv_op *op, fv_shape y) /* probabilities */
 {
-    return (fv_shape){y.n, op->attr.heads, y.w, y.w};
+    return (fv_shape){y.n, op->attr.heads, y.h * y.w, y.h * y.w};
 }
 
 static fv_status embed_shape(const fv_op *op, fv_shape *y)
@@ -338,6 +338,20 @@ static fv_status pick_shape(const fv_op *op, fv_shape *y)
     *y = op->x->shape;
     y->c = k;
     return FV_OK;
+}
+
+static fv_status upsample_shape(const fv_op *op, fv_shape *y)
+{
+    fv_shape x = op->x->shape;
+    *y = (fv_shape){x.n, 2 * x.h, 2 * x.w, x.c};
+    return FV_OK;
+}
+
+static fv_status quantise_shape(const fv_op *op, fv_shape *y)
+{
+    int rows = op->w ? op->w->shape.w : 0;
+    *y = op->x->shape;
+    return expect(op, "codes", op->w, (fv_shape){1, 1, rows, y->c});
 }
 
 static fv_status penalty_shape(const fv_op *op, fv_shape *y)
@@ -477,7 +491,9 @@ double fv_op_macs(const fv_op *op)
     case FV_OP_MIX_ROWS:
         return y * x.h * x.w;
     case FV_OP_ATTENTION:
-        return 2 * y * x.w;
+        return 2 * y * x.h * x.w;
+    case FV_OP_QUANTISE:
+        return y * op->w->shape.w;
     case FV_OP_SEPARABLE:
         return (double)x.n * op->y->shape.h * x.w * x.c * x.h + y * x.w;
     case FV_OP_ACT:
@@ -493,6 +509,8 @@ double fv_op_macs(const fv_op *op)
     case FV_OP_WARP:
     case FV_OP_PERTURB:
     case FV_OP_PICK:
+    case FV_OP_UPSAMPLE:
+    case FV_OP_CLAMP:
     case FV_OP_PENALTY:
     case FV_OP_COUNT:
         break;

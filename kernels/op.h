@@ -23,7 +23,8 @@
  *   groupnorm   y = act((x - mean) / sqrt(var + eps) * w + b)   per picture and group of channels:
  *                                             mean and var over h, w and the c / groups channels
  *                                             that lie side by side; w, b {1,1,1,c}
- *   attention   x {n,1,t,3d} = q|k|v packed   y {n,1,t,d}; scale 1/sqrt(d/heads);
+ *   attention   x {n,h,w,3d} = q|k|v packed   y {n,h,w,d}; every position is a token, t = h * w;
+ *                                             scale 1/sqrt(d/heads);
  *                                             b {n,1,1,t} or NULL is added to every score
  *   embed       x {n,1,1,t} int32 ids         y {n,1,t,d} = w[id] + b[t]; w {1,1,vocab,d},
  *                                             b {1,1,t,d}; forward only
@@ -32,6 +33,10 @@
  *                                             w {v,1,1,6}; x.n is 1 (all views) or v
  *   perturb     y = x * gain + shift + sigma * noise     w {n,1,1,7}, b int32 {n,1,1,4}
  *   pick        y {n,h,w,k} = x[..., b[k]]    b int32 {1,1,1,k}
+ *   upsample    y {n,2h,2w,c}: y(i,j) = x(i / 2, j / 2), whole quotients: the nearest
+ *   clamp       y = min(max(x, 0), 1)         dx = dy, but 0 where a step against it would lead
+ *                                             further away from [0,1]: dy (x - y) < 0
+ *   quantise    y = the row of w next to each row of x, the first of several; w {1,1,k,c}; dx = dy
  *   penalty     y {n,1,1,1} = a regulariser of x (see fv_penalty)
  *
  * The rule for dy: an op is the only reader of its dy and may overwrite it while it runs
@@ -75,6 +80,9 @@ extern "C" {
     ROW(WARP, warp, BACKWARD, warp_shape, keeps_nothing, NULL)                                     \
     ROW(PERTURB, perturb, BACKWARD, perturb_shape, keeps_nothing, NULL)                            \
     ROW(PICK, pick, BACKWARD, pick_shape, keeps_nothing, NULL)                                     \
+    ROW(UPSAMPLE, upsample, BACKWARD, upsample_shape, keeps_nothing, NULL)                         \
+    ROW(CLAMP, clamp, BACKWARD, same_shape, keeps_x, NULL)                                         \
+    ROW(QUANTISE, quantise, BACKWARD, quantise_shape, keeps_nothing, NULL)                         \
     ROW(PENALTY, penalty, BACKWARD, penalty_shape, keeps_x, NULL)
 
 typedef enum fv_op_kind {

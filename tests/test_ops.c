@@ -118,12 +118,17 @@ static const test_case cases[] = {
      .groups = 2, .eps = 1e-5},
     {FV_OP_ATTENTION, S(2, 1, 5, 24), .heads = 2},
     {FV_OP_ATTENTION, S(2, 1, 4, 18), S(0, 0, 0, 0), S(0, 0, 0, 0), S(2, 1, 1, 4), .heads = 3},
+    {FV_OP_ATTENTION, S(2, 2, 3, 18), S(0, 0, 0, 0), S(0, 0, 0, 0), S(2, 1, 1, 6), .heads = 1},
     {FV_OP_SEPARABLE, S(2, 3, 4, 3), S(0, 0, 0, 0), S(1, 1, 7, 3), S(1, 1, 5, 4), .spread = 1},
     {FV_OP_SEPARABLE, S(1, 7, 6, 3), S(0, 0, 0, 0), S(1, 1, 3, 7), S(1, 1, 2, 6), .spread = 1},
     {FV_OP_WARP, S(1, 9, 8, 3), S(0, 0, 0, 0), S(3, 1, 1, 6), .side = 6},
     {FV_OP_WARP, S(2, 5, 6, 3), S(0, 0, 0, 0), S(2, 1, 1, 6), .side = 7},
     {FV_OP_PERTURB, S(2, 5, 3, 3), S(0, 0, 0, 0), S(2, 1, 1, 7), S(2, 1, 1, 4), .spread = 1},
     {FV_OP_PICK, S(2, 3, 5, 7), S(0, 0, 0, 0), S(0, 0, 0, 0), S(1, 1, 1, 3), .spread = 1},
+    {FV_OP_UPSAMPLE, S(2, 3, 5, 7), .spread = 1},
+    {FV_OP_UPSAMPLE, S(1, 1, 4, 16), .spread = 1},
+    {FV_OP_CLAMP, S(2, 3, 5, 3), .spread = 2},
+    {FV_OP_QUANTISE, S(2, 3, 2, 5), S(0, 0, 0, 0), S(1, 1, 9, 5), .spread = 1},
     {FV_OP_PENALTY, S(2, 5, 4, 3), .penalty = FV_PENALTY_TV},
     {FV_OP_PENALTY, S(2, 5, 4, 3), .penalty = FV_PENALTY_RANGE, .spread = 2},
     {FV_OP_PENALTY, S(2, 5, 4, 3), .penalty = FV_PENALTY_GREY},
@@ -203,6 +208,14 @@ static const test_case large_cases[] = {
      .groups = 32, .eps = 1e-6},
     {FV_OP_GROUPNORM, S(1, 37, 35, 99), S(0, 0, 0, 0), S(1, 1, 1, 99), S(1, 1, 1, 99), FV_ACT_NONE,
      .groups = 33, .eps = 1e-5},
+    {FV_OP_GROUPNORM, S(1, 19, 23, 288), S(0, 0, 0, 0), S(1, 1, 1, 288), S(1, 1, 1, 288),
+     FV_ACT_SILU, .groups = 32, .eps = 1e-6, .spread = 2},
+    /* one wide head over a map: rows of a task and a rest */
+    {FV_OP_ATTENTION, S(1, 13, 9, 600), .heads = 1, .spread = 0.3f},
+    {FV_OP_UPSAMPLE, S(2, 9, 11, 40), .spread = 1},
+    {FV_OP_CLAMP, S(1, 87, 89, 3), .spread = 2},
+    /* more rows than are scored at a time */
+    {FV_OP_QUANTISE, S(1, 17, 19, 50), S(0, 0, 0, 0), S(1, 1, 133, 50), .spread = 1},
 };
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 
@@ -495,21 +508,30 @@ static double loss(run *r)
     return sum;
 }
 
+/* d loss / d host[i] by central differences; where y has steps or corners, by the rule. */
+static double slope_of_loss(run *r, double *host, size_t i)
+{
+    const double h = 1e-5;
+    double was = host[i], seed = r->c->kind == FV_OP_QUANTISE ? r->hseed[i] : 0;
+    if (r->c->kind == FV_OP_QUANTISE) return seed;
+    if (r->c->kind == FV_OP_CLAMP && was < 0) return fmin(r->hseed[i], 0);
+    if (r->c->kind == FV_OP_CLAMP && was > 1) return fmax(r->hseed[i], 0);
+    host[i] = was + h;
+    double up = loss(r);
+    host[i] = was - h;
+    double down = loss(r);
+    host[i] = was;
+    return (up - down) / (2 * h);
+}
+
 static void check_differences(run *r, double *host, const double *gradient, fv_shape s,
                               const char *what)
 {
-    const double h = 1e-5;
     double scale = 0;
     for (size_t i = 0; i < fv_count(s); i++) scale = fmax(scale, fabs(gradient[i]));
     assert_true(scale > 0);
     for (size_t i = 0; i < fv_count(s); i++) {
-        double was = host[i];
-        host[i] = was + h;
-        double up = loss(r);
-        host[i] = was - h;
-        double down = loss(r);
-        host[i] = was;
-        double expected = (up - down) / (2 * h);
+        double expected = slope_of_loss(r, host, i);
         /* central differences err by h^2 times third derivatives, and by 1e-16 / h */
         if (!(fabs(gradient[i] - expected) <= 1e-7 * (1 + scale)))
             fail_msg("%s: d/d%s[%zu] is %.10g, by differences %.10g", describe(r->c), what, i,
@@ -610,7 +632,7 @@ static void compare_case(fv_backend *be, fv_backend *truth, const test_case *c, 
         /* where a rounded number crosses the corner of relu or relu6 a whole gradient goes: their
          * share is the rounding, twice that with an activation before and behind, and the norm of
          * the error its root */
-        int corners = has_corner(c->act) + has_corner(c->before);
+        int corners = has_corner(c->act) + has_corner(c->before) + 2 * (c->kind == FV_OP_CLAMP);
         if (corners && forward_tolerance > float_tolerance)
             tolerance = sqrt(corners * forward_tolerance);
         compare_tensor(&a, &b, &a.dx, &b.dx, tolerance);
@@ -689,7 +711,8 @@ static void compare_all(fv_backend *be, double tolerance)
         const test_case *c = i < COUNT(cases) ? &cases[i] : &large_cases[i - COUNT(cases)];
         if (!takes(be, c)) continue;
         bool picture = c->kind == FV_OP_SEPARABLE || c->kind == FV_OP_WARP ||
-                       c->kind == FV_OP_PERTURB || c->kind == FV_OP_PENALTY;
+                       c->kind == FV_OP_PERTURB || c->kind == FV_OP_PENALTY ||
+                       c->kind == FV_OP_QUANTISE;
         for (int frozen = 0; frozen < 2; frozen++)
             compare_case(be, truth, c, frozen, picture ? FV_FORMAT_REAL : working, tolerance);
         /* also from a tensor in float to one that is not, and back */
@@ -915,6 +938,83 @@ static void embedding(void **state)
     }
 }
 
+/* --- an autoencoder's ops, by examples --- */
+
+typedef struct example {
+    fv_op_kind kind;
+    fv_shape x, codes;
+    double in[8], w[8], out[8], dy[8], dx[8];
+} example;
+
+static const example examples[] = {
+    {FV_OP_UPSAMPLE,
+     S(2, 1, 1, 1),
+     S(0, 0, 0, 0),
+     {3, 4},
+     {0},
+     {3, 3, 3, 3, 4, 4, 4, 4},
+     {1, 2, 3, 4, 5, 6, 7, 8},
+     {10, 26}},
+    {FV_OP_UPSAMPLE,
+     S(1, 1, 2, 1),
+     S(0, 0, 0, 0),
+     {3, 4},
+     {0},
+     {3, 3, 4, 4, 3, 3, 4, 4},
+     {1, 2, 3, 4, 5, 6, 7, 8},
+     {14, 22}},
+    /* clipped numbers take a gradient whose step leads back */
+    {FV_OP_CLAMP,
+     S(1, 1, 2, 4),
+     S(0, 0, 0, 0),
+     {-0.5, -0.5, 0, 0.5, 1, 1.5, 1.5, 0},
+     {0},
+     {0, 0, 0, 0.5, 1, 1, 1, 0},
+     {1, -1, 1, 2, -3, 1, -1, -1},
+     {0, -1, 1, 2, -3, 1, 0, -1}},
+    /* the first of equal codes, and of two as far away */
+    {FV_OP_QUANTISE,
+     S(1, 2, 2, 1),
+     S(1, 1, 4, 1),
+     {0, 0.9, -3, 0.5},
+     {1, -1, 1, 0},
+     {0, 1, -1, 1},
+     {5, 6, 7, 8},
+     {5, 6, 7, 8}},
+};
+
+static void check_values(run *r, const fv_tensor *t, const double *expected, const char *what)
+{
+    double *found = get(r, t);
+    for (size_t i = 0; i < fv_count(t->shape); i++)
+        if (found[i] != expected[i])
+            fail_msg("%s on %s: %s[%zu] is %g, expected %g", fv_ops[r->op.kind].name, r->be->name,
+                     what, i, found[i], expected[i]);
+    free(found);
+}
+
+static void by_example(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"ref64", "ref", "cpu", "emulated:fp32", "emulated:fp16"};
+    for (int i = 0; i < COUNT(names) * COUNT(examples); i++) {
+        const example *e = &examples[i % COUNT(examples)];
+        test_case c = {.kind = e->kind, .x = e->x, .w = e->codes};
+        fv_backend *be = open_any(names[i / COUNT(examples)]);
+        run r;
+        open_run(&r, be, &c, false);
+        memcpy(r.hx, e->in, fv_count(c.x) * sizeof *r.hx);
+        memcpy(r.hdy, e->dy, fv_count(r.y.shape) * sizeof *r.hdy);
+        if (r.hw) put(&r, &r.w, e->w);
+        forward(&r);
+        check_values(&r, &r.y, e->out, "y");
+        backward(&r, true, false, false);
+        check_values(&r, &r.dx, e->dx, "dx");
+        close_run(&r);
+        fv_backend_close(be);
+    }
+}
+
 /* --- shapes that do not fit --- */
 
 static void wrong_shapes(void **state)
@@ -955,28 +1055,39 @@ static void wrong_shapes(void **state)
 
 /* --- Adam --- */
 
-static void adam_on(const char *name, double tolerance)
+/* bounded: besides the numbers', every third number has bounds of its own */
+static void adam_on(const char *name, double tolerance, bool bounded)
 {
     enum { N = 20000 };
     fv_backend *be = open_any(name);
     run r = {.be = be};
-    fv_tensor p, g, m, v, numbers, stats;
+    fv_tensor p, g, m, v, low, high, numbers, stats;
     fv_shape s = {1, 1, 1, N};
     make(&r, &p, "p", s, FV_REAL);
     make(&r, &g, "g", s, FV_REAL);
     make(&r, &m, "m", s, FV_REAL);
     make(&r, &v, "v", s, FV_REAL);
+    make(&r, &low, "low", s, FV_REAL);
+    make(&r, &high, "high", s, FV_REAL);
     make(&r, &numbers, "numbers", (fv_shape){1, 1, 1, FV_ADAM_COLUMNS}, FV_REAL);
     make(&r, &stats, "stats", (fv_shape){1, 1, 1, FV_ADAM_STATS}, FV_REAL);
     double *hp = randoms(s, 1, 1), *hg = randoms(s, 2, 1e-3), *hm = calloc(N, 8),
            *hv = calloc(N, 8);
+    double *hlow = calloc(N, 8), *hhigh = calloc(N, 8);
+    for (int i = 0; i < N; i++) {
+        hlow[i] = i % 3 == 0 ? -0.25 : -INFINITY;
+        hhigh[i] = i % 3 == 0 ? 0.5 : INFINITY;
+    }
+    put(&r, &low, hlow);
+    put(&r, &high, hhigh);
+    const fv_tensor *least = bounded ? &low : NULL, *most = bounded ? &high : NULL;
     put(&r, &p, hp);
     for (int t = 1; t <= 3; t++) {
         double k[FV_ADAM_COLUMNS] = {0.05, 0.9, 0.99, 1e-8, 1 - pow(0.9, t), 1 - pow(0.99, t),
                                      -0.9, 0.9};
         put(&r, &numbers, k);
         put(&r, &g, hg);
-        be->adam(be, &p, &g, &m, &v, &numbers, &stats);
+        be->adam(be, &p, &g, &m, &v, least, most, &numbers, &stats);
         double norm2 = 0, *stat = get(&r, &stats);
         for (int i = 0; i < N; i++) {
             norm2 += hg[i] * hg[i];
@@ -984,6 +1095,7 @@ static void adam_on(const char *name, double tolerance)
             hv[i] = 0.99 * hv[i] + 0.01 * hg[i] * hg[i];
             hp[i] -= 0.05 * (hm[i] / k[4]) / (sqrt(hv[i] / k[5]) + 1e-8);
             hp[i] = fmin(fmax(hp[i], -0.9), 0.9);
+            if (bounded) hp[i] = fmin(fmax(hp[i], hlow[i]), hhigh[i]);
             hg[i] = 0.5 * hg[i] + 1e-4;
         }
         assert_true(fabs(stat[FV_ADAM_STAT_NORM2] / norm2 - 1) < tolerance);
@@ -996,7 +1108,7 @@ static void adam_on(const char *name, double tolerance)
     hg[77] = NAN;
     hg[N - 1] = INFINITY;
     put(&r, &g, hg);
-    be->adam(be, &p, &g, &m, &v, &numbers, &stats);
+    be->adam(be, &p, &g, &m, &v, least, most, &numbers, &stats);
     double *stat = get(&r, &stats), *after = get(&r, &p);
     assert_true(stat[FV_ADAM_STAT_BAD] == 2);
     assert_memory_equal(found, after, N * sizeof *found);
@@ -1007,18 +1119,23 @@ static void adam_on(const char *name, double tolerance)
     free(hg);
     free(hm);
     free(hv);
-    fv_tensor *all[] = {&p, &g, &m, &v, &numbers, &stats};
-    for (int i = 0; i < 6; i++) be->free(be, all[i]->data);
+    free(hlow);
+    free(hhigh);
+    fv_tensor *all[] = {&p, &g, &m, &v, &low, &high, &numbers, &stats};
+    for (int i = 0; i < COUNT(all); i++) be->free(be, all[i]->data);
     fv_backend_close(be);
 }
 
 static void adam(void **state)
 {
     (void)state;
-    adam_on("ref64", 1e-12);
-    adam_on("ref", 1e-5); /* float: a few roundings a step */
-    adam_on("cpu", 1e-5);
-    adam_on("emulated", 1e-5); /* params, gradient and moments are float in fp16 too */
+    for (int bounded = 0; bounded < 2; bounded++) {
+        adam_on("ref64", 1e-12, bounded);
+        adam_on("ref", 1e-5, bounded); /* float: a few roundings a step */
+        adam_on("cpu", 1e-5, bounded);
+        /* params, gradient and moments are float in fp16 too */
+        adam_on("emulated", 1e-5, bounded);
+    }
 }
 
 /* --- random numbers, messages, names --- */
@@ -1083,7 +1200,7 @@ static void cuda_gpu(void **state)
         must(fv_backend_open(&be, all[i].spec, 0));
         compare_all(be, all[i].tolerance);
         fv_backend_close(be);
-        adam_on(all[i].spec, 1e-5);
+        adam_on(all[i].spec, 1e-5, true);
     }
 }
 
@@ -1145,7 +1262,7 @@ static void print_adam(fv_backend *be)
         put(&r, all[i], values);
         free(values);
     }
-    be->adam(be, &p, &g, &m, &v, &numbers, &stats);
+    be->adam(be, &p, &g, &m, &v, NULL, NULL, &numbers, &stats);
     for (int i = 0; i < COUNT(all); i++) print_bytes(&r, all[i], false, false);
     print_bytes(&r, &stats, false, false);
     for (int i = 0; i < COUNT(all); i++) be->free(be, all[i]->data);
@@ -1182,6 +1299,7 @@ int main(int count, char **args)
         cmocka_unit_test(cpu_backend),
         cmocka_unit_test(cuda_emulated),
         cmocka_unit_test(embedding),
+        cmocka_unit_test(by_example),
         cmocka_unit_test(sums_of_large_groups_are_taken_by_pieces),
         cmocka_unit_test(threads_do_not_matter),
         cmocka_unit_test(wrong_shapes),

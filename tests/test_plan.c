@@ -559,6 +559,18 @@ static void adam_clamps_and_leaves_bad_gradients_alone(void **state)
         MUST(fv_plan_adam(s.plan, numbers, stats));
         MUST(fv_plan_download(s.plan, s.x, x));
         for (int i = 0; i < ROWS * WIDTH; i++) assert_true(x[i] >= 0 && x[i] <= 0.25f);
+
+        float low[WIDTH], high[WIDTH]; /* of each channel */
+        for (int i = 0; i < WIDTH; i++) low[i] = high[i] = 0.01f * (float)i;
+        low[0] = -INFINITY;
+        MUST(fv_plan_bound(s.plan, s.x, low, high));
+        assert_int_equal(fv_plan_bound(s.plan, s.y, low, high), FV_ERR_ARGUMENT);
+        sum_of_y(&s, x);
+        MUST(fv_plan_backward(s.plan));
+        MUST(fv_plan_adam(s.plan, numbers, stats));
+        MUST(fv_plan_download(s.plan, s.x, x));
+        for (int i = 0; i < ROWS * WIDTH; i++)
+            if (x[i] != high[i % WIDTH]) fail_msg("element %d is %g", i, (double)x[i]);
         fv_plan_free(s.plan);
         fv_backend_close(be);
     }

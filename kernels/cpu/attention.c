@@ -1,4 +1,6 @@
-/* attention: a task is one head of one picture. Formulas: kernels/op.h, kernels/ref/attention.c. */
+/* attention: a task is some queries of one head of one picture; backward has a second pass, over
+ * some keys. Every sum runs over one query after another, whatever the cut. Formulas: kernels/op.h,
+ * kernels/ref/attention.c. */
 #include <math.h>
 
 #include "kernels/cpu/level.h"
@@ -40,87 +42,135 @@ static void softmax(float *p, int n)
     for (int j = 0; j < n; j++) p[j] = (float)((double)p[j] / total);
 }
 
-static void head_forward(const fv_op *op, int n, int head)
+enum { ROWS = 16 }; /* of a task */
+
+/* Some tokens of one head, and where its operands begin. Rows of q, k and v lie 3 d apart. */
+typedef struct part {
+    int tokens, d, width, first, last;
+    float scale;
+    size_t index; /* of the head: n * heads + head */
+    const float *q, *k, *v, *bias;
+    float *p; /* [tokens][tokens] */
+} part;
+
+static int cuts(const fv_op *op)
 {
-    int tokens = op->x->shape.w, d = op->y->shape.c, width = d / op->attr.heads;
-    size_t row = 3 * (size_t)d;
-    float scale = (float)(1 / sqrt((double)width));
-    const float *q = (const float *)op->x->data + (size_t)n * (size_t)tokens * row + head * width;
-    const float *k = q + d, *v = q + 2 * d;
-    const float *bias = op->b ? (const float *)op->b->data + (size_t)n * (size_t)tokens : NULL;
-    size_t square = (size_t)tokens * (size_t)tokens;
-    float *p =
-        (float *)op->aux->data + ((size_t)n * (size_t)op->attr.heads + (size_t)head) * square;
-    float *y = (float *)op->y->data + (size_t)n * (size_t)tokens * (size_t)d + head * width;
-    for (int i = 0; i < tokens; i++, p += tokens, y += d) {
-        for (int j = 0; j < tokens; j++)
-            p[j] =
-                dot(q + (size_t)i * row, k + (size_t)j * row, width) * scale + (bias ? bias[j] : 0);
-        softmax(p, tokens);
-        for (int c = 0; c < width; c++) y[c] = 0;
-        for (int j = 0; j < tokens; j++) add_scaled(y, v + (size_t)j * row, p[j], width);
-    }
+    return (op->x->shape.h * op->x->shape.w + ROWS - 1) / ROWS;
 }
 
-static void head_backward(const fv_op *op, int n, int head)
+static part part_of(const fv_op *op, int i)
 {
-    int tokens = op->x->shape.w, d = op->y->shape.c, width = d / op->attr.heads;
-    size_t row = 3 * (size_t)d, at = (size_t)n * (size_t)tokens * row + (size_t)(head * width);
-    float scale = (float)(1 / sqrt((double)width));
-    const float *q = (const float *)op->x->data + at, *k = q + d, *v = q + 2 * d;
-    float *dq = (float *)op->dx->data + at, *dk = dq + d, *dv = dq + 2 * d;
-    size_t index = (size_t)n * (size_t)op->attr.heads + (size_t)head;
-    const float *p = (const float *)op->aux->data + index * (size_t)tokens * (size_t)tokens;
-    const float *dy =
-        (const float *)op->dy->data + (size_t)n * (size_t)tokens * (size_t)d + head * width;
-    float *ds = (float *)op->scratch + index * (size_t)tokens;
-    for (int i = 0; !op->add_dx && i < tokens; i++)
-        for (int c = 0; c < width; c++) {
-            size_t to = (size_t)i * row + (size_t)c;
-            dq[to] = dk[to] = dv[to] = 0;
-        }
-    for (int i = 0; i < tokens; i++, p += tokens, dy += d) {
-        float along = 0;
-        for (int j = 0; j < tokens; j++) {
-            ds[j] = dot(dy, v + (size_t)j * row, width);
-            add_scaled(dv + (size_t)j * row, dy, p[j], width);
-            along = f_fma(ds[j], p[j], along);
-        }
-        for (int j = 0; j < tokens; j++) {
-            float g = (ds[j] - along) * (scale * p[j]);
-            add_scaled(dq + (size_t)i * row, k + (size_t)j * row, g, width);
-            add_scaled(dk + (size_t)j * row, q + (size_t)i * row, g, width);
-        }
-    }
+    int tokens = op->x->shape.h * op->x->shape.w, d = op->y->shape.c, heads = op->attr.heads;
+    part z = {.tokens = tokens, .d = d, .width = d / heads, .index = (size_t)(i / cuts(op))};
+    size_t n = z.index / (size_t)heads, head = z.index % (size_t)heads, row = 3 * (size_t)d;
+    z.first = i % cuts(op) * ROWS;
+    z.last = z.first + ROWS < tokens ? z.first + ROWS : tokens;
+    z.scale = (float)(1 / sqrt((double)z.width));
+    z.q = (const float *)op->x->data + n * (size_t)tokens * row + head * (size_t)z.width;
+    z.k = z.q + d;
+    z.v = z.k + d;
+    z.bias = op->b ? (const float *)op->b->data + n * (size_t)tokens : NULL;
+    z.p = (float *)op->aux->data + z.index * (size_t)tokens * (size_t)tokens;
+    return z;
+}
+
+/* Row i of y or dy, of this head. */
+static float *row_of(const fv_op *op, const part *z, const fv_tensor *t, int i)
+{
+    size_t heads = (size_t)op->attr.heads, n = z->index / heads, head = z->index % heads;
+    return (float *)t->data + (n * (size_t)z->tokens + (size_t)i) * (size_t)z->d +
+           head * (size_t)z->width;
 }
 
 static void forward_task(void *context, int i)
 {
     const fv_op *op = context;
-    head_forward(op, i / op->attr.heads, i % op->attr.heads);
+    part z = part_of(op, i);
+    size_t row = 3 * (size_t)z.d;
+    for (int t = z.first; t < z.last; t++) {
+        float *p = z.p + (size_t)t * (size_t)z.tokens, *y = row_of(op, &z, op->y, t);
+        for (int j = 0; j < z.tokens; j++)
+            p[j] = dot(z.q + (size_t)t * row, z.k + (size_t)j * row, z.width) * z.scale +
+                   (z.bias ? z.bias[j] : 0);
+        softmax(p, z.tokens);
+        for (int c = 0; c < z.width; c++) y[c] = 0;
+        for (int j = 0; j < z.tokens; j++) add_scaled(y, z.v + (size_t)j * row, p[j], z.width);
+    }
 }
 
-static void backward_task(void *context, int i)
+/* Where the gradient of row t of q begins; those of k and v lie d and 2 d behind. */
+static float *gradient_of(const fv_op *op, const part *z, int t)
+{
+    size_t at = (size_t)(z->q - (const float *)op->x->data) + (size_t)t * 3 * (size_t)z->d;
+    return (float *)op->dx->data + at;
+}
+
+static void clear_unless(bool add, float *to, int n)
+{
+    for (int c = 0; !add && c < n; c++) to[c] = 0;
+}
+
+/* ds[i,j], into scratch, and dq of some queries */
+static void queries_task(void *context, int i)
 {
     const fv_op *op = context;
-    head_backward(op, i / op->attr.heads, i % op->attr.heads);
+    part z = part_of(op, i);
+    size_t row = 3 * (size_t)z.d, square = (size_t)z.tokens * (size_t)z.tokens;
+    for (int t = z.first; t < z.last; t++) {
+        const float *p = z.p + (size_t)t * (size_t)z.tokens, *dy = row_of(op, &z, op->dy, t);
+        float *ds = (float *)op->scratch + z.index * square + (size_t)t * (size_t)z.tokens;
+        float along = 0, *dq = gradient_of(op, &z, t);
+        for (int j = 0; j < z.tokens; j++) {
+            ds[j] = dot(dy, z.v + (size_t)j * row, z.width);
+            along = f_fma(ds[j], p[j], along);
+        }
+        clear_unless(op->add_dx, dq, z.width);
+        for (int j = 0; j < z.tokens; j++) {
+            ds[j] = (ds[j] - along) * (z.scale * p[j]);
+            add_scaled(dq, z.k + (size_t)j * row, ds[j], z.width);
+        }
+    }
+}
+
+/* dk and dv of some keys */
+static void keys_task(void *context, int i)
+{
+    const fv_op *op = context;
+    part z = part_of(op, i);
+    size_t row = 3 * (size_t)z.d, tokens = (size_t)z.tokens;
+    const float *ds = (const float *)op->scratch + z.index * tokens * tokens;
+    for (int j = z.first; j < z.last; j++) {
+        float *dk = gradient_of(op, &z, j) + z.d, *dv = dk + z.d;
+        clear_unless(op->add_dx, dk, z.width);
+        clear_unless(op->add_dx, dv, z.width);
+        for (int t = 0; t < z.tokens; t++) {
+            size_t at = (size_t)t * tokens + (size_t)j;
+            add_scaled(dv, row_of(op, &z, op->dy, t), z.p[at], z.width);
+            add_scaled(dk, z.q + (size_t)t * row, ds[at], z.width);
+        }
+    }
 }
 
 fv_status ISA(attention_prepare)(fv_backend *be, fv_op *op)
 {
     (void)be;
-    op->scratch_bytes =
-        (size_t)op->x->shape.n * (size_t)op->attr.heads * (size_t)op->x->shape.w * sizeof(float);
+    size_t tokens = (size_t)op->x->shape.h * (size_t)op->x->shape.w;
+    if (op->dx)
+        op->scratch_bytes =
+            (size_t)op->x->shape.n * (size_t)op->attr.heads * tokens * tokens * sizeof(float);
     return FV_OK;
 }
 
 void ISA(attention_forward)(fv_backend *be, const fv_op *op)
 {
-    fv_parallel(be, op->x->shape.n * op->attr.heads, forward_task, (void *)(uintptr_t)op);
+    int tasks = op->x->shape.n * op->attr.heads * cuts(op);
+    fv_parallel(be, tasks, forward_task, (void *)(uintptr_t)op);
 }
 
 void ISA(attention_backward)(fv_backend *be, const fv_op *op)
 {
     if (!op->dx) return;
-    fv_parallel(be, op->x->shape.n * op->attr.heads, backward_task, (void *)(uintptr_t)op);
+    int tasks = op->x->shape.n * op->attr.heads * cuts(op);
+    fv_parallel(be, tasks, queries_task, (void *)(uintptr_t)op);
+    fv_parallel(be, tasks, keys_task, (void *)(uintptr_t)op);
 }

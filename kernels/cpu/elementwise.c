@@ -1,5 +1,5 @@
-/* act, add, affine, layernorm and Adam: tasks are pieces of a tensor or
- * rows, the loops inside are vectors. Formulas: kernels/op.h. */
+/* act, add, affine, layernorm, upsample, clamp and Adam: tasks are pieces of a tensor or rows, the
+ * loops inside are vectors. Formulas: kernels/op.h. */
 #include <math.h>
 #include <string.h>
 
@@ -368,11 +368,94 @@ void ISA(layernorm_backward)(fv_backend *be, const fv_op *op)
     if (op->dx) fv_parallel(be, (int)fv_rows(op->x->shape), layernorm_back_task, op_context(op));
 }
 
+/* --- upsample: a task is a row of x --- */
+
+static void upsample_task(void *context, int i)
+{
+    const fv_op *op = context;
+    size_t c = (size_t)op->x->shape.c, width = (size_t)op->x->shape.w, line = 2 * width * c;
+    const float *x = (const float *)op->x->data + (size_t)i * width * c;
+    float *y = (float *)op->y->data + (size_t)i * 2 * line;
+    for (size_t j = 0; j < width; j++, x += c) {
+        memcpy(y + 2 * j * c, x, c * sizeof *y);
+        memcpy(y + (2 * j + 1) * c, x, c * sizeof *y);
+    }
+    memcpy(y + line, y, line * sizeof *y);
+}
+
+void ISA(upsample_forward)(fv_backend *be, const fv_op *op)
+{
+    fv_parallel(be, op->x->shape.n * op->x->shape.h, upsample_task, op_context(op));
+}
+
+/* dx (+)= (a + b) + (a2 + b2): two positions above, two below */
+static void add_four(float *dx, const float *above, const float *below, size_t c, bool add)
+{
+    for (size_t k = 0; k < c; k++) {
+        float sum = (above[k] + above[c + k]) + (below[k] + below[c + k]);
+        dx[k] = add ? dx[k] + sum : sum;
+    }
+}
+
+static void upsample_back_task(void *context, int i)
+{
+    const fv_op *op = context;
+    size_t c = (size_t)op->x->shape.c, width = (size_t)op->x->shape.w, line = 2 * width * c;
+    const float *dy = (const float *)op->dy->data + (size_t)i * 2 * line;
+    float *dx = (float *)op->dx->data + (size_t)i * width * c;
+    for (size_t j = 0; j < width; j++)
+        add_four(dx + j * c, dy + 2 * j * c, dy + line + 2 * j * c, c, op->add_dx);
+}
+
+void ISA(upsample_backward)(fv_backend *be, const fv_op *op)
+{
+    if (op->dx)
+        fv_parallel(be, op->x->shape.n * op->x->shape.h, upsample_back_task, op_context(op));
+}
+
+/* --- clamp --- */
+
+static inline float clamped(float x)
+{
+    return x < 0 ? 0 : x > 1 ? 1 : x;
+}
+
+static void clamp_task(void *context, int i)
+{
+    const fv_op *op = context;
+    size_t at = (size_t)i * PIECE, n = piece_size(fv_count(op->y->shape), i);
+    const float *x = (const float *)op->x->data + at;
+    float *y = (float *)op->y->data + at;
+    for (size_t k = 0; k < n; k++) y[k] = clamped(x[k]);
+}
+
+static void clamp_back_task(void *context, int i)
+{
+    const fv_op *op = context;
+    size_t at = (size_t)i * PIECE, n = piece_size(fv_count(op->y->shape), i);
+    const float *x = (const float *)op->x->data + at, *dy = (const float *)op->dy->data + at;
+    float *dx = (float *)op->dx->data + at;
+    for (size_t k = 0; k < n; k++) {
+        float g = dy[k] * (x[k] - clamped(x[k])) < 0 ? 0 : dy[k];
+        dx[k] = op->add_dx ? dx[k] + g : g;
+    }
+}
+
+void ISA(clamp_forward)(fv_backend *be, const fv_op *op)
+{
+    fv_parallel(be, pieces(fv_count(op->y->shape)), clamp_task, op_context(op));
+}
+
+void ISA(clamp_backward)(fv_backend *be, const fv_op *op)
+{
+    if (op->dx) fv_parallel(be, pieces(fv_count(op->y->shape)), clamp_back_task, op_context(op));
+}
+
 /* --- Adam --- */
 
 typedef struct adam {
     float *p, *m, *v;
-    const float *g, *k;
+    const float *g, *k, *low, *high; /* low, high: or NULL */
     size_t count;
 } adam;
 
@@ -389,6 +472,10 @@ static void adam_run(const adam *a, size_t begin, size_t end)
         next = next < k[FV_ADAM_LOW] ? k[FV_ADAM_LOW] : next;
         a->p[i] = next > k[FV_ADAM_HIGH] ? k[FV_ADAM_HIGH] : next;
     }
+    for (size_t i = begin; a->low && i < end; i++)
+        a->p[i] = a->p[i] < a->low[i] ? a->low[i] : a->p[i];
+    for (size_t i = begin; a->high && i < end; i++)
+        a->p[i] = a->p[i] > a->high[i] ? a->high[i] : a->p[i];
 }
 
 static void adam_task(void *context, int i)
@@ -399,9 +486,17 @@ static void adam_task(void *context, int i)
 }
 
 void ISA(adam)(fv_backend *be, fv_tensor *p, const fv_tensor *g, fv_tensor *m, fv_tensor *v,
-               const fv_tensor *numbers, fv_tensor *stats)
+               const fv_tensor *low, const fv_tensor *high, const fv_tensor *numbers,
+               fv_tensor *stats)
 {
-    adam a = {p->data, m->data, v->data, g->data, numbers->data, fv_count(p->shape)};
+    adam a = {p->data,
+              m->data,
+              v->data,
+              g->data,
+              numbers->data,
+              low ? low->data : NULL,
+              high ? high->data : NULL,
+              fv_count(p->shape)};
     /* not finite if any element is not: NaN and infinity spread in sums */
     double norm2 = sum_squares(a.g, 0, a.count);
     float *stat = stats->data;

@@ -8,7 +8,8 @@
 /* Replaces rows of the reference table, and Adam. */
 void ISA(open)(fv_backend *be);
 void ISA(adam)(fv_backend *be, fv_tensor *p, const fv_tensor *g, fv_tensor *m, fv_tensor *v,
-               const fv_tensor *numbers, fv_tensor *stats);
+               const fv_tensor *low, const fv_tensor *high, const fv_tensor *numbers,
+               fv_tensor *stats);
 
 /* y = act(x + bias), bias repeated every `period` numbers (NULL: none); aux, if any, keeps what
  * goes into the activation. y may be x. */
@@ -34,7 +35,11 @@ FV_CPU_ROW(add)
 FV_CPU_ROW(affine)
 FV_CPU_ROW(mean_hw)
 FV_CPU_ROW(layernorm)
+FV_CPU_ROW(groupnorm)
 FV_CPU_ROW(attention)
+FV_CPU_ROW(upsample)
+FV_CPU_ROW(clamp)
+FV_CPU_ROW(quantise)
 FV_CPU_ROW(warp)
 FV_CPU_ROW(perturb)
 fv_status ISA(conv2d_prepare)(fv_backend *be, fv_op *op);
@@ -47,6 +52,8 @@ void ISA(packed_release)(fv_backend *be, fv_op *op);
 fv_status ISA(mix_rows_prepare)(fv_backend *be, fv_op *op);
 fv_status ISA(separable_prepare)(fv_backend *be, fv_op *op);
 fv_status ISA(attention_prepare)(fv_backend *be, fv_op *op);
+fv_status ISA(groupnorm_prepare)(fv_backend *be, fv_op *op);
+fv_status ISA(quantise_prepare)(fv_backend *be, fv_op *op);
 fv_status ISA(warp_prepare)(fv_backend *be, fv_op *op);
 
 #endif

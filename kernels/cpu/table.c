@@ -19,10 +19,14 @@ void ISA(open)(fv_backend *be)
         [FV_OP_MEAN_HW] = ROW(mean_hw, ISA(mean_hw_prepare), NULL),
         [FV_OP_MIX_ROWS] = ROW(mix_rows, ISA(mix_rows_prepare), NULL),
         [FV_OP_LAYERNORM] = ROW(layernorm, NULL, NULL),
+        [FV_OP_GROUPNORM] = ROW(groupnorm, ISA(groupnorm_prepare), NULL),
         [FV_OP_ATTENTION] = ROW(attention, ISA(attention_prepare), NULL),
         [FV_OP_SEPARABLE] = ROW(separable, ISA(separable_prepare), NULL),
         [FV_OP_WARP] = ROW(warp, ISA(warp_prepare), NULL),
         [FV_OP_PERTURB] = ROW(perturb, NULL, NULL),
+        [FV_OP_UPSAMPLE] = ROW(upsample, NULL, NULL),
+        [FV_OP_CLAMP] = ROW(clamp, NULL, NULL),
+        [FV_OP_QUANTISE] = ROW(quantise, ISA(quantise_prepare), NULL),
     };
     for (int i = 0; i < FV_OP_COUNT; i++)
         if (faster[i].forward) be->kernels[i] = faster[i];

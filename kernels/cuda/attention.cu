@@ -1,4 +1,5 @@
-/* attention, for few tokens (37 in BriVL's image head): one warp a query. See op.h.
+/* attention, for few tokens (37 in BriVL's image head, 256 in an autoencoder): one warp a query.
+ * See op.h.
  *
  * x rows are q | k | v, each d wide, d = heads * width. aux[n,head,i,j] holds the probabilities,
  * scratch the gradients of the scores in the same layout, both in float. */
@@ -15,7 +16,8 @@ struct heads {
 static heads heads_of(const fv_op *op)
 {
     uint32_t d = (uint32_t)op->y->shape.c, count = (uint32_t)op->attr.heads;
-    return {(uint32_t)op->x->shape.w, count, d / count, d, 1 / sqrtf((float)(d / count))};
+    return {(uint32_t)(op->x->shape.h * op->x->shape.w), count, d / count, d,
+            1 / sqrtf((float)(d / count))};
 }
 
 struct query { /* which one this warp has */

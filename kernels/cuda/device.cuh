@@ -205,7 +205,7 @@ fv_status self_check(device *d);
 void fill_table(fv_kernel rows[FV_OP_COUNT]);
 fv_format choose_format(fv_backend *be, const fv_op *op, bool output);
 void adam(fv_backend *be, fv_tensor *p, const fv_tensor *g, fv_tensor *m, fv_tensor *v,
-          const fv_tensor *numbers, fv_tensor *stats);
+          const fv_tensor *low, const fv_tensor *high, const fv_tensor *numbers, fv_tensor *stats);
 size_t adam_sums_bytes();
 /* Wires a backend to a device, which it owns from then on. The spec's precision part decides the
  * formats: "fp32", "tf32", "fp16" or "bf16". */

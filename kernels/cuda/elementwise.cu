@@ -1,5 +1,5 @@
-/* act, mul_channel forward, add, affine, pick, embed, and the activations fused into
- * convolutions and linear maps. See kernels/op.h for the formulas; `at` and `eight` compute
+/* act, mul_channel forward, add, affine, pick, upsample, clamp, embed, and the activations fused
+ * into convolutions and linear maps. See kernels/op.h for the formulas; `at` and `eight` compute
  * elements by their flat index in NHWC. */
 #include "kernels/cuda/device.cuh"
 
@@ -236,6 +236,91 @@ void pick_backward(fv_backend *be, const fv_op *op)
     unpicked f{mixed::of(op->dy), static_cast<const int32_t *>(op->b->data),
                (uint32_t)op->x->shape.c, (uint32_t)op->y->shape.c};
     each(device_of(be), "pick backward", f, mixed::of(op->dx), op->add_dx, op->dx);
+}
+
+/* --- upsample and clamp --- */
+
+struct map_size {
+    uint32_t h, w, c; /* of the smaller one */
+};
+
+static map_size size_of(const fv_op *op)
+{
+    fv_shape s = op->x->shape;
+    return {(uint32_t)s.h, (uint32_t)s.w, (uint32_t)s.c};
+}
+
+struct upsampled {
+    mixed x;
+    map_size s;
+    FV_INLINE float at(uint32_t e) const
+    {
+        uint32_t c = e % s.c, j = e / s.c % (2 * s.w), row = e / s.c / (2 * s.w);
+        uint32_t n = row / (2 * s.h), i = row % (2 * s.h);
+        return x.get((((size_t)n * s.h + i / 2) * s.w + j / 2) * s.c + c);
+    }
+    FV_ONE_BY_ONE
+};
+
+struct upsampled_back { /* sum of the four positions that show this one */
+    mixed dy;
+    map_size s;
+    FV_INLINE float at(uint32_t e) const
+    {
+        uint32_t c = e % s.c, j = e / s.c % s.w, row = e / s.c / s.w;
+        size_t line = 2 * (size_t)s.w * s.c, from = 2 * row * line + 2 * (size_t)j * s.c + c;
+        return dy.get(from) + dy.get(from + s.c) + dy.get(from + line) + dy.get(from + line + s.c);
+    }
+    FV_ONE_BY_ONE
+};
+
+void upsample_forward(fv_backend *be, const fv_op *op)
+{
+    each(device_of(be), "upsample", upsampled{mixed::of(op->x), size_of(op)}, mixed::of(op->y),
+         false, op->y);
+}
+
+void upsample_backward(fv_backend *be, const fv_op *op)
+{
+    if (op->dx)
+        each(device_of(be), "upsample backward", upsampled_back{mixed::of(op->dy), size_of(op)},
+             mixed::of(op->dx), op->add_dx, op->dx);
+}
+
+FV_INLINE float clamped(float x)
+{
+    return x < 0 ? 0 : x > 1 ? 1 : x;
+}
+
+struct clamped_of {
+    mixed x;
+    FV_INLINE float at(uint32_t i) const
+    {
+        return clamped(x.get(i));
+    }
+    FV_ONE_BY_ONE
+};
+
+struct clamped_back { /* 0 where the step would lead further away */
+    mixed x, dy;
+    FV_INLINE float at(uint32_t i) const
+    {
+        float v = x.get(i), g = dy.get(i);
+        return g * (v - clamped(v)) < 0 ? 0 : g;
+    }
+    FV_ONE_BY_ONE
+};
+
+void clamp_forward(fv_backend *be, const fv_op *op)
+{
+    each(device_of(be), "clamp", clamped_of{mixed::of(op->x)}, mixed::of(op->y), false, op->y);
+}
+
+void clamp_backward(fv_backend *be, const fv_op *op)
+{
+    if (op->dx)
+        each(device_of(be), "clamp backward", clamped_back{mixed::of(op->x), mixed::of(op->dy)},
+             mixed::of(op->dx), op->add_dx, op->dx);
 }
 
 struct embedded { /* y[n,t] = w[id[n,t]] + b[t] */

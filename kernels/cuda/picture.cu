@@ -398,8 +398,9 @@ FV_KERNEL adam_norm_kernel(const float *g, float unscale, float *partial, uint32
     partial[2 * blockIdx.x + 1] = bad;
 }
 
-FV_KERNEL adam_kernel(float *p, const float *g, float unscale, float *m, float *v, const float *k,
-                      const float *partial, float *stats, uint32_t count)
+FV_KERNEL adam_kernel(float *p, const float *g, float unscale, float *m, float *v, const float *low,
+                      const float *high, const float *k, const float *partial, float *stats,
+                      uint32_t count)
 {
     float norm2 = 0, bad = 0;
     for (int b = 0; b < ADAM_BLOCKS; b++) {
@@ -419,11 +420,13 @@ FV_KERNEL adam_kernel(float *p, const float *g, float unscale, float *m, float *
     float next = p[i] - k[FV_ADAM_RATE] * (m[i] / k[FV_ADAM_CORRECTION1]) / root;
     if (next < k[FV_ADAM_LOW]) next = k[FV_ADAM_LOW];
     if (next > k[FV_ADAM_HIGH]) next = k[FV_ADAM_HIGH];
+    if (low && next < low[i]) next = low[i];
+    if (high && next > high[i]) next = high[i];
     p[i] = next;
 }
 
 void adam(fv_backend *be, fv_tensor *p, const fv_tensor *g, fv_tensor *m, fv_tensor *v,
-          const fv_tensor *numbers, fv_tensor *stats)
+          const fv_tensor *low, const fv_tensor *high, const fv_tensor *numbers, fv_tensor *stats)
 {
     device *d = device_of(be);
     uint32_t count = (uint32_t)fv_count(p->shape);
@@ -435,6 +438,8 @@ void adam(fv_backend *be, fv_tensor *p, const fv_tensor *g, fv_tensor *m, fv_ten
     launch(d, "adam", false, adam_kernel, dim3(blocks_for(count, THREADS)), dim3(THREADS), 0,
            static_cast<float *>(p->data), static_cast<const float *>(g->data), unscale,
            static_cast<float *>(m->data), static_cast<float *>(v->data),
+           static_cast<const float *>(low ? low->data : nullptr),
+           static_cast<const float *>(high ? high->data : nullptr),
            static_cast<const float *>(numbers->data), static_cast<const float *>(partial),
            static_cast<float *>(stats->data), count);
 }

@@ -25,6 +25,8 @@ fv_format choose_format(fv_backend *be, const fv_op *op, bool output)
     case FV_OP_WARP:
     case FV_OP_PERTURB:
     case FV_OP_PENALTY:
+    case FV_OP_CLAMP:
+    case FV_OP_QUANTISE:
         return FV_FORMAT_F32;
     case FV_OP_L2NORM:
         return op->x->shape.h * op->x->shape.w == 1 ? FV_FORMAT_F32 : working;
@@ -48,6 +50,7 @@ fv_format choose_format(fv_backend *be, const fv_op *op, bool output)
     case FV_OP_MEAN_HW:
     case FV_OP_MAX_HW:
     case FV_OP_PICK:
+    case FV_OP_UPSAMPLE:
     case FV_OP_COUNT:
         break;
     }

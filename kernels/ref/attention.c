@@ -5,7 +5,8 @@
 void REF(attention_forward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
-    int tokens = op->x->shape.w, heads = op->attr.heads, d = op->y->shape.c, width = d / heads;
+    int tokens = op->x->shape.h * op->x->shape.w, heads = op->attr.heads;
+    int d = op->y->shape.c, width = d / heads;
     double scale = 1 / sqrt((double)width);
     for (int n = 0; n < op->x->shape.n; n++)
         for (int head = 0; head < heads; head++) {
@@ -44,7 +45,8 @@ void REF(attention_backward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
     if (!op->dx) return;
-    int tokens = op->x->shape.w, heads = op->attr.heads, d = op->y->shape.c, width = d / heads;
+    int tokens = op->x->shape.h * op->x->shape.w, heads = op->attr.heads;
+    int d = op->y->shape.c, width = d / heads;
     double scale = 1 / sqrt((double)width);
     size_t row = 3 * (size_t)d;
     for (size_t i = 0, n = fv_count(op->dx->shape); !op->add_dx && i < n; i++)
@@ -82,7 +84,7 @@ void REF(attention_backward)(fv_backend *be, const fv_op *op)
 
 fv_status REF(attention_prepare)(fv_backend *be, fv_op *op)
 {
-    op->scratch_bytes = (size_t)op->x->shape.w * be->real_bytes;
+    op->scratch_bytes = (size_t)op->x->shape.h * (size_t)op->x->shape.w * be->real_bytes;
     return FV_OK;
 }
 

@@ -1,4 +1,4 @@
-/* act, mul_channel, add, affine, pick. See op.h. */
+/* act, mul_channel, add, affine, pick, upsample, clamp. See op.h. */
 #include "kernels/ref/table.h"
 
 /* y = act(x) */
@@ -137,4 +137,62 @@ void REF(pick_backward)(fv_backend *be, const fv_op *op)
     for (size_t i = 0; !op->add_dx && i < rows * in; i++) dx[i] = 0;
     for (size_t r = 0; r < rows; r++)
         for (int k = 0; k < op->y->shape.c; k++) dx[r * in + channel(op, k)] += *dy++;
+}
+
+/* y[n,i,j,c] = x[n,i/2,j/2,c] */
+void REF(upsample_forward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    fv_shape xs = op->x->shape, ys = op->y->shape;
+    const real *x = op->x->data;
+    real *y = op->y->data;
+    for (int n = 0; n < ys.n; n++)
+        for (int i = 0; i < ys.h; i++)
+            for (int j = 0; j < ys.w; j++) {
+                const real *from = x + (((size_t)n * xs.h + i / 2) * xs.w + j / 2) * xs.c;
+                for (int c = 0; c < ys.c; c++) *y++ = from[c];
+            }
+}
+
+/* dx[n,i,j,c] = sum of dy over the four positions that show it */
+void REF(upsample_backward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    if (!op->dx) return;
+    fv_shape xs = op->x->shape;
+    size_t line = (size_t)op->y->shape.w * xs.c;
+    const real *dy = op->dy->data;
+    real *dx = op->dx->data;
+    for (size_t i = 0; i < (size_t)xs.n * xs.h; i++)
+        for (int j = 0; j < xs.w; j++)
+            for (int c = 0; c < xs.c; c++) {
+                const real *from = dy + 2 * i * line + (size_t)(2 * j) * xs.c + c;
+                double sum = (double)from[0] + from[xs.c] + from[line] + from[line + xs.c];
+                put(dx++, op->add_dx, sum);
+            }
+}
+
+static real clamped(real x)
+{
+    return x < 0 ? 0 : x > 1 ? 1 : x;
+}
+
+/* y = min(max(x, 0), 1) */
+void REF(clamp_forward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    const real *x = op->x->data;
+    real *y = op->y->data;
+    for (size_t i = 0, n = fv_count(op->y->shape); i < n; i++) y[i] = clamped(x[i]);
+}
+
+/* dx = dy where dy (x - y) >= 0, else 0 */
+void REF(clamp_backward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    if (!op->dx) return;
+    const real *x = op->x->data, *dy = op->dy->data;
+    real *dx = op->dx->data;
+    for (size_t i = 0, n = fv_count(op->y->shape); i < n; i++)
+        put(&dx[i], op->add_dx, dy[i] * (x[i] - clamped(x[i])) < 0 ? 0 : dy[i]);
 }

@@ -1,4 +1,4 @@
-/* linear, mix_rows and separable: products with constant matrices. See op.h. */
+/* linear, mix_rows and separable: products with constant matrices; quantise. See op.h. */
 #include <stdlib.h>
 
 #include "kernels/ref/table.h"
@@ -131,4 +131,36 @@ fv_status REF(separable_prepare)(fv_backend *be, fv_op *op)
 {
     op->scratch_bytes = (size_t)op->y->shape.h * op->x->shape.w * op->x->shape.c * be->real_bytes;
     return FV_OK;
+}
+
+/* y[r] = w[k], k the first with the least |w[k]|^2 - 2 x[r] . w[k] */
+void REF(quantise_forward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    size_t rows = fv_rows(op->x->shape), d = (size_t)op->x->shape.c;
+    size_t codes = (size_t)op->w->shape.w;
+    const real *x = op->x->data, *w = op->w->data;
+    real *y = op->y->data;
+    for (size_t r = 0; r < rows; r++, x += d, y += d) {
+        double least = HUGE_VAL;
+        size_t nearest = 0;
+        for (size_t k = 0; k < codes; k++) {
+            double far = 0;
+            for (size_t i = 0; i < d; i++) far += w[k * d + i] * ((double)w[k * d + i] - 2 * x[i]);
+            if (far < least) {
+                least = far;
+                nearest = k;
+            }
+        }
+        for (size_t i = 0; i < d; i++) y[i] = w[nearest * d + i];
+    }
+}
+
+/* dx = dy */
+void REF(quantise_backward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    const real *dy = op->dy->data;
+    real *dx = op->dx ? op->dx->data : NULL;
+    for (size_t i = 0, n = fv_count(op->y->shape); dx && i < n; i++) put(&dx[i], op->add_dx, dy[i]);
 }

@@ -21,8 +21,10 @@ void fv_ref64_table(fv_kernel rows[FV_OP_COUNT]);
 
 /* The adam function of the backend. */
 void fv_ref_adam(fv_backend *be, fv_tensor *p, const fv_tensor *g, fv_tensor *m, fv_tensor *v,
-                 const fv_tensor *numbers, fv_tensor *stats);
+                 const fv_tensor *low, const fv_tensor *high, const fv_tensor *numbers,
+                 fv_tensor *stats);
 void fv_ref64_adam(fv_backend *be, fv_tensor *p, const fv_tensor *g, fv_tensor *m, fv_tensor *v,
-                   const fv_tensor *numbers, fv_tensor *stats);
+                   const fv_tensor *low, const fv_tensor *high, const fv_tensor *numbers,
+                   fv_tensor *stats);
 
 #endif

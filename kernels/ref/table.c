@@ -22,13 +22,15 @@ void REF(table)(fv_kernel rows[FV_OP_COUNT])
 }
 
 /* m = b1 m + (1 - b1) g;   v = b2 v + (1 - b2) g^2;
- * p = clamp(p - rate * (m / c1) / (sqrt(v / c2) + eps)) */
+ * p = clamp(p - rate * (m / c1) / (sqrt(v / c2) + eps)), by the numbers, then by low and high */
 void REF(adam)(fv_backend *be, fv_tensor *pt, const fv_tensor *gt, fv_tensor *mt, fv_tensor *vt,
-               const fv_tensor *numbers, fv_tensor *stats)
+               const fv_tensor *low, const fv_tensor *high, const fv_tensor *numbers,
+               fv_tensor *stats)
 {
     (void)be;
     real *p = pt->data, *m = mt->data, *v = vt->data, *stat = stats->data;
     const real *g = gt->data, *k = numbers->data;
+    const real *least = low ? low->data : NULL, *most = high ? high->data : NULL;
     size_t count = fv_count(pt->shape), bad = 0;
     double norm2 = 0;
     for (size_t i = 0; i < count; i++) {
@@ -44,6 +46,8 @@ void REF(adam)(fv_backend *be, fv_tensor *pt, const fv_tensor *gt, fv_tensor *mt
         double next = p[i] - k[FV_ADAM_RATE] * (m[i] / k[FV_ADAM_CORRECTION1]) / root;
         if (next < k[FV_ADAM_LOW]) next = k[FV_ADAM_LOW];
         if (next > k[FV_ADAM_HIGH]) next = k[FV_ADAM_HIGH];
+        if (least && next < least[i]) next = least[i];
+        if (most && next > most[i]) next = most[i];
         p[i] = (real)next;
     }
 }

@@ -25,6 +25,7 @@ static bool apart(fv_op_kind kind)
     case FV_OP_ADD:
     case FV_OP_MEAN_HW:
     case FV_OP_GROUPNORM:
+    case FV_OP_UPSAMPLE:
         return true;
     case FV_OP_AFFINE:
     case FV_OP_MAX_HW:
@@ -37,6 +38,8 @@ static bool apart(fv_op_kind kind)
     case FV_OP_WARP:
     case FV_OP_PERTURB:
     case FV_OP_PICK:
+    case FV_OP_CLAMP:
+    case FV_OP_QUANTISE:
     case FV_OP_PENALTY:
     case FV_OP_COUNT:
         break;

@@ -320,6 +320,21 @@ fv_ref fv_pick(fv_plan *p, const char *name, fv_ref x, fv_ref channels)
     return new_op(p, name, (fv_op){.kind = FV_OP_PICK}, x, FV_NONE, FV_NONE, channels);
 }
 
+fv_ref fv_upsample(fv_plan *p, const char *name, fv_ref x)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_UPSAMPLE}, x, FV_NONE, FV_NONE, FV_NONE);
+}
+
+fv_ref fv_clamp(fv_plan *p, const char *name, fv_ref x)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_CLAMP}, x, FV_NONE, FV_NONE, FV_NONE);
+}
+
+fv_ref fv_quantise(fv_plan *p, const char *name, fv_ref x, fv_ref codes)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_QUANTISE}, x, FV_NONE, codes, FV_NONE);
+}
+
 fv_ref fv_penalise(fv_plan *p, const char *name, fv_ref x, fv_penalty kind)
 {
     return new_op(p, name, (fv_op){.kind = FV_OP_PENALTY, .attr.penalty = kind}, x, FV_NONE,
@@ -396,6 +411,7 @@ void fv_plan_free(fv_plan *p)
     for (int b = 0; b < FV_BLOCKS; b++) p->be->free(p->be, p->blocks[b]);
     p->be->free(p->be, p->adam_numbers.data);
     p->be->free(p->be, p->adam_stats.data);
+    for (int i = 0; i < 2; i++) p->be->free(p->be, p->bounds[i].data);
     p->be->free(p->be, p->arena);
     p->be->free(p->be, p->scratch);
     for (int i = 0; i < p->alias_count; i++) free(p->aliases[i].name);

@@ -75,6 +75,9 @@ fv_ref fv_separable(fv_plan *p, const char *name, fv_ref x, fv_ref rows, fv_ref 
 fv_ref fv_warp(fv_plan *p, const char *name, fv_ref x, fv_ref views, int side);
 fv_ref fv_perturb(fv_plan *p, const char *name, fv_ref x, fv_ref numbers, fv_ref keys);
 fv_ref fv_pick(fv_plan *p, const char *name, fv_ref x, fv_ref channels);
+fv_ref fv_upsample(fv_plan *p, const char *name, fv_ref x);
+fv_ref fv_clamp(fv_plan *p, const char *name, fv_ref x);
+fv_ref fv_quantise(fv_plan *p, const char *name, fv_ref x, fv_ref codes);
 fv_ref fv_penalise(fv_plan *p, const char *name, fv_ref x, fv_penalty kind);
 
 enum { FV_NONE = -2 }; /* an optional operand that is not there (bias, key bias) */
@@ -134,6 +137,9 @@ enum { FV_BLOCKS = 4 };
 size_t fv_plan_param_count(const fv_plan *p);
 fv_status fv_plan_block_download(fv_plan *p, fv_block block, float *values);
 fv_status fv_plan_block_upload(fv_plan *p, fv_block block, const float *values);
+/* From now on Adam keeps this param's channel k in [low[k], high[k]], besides what its numbers say.
+ * After fv_plan_finish, and before the first step of a plan that records. */
+fv_status fv_plan_bound(fv_plan *p, fv_ref param, const float *low, const float *high);
 /* One Adam step on all params; see backend.h for numbers and stats. */
 fv_status fv_plan_adam(fv_plan *p, const float numbers[FV_ADAM_COLUMNS],
                        float stats[FV_ADAM_STATS]);

@@ -69,6 +69,7 @@ struct fv_plan {
     void *blocks[FV_BLOCKS];
     size_t param_count;
     fv_tensor adam_numbers, adam_stats;
+    fv_tensor bounds[2]; /* low, high of every param number; no data: none were given */
     fv_watch watch;
     void *watch_user;
     void *recordings[FV_PARTS];

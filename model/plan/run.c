@@ -125,7 +125,9 @@ static void enqueue_adam(fv_plan *p)
     fv_tensor value = fv_plan_block_tensor(p, FV_BLOCK_VALUE);
     fv_tensor g = fv_plan_block_tensor(p, FV_BLOCK_GRADIENT);
     fv_tensor m = fv_plan_block_tensor(p, FV_BLOCK_M), v = fv_plan_block_tensor(p, FV_BLOCK_V);
-    p->be->adam(p->be, &value, &g, &m, &v, &p->adam_numbers, &p->adam_stats);
+    bool bound = p->bounds[0].data != NULL;
+    p->be->adam(p->be, &value, &g, &m, &v, bound ? &p->bounds[0] : NULL,
+                bound ? &p->bounds[1] : NULL, &p->adam_numbers, &p->adam_stats);
 }
 
 static void enqueue_step(fv_plan *p)
@@ -220,6 +222,64 @@ fv_status fv_plan_backward(fv_plan *p)
     enqueue_seeds(p);
     FV_TRY(each_op(p, true, backward_watched, NULL));
     return p->be->sync(p->be);
+}
+
+/* The part of a block of bounds that is this param's. */
+static fv_tensor bound_of(const fv_plan *p, const fv_node *n, int which)
+{
+    fv_tensor t = p->bounds[which];
+    t.name = n->name;
+    t.shape = n->value.shape;
+    t.data = (char *)t.data + ((char *)n->value.data - (char *)p->blocks[FV_BLOCK_VALUE]);
+    return t;
+}
+
+static fv_status upload_bound(fv_plan *p, fv_tensor *to, const float *each, size_t channels)
+{
+    size_t count = fv_count(to->shape);
+    float *values = malloc(count * sizeof *values);
+    if (!values) return fv_fail(FV_ERR_MEMORY, "bounding %s: out of memory", to->name);
+    for (size_t i = 0; i < count; i++) values[i] = each[i % channels];
+    fv_status s = p->be->upload(p->be, to, FV_F32, values);
+    free(values);
+    return s;
+}
+
+/* Both blocks, without bounds. */
+static fv_status make_bounds(fv_plan *p)
+{
+    static const float none[2] = {-INFINITY, INFINITY};
+    fv_tensor made[2];
+    for (int i = 0; i < 2; i++) {
+        made[i] = fv_plan_block_tensor(p, FV_BLOCK_VALUE);
+        made[i].data = NULL;
+    }
+    fv_status s = FV_OK;
+    for (int i = 0; s >= 0 && i < 2; i++) {
+        s = p->be->alloc(p->be, fv_tensor_bytes(p->be, &made[i]), &made[i].data);
+        if (s >= 0) s = upload_bound(p, &made[i], &none[i], 1);
+    }
+    for (int i = 0; i < 2; i++) {
+        if (s >= 0)
+            p->bounds[i] = made[i];
+        else
+            p->be->free(p->be, made[i].data);
+    }
+    return s;
+}
+
+fv_status fv_plan_bound(fv_plan *p, fv_ref param, const float *low, const float *high)
+{
+    FV_TRY(has_backward(p, "bounding a param"));
+    if (param < 0 || param >= p->node_count || p->nodes[param]->value.role != FV_ROLE_PARAM)
+        return fv_fail(FV_ERR_ARGUMENT, "bounding a param: there is no such param");
+    if (!p->bounds[0].data) FV_TRY(make_bounds(p));
+    const fv_node *n = p->nodes[param];
+    for (int i = 0; i < 2; i++) {
+        fv_tensor t = bound_of(p, n, i);
+        FV_TRY(upload_bound(p, &t, i ? high : low, (size_t)n->value.shape.c));
+    }
+    return FV_OK;
 }
 
 fv_status fv_plan_adam_begin(fv_plan *p, const float numbers[FV_ADAM_COLUMNS])
