@@ -1,8 +1,10 @@
-/* Parameterisations: the gradient of each is that of finite differences, and what maco promises:
- * magnitudes stay, and are those of photographs. */
+/* Generators: the gradient of each that needs no decoder is that of finite differences, and what
+ * maco promises: magnitudes stay, and are those of photographs. */
 #include <math.h>
 
-#include "feavis/imagine/generators/parameterise.h"
+#include "feavis/imagine/generators/colours.h"
+#include "feavis/imagine/generators/generator.h"
+#include "feavis/imagine/generators/maco.h"
 #include "kernels/rng.h"
 #include "tests/check.h"
 
@@ -29,12 +31,12 @@ static bench open_sized(const char *kind, int width, int height, const char *bac
     MUST(fv_options_set(b.options, "start-noise", strcmp(kind, "pixel") ? "0.7" : "0.1"));
     MUST(fv_backend_open(&b.backend, backend, 1));
     MUST(fv_plan_new(&b.plan, b.backend));
-    b.picture = fv_parameterise(b.plan, b.options);
+    b.picture = fv_generator_build(b.plan, b.options, NULL);
     fv_plan_output(b.plan, b.picture);
     MUST(fv_plan_finish(b.plan, FV_PLAN_BACKWARD));
     b.count = fv_plan_param_count(b.plan);
     b.start = malloc(b.count * sizeof *b.start);
-    fv_parameterise_start(b.options, b.start, b.count);
+    MUST(fv_generator_start(b.options, NULL, b.backend, b.start, b.count));
     return b;
 }
 
@@ -67,17 +69,17 @@ static float random_number(size_t i, uint32_t salt)
 static void gradients_are_those_of_finite_differences(void **state)
 {
     (void)state;
-    static const char *const kinds[] = {"fourier", "multires", "pixel", "maco"};
     /* an odd side has no wave of n/2 */
     static const int sizes[][2] = {{16, 16}, {17, 17}, {16, 23}, {23, 16}, {29, 17}, {16, 40}};
     enum { MOST_PIXELS = 16 * 40 * 3 };
     /* the third order (of short pairs of maco, mostly) leaves up to 6e-4 of a typical difference at
      * this step, a fourth of what it leaves at twice the step, the float of the download 2e-4 */
     const float h = 0.001f;
-    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
-        for (size_t z = 0; z < sizeof sizes / sizeof sizes[0]; z++) {
+    const fv_generator *g;
+    for (int k = 0; (g = fv_generator_at(k)); k++)
+        for (size_t z = 0; !g->needs_decoder && z < sizeof sizes / sizeof sizes[0]; z++) {
             int width = sizes[z][0], height = sizes[z][1];
-            bench b = open_sized(kinds[k], width, height, "ref64");
+            bench b = open_sized(g->name, width, height, "ref64");
             size_t pixels = (size_t)width * (size_t)height * 3;
             assert_int_equal(fv_plan_tensor(b.plan, b.picture)->shape.w, width);
             assert_int_equal(fv_plan_tensor(b.plan, b.picture)->shape.h, height);
@@ -101,8 +103,8 @@ static void gradients_are_those_of_finite_differences(void **state)
                 for (size_t i = 0; i < b.count; i++)
                     told += 2 * (double)h * (double)gradient[i] * (double)random_number(i, salt);
                 if (!(fabs(told - truth) < 1e-3 * 2 * (double)h * sqrt(norm2)))
-                    fail_msg("%s, %d x %d pixels: gradient says %g, differences %g", kinds[k],
-                             width, height, told, truth);
+                    fail_msg("%s, %d x %d pixels: gradient says %g, differences %g", g->name, width,
+                             height, told, truth);
             }
             free(gradient);
             free(x);
@@ -118,8 +120,8 @@ static double logit(float x)
 /* Amplitude of a wave of the picture before colours and logistic, from its pixels. */
 static double amplitude_in(const float *picture, int n, int v, int u, int colour)
 {
-    /* the rows of the inverse of fv_parameterise_colours */
-    const float *m = fv_parameterise_colours;
+    /* the rows of the inverse of fv_colours */
+    const float *m = fv_colours;
     double det = 0, row[3], re = 0, im = 0;
     int a = (colour + 1) % 3, b = (colour + 2) % 3;
     for (int j = 0; j < 3; j++) {
@@ -156,7 +158,7 @@ static void magnitudes_stay(void **state)
             for (int c = 0; c < 3; c++) {
                 int v = waves[k][0], u = waves[k][1];
                 double got = amplitude_in(picture, 16, v, u, c);
-                double expected = fv_parameterise_magnitude(b.options, v, u, c);
+                double expected = fv_maco_magnitude(b.options, v, u, c);
                 /* the float of the pixels, through the logit's slope near white and black */
                 if (!(fabs(got - expected) < 1e-4))
                     fail_msg("wave %d %d of colour %d: %g, not %g", v, u, c, got, expected);
@@ -173,23 +175,22 @@ static void magnitudes_are_those_of_photographs(void **state)
     MUST(fv_options_new(&o));
     MUST(fv_options_set(o, "size", "256"));
     for (int c = 0; c < 3; c++) {
-        double low = fv_parameterise_magnitude(o, 0, 2, c),
-               high = fv_parameterise_magnitude(o, 0, 64, c);
+        double low = fv_maco_magnitude(o, 0, 2, c), high = fv_maco_magnitude(o, 0, 64, c);
         double slope = log(high / low) / log(32.0);
         assert_true(slope < -0.9 && slope > -1.7);
-        if (c) assert_true(low < fv_parameterise_magnitude(o, 0, 2, c - 1));
+        if (c) assert_true(low < fv_maco_magnitude(o, 0, 2, c - 1));
     }
     /* as many cycles a picture, the same amplitude at any size; twins are there once */
-    double at = fv_parameterise_magnitude(o, 5, 9, 0);
-    assert_true(fv_parameterise_magnitude(o, -5, 0, 0) == 0);
-    assert_true(fv_parameterise_magnitude(o, 5, 0, 0) > 0);
+    double at = fv_maco_magnitude(o, 5, 9, 0);
+    assert_true(fv_maco_magnitude(o, -5, 0, 0) == 0);
+    assert_true(fv_maco_magnitude(o, 5, 0, 0) > 0);
     MUST(fv_options_set(o, "size", "640"));
-    assert_float_equal(fv_parameterise_magnitude(o, 5, 9, 0), at, 1e-12);
+    assert_float_equal(fv_maco_magnitude(o, 5, 9, 0), at, 1e-12);
     /* twice the contrast, twice the amplitude, also past what was measured */
-    double far = fv_parameterise_magnitude(o, 300, 300, 1);
-    assert_true(far > 0 && far < fv_parameterise_magnitude(o, 100, 100, 1));
+    double far = fv_maco_magnitude(o, 300, 300, 1);
+    assert_true(far > 0 && far < fv_maco_magnitude(o, 100, 100, 1));
     MUST(fv_options_set(o, "contrast", "3"));
-    assert_float_equal(fv_parameterise_magnitude(o, 300, 300, 1), 2 * far, 1e-12);
+    assert_float_equal(fv_maco_magnitude(o, 300, 300, 1), 2 * far, 1e-12);
     fv_options_free(o);
 }
 

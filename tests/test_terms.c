@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "feavis/feavis.h"
-#include "feavis/imagine/generators/parameterise.h"
+#include "feavis/imagine/generators/generator.h"
 #include "feavis/imagine/session.h"
 #include "model/plan/taps.h"
 #include "tests/toy.h"
@@ -144,7 +144,7 @@ static float *layer_of(const char *layer, fv_shape *shape)
     int side = fv_model_image_size(x.model);
     fv_picture_free(&picture);
     MUST(fv_plan_new(&p, x.model->backend));
-    pixels = fv_parameterise(p, x.session->now);
+    pixels = fv_generator_build(p, x.session->now, NULL);
     fv_views views = {0};
     fv_ref seen = fv_views_build(p, &views, x.session->now, side, pixels);
     fv_image_layers layers = fv_network_image(x.model->network, p, seen, true);

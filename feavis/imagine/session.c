@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "feavis/imagine/generators/parameterise.h"
+#include "feavis/imagine/generators/generator.h"
 #include "feavis/imagine/generators/start.h"
 #include "feavis/imagine/recipe.h"
 
@@ -105,8 +105,7 @@ static fv_status open_session(fv_session *s, fv_model *m, const fv_options *o)
     s->height = fv_height(s->now);
     s->param_count = fv_plan_param_count(s->net.plan);
     FV_TRY(make_room(s));
-    fv_parameterise_start(s->now, s->kept, s->param_count);
-    FV_TRY(fv_start_add(s->now, s->kept, s->param_count));
+    FV_TRY(fv_generator_start(s->now, NULL, m->backend, s->kept, s->param_count));
     return fv_session_state_write(s->net.plan, s->kept);
 }
 
@@ -211,7 +210,7 @@ static void adam_numbers(const fv_session *s, float numbers[FV_ADAM_COLUMNS])
     numbers[FV_ADAM_EPS] = 1e-12f;
     numbers[FV_ADAM_CORRECTION1] = (float)(1 - pow(o->beta1, t));
     numbers[FV_ADAM_CORRECTION2] = (float)(1 - pow(o->beta2, t));
-    fv_parameterise_bounds(o, &numbers[FV_ADAM_LOW], &numbers[FV_ADAM_HIGH]);
+    fv_generator_bounds(o, NULL, &numbers[FV_ADAM_LOW], &numbers[FV_ADAM_HIGH]);
 }
 
 static double seconds_since(const struct timespec *begin)
@@ -307,6 +306,7 @@ fv_status fv_session_end_step(fv_session *s)
         FV_TRY(fv_objectives_scores(s->net.plan, &s->net.refs, &s->objectives, &s->scores,
                                     &s->finite));
     s->finite = s->finite && stats[FV_ADAM_STAT_BAD] == 0;
+    if (s->finite) FV_TRY(fv_generator_after_step(s->net.plan, s->now, NULL));
     s->gradient_norm = sqrtf(stats[FV_ADAM_STAT_NORM2]);
     if (s->recorded && s->finite) FV_TRY(fv_session_send_picture(s, &s->scores));
     s->owed = s->finite ? FV_OWED_LOOK : FV_OWED_RESTORE;

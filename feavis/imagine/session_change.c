@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "feavis/imagine/generators/parameterise.h"
+#include "feavis/imagine/generators/generator.h"
 #include "feavis/imagine/session.h"
 
 const fv_block fv_kept_blocks[3] = {FV_BLOCK_VALUE, FV_BLOCK_M, FV_BLOCK_V};
@@ -40,7 +40,7 @@ fv_status fv_session_build(const fv_session *s, fv_net *out, const fv_options *o
 {
     fv_net n = {0};
     FV_TRY(fv_plan_new(&n.plan, s->model->backend));
-    n.picture = fv_parameterise(n.plan, o);
+    n.picture = fv_generator_build(n.plan, o, NULL);
     fv_plan_output(n.plan, n.picture);
     fv_ref views = fv_views_build(n.plan, &n.views, o, fv_model_image_size(s->model), n.picture);
     fv_objectives_build(n.plan, &n.refs, g, s->model, o, views, n.picture);

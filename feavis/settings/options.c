@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "feavis/settings/generators.h"
 #include "feavis/settings/terms_syntax.h"
 #include "kernels/number.h"
 #include "model/text/text.h"
@@ -25,6 +26,10 @@ enum {
     ONE = FV_OPTION_ONE,
     PLACE = FV_OPTION_PLACE
 };
+
+/* " fourier multires ..", with room for those that are registered. */
+#define WORD(name) " " #name
+static char generators[512] = FV_GENERATORS(WORD);
 
 static const fv_option table[] = {
     {"text", "What to imagine", "", "the text; several with weights: \"梦:1 | 文字:-0.3\"", NULL, 0,
@@ -58,8 +63,8 @@ static const fv_option table[] = {
     {"size", "Picture", "256", "side of the picture, pixels; or width and height: 320x224", NULL,
      16, 4096, FV_OPTION_SIZE, RECIPE, ROW(extent)},
     {"param", "Picture", "fourier",
-     "what is optimised: frequencies, all resolutions, pixels, or only phases",
-     "fourier multires pixel maco", 0, 0, FV_OPTION_CHOICE, RECIPE, ROW(parameterisation)},
+     "what is optimised: frequencies, all resolutions, pixels, or only phases", &generators[1], 0,
+     0, FV_OPTION_CHOICE, RECIPE, ROW(generator)},
     {"decay", "Picture", "1.1", "spectrum of the start and of the steps: 1/f^decay", NULL, 0, 4,
      FV_OPTION_FLOAT, RECIPE, ROW(decay)},
     {"contrast", "Picture", "1.5", "how far a unit of the parameters moves a colour", NULL, 0.01,
@@ -144,8 +149,13 @@ const fv_option *fv_option_table(int *count)
     return table;
 }
 
+/* A second name of a row; what is written bears the first. */
+static const char *const aliases[][2] = {{"generator", "param"}};
+
 const fv_option *fv_option_find(const char *name)
 {
+    for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++)
+        if (strcmp(aliases[i][0], name) == 0) name = aliases[i][1];
     for (int i = 0; i < ROWS; i++)
         if (strcmp(table[i].name, name) == 0) return &table[i];
     return NULL;
@@ -273,6 +283,22 @@ static int choice_index(const fv_option *row, const char *value)
         c += length + (c[length] == ' ');
     }
     return -1;
+}
+
+fv_status fv_options_add_generator(const char *name)
+{
+    const fv_option *row = fv_option_find("param");
+    size_t used = strlen(generators), n = strlen(name);
+    if (!n || n > 40 || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != n)
+        return fv_fail(
+            FV_ERR_ARGUMENT,
+            "a generator \"%.80s\": expected a word of small letters, digits and hyphens", name);
+    if (choice_index(row, name) >= 0)
+        return fv_fail(FV_ERR_ARGUMENT, "there is a generator %s already", name);
+    if (used + n + 2 > sizeof generators)
+        return fv_fail(FV_ERR_ARGUMENT, "a generator %s: there are too many", name);
+    snprintf(generators + used, sizeof generators - used, " %s", name);
+    return FV_OK;
 }
 
 static fv_status set_field(fv_options *o, const fv_option *row, const char *value)

@@ -7,13 +7,6 @@
 #include "feavis/option.h"
 #include "model/files/yaml.h"
 
-typedef enum fv_parameterisation {
-    FV_PARAMETERISE_FOURIER,
-    FV_PARAMETERISE_MULTIRES,
-    FV_PARAMETERISE_PIXEL,
-    FV_PARAMETERISE_MACO
-} fv_parameterisation;
-
 /* A change made while the picture grew: replayed before step `step`. */
 typedef struct fv_change {
     int step;
@@ -27,9 +20,9 @@ struct fv_options {
     double tv, range, grey;
 
     uint64_t seed;
-    int steps, stop, parameterisation;
-    int extent[2]; /* width, height */
-    int keep;      /* 0 last, 1 best */
+    int steps, stop, generator; /* see fv_generator_of */
+    int extent[2];              /* width, height */
+    int keep;                   /* 0 last, 1 best */
     double decay, contrast, start_noise;
     char *start, *start_hash;
     bool colour;
@@ -64,6 +57,11 @@ static inline int fv_height(const fv_options *o)
     return o->extent[1];
 }
 
+static inline int fv_long_side(const fv_options *o)
+{
+    return fv_width(o) > fv_height(o) ? fv_width(o) : fv_height(o);
+}
+
 static inline size_t fv_pixels(const fv_options *o)
 {
     return (size_t)o->extent[0] * (size_t)o->extent[1];
@@ -91,6 +89,8 @@ void fv_weighted_free(fv_weighted *list, int count);
  * changes nothing. Caller frees. */
 fv_status fv_weighted_plain(char **out, const char *typed, char separator, const char *what);
 
+/* Another word of the option `param`, behind those that are there: see fv_generator_register. */
+fv_status fv_options_add_generator(const char *name);
 fv_status fv_options_add_change(fv_options *o, int step, const fv_option *option,
                                 const char *value);
 /* fv_options_set of a value that was written by this program: nothing in it is taken for another

@@ -1,10 +1,10 @@
-"""Makes spectrum.h: how strong each frequency is in photographs, for the parameterisation `maco`.
+"""Makes spectrum.h: how strong each frequency is in photographs, for the generator `maco`.
 
   pip install numpy pillow
   python measure_spectrum.py --photos FOLDER > spectrum.h
 
 Each photo's central square goes to where the parameters live: clipped to 2..98 %, logit, decorrelated
-colours (the inverse of fv_parameterise_colours). Its orthonormal DCT-II, squared, is averaged over photos
+colours (the inverse of fv_colours). Its orthonormal DCT-II, squared, is averaged over photos
 and over rings half an octave wide. A cosine wave of f cycles a picture then has the amplitude
 2 sqrt(mean square) / n for photos of n pixels: all photos have to be of one size, and larger pictures
 continue the last slope. Frequency 0 is the mean colour: sqrt(2) of its spread."""

@@ -1,5 +1,5 @@
-/* A picture as the start instead of noise: its file, its hash in the recipe, and the parameters
- * that show it. */
+/* A picture as the start instead of noise: its file, its hash in the recipe, its pixels. The params
+ * that show it are each generator's own matter (fv_generator.invert). */
 #ifndef FV_START_H
 #define FV_START_H
 
@@ -12,9 +12,8 @@ fv_status fv_start_hash(const char *path, char out[17]);
  * pixels have another. Nothing to do without a start. */
 fv_status fv_start_note(fv_options *o);
 
-/* Adds to values [count], in the order of fv_parameterise, what makes the picture that of
- * o->start (its middle, of the aspect and at the size of the options). Nothing to do without a
- * start. */
-fv_status fv_start_add(const fv_options *o, float *values, size_t count);
+/* The middle of o->start, as much of it as has the aspect of the options, resized to their size:
+ * [height * width * 3] in [0, 1]. */
+fv_status fv_start_read(const fv_options *o, float *out);
 
 #endif
