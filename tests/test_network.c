@@ -75,8 +75,16 @@ static void close_colours(fv_network *n)
 }
 
 static fv_status open_colours(fv_network **out, const fv_network_files *files);
-static const fv_network_kind colours = {"colours", detect,  open_colours, close_colours, map_of,
-                                        head_of,   text_of, tokenise,     text_rows,     describe};
+static const fv_network_kind colours = {.name = "colours",
+                                        .detect = detect,
+                                        .open = open_colours,
+                                        .close = close_colours,
+                                        .map = map_of,
+                                        .head = head_of,
+                                        .text = text_of,
+                                        .tokenise = tokenise,
+                                        .text_rows = text_rows,
+                                        .describe = describe};
 
 static fv_status open_colours(fv_network **out, const fv_network_files *files)
 {
@@ -84,24 +92,19 @@ static fv_status open_colours(fv_network **out, const fv_network_files *files)
     FV_TRY(fv_weights_open(&w, files->checkpoint));
     fv_network *n = calloc(1, sizeof *n);
     assert_non_null(n);
-    *n = (fv_network){&colours,
-                      "Colours",
-                      NULL,
-                      NULL,
-                      NULL,
-                      NULL,
-                      {w, "", false, NULL},
-                      SIDE,
-                      {0.5f, 0.5f, 0.5f},
-                      {0.25f, 0.25f, 0.25f},
-                      SIDE,
-                      MAP,
-                      DIM,
-                      LENGTH,
-                      LENGTH,
-                      BYTES,
-                      BYTES,
-                      false};
+    *n = (fv_network){.kind = &colours,
+                      .title = "Colours",
+                      .source = {w, "", false, NULL},
+                      .image_size = SIDE,
+                      .mean = {0.5f, 0.5f, 0.5f},
+                      .std = {0.25f, 0.25f, 0.25f},
+                      .map_side = SIDE,
+                      .map_channels = MAP,
+                      .dim = DIM,
+                      .text_limit = LENGTH,
+                      .text_length = LENGTH,
+                      .vocabulary_size = BYTES,
+                      .ids = BYTES};
     *out = n;
     return FV_OK;
 }

@@ -56,8 +56,14 @@ static fv_ref normalise(fv_plan *p, const fv_network *n, fv_ref pixels)
     return fv_affine(p, "normalised", pixels, w, b);
 }
 
+static fv_ref looks_at_none(const fv_network *n, fv_plan *p)
+{
+    return fv_plan_fail(p, fv_fail(FV_ERR_ARGUMENT, "%s looks at no pictures", n->title));
+}
+
 fv_ref fv_network_head(const fv_network *n, fv_plan *p, fv_ref map)
 {
+    if (!n->kind->head) return looks_at_none(n, p);
     fv_builder b = fv_network_builder(n, p);
     return n->kind->head(&b, n, map);
 }
@@ -65,7 +71,8 @@ fv_ref fv_network_head(const fv_network *n, fv_plan *p, fv_ref map)
 fv_image_layers fv_network_image_from(const fv_network *n, fv_plan *p, fv_ref normalised, bool head)
 {
     fv_builder b = fv_network_builder(n, p);
-    fv_image_layers l = {normalised, n->kind->map(&b, n, normalised), -1};
+    fv_image_layers l = {normalised, -1, -1};
+    l.map = n->kind->map ? n->kind->map(&b, n, normalised) : looks_at_none(n, p);
     if (head) l.embedding = fv_network_head(n, p, l.map);
     return l;
 }
@@ -73,6 +80,42 @@ fv_image_layers fv_network_image_from(const fv_network *n, fv_plan *p, fv_ref no
 fv_image_layers fv_network_image(const fv_network *n, fv_plan *p, fv_ref pixels, bool head)
 {
     return fv_network_image_from(n, p, normalise(p, n, pixels), head);
+}
+
+/* --- decoder --- */
+
+static fv_status check_decoder(const fv_network *n)
+{
+    return n->kind->decode
+               ? FV_OK
+               : fv_fail(FV_ERR_ARGUMENT, "%s has no decoder that makes pictures", n->title);
+}
+
+fv_status fv_network_latent(const fv_network *n, int width, int height, fv_shape *out)
+{
+    FV_TRY(check_decoder(n));
+    if (width % n->factor || height % n->factor)
+        return fv_fail(FV_ERR_ARGUMENT,
+                       "%d x %d pixels: both sides have to be multiples of %d, the pixels that %s "
+                       "makes of one cell",
+                       width, height, n->factor, n->title);
+    *out = (fv_shape){1, height / n->factor, width / n->factor, n->latent_channels};
+    return FV_OK;
+}
+
+fv_ref fv_network_decode(const fv_network *n, fv_plan *p, fv_ref latent)
+{
+    int channels = fv_plan_shape(p, latent).c;
+    fv_status s = check_decoder(n);
+    if (s >= 0 && latent >= 0 && channels != n->latent_channels)
+        s = fv_fail(FV_ERR_SHAPE, "a latent of %d channels: %s decodes %d", channels, n->title,
+                    n->latent_channels);
+    if (s < 0) return fv_plan_fail(p, s);
+    fv_builder b = fv_network_builder(n, p);
+    fv_plan_push(p, "decoder.");
+    fv_ref picture = n->kind->decode(&b, n, latent);
+    fv_plan_pop(p);
+    return picture;
 }
 
 /* --- text --- */

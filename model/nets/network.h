@@ -3,6 +3,7 @@
  *
  *   image  pixels {n,S,S,3} in [0,1] -> preprocess -> map {n,H,W,C} -> head -> unit {n,1,1,D}
  *   text   utf8 -> tokenise -> ids {1,1,1,L} -> text tower -> unit {1,1,1,D}
+ *   decode latent {1,h,w,C} -> picture {1,fh,fw,3}: what a generator may make pictures with
  *
  * The map is the last layer before pooling: LLP-k is its channel k. Every tensor on the way has a
  * name in the plan; a term may ask for any of them. Two networks of one width D need not share a
@@ -37,7 +38,8 @@ typedef struct fv_network_kind {
     bool (*detect)(const fv_network_files *files);
     fv_status (*open)(fv_network **out, const fv_network_files *files);
     void (*close)(fv_network *n);
-    /* normalised picture -> map -> unit embedding. "image_embedding" */
+    /* normalised picture -> map -> unit embedding. "image_embedding". NULL, both: it looks at no
+     * pictures. */
     fv_ref (*map)(fv_builder *b, const fv_network *n, fv_ref normalised);
     fv_ref (*head)(fv_builder *b, const fv_network *n, fv_ref map);
     /* NULL, all of these: it reads no text. `inputs` are made by the builder. "text_embedding" */
@@ -47,6 +49,9 @@ typedef struct fv_network_kind {
     void (*text_rows)(const int32_t *ids, int length, int used, float *key_bias, float *pool);
     /* A line for people: what the image tower is, "tf_efficientnet_b5 at 456 x 456 pixels". */
     void (*describe)(const fv_network *n, char *out, size_t size);
+    /* NULL: it has no decoder. latent {1,h,w,latent_channels} -> picture {1,h*factor,w*factor,3}
+     * with black at 0 and white at 1; it may go past both. */
+    fv_ref (*decode)(fv_builder *b, const fv_network *n, fv_ref latent);
 } fv_network_kind;
 
 /* What is known of an open network. First member of each family's own struct. */
@@ -62,6 +67,7 @@ struct fv_network {
     int text_limit, text_length;             /* tokens: at most, and as texts are padded to */
     int vocabulary_size, ids;                /* pieces (0: no vocabulary); rows of the table */
     bool corners; /* activations with corners: 16 bits take whole gradients along (relu6) */
+    int latent_channels, factor; /* of the decoder: numbers a cell of the latent; pixels a cell */
 };
 
 /* By the first row that recognises the files. Caller closes. */
@@ -85,6 +91,12 @@ fv_image_layers fv_network_image_from(const fv_network *n, fv_plan *p, fv_ref no
                                       bool head);
 /* From the map on: the unit embedding. */
 fv_ref fv_network_head(const fv_network *n, fv_plan *p, fv_ref map);
+
+/* The latent of a picture of this size. FV_ERR_ARGUMENT: no decoder, or a side is no multiple of
+ * the factor. */
+fv_status fv_network_latent(const fv_network *n, int width, int height, fv_shape *out);
+/* The decoder, under "decoder." in the plan. */
+fv_ref fv_network_decode(const fv_network *n, fv_plan *p, fv_ref latent);
 
 /* The text tower ready to run, for texts of up to `length` tokens. */
 typedef struct fv_text_encoder fv_text_encoder;
