@@ -449,6 +449,8 @@ static void again_is_the_same_to_the_byte(void **state)
     same_files("first.png", "second.png");
     SUCCEEDS_QUIETLY("again", TOY, "first.png", "--seed", "5", "--out", "other.png");
     recipe_holds("other.png", "seed: 5\n");
+    SUCCEEDS_QUIETLY("again", TOY, "first.png", "--generator", "maco", "--out", "maco.png");
+    recipe_holds("maco.png", "param: maco\n"); /* another spelling */
     spill_text("page.png", "<html>");
     REFUSED("not a PNG", "again", "page.png");
     fv_picture p = {1, 1, (uint8_t[3]){1, 2, 3}};

@@ -139,7 +139,7 @@ static fv_status check_use(const cli_command *k, const char *name)
     snprintf(group, sizeof group, "@%s", option ? option->group : "");
     for (char *c = group; *c; c++)
         if (*c == ' ') *c = '-';
-    bool used = !option || strcmp(k->options, "*") == 0 || listed(k->options, name) ||
+    bool used = !option || strcmp(k->options, "*") == 0 || listed(k->options, option->name) ||
                 listed(k->options, group);
     return used && !preset ? FV_OK : fv_fail(FV_ERR_ARGUMENT, "%s takes no --%s", k->name, name);
 }
