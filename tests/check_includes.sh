@@ -5,7 +5,9 @@
 #   feavis   image, settings < imagine < gallery, search, inspect; each sees the public headers of
 #            its own floor and of those below, and those see each other only
 #   app      worker, cli < window
-#   tests/check_includes.sh [SOURCE]     names every #include that breaks this; 1 if there is any
+# No file of theirs has more than 600 lines.
+#   tests/check_includes.sh [SOURCE]     names every #include, and file, that breaks this; 1 if there
+#                                        is any
 set -eu
 cd "${1:-$(dirname "$0")/..}"
 
@@ -55,4 +57,9 @@ if grep -rnE '#[[:space:]]*include[[:space:]]*<(app|feavis|model|kernels)/' app 
     echo "the project's own headers are included with quotes" >&2
     broken=1
 fi
+for file in $(find app feavis model kernels -name '*.[ch]' -o -name '*.cpp' -o -name '*.cc' \
+    -o -name '*.cu' -o -name '*.cuh' -o -name '*.py' 2>/dev/null); do
+    lines=$(wc -l <"$file")
+    [ "$lines" -le 600 ] || { echo "$file has $lines lines, more than 600" >&2; broken=1; }
+done
 exit $broken

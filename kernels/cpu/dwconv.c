@@ -1,177 +1,16 @@
 /* dwconv2d: y[r,j] = sum over u,v of x[r s + u, j s + v] w[u,v], channel by channel.
  *
  * A few vectors of channels at a time walk down a strip of rows. The rows of x under the kernel
- * lie in a ring of padded rows of just these channels, in the nearest caches: each number is
- * fetched once and in whole runs of lines, zeros around the picture need no care, and the sums of
- * eight neighbouring outputs stay in registers.
+ * lie in a ring of padded rows of just these channels, in L1 and L2: each number is fetched once
+ * and in whole runs of lines, zeros around the picture need no care, and the sums of eight
+ * neighbouring outputs stay in registers.
  *
- * The gradient is the same walk over dy with w turned round. With stride s, the rows and columns
- * of dx that leave the same rest modulo s meet the same taps of w: s * s "phases", each a small
- * convolution of stride 1. The activation's slope is applied on the way into the ring. */
-#include <stdlib.h>
-
+ * The gradient is the same walk over dy with w reversed, see dwconv.h. The activation's slope is
+ * applied on the way into the ring. */
+#include "kernels/cpu/dwconv.h"
 #include "kernels/cpu/activation.h"
-#include "kernels/cpu/level.h"
 
-enum { STRIP = 32, TASKS = 16, ACROSS = 8, MOST_PHASES = 16, MOST_KERNEL = 32 };
-enum { TOGETHER = 64 / LANES, AHEAD = 6 }; /* vectors; pixels to fetch ahead */
-
-/* One family of outputs: out[first + step * i] from in[i * s + offset + 0 .. count-1]. */
-typedef struct axis {
-    int first, count, offset, taps; /* outputs; taps of the kernel that they meet */
-} axis;
-
-typedef struct phase {
-    axis row, column;
-    const float *w; /* [vectors][row.taps][column.taps][LANES] */
-} phase;
-
-typedef struct walk {
-    int phases, stride, step; /* of the input, of the output */
-    int top, height;          /* the ring's rows: i * stride + top + 0 .. height-1 */
-    int left, width;          /* zeros before a row; row length with zeros */
-    int rows, strips;         /* row indices i of all phases; strips they are cut into */
-    int vectors, groups;      /* of channels; groups are walked by one task each */
-    size_t plane, ring;       /* floats of one vector's rows, and of all together */
-    phase phase[MOST_PHASES];
-    float *weights;
-} walk;
-
-typedef struct walks {
-    walk forward, backward; /* backward: 0 phases without gradient */
-    size_t rings;           /* floats of scratch before the sums */
-} walks;
-
-/* --- preparing --- */
-
-static int most(int a, int b)
-{
-    return a > b ? a : b;
-}
-
-static int least(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static int ceil_divide(int a, int b)
-{
-    return (a + b - 1) / b;
-}
-
-/* Of dx: outputs first, first + s, ... meet taps u = rest, rest + s, ... of k. */
-static axis back_axis(int first, int size, int k, int s, int pad)
-{
-    int rest = (first + pad) % s, taps = rest < k ? ceil_divide(k - rest, s) : 0;
-    int count = first < size ? ceil_divide(size - first, s) : 0;
-    return (axis){first, count, (first + pad - rest) / s - (taps - 1), taps};
-}
-
-static fv_status make_weights(fv_backend *be, walk *w)
-{
-    size_t count = 0;
-    for (int i = 0; i < w->phases; i++)
-        count += (size_t)(w->phase[i].row.taps * w->phase[i].column.taps);
-    count *= (size_t)w->vectors * LANES;
-    return be->alloc(be, (count + LANES) * sizeof(float), (void **)&w->weights);
-}
-
-/* Phase by phase [vectors][taps][LANES]; for backward turned round. */
-static void pack_weights(const fv_op *op, walk *w, bool back)
-{
-    int k = op->attr.conv.k, c = op->x->shape.c, s = op->attr.conv.stride;
-    const float *from = op->w->data;
-    float *to = w->weights;
-    for (int i = 0; i < w->phases; i++) {
-        phase *p = &w->phase[i];
-        int kh = p->row.taps, kw = p->column.taps;
-        int rest_u = back ? (p->row.first + op->attr.conv.pad_top) % s : 0;
-        int rest_v = back ? (p->column.first + op->attr.conv.pad_left) % s : 0;
-        p->w = to;
-        for (int b = 0; b < w->vectors; b++)
-            for (int t = 0; t < kh * kw; t++, to += LANES) {
-                int u = back ? rest_u + s * (kh - 1 - t / kw) : t / kw;
-                int v = back ? rest_v + s * (kw - 1 - t % kw) : t % kw;
-                for (int n = 0; n < LANES && b * LANES + n < c; n++)
-                    to[n] = from[(u * k + v) * c + b * LANES + n];
-            }
-    }
-}
-
-/* The ring and the tasks, when the phases are known; `in` is walked over. */
-static void measure(walk *w, fv_shape in)
-{
-    int bottom = -MOST_KERNEL, right = 0;
-    int columns = w->phase[0].column.count; /* others have as many or one less */
-    w->top = MOST_KERNEL;
-    w->left = w->rows = 0;
-    for (int i = 0; i < w->phases; i++) {
-        const axis *r = &w->phase[i].row, *c = &w->phase[i].column;
-        w->top = least(w->top, r->offset);
-        bottom = most(bottom, r->offset + r->taps);
-        w->left = most(w->left, -c->offset);
-        right = most(right, (columns - 1) * w->stride + c->offset + c->taps - in.w);
-        w->rows = most(w->rows, r->count);
-    }
-    w->height = most(bottom - w->top, 1);
-    w->width = w->left + in.w + right;
-    w->plane = (size_t)w->height * (size_t)w->width * LANES;
-    w->ring = w->plane * TOGETHER;
-    w->strips = ceil_divide(w->rows, STRIP);
-    w->vectors = ceil_divide(in.c, LANES);
-    w->groups = least(ceil_divide(w->vectors, TOGETHER), ceil_divide(TASKS, in.n * w->strips));
-}
-
-void ISA(dwconv2d_release)(fv_backend *be, fv_op *op)
-{
-    walks *w = op->state;
-    if (!w) return;
-    be->free(be, w->forward.weights);
-    be->free(be, w->backward.weights);
-    free(w);
-    op->state = NULL;
-}
-
-/* Of one picture's outputs, strip by strip. */
-static size_t sums_of(const walk *w)
-{
-    return (size_t)(w->strips * w->vectors) * LANES;
-}
-
-fv_status ISA(dwconv2d_prepare)(fv_backend *be, fv_op *op)
-{
-    const fv_conv_attr *a = &op->attr.conv;
-    fv_shape x = op->x->shape, y = op->y->shape;
-    if (a->stride * a->stride > MOST_PHASES || a->k > MOST_KERNEL)
-        return fv_fail(FV_ERR_UNSUPPORTED, "%s: depthwise kernel %d with stride %d is too large",
-                       op->name, a->k, a->stride);
-    walks *w = op->state = calloc(1, sizeof *w);
-    if (!w) return fv_fail(FV_ERR_MEMORY, "%s: out of memory", op->name);
-    w->forward = (walk){.phases = 1, .stride = a->stride, .step = 1};
-    w->forward.phase[0] = (phase){{0, y.h, -a->pad_top, a->k}, {0, y.w, -a->pad_left, a->k}, NULL};
-    measure(&w->forward, x);
-    FV_TRY(make_weights(be, &w->forward));
-    pack_weights(op, &w->forward, false);
-    size_t ring = w->forward.ring;
-    if (op->dx) {
-        w->backward = (walk){.stride = 1, .step = a->stride};
-        for (int r = 0; r < a->stride; r++)
-            for (int c = 0; c < a->stride; c++)
-                w->backward.phase[w->backward.phases++] =
-                    (phase){back_axis(r, x.h, a->k, a->stride, a->pad_top),
-                            back_axis(c, x.w, a->k, a->stride, a->pad_left), NULL};
-        measure(&w->backward, y);
-        FV_TRY(make_weights(be, &w->backward));
-        pack_weights(op, &w->backward, true);
-        if (w->backward.ring > ring) ring = w->backward.ring;
-    }
-    size_t sums = op->fused.mean_y ? (size_t)x.n * sums_of(&w->forward) : 0;
-    op->scratch_bytes = ((size_t)be->threads * ring + sums) * sizeof(float);
-    w->rings = (size_t)be->threads * ring;
-    return FV_OK;
-}
-
-/* --- walking --- */
+enum { AHEAD = 6 }; /* pixels to fetch ahead */
 
 typedef struct job {
     const walk *w;
@@ -432,8 +271,8 @@ INLINE fetch fetch_row(const target *t, int parts, int outputs, size_t step)
     int vectors = (int)vectors_of(t->part);
     return (fetch){.step = step,
                    .next = t->next,
-                   .outputs = ceil_divide(outputs, vectors),
-                   .pixels = ceil_divide((int)t->pixels, parts * vectors)};
+                   .outputs = divide_up(outputs, vectors),
+                   .pixels = divide_up((int)t->pixels, parts * vectors)};
 }
 
 /* Where the taps of output `begin` and vector v lie in a row of the ring; v's weights. */
@@ -467,7 +306,7 @@ INLINE const float *weights_of(const phase *p, span part, size_t v)
 #define ROW_FUNCTION(kw, s)                                                                        \
     static void row_##kw##_##s(const job *k, const phase *p, const float *const *rows, target t)   \
     {                                                                                              \
-        int count = p->column.count, parts = ceil_divide(count, ACROSS);                           \
+        int count = p->column.count, parts = divide_up(count, ACROSS);                             \
         size_t step = (size_t)k->w->step * (size_t)k->out.c;                                       \
         fetch f = fetch_row(&t, parts, ACROSS, step);                                              \
         for (int i = 0; i < parts; i++) {                                                          \
@@ -502,7 +341,7 @@ ROW_FUNCTION(5, 2)
     static void pair_##even##_##odd(const job *k, const phase *p, const float *const *rows,        \
                                     target t)                                                      \
     {                                                                                              \
-        int count = p->column.count, parts = ceil_divide(count, ACROSS);                           \
+        int count = p->column.count, parts = divide_up(count, ACROSS);                             \
         size_t step = (size_t)k->out.c;                                                            \
         fetch f = fetch_row(&t, parts, 2 * ACROSS, step);                                          \
         for (int i = 0; i < parts; i++) {                                                          \
@@ -515,7 +354,7 @@ ROW_FUNCTION(5, 2)
                 switch (n) {                                                                       \
                     EACH_COUNT(PAIR_CASE, even, odd)                                               \
                 }                                                                                  \
-                put(k, sum, least(2 * n, k->out.w - 2 * begin), at + v * LANES, step, t.part, v);  \
+                put(k, sum, min_of(2 * n, k->out.w - 2 * begin), at + v * LANES, step, t.part, v); \
             }                                                                                      \
         }                                                                                          \
     }
@@ -622,11 +461,11 @@ static void walk_strip(const job *k, float *ring, int n, int begin, int end, spa
     int loaded = begin * w->stride + w->top; /* the next row to fetch */
     for (int i = begin; i < end; i++) {
         int first = i * w->stride + w->top;
-        for (loaded = most(loaded, first); loaded < first + w->height; loaded++)
+        for (loaded = max_of(loaded, first); loaded < first + w->height; loaded++)
             load_row(k, ring, n, loaded, s);
-        int next = most(loaded, 0), last = next;
-        if (k->kept && i + 1 < end) last = least(loaded + w->stride, k->in.h);
-        compute_rows(k, ring, n, i, s, next, most(last - next, 0));
+        int next = max_of(loaded, 0), last = next;
+        if (k->kept && i + 1 < end) last = min_of(loaded + w->stride, k->in.h);
+        compute_rows(k, ring, n, i, s, next, max_of(last - next, 0));
     }
 }
 
@@ -636,7 +475,7 @@ static void walk_task(void *context, int i)
     const walk *w = k->w;
     int group = i % w->groups, strip = i / w->groups % w->strips, n = i / w->groups / w->strips;
     float *ring = k->rings + (size_t)fv_thread() * w->ring;
-    int parts = ceil_divide(w->vectors, TOGETHER);
+    int parts = divide_up(w->vectors, TOGETHER);
     for (int v = group * parts / w->groups; v < (group + 1) * parts / w->groups; v++) {
         size_t channel = (size_t)v * TOGETHER * LANES, rest = (size_t)k->in.c - channel;
         span s = {channel, rest < TOGETHER * LANES ? rest : TOGETHER * LANES, NULL};
@@ -653,7 +492,7 @@ static void finish_means(const fv_op *op, const walk *w, const float *sums)
 {
     fv_shape s = op->y->shape;
     float *mean = op->fused.mean_y->data, share = 1 / (float)(s.h * s.w);
-    for (int n = 0; n < s.n; n++, sums += sums_of(w))
+    for (int n = 0; n < s.n; n++, sums += dwconv_sums(w))
         for (int c = 0; c < s.c; c++) {
             float sum = 0;
             for (int i = 0; i < w->strips; i++) sum += sums[i * w->vectors * LANES + c];
@@ -664,7 +503,7 @@ static void finish_means(const fv_op *op, const walk *w, const float *sums)
 void ISA(dwconv2d_forward)(fv_backend *be, const fv_op *op)
 {
     walks *w = op->state;
-    if (op->w->role != FV_ROLE_WEIGHT) pack_weights(op, &w->forward, false);
+    if (op->w->role != FV_ROLE_WEIGHT) ISA(dwconv2d_pack)(op, &w->forward, false);
     job k = {.w = &w->forward,
              .in = op->x->shape,
              .out = op->y->shape,
@@ -684,7 +523,7 @@ void ISA(dwconv2d_backward)(fv_backend *be, const fv_op *op)
 {
     if (!op->dx) return;
     walks *w = op->state;
-    if (op->w->role != FV_ROLE_WEIGHT) pack_weights(op, &w->backward, true);
+    if (op->w->role != FV_ROLE_WEIGHT) ISA(dwconv2d_pack)(op, &w->backward, true);
     job k = {.w = &w->backward,
              .in = op->y->shape,
              .out = op->x->shape,
