@@ -3,8 +3,8 @@
  * golden/text_cases.json: texts with their ids at 32 and 12 tokens (make_text.py). For another
  * vocabulary, e.g. of a real BriVL: FEAVIS_BERT_VOCAB=vocab.txt and
  * FEAVIS_TOKENIZER_CASES=cases.json with {"cases": [{"text", "max_len", "ids"}, ...]}. */
-#include "model/text/text.h"
 #include "model/files/yaml.h"
+#include "model/text/text.h"
 #include "tests/check.h"
 
 static void check_ids(const fv_vocab *v, const char *text, const fv_yaml_node *ids)
@@ -59,6 +59,80 @@ static void equals_huggingface_with_another_vocabulary(void **state)
     for (int i = 0; i < fv_yaml_count(cases); i++) {
         const fv_yaml_node *c = fv_yaml_at(cases, i);
         check_ids(v, fv_yaml_text(fv_yaml_find(c, "text")), fv_yaml_find(c, "ids"));
+    }
+    print_message("%d cases\n", fv_yaml_count(cases));
+    fv_yaml_free(doc);
+    fv_vocab_free(v);
+}
+
+/* The pieces of a text, with a space before each but the marks. */
+static void expect_pieces(const fv_vocab *v, const char *text, const char *expected)
+{
+    char pieces[1024] = "";
+    fv_tokens t;
+    MUST(fv_tokenize_chinese_clip(v, text, 256, &t));
+    for (int i = 1; i + 1 < t.used; i++) {
+        size_t n = strlen(pieces);
+        snprintf(pieces + n, sizeof pieces - n, " %s", fv_vocab_piece(v, t.ids[i]));
+    }
+    assert_string_equal(pieces, expected);
+    fv_tokens_free(&t);
+}
+
+/* In what Chinese-CLIP's tokeniser differs from BertTokenizer. */
+static void chinese_clip_has_its_own_rules(void **state)
+{
+    (void)state;
+    static const char vocabulary[] =
+        "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n[\n]\nmask\nz\n##z\no\n##δ"
+        "\n##ο\n##σ\n##ς\nο\nσ\n.\n梦\n";
+    char word[202];
+    fv_vocab *v;
+    fv_tokens t;
+    spill("chinese.txt", vocabulary, sizeof vocabulary - 1);
+    MUST(fv_vocab_open(&v, "chinese.txt"));
+    expect_pieces(v, "[MASK]", " [ mask ]");
+    expect_pieces(v, "ΟΔΟΣ", " ο ##δ ##ο ##ς");
+    expect_pieces(v, "ΟΣ.ΟΣ", " ο ##σ . ο ##ς"); /* a full stop does not end the word */
+    expect_pieces(v, "ΟΣ ΟΣ", " ο ##ς ο ##ς");
+    expect_pieces(v, "ΟΣ\xc2\xadΟ", " ο ##σ ##ο"); /* a soft hyphen is not there */
+    expect_pieces(v, "ΟΣ梦Ο", " ο ##ς 梦 ο");
+    expect_pieces(v, "Σ", " σ");
+    memset(word, 'z', 201);
+    word[201] = 0;
+    MUST(fv_tokenize_chinese_clip(v, word + 1, 256, &t));
+    assert_int_equal(t.unknown, 0);
+    assert_int_equal(t.used, 202);
+    fv_tokens_free(&t);
+    expect_pieces(v, word, " [UNK]");
+    fv_vocab_free(v);
+}
+
+/* Another vocabulary and cases of Chinese-CLIP's tokeniser at 52 tokens. */
+static void equals_chinese_clip_with_another_vocabulary(void **state)
+{
+    (void)state;
+    const char *vocab = getenv("FEAVIS_BERT_VOCAB"), *path = getenv("FEAVIS_CHINESE_CLIP_CASES");
+    if (!vocab || !path) {
+        print_message("skipped: FEAVIS_BERT_VOCAB and FEAVIS_CHINESE_CLIP_CASES name no files\n");
+        skip();
+    }
+    fv_vocab *v;
+    fv_yaml *doc;
+    MUST(fv_vocab_open(&v, vocab));
+    MUST(fv_yaml_open(&doc, path));
+    const fv_yaml_node *cases = fv_yaml_find(fv_yaml_root(doc), "cases");
+    assert_true(fv_yaml_count(cases) > 0);
+    for (int i = 0; i < fv_yaml_count(cases); i++) {
+        const char *text = fv_yaml_text(fv_yaml_find(fv_yaml_at(cases, i), "text"));
+        const fv_yaml_node *ids = fv_yaml_find(fv_yaml_at(cases, i), "ids");
+        fv_tokens t;
+        MUST(fv_tokenize_chinese_clip(v, text, fv_yaml_count(ids), &t));
+        for (int k = 0; k < t.length; k++)
+            if (t.ids[k] != atoi(fv_yaml_text(fv_yaml_at(ids, k))))
+                fail_msg("\"%s\": id %d is %d, expected %s", text, k, t.ids[k],
+                         fv_yaml_text(fv_yaml_at(ids, k)));
+        fv_tokens_free(&t);
     }
     print_message("%d cases\n", fv_yaml_count(cases));
     fv_yaml_free(doc);
@@ -274,6 +348,8 @@ int main(void)
         cmocka_unit_test(pieces_chosen_to_collide_are_refused),
         cmocka_unit_test(equals_huggingface),
         cmocka_unit_test(equals_huggingface_with_another_vocabulary),
+        cmocka_unit_test(chinese_clip_has_its_own_rules),
+        cmocka_unit_test(equals_chinese_clip_with_another_vocabulary),
         cmocka_unit_test(says_what_was_cut_and_unknown),
         cmocka_unit_test(refuses_broken_utf8),
         cmocka_unit_test(refuses_broken_vocabularies),

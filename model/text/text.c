@@ -11,10 +11,12 @@
 #include <unistd.h>
 #include <utf8proc.h>
 
+#include "model/text/sigma.h"
+
 enum {
     MOST_VOCAB_BYTES = 64 << 20,
     MOST_PIECES = 1000000,
-    LONGEST_WORD = 100,
+    LONGEST_WORD = 200, /* of any rules */
     MOST_PROBES = 500 /* chance makes it 100 */,
     DECOMPOSED = 32
 };
@@ -300,6 +302,8 @@ bool fv_text_blank(const char *utf8)
 
 typedef struct writer {
     const fv_vocab *v;
+    bool chinese_clip; /* its rules */
+    size_t longest;    /* characters of a word that is looked up */
     fv_tokens *out;
     char *word;        /* UTF-8 of the word so far */
     size_t *ends;      /* [characters] byte behind each character */
@@ -340,7 +344,7 @@ static int32_t longest_piece(const writer *w, size_t from, size_t *to)
 static void end_word(writer *w)
 {
     size_t count = 0;
-    bool covered = w->characters <= LONGEST_WORD;
+    bool covered = w->characters <= w->longest;
     for (size_t at = 0; covered && at < w->characters;) {
         int32_t id = longest_piece(w, at, &at);
         covered = id >= 0;
@@ -355,7 +359,7 @@ static void add_character(writer *w, int32_t c)
 {
     /* beyond the longest word only the count matters */
     size_t begin = w->characters ? w->ends[w->characters - 1] : 0;
-    if (w->characters > LONGEST_WORD) return;
+    if (w->characters > w->longest) return;
     begin += (size_t)utf8proc_encode_char(c, (utf8proc_uint8_t *)w->word + begin);
     w->ends[w->characters++] = begin;
 }
@@ -376,12 +380,39 @@ static void add_normalised(writer *w, int32_t c)
     }
 }
 
+/* Whether the sigma at `at` is the last letter of its word: no cased letter follows, and one stands
+ * before it. Words end at spaces and ideographs; what is dropped is not there. */
+static bool ends_word(const char *utf8, size_t bytes, size_t at)
+{
+    const utf8proc_uint8_t *text = (const utf8proc_uint8_t *)utf8;
+    utf8proc_int32_t c = 0;
+    size_t i = at;
+    do {
+        if (i == 0) return false;
+        while ((text[--i] & 0xc0) == 0x80) continue;
+        utf8proc_iterate(text + i, (utf8proc_ssize_t)(bytes - i), &c);
+        if (is_space(c)) return false;
+    } while (is_dropped(c) || fv_is_case_ignorable(c));
+    if (!fv_is_cased(c)) return false;
+    i = at;
+    i += (size_t)utf8proc_iterate(text + i, (utf8proc_ssize_t)(bytes - i), &c);
+    do {
+        if (i == bytes) return true;
+        i += (size_t)utf8proc_iterate(text + i, (utf8proc_ssize_t)(bytes - i), &c);
+        if (is_space(c)) return true;
+    } while (is_dropped(c) || fv_is_case_ignorable(c));
+    return !fv_is_cased(c);
+}
+
 static void add_text(writer *w, const char *utf8, size_t bytes)
 {
     for (size_t at = 0; at < bytes;) {
         utf8proc_int32_t c;
+        size_t begin = at;
         at += (size_t)utf8proc_iterate((const utf8proc_uint8_t *)utf8 + at,
                                        (utf8proc_ssize_t)(bytes - at), &c);
+        if (w->chinese_clip && c == FV_CAPITAL_SIGMA && ends_word(utf8, bytes, begin))
+            c = FV_FINAL_SIGMA;
         if (is_space(c)) {
             end_word(w);
         } else if (is_dropped(c)) {
@@ -426,7 +457,8 @@ static void add_all(writer *w, const char *utf8)
     add_text(w, begin, strlen(begin));
 }
 
-fv_status fv_tokenize(const fv_vocab *v, const char *utf8, int length, fv_tokens *out)
+static fv_status tokenize(const fv_vocab *v, const char *utf8, int length, bool chinese_clip,
+                          fv_tokens *out)
 {
     size_t bytes = strlen(utf8);
     FV_TRY(fv_utf8_check(utf8, bytes, "the text"));
@@ -434,6 +466,8 @@ fv_status fv_tokenize(const fv_vocab *v, const char *utf8, int length, fv_tokens
         return fv_fail(FV_ERR_ARGUMENT, "tokenizing to %d tokens: expected 2 or more", length);
     fv_tokens t = {.ids = calloc((size_t)length, sizeof *t.ids), .length = length};
     writer w = {.v = v,
+                .chinese_clip = chinese_clip,
+                .longest = chinese_clip ? 200 : 100,
                 .out = &t,
                 .word = malloc(4 * (LONGEST_WORD + 1)),
                 .ends = malloc((LONGEST_WORD + 1) * sizeof *w.ends),
@@ -441,7 +475,10 @@ fv_status fv_tokenize(const fv_vocab *v, const char *utf8, int length, fv_tokens
     fv_status s = FV_OK;
     if (t.ids && w.word && w.ends && w.pieces) {
         t.ids[t.used++] = v->begin;
-        add_all(&w, utf8);
+        if (chinese_clip)
+            add_text(&w, utf8, bytes);
+        else
+            add_all(&w, utf8);
         t.ids[t.used++] = v->end;
         *out = t;
     } else {
@@ -452,6 +489,16 @@ fv_status fv_tokenize(const fv_vocab *v, const char *utf8, int length, fv_tokens
     free(w.ends);
     free(w.pieces);
     return s;
+}
+
+fv_status fv_tokenize(const fv_vocab *v, const char *utf8, int length, fv_tokens *out)
+{
+    return tokenize(v, utf8, length, false, out);
+}
+
+fv_status fv_tokenize_chinese_clip(const fv_vocab *v, const char *utf8, int length, fv_tokens *out)
+{
+    return tokenize(v, utf8, length, true, out);
 }
 
 void fv_tokens_free(fv_tokens *t)

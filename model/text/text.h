@@ -41,6 +41,9 @@ typedef struct fv_tokens {
 /* Encodes valid UTF-8 text to exactly `length` ids (>= 2). Text that is empty or only white
  * space gives [CLS] [SEP]. Fails on invalid UTF-8 (byte offset in the message). */
 fv_status fv_tokenize(const fv_vocab *v, const char *utf8, int length, fv_tokens *out);
+/* The same by Chinese-CLIP's rules: no special tokens in a text, words of up to 200 characters, and
+ * a sigma at the end of a word is a final one. */
+fv_status fv_tokenize_chinese_clip(const fv_vocab *v, const char *utf8, int length, fv_tokens *out);
 void fv_tokens_free(fv_tokens *t);
 
 /* FV_OK, or FV_ERR_ARGUMENT with the offset of the first bad byte. Overlong forms, surrogates

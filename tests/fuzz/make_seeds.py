@@ -5,6 +5,7 @@
 Small files of every kind a loader knows, made here or taken from tests/golden. Needs Python
 alone."""
 import collections
+import gzip
 import io
 import json
 import os
@@ -302,6 +303,12 @@ def texts():
     put("vocab", "small", "\n".join(pieces) + "\n")
     put("vocab", "crlf", "\ufeff" + "\r\n".join(pieces + ["", "a"]))
     put("vocab", "upper", "\n".join(["Abc ÀÉ 𠮷", "[CLS]x[SEP]"] + pieces))
+    merges = "head\na b\nab c</w>\nt h\nth e</w>\n"
+    put("bpe", "small", merges + "the abc")
+    put("bpe", "packed", gzip.compress(merges.encode(), mtime=0))
+    put("bpe", "entities", merges + "&amp;amp; &lt &eacute; &NTILDE; &#150; &#x41 &notit; <b>&amp;")
+    put("bpe", "letters", merges + "ΟΔΟΣ ﬁ İ ſ Ｆｕ ｶﾞ e\u0301\u0323 \u1100\u1161 \x1b[1mred \u2019s ½ \u3000")
+    put("bpe", "marks", merges + "<|startoftext|> it's <|ENDOFTEXT|> they'll \r\n\x80\x93")
     put("lists", "lines", "梦\n竹外桃花三两枝\n\nthe sea: 0.5 | 山:-1\n")
     put("lists", "crlf", "\ufeff\"a, b\"\r\n\"say \"\"hi\"\"\"\r\n  \r\npicture.png")
     put("lists", "cr", "a\rb\rc：0．5｜d")

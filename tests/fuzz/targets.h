@@ -17,6 +17,7 @@
     X(gif)                                                                                         \
     X(bitmap)                                                                                      \
     X(vocab)                                                                                       \
+    X(bpe)                                                                                         \
     X(lists)                                                                                       \
     X(index)
 
