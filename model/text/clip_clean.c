@@ -349,7 +349,8 @@ static bool normalise(fv_letters *out, const fv_letters *in)
 
 static bool same(const fv_letters *a, const fv_letters *b)
 {
-    return a->count == b->count && memcmp(a->at, b->at, a->count * sizeof *a->at) == 0;
+    return a->count == b->count &&
+           (a->count == 0 || memcmp(a->at, b->at, a->count * sizeof *a->at) == 0);
 }
 
 /* A line in `line`, with two more for the work. */
