@@ -50,6 +50,15 @@ size_t ISA(packed_count)(size_t n, size_t k)
     return ceil_divide(n, LANES) * LANES * k;
 }
 
+size_t ISA(packed_place)(size_t n, size_t k, size_t row, size_t vector)
+{
+    size_t i = least(vector / WIDE, panel_count(n) - 1);
+    panel p = panel_at(n, i);
+    if (vector < p.vector) p = panel_at(n, i - 1);
+    if (vector >= p.vector + p.vectors) p = panel_at(n, i + 1);
+    return (p.vector * k + row * p.vectors + vector - p.vector) * LANES;
+}
+
 typedef struct packing {
     float *to;
     const float *b;

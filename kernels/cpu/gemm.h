@@ -53,6 +53,8 @@ void ISA(few_rows_product)(fv_backend *be, const fv_product *p);
 size_t ISA(packed_count)(size_t n, size_t k);
 void ISA(pack)(fv_backend *be, float *to, const float *b, size_t row_step, size_t column_step,
                size_t n, size_t k);
+/* Where row `row` of a vector of columns lies in a packed [k,n]. */
+size_t ISA(packed_place)(size_t n, size_t k, size_t row, size_t vector);
 
 /* conv2d of 3x3 taps with stride 2 over three channels; packed: the weights as linear.c packs them,
  * for this direction. stem_scratch: floats of op->scratch. */
@@ -60,5 +62,12 @@ bool ISA(is_stem)(const fv_op *op);
 size_t ISA(stem_scratch)(const fv_backend *be, const fv_op *op);
 void ISA(stem_forward)(fv_backend *be, const fv_op *op, const float *packed);
 void ISA(stem_backward)(fv_backend *be, const fv_op *op, const float *packed);
+
+/* conv2d of 3x3 taps with stride 1, large enough to be best by few products, both directions. The
+ * scratch, in floats, is all they need: w is read as it is. */
+bool ISA(is_winograd)(const fv_op *op);
+size_t ISA(winograd_scratch)(const fv_backend *be, const fv_op *op);
+void ISA(winograd_forward)(fv_backend *be, const fv_op *op);
+void ISA(winograd_backward)(fv_backend *be, const fv_op *op);
 
 #endif

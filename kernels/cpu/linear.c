@@ -1,4 +1,5 @@
-/* linear and conv2d. A 1x1 convolution is linear over positions; others go by patches.
+/* linear and conv2d. A 1x1 convolution is linear over positions; 3x3 ones of large maps go by
+ * winograd.c, others by patches.
  *
  * Forward turns w [out, in] round: convolutions have that done once, when a plan is prepared
  * (op->state: the packed copy). A linear op over few rows, or with a matrix that its owner may
@@ -151,6 +152,10 @@ static bool is_pointwise(const fv_op *op)
 
 fv_status ISA(conv2d_prepare)(fv_backend *be, fv_op *op)
 {
+    if (ISA(is_winograd)(op)) {
+        op->scratch_bytes = ISA(winograd_scratch)(be, op) * sizeof(float);
+        return FV_OK;
+    }
     if (is_stem(op))
         op->scratch_bytes = ISA(stem_scratch)(be, op) * sizeof(float);
     else if (!is_pointwise(op))
@@ -233,6 +238,10 @@ void ISA(conv2d_forward)(fv_backend *be, const fv_op *op)
         ISA(stem_forward)(be, op, op->state);
         return;
     }
+    if (ISA(is_winograd)(op)) {
+        ISA(winograd_forward)(be, op);
+        return;
+    }
     fv_parallel(be, op->y->shape.n * op->y->shape.h, gather_task, (void *)(uintptr_t)op);
     apply(be, op, op->scratch);
 }
@@ -247,6 +256,10 @@ void ISA(conv2d_backward)(fv_backend *be, const fv_op *op)
     }
     if (is_stem(op)) {
         ISA(stem_backward)(be, op, (float *)op->state + packed_forward(op));
+        return;
+    }
+    if (ISA(is_winograd)(op)) {
+        ISA(winograd_backward)(be, op);
         return;
     }
     apply_back(be, op, op->scratch, false,
