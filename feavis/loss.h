@@ -20,6 +20,7 @@ typedef struct fv_part {
     fv_part_kind kind;
     char name[64]; /* the text (cut at a whole character), "108", "blocks.3.1:45", "tv" */
     float weight, value;
+    int guide; /* of a text: which model's cosine it is, from 0 */
 } fv_part;
 enum { FV_MOST_PARTS = 32 };
 /* From any thread: what the loss of the newest step is made of; the number of parts. */

@@ -1,5 +1,6 @@
-/* Model: a BriVL on a backend, shared by sessions one after the other. One thread at a time, with
- * all that uses it: sessions, critics, embedders. */
+/* Model: one image-text network, or several that look together (guides), on one engine; shared by
+ * sessions one after the other. One thread at a time, with all that uses it: sessions, critics,
+ * embedders. */
 #ifndef FEAVIS_MODEL_H
 #define FEAVIS_MODEL_H
 
@@ -13,9 +14,14 @@ extern "C" {
 
 typedef struct fv_model fv_model;
 
-/* Opens config, checkpoint, vocab and backend as the options say. */
+/* Opens config, checkpoint, vocab and backend as the options say; or, one beside the other, the
+ * models that the option guide names. */
 fv_status fv_model_open(fv_model **out, const fv_options *o);
 void fv_model_close(fv_model *m);
+/* Model i of those, borrowed; 0 is m itself, NULL past the last. A session climbs all of them
+ * together; everything else looks through the one that it is given. */
+int fv_model_guide_count(const fv_model *m);
+fv_model *fv_model_guide(fv_model *m, int i);
 const char *fv_model_title(const fv_model *m);
 const char *fv_model_backend(const fv_model *m); /* "cpu", "cuda:0:fp16" */
 /* Why "auto" has become the CPU, in a build that could use a GPU; else "". */

@@ -34,8 +34,11 @@ enum {
     FV_OPTION_LATER = 8,  /* recipes leave it out at its default: older ones stay as they are */
     FV_OPTION_MODEL = 16, /* decides which model is opened, and on what it runs */
     FV_OPTION_ONE = 32,   /* belongs to one picture, not to the settings for more of them */
-    FV_OPTION_PLACE = 64  /* a place to write to */
+    FV_OPTION_PLACE = 64, /* a place to write to */
+    FV_OPTION_LIST = 128  /* several with |: where it is given again, more are added */
 };
+
+enum { FV_MAX_GUIDES = 4 }; /* models that the option guide may name */
 
 /* One row of THE option table. */
 typedef struct fv_option {

@@ -68,8 +68,9 @@ fv_status fv_session_read_options(fv_options *o, const char *path);
 const char *fv_session_option(const fv_session *s, const char *name);
 /* The i-th text, without its weight; NULL past the last. Not while a step runs. */
 const char *fv_session_text(const fv_session *s, int i);
-/* What the texts became, in order; NULL past the last. */
+/* What the texts became, in order, to the first model or to one of its guides; NULL past the last. */
 const fv_text_report *fv_session_text_report(const fv_session *s, int i);
+const fv_text_report *fv_session_guide_report(const fv_session *s, int guide, int i);
 
 #ifdef __cplusplus
 }

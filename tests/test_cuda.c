@@ -556,11 +556,11 @@ static fv_model *open_model(fv_backend *be, fv_options *o)
     MUST(fv_options_set(o, "views", "1"));
     MUST(fv_options_set(o, "backend", "cpu"));
     MUST(fv_model_open(&m, o));
-    fv_store_free(m->store);
-    fv_backend_close(m->backend);
-    m->backend = be;
-    MUST(fv_store_new(&m->store, be));
-    m->network->source.store = m->store;
+    fv_store_free(m->engine->store);
+    fv_backend_close(m->engine->backend);
+    m->engine->backend = be;
+    MUST(fv_store_new(&m->engine->store, be));
+    m->network->source.store = m->engine->store;
     return m;
 }
 
@@ -667,7 +667,8 @@ static void corners_want_float(void **state)
         MUST(fv_brivl_open(&m, &(fv_network_files){source_file(config), unpacked(all[i].tower),
                                                    NULL, false, false}));
         snprintf(spec, sizeof spec, "%s", all[i].asked);
-        fv_model_precision(&m->base, spec, sizeof spec);
+        fv_network *one = &m->base;
+        fv_engine_precision(&one, 1, spec, sizeof spec);
         assert_string_equal(spec, all[i].opened);
         fv_network_close(&m->base);
     }

@@ -383,9 +383,9 @@ static void a_plan_takes_the_place_of_another_that_leaves_no_room(void **state)
     change_to = "lake";
     take_references("text", change_to);
     ask_for_change();
-    model->backend->room_for = room_for_one;
+    model->engine->backend->room_for = room_for_one;
     MUST(attempt_step());
-    model->backend->room_for = failing_room;
+    model->engine->backend->room_for = failing_room;
     assert_int_equal(session->dropped, dropped);
     changed_or_not();
 }

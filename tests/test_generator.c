@@ -399,7 +399,7 @@ static fv_status open_paints(fv_network **out, const fv_network_files *files)
     assert_non_null(n);
     *n = (fv_network){.kind = &paints,
                       .title = "Paints",
-                      .source = {w, "", false, NULL},
+                      .source = {.weights = w, .root = ""},
                       .latent_channels = LATENT,
                       .factor = FACTOR};
     *out = n;

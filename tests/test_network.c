@@ -94,7 +94,7 @@ static fv_status open_colours(fv_network **out, const fv_network_files *files)
     assert_non_null(n);
     *n = (fv_network){.kind = &colours,
                       .title = "Colours",
-                      .source = {w, "", false, NULL},
+                      .source = {.weights = w, .root = ""},
                       .image_size = SIDE,
                       .mean = {0.5f, 0.5f, 0.5f},
                       .std = {0.25f, 0.25f, 0.25f},

@@ -688,6 +688,7 @@ static void broken_recipes_give_one_line(void **state)
 /* A value that a row takes and that is not its default. */
 static const char *other_value(const fv_option *row)
 {
+    if (strcmp(row->name, "guide-weights") == 0) return "0.5";
     static char text[64];
     switch (row->kind) {
     case FV_OPTION_SIZE:
@@ -817,7 +818,8 @@ static void same_models_are_known_by_the_table(void **state)
     const fv_option *table = fv_option_table(&count);
     for (int i = 0; i < count; i++) {
         fv_options *a = fresh(), *b = fresh();
-        const char *value = table[i].kind == FV_OPTION_TEXT ? "cpu" : other_value(&table[i]);
+        bool words = table[i].kind == FV_OPTION_TEXT && strcmp(table[i].name, "guide-weights") != 0;
+        const char *value = words ? "cpu" : other_value(&table[i]);
         set(a, table[i].name, value);
         bool model = strcmp(table[i].group, "Model") == 0;
         assert_int_equal((table[i].flags & FV_OPTION_MODEL) != 0, model);

@@ -143,7 +143,7 @@ static float *layer_of(const char *layer, fv_shape *shape)
     fv_ref r, pixels;
     int side = fv_model_image_size(x.model);
     fv_picture_free(&picture);
-    MUST(fv_plan_new(&p, x.model->backend));
+    MUST(fv_plan_new(&p, x.model->engine->backend));
     pixels = fv_generator_build(p, x.session->now, NULL);
     fv_views views = {0};
     fv_ref seen = fv_views_build(p, &views, x.session->now, side, pixels);

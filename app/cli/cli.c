@@ -155,6 +155,21 @@ static fv_status take_number(int *to, const char *name, const char *value)
     return FV_OK;
 }
 
+/* *value behind what the same flag has said before. */
+static fv_status join(cli *c, const char *name, const char **value)
+{
+    int i = 0;
+    while (i < c->flag_count && strcmp(c->flags[i], name) != 0) i += 2;
+    if (i == c->flag_count) return FV_OK;
+    const char *before = c->flags[i + 1];
+    char **more = realloc(c->joined, ((size_t)c->joined_count + 1) * sizeof *more);
+    if (more) c->joined = more;
+    if (!more || asprintf(&c->joined[c->joined_count], "%s | %s", before, *value) < 0)
+        return fv_fail(FV_ERR_MEMORY, "reading arguments: out of memory");
+    *value = c->joined[c->joined_count++];
+    return FV_OK;
+}
+
 static fv_status take_flag(cli *c, const char *name, const char *value)
 {
     const own_flag *own = find_own(name);
@@ -169,6 +184,7 @@ static fv_status take_flag(cli *c, const char *name, const char *value)
         c->preset = NULL;
         return fv_preset_open(&c->preset, value);
     }
+    if (fv_option_find(name)->flags & FV_OPTION_LIST) FV_TRY(join(c, name, &value));
     /* checked at once, so that a wrong flag is named before anything is read */
     FV_TRY(fv_options_set(c->options, name, value));
     if (fv_option_find(name)->kind == FV_OPTION_SEED && strcmp(value, "random") == 0) {
@@ -293,6 +309,20 @@ fv_status cli_apply_flags(const cli *c, fv_options *o)
     return FV_OK;
 }
 
+fv_status cli_open_model(fv_model **out, const cli *c, const char *command)
+{
+    fv_model *m;
+    FV_TRY(fv_model_open(&m, c->options));
+    int count = fv_model_guide_count(m);
+    if (count == 1) {
+        *out = m;
+        return FV_OK;
+    }
+    fv_model_close(m);
+    return fv_fail(FV_ERR_ARGUMENT, "%s looks through one model, and guide names %d", command,
+                   count);
+}
+
 fv_status cli_check_png(const char *path)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
@@ -325,6 +355,8 @@ void cli_clear(cli *c)
     fv_preset_close(c->preset);
     free(c->words);
     free(c->flags);
+    for (int i = 0; i < c->joined_count; i++) free(c->joined[i]);
+    free(c->joined);
 }
 
 void cli_help(void)
@@ -351,6 +383,7 @@ void cli_help(void)
          "  feavis info CHECKPOINT [--config CFG]       what is in it, and whether it fits\n"
          "  feavis help options             every option\n"
          "  feavis help terms               asking any layer of the network\n"
+         "  feavis help guides              several models for one picture\n"
          "\n"
          "Examples\n"
          "  feavis imagine 蝴蝶\n"
@@ -380,6 +413,27 @@ void cli_help_terms(void)
          "  feavis imagine --term blocks.3.1:45\n"
          "  feavis imagine 森林 --term \"blocks.4.0 *0.1\"\n"
          "  feavis imagine --term blocks.2.0 --start photo.jpg");
+}
+
+void cli_help_guides(void)
+{
+    puts(
+        "--guide names a model; given more than once, they look at one picture together\n"
+        "\n"
+        "  mini                            the shipped model\n"
+        "  eval.yml + brivl.pth            a cfg and its checkpoint\n"
+        "  eval.yml + brivl.pth + vocab.txt     and its vocabulary\n"
+        "  mini @momentum                  the towers that training averaged\n"
+        "\n"
+        ":NUMBER behind one is the weight of what it thinks of the texts (1 without); while the\n"
+        "picture grows --guide-weights \"1, 0.3\" sets them. \\+, \\| and \\: belong to a file's\n"
+        "name. Channels of --llp are the first model's; layers of --term begin with guide2. where\n"
+        "they are the second's.\n"
+        "\n"
+        "  feavis imagine 梦 --guide mini --guide \"eval.yml + brivl.pth:0.5\"\n"
+        "  feavis compare 梦 --guide mini --guide \"eval.yml + brivl.pth\"\n"
+        "                                  the picture of each, that of both, and what each model\n"
+        "                                  believes of all of them");
 }
 
 void cli_help_options(void)

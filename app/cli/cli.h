@@ -22,6 +22,8 @@ typedef struct cli {
     /* options given as flags, applied over presets and recipes: name, value, name, value ... */
     const char **flags;
     int flag_count;
+    char **joined; /* values of flags that were given more than once */
+    int joined_count;
     char told[512]; /* the last notice */
     char seed[24];  /* --seed, once it is drawn */
 } cli;
@@ -40,6 +42,8 @@ void cli_clear(cli *c);
 /* Sets what the flags said. */
 fv_status cli_apply_flags(const cli *c, fv_options *o);
 
+/* Opens the model for a command that looks through one: several guides are refused. */
+fv_status cli_open_model(fv_model **out, const cli *c, const char *command);
 /* Whether this option was given as a flag. */
 bool cli_has_flag(const cli *c, const char *name);
 /* Fails where pictures, which are PNG files, would go to a file with another ending. */
@@ -61,6 +65,7 @@ void cli_help(void);
 void cli_catch_interrupts(void (*handler)(int));
 void cli_help_options(void);
 void cli_help_terms(void);
+void cli_help_guides(void);
 
 int command_window(cli *c);
 int command_imagine(cli *c);

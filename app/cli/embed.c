@@ -31,7 +31,7 @@ int command_embed(cli *c)
     fv_model *m = NULL;
     bool stopped = false;
     fv_status s = c->images && *fv_options_get(c->options, "out")
-                      ? fv_model_open(&m, c->options)
+                      ? cli_open_model(&m, c, "embed")
                       : fv_fail(FV_ERR_ARGUMENT, "embed needs --images (a folder or a list) and "
                                                  "--out FILE.npy or FILE.safetensors");
     if (s >= 0) s = embed(c, m, &stopped);
@@ -81,7 +81,7 @@ static fv_status search(const cli *c, fv_model **m, fv_index **x, many *texts)
     if (text && c->texts)
         return fv_fail(FV_ERR_ARGUMENT, "search takes a text or --texts, and there are both");
     FV_TRY(fv_index_open(x, c->index));
-    FV_TRY(fv_model_open(m, c->options));
+    FV_TRY(cli_open_model(m, c, "search"));
     FV_TRY(fv_index_check(*x, *m));
     FV_TRY(text ? one_text(texts, text, *m) : many_texts(texts, c, *m, c->texts));
     return print_hits(c, *m, *x, texts);

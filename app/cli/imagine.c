@@ -115,20 +115,25 @@ static const char *title_of(const fv_options *o, char *buffer, size_t size)
     return buffer;
 }
 
-static void warn_of_texts(const fv_session *s, const fv_model *m)
+static void warn_of_text(const fv_text_report *r, int text, const fv_model *m)
+{
+    if (r->dropped)
+        fprintf(stderr,
+                "feavis: text %d has %d tokens, the model reads %d: the last %d are not seen\n",
+                text, r->used + r->dropped, fv_model_text_length(m), r->dropped);
+    if (r->unknown)
+        fprintf(stderr, "feavis: %d of the %d tokens of text %d are unknown to the model\n",
+                r->unknown, r->used - 2, text);
+    if (*r->little)
+        fprintf(stderr, "feavis: %s knows little about: %s\n", fv_model_title(m), r->little);
+}
+
+static void warn_of_texts(const fv_session *s, fv_model *m)
 {
     const fv_text_report *r;
-    for (int i = 0; (r = fv_session_text_report(s, i)); i++) {
-        if (r->dropped)
-            fprintf(stderr,
-                    "feavis: text %d has %d tokens, the model reads %d: the last %d are not seen\n",
-                    i + 1, r->used + r->dropped, fv_model_text_length(m), r->dropped);
-        if (r->unknown)
-            fprintf(stderr, "feavis: %d of the %d tokens of text %d are unknown to the model\n",
-                    r->unknown, r->used - 2, i + 1);
-        if (*r->little)
-            fprintf(stderr, "feavis: %s knows little about: %s\n", fv_model_title(m), r->little);
-    }
+    for (int k = 0; k < fv_model_guide_count(m); k++)
+        for (int i = 0; (r = fv_session_guide_report(s, k, i)); i++)
+            warn_of_text(r, i + 1, fv_model_guide(m, k));
 }
 
 /* To --out, or to the gallery; *path, which the caller frees, says where. What cannot go to --out
@@ -262,7 +267,7 @@ static fv_status check_target(const fv_options *o, const char *from)
     return check_place(out, "; is it for --gallery?");
 }
 
-static void announce(const fv_model *m, const fv_options *o, bool opened)
+static void announce(fv_model *m, const fv_options *o, bool opened)
 {
     char title[512], *reading;
     const char *size = fv_options_get(o, "size");
@@ -273,9 +278,12 @@ static void announce(const fv_model *m, const fv_options *o, bool opened)
         if (reading) fprintf(stderr, "feavis: the text is read as %s\n", reading);
         free(reading);
     }
-    fprintf(stderr, "%s imagines %s (%s, %s%s%s, seed %s)\n", fv_model_title(m),
-            title_of(o, title, sizeof title), fv_model_backend(m), size, square ? "x" : "",
-            square ? size : "", fv_options_get(o, "seed"));
+    for (int i = 1; i < fv_model_guide_count(m); i++)
+        fprintf(stderr, "%s and ", fv_model_title(fv_model_guide(m, i)));
+    fprintf(stderr, "%s imagine%s %s (%s, %s%s%s, seed %s)\n", fv_model_title(m),
+            fv_model_guide_count(m) > 1 ? "" : "s", title_of(o, title, sizeof title),
+            fv_model_backend(m), size, square ? "x" : "", square ? size : "",
+            fv_options_get(o, "seed"));
 }
 
 /* What this model can say of the jobs before the first picture: those of other models wait. */

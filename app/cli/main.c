@@ -33,6 +33,8 @@ static int help(int argc, char **argv)
         cli_help_options();
     else if (argc > 2 && strcmp(argv[2], "terms") == 0)
         cli_help_terms();
+    else if (argc > 2 && strcmp(argv[2], "guides") == 0)
+        cli_help_guides();
     else
         cli_help();
     return EXIT_SUCCESS;

@@ -270,7 +270,7 @@ static fv_status run(match *q)
     if (!q->c->texts || !q->c->images)
         return fv_fail(FV_ERR_ARGUMENT, "match needs --images (a folder or a list) and --texts "
                                         "(one a line, - for standard input)");
-    FV_TRY(fv_model_open(&q->m, q->c->options));
+    FV_TRY(cli_open_model(&q->m, q->c, "match"));
     FV_TRY(many_texts(&q->texts, q->c, q->m, q->c->texts));
     FV_TRY(many_pictures(&q->images, q->c, q->m));
     if (q->c->pairs) FV_TRY(read_pairs(q));

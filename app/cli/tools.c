@@ -68,7 +68,7 @@ int command_probe(cli *c)
                                                          "picture)");
     if (s >= 0 && probe.ids && probe.text)
         s = fv_fail(FV_ERR_ARGUMENT, "probe takes a text or --ids, and there are both");
-    if (s >= 0) s = fv_model_open(&m, c->options);
+    if (s >= 0) s = cli_open_model(&m, c, "probe");
     if (s >= 0) s = fv_probe_run(m, &probe, &cosine);
     if (s >= 0) printf("cosine %.7f\n", (double)cosine);
     fv_model_close(m);

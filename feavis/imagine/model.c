@@ -1,4 +1,4 @@
-/* Opening a model by options, and embedding texts with it. */
+/* Opening a model by options, with the guides beside it, and embedding texts with it. */
 #include "feavis/imagine/model.h"
 
 #include <stdlib.h>
@@ -71,56 +71,11 @@ static void copy_title(fv_model *m, const char *title)
     snprintf(m->title, sizeof m->title, "%.*s", (int)n, title);
 }
 
-/* Whether s is "cuda", or "cuda:N" with a number; *after: what follows. */
-static bool names_gpu(const char *s, size_t *after)
-{
-    *after = 4;
-    if (strncmp(s, "cuda", 4) != 0 || (s[4] && s[4] != ':')) return false;
-    size_t digits = s[4] ? strspn(s + 5, "0123456789") : 0;
-    if (digits && (!s[5 + digits] || s[5 + digits] == ':')) *after = 5 + digits;
-    return true;
-}
-
-/* --device decides where, --backend how: a device of one kind leaves a backend of the other
- * (that of a recipe, say) aside. */
-fv_status fv_options_backend(const fv_options *o, char *out, size_t size)
-{
-    size_t number, how;
-    bool gpu = names_gpu(o->device, &number);
-    const char *chosen = o->backend;
-    if (strcmp(o->device, "cpu") == 0) {
-        if (strcmp(chosen, "auto") == 0 || names_gpu(chosen, &how)) chosen = "cpu";
-    } else if (strcmp(o->device, "auto") != 0 && !(gpu && !o->device[number])) {
-        return fv_fail(FV_ERR_ARGUMENT, "device is \"%.80s\", expected auto, cpu, cuda or cuda:N",
-                       o->device);
-    }
-    const char *rest = gpu ? names_gpu(chosen, &how) ? chosen + how : "" : chosen;
-    int n = snprintf(out, size, "%s%s", gpu ? o->device : "", rest);
-    return n >= 0 && (size_t)n < size
-               ? FV_OK
-               : fv_fail(FV_ERR_ARGUMENT, "backend '%.80s' is not known", chosen);
-}
-
-/* relu6 has corners, where a rounded number takes a whole gradient along. Of the shipped model the
- * gradient in fp16 has a cosine of 0.991 to 0.997 to that in float, in tf32 0.996 to 0.998
- * (SPEED.md), and it is too small a network for 16 bits to save time that shows. SiLU has no
- * corners: 0.9999. */
-void fv_model_precision(const fv_network *n, char *spec, size_t size)
-{
-    static const char *const precisions[] = {":fp16", ":bf16", ":tf32", ":fp32"};
-    size_t after;
-    bool open = strcmp(spec, "auto") == 0 || names_gpu(spec, &after);
-    for (int i = 0; i < 4; i++) open = open && !strstr(spec, precisions[i]);
-    size_t used = strlen(spec);
-    if (open && n->corners) snprintf(spec + used, size - used, ":fp32");
-}
-
-static fv_status open_model(fv_model *m, const fv_options *o)
+/* The shipped model's cfg, where neither a cfg nor a checkpoint is named. */
+static fv_status open_network(fv_network **out, const fv_options *o)
 {
     char shipped[4096];
     const char *config = o->config;
-    FV_TRY(fv_options_check_lost(o, FV_OPTION_MODEL));
-    FV_TRY(fv_options_copy(&m->opened, o));
     if (!*config && !*o->checkpoint) {
         const char *home = fv_home();
         if (!home)
@@ -131,26 +86,126 @@ static fv_status open_model(fv_model *m, const fv_options *o)
     }
     fv_network_files files = {*config ? config : NULL, *o->checkpoint ? o->checkpoint : NULL,
                               *o->vocab ? o->vocab : NULL, o->tower != 0, false};
-    FV_TRY(fv_network_open(&m->network, &files));
-    char backend[FV_BACKEND_SPEC];
-    FV_TRY(fv_options_backend(o, backend, sizeof backend));
-    fv_model_precision(m->network, backend, sizeof backend);
-    FV_TRY(fv_backend_open(&m->backend, backend, o->threads));
-    FV_TRY(fv_store_new(&m->store, m->backend));
-    m->network->source.store = m->store;
+    return fv_network_open(out, &files);
+}
+
+/* One guide: its network, and what is known of it without a backend. */
+static fv_status open_guide(fv_model **out, const fv_options *o)
+{
+    fv_model *m = calloc(1, sizeof *m);
+    if (!m) return fv_fail(FV_ERR_MEMORY, "opening a model: out of memory");
+    m->guides[0] = m;
+    m->guide_count = 1;
+    fv_status s = fv_options_copy(&m->opened, o);
+    if (s >= 0) s = open_network(&m->network, o);
+    if (s < 0) {
+        fv_model_close(m);
+        return s;
+    }
     m->text_length = o->text_length ? o->text_length : m->network->text_length;
     copy_title(m, m->network->title);
-    snprintf(m->backend_name, sizeof m->backend_name, "%s", m->backend->name);
     take_fingerprint(m);
     take_files(m, o);
+    *out = m;
+    return FV_OK;
+}
+
+/* The options of one guide alone. */
+static fv_status guide_options(fv_options **out, const fv_options *o, const fv_guide *g)
+{
+    fv_options *alone;
+    char *text = NULL;
+    fv_guides one = {.at = {*g}, .count = 1};
+    FV_TRY(fv_options_copy(&alone, o));
+    one.at[0].weight = 1;
+    fv_status s = fv_guides_print(&text, &one);
+    if (s >= 0) s = fv_options_set_written(alone, "guide", text);
+    if (s >= 0) s = fv_options_set_written(alone, "config", g->config);
+    if (s >= 0) s = fv_options_set_written(alone, "checkpoint", g->checkpoint);
+    if (s >= 0) s = fv_options_set_written(alone, "vocab", g->vocabulary);
+    if (s >= 0) s = fv_options_set_written(alone, "tower", g->momentum ? "momentum" : "online");
+    free(text);
+    if (s < 0)
+        fv_options_free(alone);
+    else
+        *out = alone;
+    return s;
+}
+
+/* Behind those that are open already; the first is the model itself. */
+static fv_status add_guide(fv_model **m, const fv_options *o, const fv_guide *g)
+{
+    fv_options *alone;
+    fv_model *more;
+    FV_TRY(guide_options(&alone, o, g));
+    fv_status s = open_guide(&more, alone);
+    fv_options_free(alone);
+    FV_TRY(s);
+    if (!*m)
+        *m = more;
+    else
+        (*m)->guides[(*m)->guide_count++] = more;
+    return FV_OK;
+}
+
+/* `guide` names whole models; what names parts of one has no place beside it. */
+static fv_status check_alone(const fv_options *o)
+{
+    static const char *const names[] = {"config", "checkpoint", "vocab", "tower"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (!fv_options_is_default(o, names[i]))
+            return fv_fail(FV_ERR_ARGUMENT,
+                           "%s and guide both name a model: as a guide it is \"CFG + CHECKPOINT + "
+                           "VOCABULARY @momentum\"",
+                           names[i]);
+    return FV_OK;
+}
+
+static fv_status open_guides(fv_model **m, const fv_options *o)
+{
+    fv_guides guides;
+    if (!*o->guide) return open_guide(m, o);
+    FV_TRY(fv_guides_parse(&guides, o->guide));
+    fv_status s = check_alone(o);
+    for (int i = 0; s >= 0 && i < guides.count; i++) s = add_guide(m, o, &guides.at[i]);
+    fv_guides_clear(&guides);
+    return s;
+}
+
+static void identify(fv_model *m)
+{
+    size_t at = 0;
+    for (int i = 0; i < m->guide_count && at < sizeof m->identity; i++)
+        at += (size_t)snprintf(m->identity + at, sizeof m->identity - at, "%s%s+%s", i ? "|" : "",
+                               m->guides[i]->fingerprint, m->guides[i]->files);
+}
+
+static fv_status give_engine(fv_model *m, const fv_options *o)
+{
+    fv_network *networks[FV_MAX_GUIDES];
+    for (int i = 0; i < m->guide_count; i++) networks[i] = m->guides[i]->network;
+    FV_TRY(fv_engine_open(&m->engine, o, networks, m->guide_count));
+    for (int i = 0; i < m->guide_count; i++) {
+        fv_model *g = m->guides[i];
+        g->engine = m->engine;
+        fv_engine_attach(m->engine, g->network);
+        snprintf(g->backend_name, sizeof g->backend_name, "%s", m->engine->backend->name);
+        identify(g);
+    }
     return FV_OK;
 }
 
 fv_status fv_model_open(fv_model **out, const fv_options *o)
 {
-    fv_model *m = calloc(1, sizeof *m);
-    if (!m) return fv_fail(FV_ERR_MEMORY, "opening a model: out of memory");
-    fv_status s = open_model(m, o);
+    fv_model *m = NULL;
+    FV_TRY(fv_options_check_lost(o, FV_OPTION_MODEL));
+    fv_status s = open_guides(&m, o);
+    if (s >= 0 && *o->guide) { /* what recipes say of it: all guides, and no files beside them */
+        fv_options_free(m->opened);
+        m->opened = NULL;
+        s = fv_options_copy(&m->opened, o);
+    }
+    if (s >= 0) s = give_engine(m, o);
     if (s < 0) {
         fv_model_close(m);
         return s;
@@ -159,16 +214,33 @@ fv_status fv_model_open(fv_model **out, const fv_options *o)
     return FV_OK;
 }
 
+static void close_guide(fv_model *m)
+{
+    fv_text_encoder_close(m->text);
+    fv_words_free(m->words);
+    fv_options_free(m->opened);
+}
+
 void fv_model_close(fv_model *m)
 {
     if (!m) return;
-    fv_text_encoder_close(m->text);
-    fv_store_free(m->store);
-    fv_words_free(m->words);
-    fv_backend_close(m->backend);
-    fv_network_close(m->network);
-    fv_options_free(m->opened);
+    for (int i = 0; i < m->guide_count; i++) close_guide(m->guides[i]);
+    fv_engine_close(m->engine);
+    for (int i = m->guide_count - 1; i >= 0; i--) { /* the first one last: it is the list */
+        fv_network_close(m->guides[i]->network);
+        if (m->guides[i] != m) free(m->guides[i]);
+    }
     free(m);
+}
+
+int fv_model_guide_count(const fv_model *m)
+{
+    return m->guide_count;
+}
+
+fv_model *fv_model_guide(fv_model *m, int i)
+{
+    return i >= 0 && i < m->guide_count ? m->guides[i] : NULL;
 }
 
 const char *fv_model_title(const fv_model *m)
@@ -183,7 +255,7 @@ const char *fv_model_backend(const fv_model *m)
 
 const char *fv_model_without_gpu(const fv_model *m)
 {
-    return m->backend->without_gpu;
+    return m->engine->backend->without_gpu;
 }
 
 int fv_model_image_size(const fv_model *m)
@@ -215,7 +287,7 @@ fv_status fv_model_text_tower(fv_model *m, int length, fv_text_encoder **out)
 {
     if (!m->text || m->tower_length != length) {
         fv_text_encoder *text;
-        FV_TRY(fv_text_encoder_open(&text, m->network, m->backend, length));
+        FV_TRY(fv_text_encoder_open(&text, m->network, m->engine->backend, length));
         fv_text_encoder_close(m->text);
         m->text = text;
         m->tower_length = length;
@@ -251,4 +323,45 @@ fv_status fv_model_embed_ids(fv_model *m, const int32_t *ids, int count, float *
     for (int i = 0; i < count; i++)
         if (ids[i] != 0) used = i + 1;
     return fv_text_encode_ids(tower, ids, used, embedding);
+}
+
+/* --- layers of all guides --- */
+
+enum { SCOPE_BYTES = 24 };
+
+static const char *scope_of(const fv_model *m, int i, char out[SCOPE_BYTES])
+{
+    out[0] = 0;
+    if (m->guide_count > 1) snprintf(out, SCOPE_BYTES, "guide%d.", i + 1);
+    return out;
+}
+
+fv_image_layers fv_model_image(const fv_model *m, int i, fv_plan *p, fv_ref pixels, bool head)
+{
+    char scope[SCOPE_BYTES];
+    bool named = *scope_of(m, i, scope);
+    if (named) fv_plan_push(p, "%s", scope);
+    fv_image_layers layers = fv_network_image(m->guides[i]->network, p, pixels, head);
+    if (named) fv_plan_pop(p);
+    return layers;
+}
+
+int fv_model_guide_of(const fv_model *m, const char *layer)
+{
+    char scope[SCOPE_BYTES];
+    for (int i = 0; i < m->guide_count && m->guide_count > 1; i++) {
+        scope_of(m, i, scope);
+        if (strncmp(layer, scope, strlen(scope)) == 0) return i;
+    }
+    return 0;
+}
+
+fv_status fv_model_find_layer(const fv_model *m, const fv_plan *p, const char *name, int *guide,
+                              fv_ref *out)
+{
+    char scope[SCOPE_BYTES];
+    *guide = fv_model_guide_of(m, name);
+    scope_of(m, *guide, scope);
+    size_t n = strlen(scope);
+    return fv_plan_find_layer_in(p, scope, strncmp(name, scope, n) == 0 ? name + n : name, out);
 }

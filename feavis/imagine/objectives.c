@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "feavis/imagine/recipe.h"
+
 const char *const fv_penalty_names[FV_PENALTIES] = {"tv", "range", "grey"};
 
 static fv_status read_channels(fv_objectives *g, const fv_model *m)
@@ -26,14 +28,59 @@ static fv_status read_channels(fv_objectives *g, const fv_model *m)
 
 static fv_status read_texts(fv_objectives *g, fv_model *m)
 {
-    size_t dim = (size_t)m->network->dim, count = (size_t)g->text_count;
-    g->reports = calloc(count + 1, sizeof *g->reports);
-    g->embeddings = calloc((count + 1) * dim, sizeof *g->embeddings);
-    if (!g->reports || !g->embeddings)
-        return fv_fail(FV_ERR_MEMORY, "reading texts: out of memory");
-    for (size_t i = 0; i < count; i++)
-        FV_TRY(fv_model_embed_text(m, g->texts[i].name, g->embeddings + i * dim, &g->reports[i]));
+    size_t count = (size_t)g->text_count, guides = (size_t)m->guide_count;
+    g->reports = calloc(guides * count + 1, sizeof *g->reports);
+    if (!g->reports) return fv_fail(FV_ERR_MEMORY, "reading texts: out of memory");
+    for (size_t k = 0; k < guides; k++) {
+        fv_model *guide = m->guides[k];
+        size_t dim = (size_t)guide->network->dim;
+        g->embeddings[k] = calloc((count + 1) * dim, sizeof *g->embeddings[k]);
+        if (!g->embeddings[k]) return fv_fail(FV_ERR_MEMORY, "reading texts: out of memory");
+        for (size_t i = 0; i < count; i++)
+            FV_TRY(fv_model_embed_text(guide, g->texts[i].name, g->embeddings[k] + i * dim,
+                                       &g->reports[k * count + i]));
+    }
     return FV_OK;
+}
+
+/* Without folders: a state or a recipe may have found the same files elsewhere, and what is in them
+ * the fingerprint says. */
+static fv_status parse_names(fv_guides *out, const char *guide)
+{
+    char *names;
+    FV_TRY(fv_recipe_guides(&names, guide, false));
+    fv_status s = fv_guides_parse(out, names);
+    free(names);
+    return s;
+}
+
+/* The models stay those that were opened; weights may differ. */
+static fv_status weigh_by_names(fv_objectives *g, const fv_model *m, const char *text)
+{
+    fv_guides asked = {.count = 0}, opened = {.count = 0};
+    fv_status s = parse_names(&asked, text);
+    if (s >= 0) s = parse_names(&opened, m->opened->guide);
+    if (s >= 0 && !fv_guides_same(&asked, &opened))
+        s = fv_fail(FV_ERR_ARGUMENT, "guide is \"%.200s\", the model was opened with \"%.200s\"",
+                    text, m->opened->guide);
+    for (int i = 0; s >= 0 && i < asked.count; i++) g->guide_weights[i] = asked.at[i].weight;
+    fv_guides_clear(&asked);
+    fv_guides_clear(&opened);
+    return s;
+}
+
+static fv_status read_guides(fv_objectives *g, const fv_model *m, const fv_options *o)
+{
+    int count;
+    g->guide_count = m->guide_count;
+    g->guide_weights[0] = 1;
+    if (*o->guide || m->guide_count > 1) FV_TRY(weigh_by_names(g, m, o->guide));
+    if (!*o->guide_weights) return FV_OK;
+    FV_TRY(fv_guides_weights(g->guide_weights, &count, o->guide_weights));
+    return count == m->guide_count
+               ? FV_OK
+               : fv_fail(FV_ERR_ARGUMENT, "guide-weights has %d numbers for %d models", count,
+                         m->guide_count);
 }
 
 static fv_status nothing(void)
@@ -50,6 +97,7 @@ fv_status fv_objectives_read(fv_objectives *out, fv_model *m, const fv_options *
     if (s >= 0) s = fv_terms_read(&g.terms, m, o->term);
     if (s >= 0 && g.text_count + g.channel_count + g.terms.count == 0) s = nothing();
     if (s >= 0) s = read_channels(&g, m);
+    if (s >= 0) s = read_guides(&g, m, o);
     if (s >= 0) s = read_texts(&g, m);
     if (s < 0)
         fv_objectives_clear(&g);
@@ -75,7 +123,7 @@ void fv_objectives_clear(fv_objectives *g)
     fv_weighted_free(g->texts, g->text_count);
     fv_weighted_free(g->channels, g->channel_count);
     free(g->reports);
-    free(g->embeddings);
+    for (int i = 0; i < FV_MAX_GUIDES; i++) free(g->embeddings[i]);
     free(g->channel_numbers);
     fv_terms_clear(&g->terms);
     *g = (fv_objectives){0};
@@ -89,34 +137,46 @@ bool fv_objectives_same_plan(const fv_objectives *a, const fv_objectives *b)
            fv_terms_same_plan(&a->terms, &b->terms);
 }
 
-void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objectives *g,
-                         const fv_model *m, const fv_options *o, fv_ref views, fv_ref picture)
+bool fv_objectives_need(const fv_objectives *g, const fv_model *m, int i)
 {
-    static const fv_penalty kinds[FV_PENALTIES] = {FV_PENALTY_TV, FV_PENALTY_RANGE,
-                                                   FV_PENALTY_GREY};
-    *refs = (fv_objective_refs){.targets = -1,
-                                .cosines = -1,
-                                .numbers = -1,
-                                .neurons = -1,
-                                .views = o->views,
-                                .dim = m->network->dim};
-    fv_image_layers layers =
-        fv_network_image(m->network, p, views, g->text_count + g->terms.count > 0);
+    bool needs = g->text_count || (i == 0 && g->channel_count);
+    for (int t = 0; t < g->terms.count; t++)
+        needs = needs || fv_model_guide_of(m, g->terms.at[t].layer) == i;
+    return needs;
+}
+
+static void build_guide(fv_plan *p, fv_objective_refs *refs, const fv_objectives *g,
+                        const fv_model *m, const fv_options *o, int i, fv_ref views)
+{
+    int dim = m->guides[i]->network->dim;
+    fv_image_layers layers = fv_model_image(m, i, p, views, g->text_count + g->terms.count > 0);
     if (g->text_count) {
-        refs->targets =
-            fv_plan_input(p, "targets", (fv_shape){1, 1, g->text_count, m->network->dim}, FV_REAL);
-        refs->cosines =
-            fv_linear(p, "cosines", layers.embedding, refs->targets, FV_NONE, FV_ACT_NONE);
-        fv_plan_output(p, refs->cosines);
+        refs->targets[i] =
+            fv_plan_input(p, "targets", (fv_shape){1, 1, g->text_count, dim}, FV_REAL);
+        refs->cosines[i] =
+            fv_linear(p, "cosines", layers.embedding, refs->targets[i], FV_NONE, FV_ACT_NONE);
+        fv_plan_output(p, refs->cosines[i]);
     }
-    if (g->channel_count) {
+    if (i == 0 && g->channel_count) {
         refs->numbers =
             fv_plan_input(p, "llp.numbers", (fv_shape){1, 1, 1, g->channel_count}, FV_I32);
         fv_ref picked = fv_pick(p, "llp.maps", layers.map, refs->numbers);
         refs->neurons = o->llp_reduce ? fv_max_hw(p, "llp", picked) : fv_mean_hw(p, "llp", picked);
         fv_plan_output(p, refs->neurons);
     }
-    fv_terms_build(p, refs->terms, &g->terms, refs->dim);
+}
+
+void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objectives *g,
+                         const fv_model *m, const fv_options *o, const fv_ref views[FV_MAX_GUIDES],
+                         fv_ref picture)
+{
+    static const fv_penalty kinds[FV_PENALTIES] = {FV_PENALTY_TV, FV_PENALTY_RANGE,
+                                                   FV_PENALTY_GREY};
+    *refs = (fv_objective_refs){.numbers = -1, .neurons = -1, .views = o->views};
+    for (int i = 0; i < FV_MAX_GUIDES; i++) refs->targets[i] = refs->cosines[i] = -1;
+    for (int i = 0; i < m->guide_count; i++)
+        if (fv_objectives_need(g, m, i)) build_guide(p, refs, g, m, o, i, views[i]);
+    fv_terms_build(p, refs->terms, &g->terms, m);
     for (int i = 0; i < FV_PENALTIES; i++) {
         refs->penalties[i] = -1;
         if (g->penalty_weights[i] == 0) continue;
@@ -127,15 +187,17 @@ void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objective
 
 fv_status fv_objectives_upload(fv_plan *p, const fv_objective_refs *refs, const fv_objectives *g)
 {
-    if (refs->targets >= 0) FV_TRY(fv_plan_upload(p, refs->targets, g->embeddings));
+    for (int i = 0; i < g->guide_count; i++)
+        if (refs->targets[i] >= 0) FV_TRY(fv_plan_upload(p, refs->targets[i], g->embeddings[i]));
     if (refs->numbers >= 0) FV_TRY(fv_plan_upload_i32(p, refs->numbers, g->channel_numbers));
-    return fv_terms_upload(p, refs->terms, &g->terms, refs->dim);
+    return fv_terms_upload(p, refs->terms, &g->terms);
 }
 
-/* Adds -weight * mean over views to the loss; parts: the means of the first `room` columns,
- * *all: the mean of all. */
+/* Adds -weight * share * mean over views to the loss; parts: the means of the first `room`
+ * columns, *all: the mean of all. */
 static fv_status score_columns(fv_plan *p, fv_ref output, int views, const fv_weighted *columns,
-                               int count, double *loss, float *parts, int room, float *all)
+                               int count, float share, double *loss, float *parts, int room,
+                               float *all)
 {
     size_t n = (size_t)views * (size_t)count;
     float *values = malloc(n * sizeof *values);
@@ -148,7 +210,7 @@ static fv_status score_columns(fv_plan *p, fv_ref output, int views, const fv_we
         sum /= views;
         if (k < room) parts[k] = (float)sum;
         total += sum;
-        *loss -= (double)columns[k].weight * sum;
+        *loss -= (double)(share * columns[k].weight) * sum;
     }
     *all = (float)(total / count);
     free(values);
@@ -162,14 +224,16 @@ fv_status fv_objectives_scores(fv_plan *p, const fv_objective_refs *refs, const 
     double loss = 0;
     int n = 0; /* parts so far */
     *out = (fv_scores){.loss = NAN, .cosine = NAN, .neuron = NAN};
-    if (refs->cosines >= 0) {
-        FV_TRY(score_columns(p, refs->cosines, refs->views, g->texts, g->text_count, &loss,
-                             out->parts, FV_MOST_PARTS, &unused));
-        out->cosine = out->parts[0];
-        n = g->text_count < FV_MOST_PARTS ? g->text_count : FV_MOST_PARTS;
+    for (int i = 0; i < g->guide_count; i++) {
+        if (refs->cosines[i] < 0) continue;
+        FV_TRY(score_columns(p, refs->cosines[i], refs->views, g->texts, g->text_count,
+                             g->guide_weights[i], &loss, out->parts + n, FV_MOST_PARTS - n,
+                             &unused));
+        if (i == 0) out->cosine = out->parts[0];
+        n += g->text_count < FV_MOST_PARTS - n ? g->text_count : FV_MOST_PARTS - n;
     }
     if (refs->neurons >= 0) {
-        FV_TRY(score_columns(p, refs->neurons, refs->views, g->channels, g->channel_count, &loss,
+        FV_TRY(score_columns(p, refs->neurons, refs->views, g->channels, g->channel_count, 1, &loss,
                              out->parts + n, FV_MOST_PARTS - n, &out->neuron));
         n += g->channel_count < FV_MOST_PARTS - n ? g->channel_count : FV_MOST_PARTS - n;
     }
@@ -177,7 +241,7 @@ fv_status fv_objectives_scores(fv_plan *p, const fv_objective_refs *refs, const 
     for (int i = 0; i < g->terms.count; i++) {
         float value = 0;
         fv_weighted column = {.name = g->terms.at[i].name, .weight = g->terms.at[i].weight};
-        FV_TRY(score_columns(p, refs->terms[i].value, refs->views, &column, 1, &loss, &value, 1,
+        FV_TRY(score_columns(p, refs->terms[i].value, refs->views, &column, 1, 1, &loss, &value, 1,
                              &unused));
         all_terms += (double)value / g->terms.count;
         if (n < FV_MOST_PARTS) out->parts[n++] = value;
@@ -196,12 +260,13 @@ fv_status fv_objectives_scores(fv_plan *p, const fv_objective_refs *refs, const 
 }
 
 static fv_status seed_columns(fv_plan *p, fv_ref output, int views, const fv_weighted *columns,
-                              int count)
+                              int count, float share)
 {
     size_t n = (size_t)views * (size_t)count;
     float *seed = malloc(n * sizeof *seed);
     if (!seed) return fv_fail(FV_ERR_MEMORY, "seeding: out of memory");
-    for (size_t i = 0; i < n; i++) seed[i] = -columns[i % (size_t)count].weight / (float)views;
+    for (size_t i = 0; i < n; i++)
+        seed[i] = -(share * columns[i % (size_t)count].weight) / (float)views;
     fv_status s = fv_plan_seed(p, output, seed);
     free(seed);
     return s;
@@ -209,13 +274,15 @@ static fv_status seed_columns(fv_plan *p, fv_ref output, int views, const fv_wei
 
 fv_status fv_objectives_seed(fv_plan *p, const fv_objective_refs *refs, const fv_objectives *g)
 {
-    if (refs->cosines >= 0)
-        FV_TRY(seed_columns(p, refs->cosines, refs->views, g->texts, g->text_count));
+    for (int i = 0; i < g->guide_count; i++)
+        if (refs->cosines[i] >= 0)
+            FV_TRY(seed_columns(p, refs->cosines[i], refs->views, g->texts, g->text_count,
+                                g->guide_weights[i]));
     if (refs->neurons >= 0)
-        FV_TRY(seed_columns(p, refs->neurons, refs->views, g->channels, g->channel_count));
+        FV_TRY(seed_columns(p, refs->neurons, refs->views, g->channels, g->channel_count, 1));
     for (int i = 0; i < g->terms.count; i++) {
         fv_weighted column = {.name = g->terms.at[i].name, .weight = g->terms.at[i].weight};
-        FV_TRY(seed_columns(p, refs->terms[i].value, refs->views, &column, 1));
+        FV_TRY(seed_columns(p, refs->terms[i].value, refs->views, &column, 1, 1));
     }
     for (int i = 0; i < FV_PENALTIES; i++)
         if (refs->penalties[i] >= 0)

@@ -1,15 +1,16 @@
 /* Objectives: what the picture is asked to become, as outputs of the plan.
  *
- *   text     cosine of every view's embedding with every text, {views,1,1,texts}; weight up
- *   llp      channels of the last layer before pooling, mean or max over positions,
- *            {views,1,1,channels}; weight up
+ *   text     cosine of every view's embedding with every text, {views,1,1,texts}, one output for
+ *            each guide; weight up
+ *   llp      channels of the first guide's last layer before pooling, mean or max over
+ *            positions, {views,1,1,channels}; weight up
  *   term     any layer of the image tower (terms.h), {views,1,1,1} each; weight up
  *   tv, range, grey   penalties of the picture, {1,1,1,1}; weight down
  *
- * loss = - sum over texts of weight * mean over views of cosine - (the same for channels)
- *        + sum of weight * penalty. Weights live in the seeds of backward and text embeddings in
- * an input, so both may change between two steps; only another number of texts or channels makes
- * a new plan. */
+ * loss = - sum over guides and texts of both weights * mean over views of cosine
+ *        - (the same for channels and terms) + sum of weight * penalty. Weights live in the seeds
+ * of backward and text embeddings in an input, so both may change between two steps; only another
+ * number of texts or channels makes a new plan. */
 #ifndef FV_OBJECTIVES_H
 #define FV_OBJECTIVES_H
 
@@ -22,8 +23,10 @@ extern const char *const fv_penalty_names[FV_PENALTIES]; /* of the options, in t
 typedef struct fv_objectives {
     fv_weighted *texts, *channels;
     int text_count, channel_count;
-    fv_text_report *reports; /* [text_count] */
-    float *embeddings;       /* [text_count * dim] */
+    int guide_count;
+    float guide_weights[FV_MAX_GUIDES];
+    fv_text_report *reports;          /* [guide_count][text_count] */
+    float *embeddings[FV_MAX_GUIDES]; /* [text_count * dim] of that guide */
     int32_t *channel_numbers;
     fv_terms terms;
     float penalty_weights[FV_PENALTIES];
@@ -36,23 +39,27 @@ void fv_objectives_clear(fv_objectives *g);
 bool fv_objectives_same_plan(const fv_objectives *a, const fv_objectives *b);
 
 typedef struct fv_objective_refs {
-    fv_ref targets, cosines; /* -1 without text */
-    fv_ref numbers, neurons; /* -1 without channels */
+    fv_ref targets[FV_MAX_GUIDES], cosines[FV_MAX_GUIDES]; /* -1 without text */
+    fv_ref numbers, neurons;                               /* -1 without channels */
     fv_term_refs terms[FV_MOST_TERMS];
     fv_ref penalties[FV_PENALTIES]; /* -1 where the weight is 0 */
-    int views, dim;
+    int views;
 } fv_objective_refs;
 
-/* views {v,S,S,3} in [0,1] and picture {1,C,C,3} -> outputs. */
+/* views {v,S,S,3} in [0,1] for each guide, and picture {1,C,C,3} -> outputs. */
 void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objectives *g,
-                         const fv_model *m, const fv_options *o, fv_ref views, fv_ref picture);
+                         const fv_model *m, const fv_options *o, const fv_ref views[FV_MAX_GUIDES],
+                         fv_ref picture);
+/* Whether guide i has anything to look at the picture for. */
+bool fv_objectives_need(const fv_objectives *g, const fv_model *m, int i);
 /* After fv_plan_finish, and whenever texts or channels changed. */
 fv_status fv_objectives_upload(fv_plan *p, const fv_objective_refs *refs, const fv_objectives *g);
 
 typedef struct fv_scores {
-    float loss, cosine, neuron; /* cosine of the first text, mean of the
+    float loss, cosine, neuron; /* the first guide's cosine of the first text, mean of the
                                    channels, else of the terms; NAN where there is none */
-    float parts[FV_MOST_PARTS]; /* texts, channels, terms, penalties: the first so many values */
+    float parts[FV_MOST_PARTS]; /* texts of each guide, channels, terms, penalties: the first so
+                                   many values */
 } fv_scores;
 
 /* After forward: reads the outputs. *finite false: a NaN or infinity among them. */

@@ -7,6 +7,9 @@
  *   ...
  *   stop: 57                     # only if it was stopped before its last step
  *   files: 0123456789abcdef     # of the cfg and the vocabulary, of another model than the shipped
+ *   guide: "mini:1 | eval.yml + brivl.pth:0.5"
+ *   networks:                   # of several guides, all that took part
+ *     - {role: guide, model: "BriVL-mini", fingerprint: "...", files: "...", tower: online}
  *   changes:
  *     - {step: 40, option: text, value: "山"} */
 #include "feavis/imagine/recipe.h"
@@ -33,27 +36,58 @@ static int all_steps(const fv_options *o, int step)
     return steps;
 }
 
-static void print_options(FILE *f, const fv_options *o, const fv_model *m, int step)
+/* The value of a row as a recipe has it. *own: what the caller frees. */
+static fv_status written(const char **value, char **own, const fv_option *row, const fv_options *o,
+                         const fv_model *m)
+{
+    const fv_options *from = row->flags & FV_OPTION_MODEL ? m->opened : o;
+    bool guide = strcmp(row->name, "guide") == 0;
+    *own = NULL;
+    *value = fv_options_get(guide ? o : from, row->name);
+    if (guide && **value) {
+        FV_TRY(fv_recipe_guides(own, *value, false));
+        *value = *own;
+    }
+    if ((row->flags & FV_OPTION_FILE) && strrchr(*value, '/')) *value = strrchr(*value, '/') + 1;
+    if (strcmp(row->name, "backend") == 0) *value = m->engine->backend->name;
+    /* "0" would follow another cfg; guides have a length each */
+    if (strcmp(row->name, "text-length") == 0 && !*m->opened->guide) {
+        if (asprintf(own, "%d", m->text_length) < 0)
+            return fv_fail(FV_ERR_MEMORY, "writing a recipe: out of memory");
+        *value = *own;
+    }
+    return FV_OK;
+}
+
+static fv_status print_options(FILE *f, const fv_options *o, const fv_model *m, int step)
 {
     int count;
     const fv_option *table = fv_option_table(&count);
     for (int i = 0; i < count; i++) {
         const fv_option *row = &table[i];
         const fv_options *from = row->flags & FV_OPTION_MODEL ? m->opened : o;
-        const char *value = fv_options_get(from, row->name);
-        if (!(row->flags & FV_OPTION_RECIPE) || (row->kind == FV_OPTION_TEXT && !*value)) continue;
+        const char *value;
+        char *own;
+        if (!(row->flags & FV_OPTION_RECIPE) || strcmp(row->name, "stop") == 0) continue;
+        if (row->kind == FV_OPTION_TEXT && !*fv_options_get(from, row->name)) continue;
         if ((row->flags & FV_OPTION_LATER) && fv_options_is_default(from, row->name)) continue;
-        if (strcmp(row->name, "stop") == 0) continue;
-        if ((row->flags & FV_OPTION_FILE) && strrchr(value, '/')) value = strrchr(value, '/') + 1;
-        if (strcmp(row->name, "backend") == 0) value = m->backend->name;
-        char length[16];
-        if (strcmp(row->name, "text-length") == 0) { /* "0" would follow another cfg */
-            snprintf(length, sizeof length, "%d", m->text_length);
-            value = length;
-        }
+        FV_TRY(written(&value, &own, row, o, m));
         fv_options_print_yaml(f, row, value);
+        free(own);
     }
     if (step < all_steps(o, step)) fprintf(f, "stop: %d\n", step);
+    return FV_OK;
+}
+
+static void print_networks(FILE *f, const fv_model *m)
+{
+    for (int i = 0; i < m->guide_count && m->guide_count > 1; i++) {
+        const fv_model *g = m->guides[i];
+        fprintf(f, "%s  - {role: guide, model: ", i ? "" : "networks:\n");
+        fv_yaml_quote(f, g->title);
+        fprintf(f, ", fingerprint: \"%s\", files: \"%s\", tower: %s}\n", g->fingerprint, g->files,
+                g->network->source.momentum ? "momentum" : "online");
+    }
 }
 
 static void print_changes(FILE *f, const fv_options *o)
@@ -67,15 +101,17 @@ static void print_changes(FILE *f, const fv_options *o)
     }
 }
 
-static fv_status finish(FILE *f, char **text, char **out)
+/* s: how the writing went. */
+static fv_status finish(fv_status s, FILE *f, char **text, char **out)
 {
     bool failed = ferror(f);
-    if (fclose(f) != 0 || failed) {
+    failed = fclose(f) != 0 || failed;
+    if (s >= 0 && failed) s = fv_fail(FV_ERR_MEMORY, "writing a recipe: out of memory");
+    if (s < 0)
         free(*text);
-        return fv_fail(FV_ERR_MEMORY, "writing a recipe: out of memory");
-    }
-    *out = *text;
-    return FV_OK;
+    else
+        *out = *text;
+    return s;
 }
 
 fv_status fv_recipe_write_options(char **out, const fv_options *o)
@@ -92,7 +128,16 @@ fv_status fv_recipe_write_options(char **out, const fv_options *o)
         if (kept) fv_options_print_yaml(f, &table[i], fv_options_get(o, table[i].name));
     }
     print_changes(f, o);
-    return finish(f, &text, out);
+    return finish(FV_OK, f, &text, out);
+}
+
+static fv_status print_guides(FILE *f, const fv_option *row, const char *value)
+{
+    char *whole;
+    FV_TRY(fv_recipe_guides(&whole, value, true));
+    fv_options_print_yaml(f, row, whole);
+    free(whole);
+    return FV_OK;
 }
 
 fv_status fv_recipe_write_files(char **out, const fv_options *o, const fv_model *m)
@@ -104,16 +149,18 @@ fv_status fv_recipe_write_files(char **out, const fv_options *o, const fv_model 
     int count;
     const fv_option *table = fv_option_table(&count);
     fputs("feavis: files\n", f);
-    for (int i = 0; i < count; i++) {
+    fv_status s = FV_OK;
+    for (int i = 0; s >= 0 && i < count; i++) {
         const fv_options *from = table[i].flags & FV_OPTION_MODEL ? m->opened : o;
         const char *value = fv_options_get(from, table[i].name);
+        if (strcmp(table[i].name, "guide") == 0 && *value) s = print_guides(f, &table[i], value);
         if (!(table[i].flags & FV_OPTION_FILE) || !(table[i].flags & FV_OPTION_RECIPE) || !*value)
             continue;
         char *whole = realpath(value, NULL);
         fv_options_print_yaml(f, &table[i], whole ? whole : value);
         free(whole);
     }
-    return finish(f, &text, out);
+    return finish(s, f, &text, out);
 }
 
 fv_status fv_recipe_write(char **out, const fv_options *o, const fv_model *m, int step)
@@ -126,9 +173,10 @@ fv_status fv_recipe_write(char **out, const fv_options *o, const fv_model *m, in
     fv_yaml_quote(f, m->title);
     fprintf(f, "\nfingerprint: \"%s\"\n", m->fingerprint);
     if (*m->files) fprintf(f, "files: \"%s\"\n", m->files);
-    print_options(f, o, m, step);
+    fv_status s = print_options(f, o, m, step);
+    print_networks(f, m);
     print_changes(f, o);
-    return finish(f, &text, out);
+    return finish(s, f, &text, out);
 }
 
 static fv_status read_change(fv_options *o, const fv_yaml *doc, const fv_yaml_node *map)
@@ -157,8 +205,9 @@ static fv_status read_change(fv_options *o, const fv_yaml *doc, const fv_yaml_no
 
 static fv_status read_recipe(fv_options *o, const fv_yaml *doc, bool own)
 {
-    static const char *const not_options[] = {"feavis", "model",   "fingerprint",
-                                              "files",  "changes", NULL};
+    /* guide: with the other files, see below */
+    const char *const not_options[] = {"feavis",  "model",    "fingerprint",        "files",
+                                       "changes", "networks", own ? NULL : "guide", NULL};
     const fv_yaml_node *root = fv_yaml_root(doc);
     if (!fv_yaml_is_map(root) || !fv_yaml_find(root, "feavis"))
         return fv_fail(FV_ERR_FORMAT, "%s: not a feavis recipe", fv_yaml_name(doc));
@@ -192,25 +241,44 @@ fv_status fv_recipe_read_options(fv_options *o, const char *text, const char *wh
     return read_text(o, text, what, true);
 }
 
-static bool says(const fv_yaml *doc, const char *key, const char *expected)
+static bool says(const fv_yaml_node *map, const char *key, const char *expected)
 {
-    const fv_yaml_node *n = fv_yaml_find(fv_yaml_root(doc), key);
+    const fv_yaml_node *n = fv_yaml_find(map, key);
     const char *text = n ? fv_yaml_text(n) : NULL;
     return text && strcmp(text, expected) == 0;
+}
+
+/* Whether a list of networks is that of the model's guides. */
+static bool same_networks(const fv_yaml_node *list, const fv_model *m)
+{
+    if (!list) return m->guide_count == 1;
+    if (!fv_yaml_is_list(list) || fv_yaml_count(list) != m->guide_count) return false;
+    for (int i = 0; i < m->guide_count; i++) {
+        const fv_yaml_node *n = fv_yaml_at(list, i);
+        if (!fv_yaml_is_map(n) || !says(n, "fingerprint", m->guides[i]->fingerprint) ||
+            !says(n, "files", m->guides[i]->files))
+            return false;
+    }
+    return true;
 }
 
 fv_status fv_recipe_check_model(const char *recipe, const fv_model *m)
 {
     fv_yaml *doc;
     FV_TRY(fv_yaml_parse(&doc, recipe, strlen(recipe), "recipe"));
-    bool weights = says(doc, "fingerprint", m->fingerprint);
-    bool files = !*m->files || !fv_yaml_find(fv_yaml_root(doc), "files") ||
-                 says(doc, "files", m->files); /* older recipes say nothing of them */
+    const fv_yaml_node *root = fv_yaml_root(doc);
+    bool weights = says(root, "fingerprint", m->fingerprint);
+    bool files = !*m->files || !fv_yaml_find(root, "files") ||
+                 says(root, "files", m->files); /* older recipes say nothing of them */
+    bool networks = same_networks(fv_yaml_find(root, "networks"), m);
     fv_yaml_free(doc);
     if (!weights)
         return fv_fail(FV_ERR_ARGUMENT, "the recipe is of another model than %s", m->title);
     if (!files)
         return fv_fail(FV_ERR_ARGUMENT, "the recipe is of another cfg or vocabulary of %s",
                        m->title);
+    if (!networks)
+        return fv_fail(FV_ERR_ARGUMENT, "the recipe is of other models than the %d that are open",
+                       m->guide_count);
     return FV_OK;
 }

@@ -17,6 +17,10 @@ fv_status fv_recipe_read_options(fv_options *o, const char *text, const char *wh
 fv_status fv_recipe_write_files(char **out, const fv_options *o, const fv_model *m);
 fv_status fv_recipe_read_files(fv_options *o, const char *text, const char *what);
 
+/* The option guide with its files as recipes name them, without folders; or, whole, with real
+ * paths. Caller frees. */
+fv_status fv_recipe_guides(char **out, const char *guide, bool whole);
+
 /* Sets the files that a recipe's map names: recipe_files.c. See fv_recipe_apply in feavis.h. */
 fv_status fv_recipe_find_files(fv_options *o, const fv_yaml *doc, const fv_yaml_node *map);
 

@@ -1,5 +1,5 @@
-/* The files that a recipe names: start picture, cfg, checkpoint, vocabulary. Recipes travel in
- * pictures, so they say names without folders, and whoever made one is not to be trusted: only
+/* The files that a recipe names: start picture, cfg, checkpoint, vocabulary, guides. Recipes travel
+ * in pictures, so they say names without folders, and whoever made one is not to be trusted: only
  * regular files are looked at, and a start picture only if its pixels have the recipe's hash.
  *
  *   gallery/梦-1.png says   start: "moon.jpg"   start-hash: 0123456789abcdef
@@ -59,6 +59,94 @@ static fv_status find(fv_options *o, const fv_option *row, const char *value, co
     return s;
 }
 
+/* --- the option guide, which names several --- */
+
+static fv_status replace(char **path, const char *with)
+{
+    char *copy = strdup(with);
+    if (!copy) return fv_fail(FV_ERR_MEMORY, "writing a recipe: out of memory");
+    free(*path);
+    *path = copy;
+    return FV_OK;
+}
+
+static fv_status name_only(void *user, char **path)
+{
+    (void)user;
+    return replace(path, name_of(*path));
+}
+
+static fv_status whole_path(void *user, char **path)
+{
+    (void)user;
+    char *whole = realpath(*path, NULL);
+    if (!whole) return FV_OK; /* it stays as it was written */
+    free(*path);
+    *path = whole;
+    return FV_OK;
+}
+
+fv_status fv_recipe_guides(char **out, const char *guide, bool whole)
+{
+    fv_guides g;
+    FV_TRY(fv_guides_parse(&g, guide));
+    fv_status s = fv_guides_files(&g, whole ? whole_path : name_only, NULL);
+    if (s >= 0) s = fv_guides_print(out, &g);
+    fv_guides_clear(&g);
+    return s;
+}
+
+typedef struct search {
+    const char *recipe;
+    bool names; /* only names, beside the recipe and here; else the paths as they are */
+    int lost;
+} search;
+
+static fv_status find_guide_file(void *user, char **path)
+{
+    search *q = user;
+    const char *name = name_of(*path);
+    char *beside;
+    if (asprintf(&beside, "%.*s%s", (int)(name_of(q->recipe) - q->recipe), q->recipe, name) < 0)
+        return fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", q->recipe);
+    const char *const places[] = {*path, beside, name};
+    int i = q->names ? 1 : 0, end = q->names ? 3 : 1;
+    while (i < end && look_at(places[i], false, "") != FOUND) i++;
+    q->lost += i == end;
+    fv_status s = i == end ? FV_OK : replace(path, places[i]);
+    free(beside);
+    return s;
+}
+
+/* Takes over what the recipe says if all of its files are found. */
+static fv_status find_guides(fv_options *o, const fv_option *row, const char *value, search *q)
+{
+    fv_guides g;
+    char *text = NULL;
+    if (fv_guides_parse(&g, value) < 0) return fv_fail_context(FV_ERR_FORMAT, "%s", q->recipe);
+    fv_status s = fv_guides_files(&g, find_guide_file, q);
+    if (s >= 0) s = fv_guides_print(&text, &g);
+    fv_guides_clear(&g);
+    if (s >= 0 && !q->lost) s = fv_options_set_written(o, row->name, text);
+    if (s >= 0 && q->lost && q->names && !*o->guide) {
+        s = fv_options_set_written(o, row->name, text);
+        if (s >= 0) s = fv_options_lose(o, row, q->recipe);
+    }
+    free(text);
+    return s;
+}
+
+static fv_status read_guides(fv_options *o, const fv_yaml *doc, const fv_yaml_node *map, bool names)
+{
+    const fv_option *row = fv_option_find("guide");
+    char *value;
+    search q = {.recipe = fv_yaml_name(doc), .names = names};
+    FV_TRY(fv_options_value(&value, doc, map, row));
+    fv_status s = value && *value ? find_guides(o, row, value, &q) : FV_OK;
+    free(value);
+    return s;
+}
+
 fv_status fv_recipe_find_files(fv_options *o, const fv_yaml *doc, const fv_yaml_node *map)
 {
     int count;
@@ -74,7 +162,7 @@ fv_status fv_recipe_find_files(fv_options *o, const fv_yaml *doc, const fv_yaml_
         free(value);
         FV_TRY(s);
     }
-    return FV_OK;
+    return read_guides(o, doc, map, true);
 }
 
 fv_status fv_recipe_read_files(fv_options *o, const char *text, const char *what)
@@ -94,6 +182,7 @@ fv_status fv_recipe_read_files(fv_options *o, const char *text, const char *what
             s = fv_options_set(o, table[i].name, value);
         free(value);
     }
+    if (s >= 0) s = read_guides(o, doc, fv_yaml_root(doc), false);
     fv_yaml_free(doc);
     return s;
 }

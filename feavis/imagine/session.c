@@ -105,7 +105,7 @@ static fv_status open_session(fv_session *s, fv_model *m, const fv_options *o)
     s->height = fv_height(s->now);
     s->param_count = fv_plan_param_count(s->net.plan);
     FV_TRY(make_room(s));
-    FV_TRY(fv_generator_start(s->now, NULL, m->backend, s->kept, s->param_count));
+    FV_TRY(fv_generator_start(s->now, NULL, m->engine->backend, s->kept, s->param_count));
     return fv_session_state_write(s->net.plan, s->kept);
 }
 
@@ -143,7 +143,7 @@ void fv_session_close(fv_session *s)
     free(s);
 }
 
-fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to)
+static void print_guide(const fv_model *m, FILE *to)
 {
     const fv_network *n = m->network;
     char image[128];
@@ -151,19 +151,28 @@ fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to)
     fprintf(to, "model      %s (%s)\n", m->title, n->license ? n->license : "licence unknown");
     fprintf(to, "weights    %s, %s, %zu tensors\n", fv_weights_path(n->source.weights),
             fv_weights_format(n->source.weights), fv_weights_count(n->source.weights));
-    fprintf(to, "image      %s, LLP channels 0 to %d\n", image, m->network->map_channels - 1);
+    fprintf(to, "image      %s, LLP channels 0 to %d\n", image, n->map_channels - 1);
     fprintf(to, "text       %d tokens of at most %d, vocabulary of %d\n", m->text_length,
             n->text_limit, n->vocabulary_size);
-    fprintf(to, "embedding  %d numbers\n", m->network->dim);
-    fprintf(to, "backend    %s, %d threads (there are: %s)\n", m->backend_name, m->backend->threads,
-            fv_backend_names());
+    fprintf(to, "embedding  %d numbers\n", n->dim);
+}
+
+fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to)
+{
+    bool reads = true; /* all of them text */
+    for (int i = 0; i < m->guide_count; i++) {
+        print_guide(m->guides[i], to);
+        reads = reads && m->guides[i]->network->vocabulary_size;
+    }
+    fprintf(to, "backend    %s, %d threads (there are: %s)\n", m->backend_name,
+            m->engine->backend->threads, fv_backend_names());
     if (*fv_model_without_gpu(m)) fprintf(to, "           %s\n", fv_model_without_gpu(m));
     fv_options *copy;
     FV_TRY(fv_options_copy(&copy, o));
     fv_session *s = NULL;
     fv_status status = FV_OK;
     if (!*copy->text && !*copy->llp) status = fv_options_set(copy, "text", "?");
-    if (status >= 0 && !m->network->vocabulary_size) status = fv_options_set(copy, "text", "");
+    if (status >= 0 && !reads) status = fv_options_set(copy, "text", "");
     if (status >= 0 && !*copy->text && !*copy->llp) status = fv_options_set(copy, "llp", "0");
     if (status >= 0) status = fv_session_open(&s, m, copy);
     if (status >= 0) {
@@ -241,9 +250,16 @@ static void report(fv_session *s, const fv_scores *scores, fv_progress *out)
                          .dropped = s->dropped};
 }
 
+static fv_status draw_views(fv_session *s, int views_of)
+{
+    for (int i = 0; i < s->net.views_count; i++)
+        FV_TRY(fv_views_draw(s->net.plan, &s->net.views[i], s->now, views_of));
+    return FV_OK;
+}
+
 fv_status fv_session_forward(fv_session *s, int views_of, fv_scores *scores, bool *finite)
 {
-    FV_TRY(fv_views_draw(s->net.plan, &s->net.views, s->now, views_of));
+    FV_TRY(draw_views(s, views_of));
     FV_TRY(fv_plan_forward(s->net.plan));
     return fv_objectives_scores(s->net.plan, &s->net.refs, &s->objectives, scores, finite);
 }
@@ -263,7 +279,7 @@ static fv_status begin_recorded(fv_session *s)
 {
     float numbers[FV_ADAM_COLUMNS];
     adam_numbers(s, numbers);
-    FV_TRY(fv_views_draw(s->net.plan, &s->net.views, s->now, s->step));
+    FV_TRY(draw_views(s, s->step));
     FV_TRY(fv_objectives_seed(s->net.plan, &s->net.refs, &s->objectives));
     return fv_plan_step_begin(s->net.plan, numbers);
 }
@@ -401,7 +417,14 @@ fv_status fv_session_recipe(fv_session *s, char **out)
 
 const fv_text_report *fv_session_text_report(const fv_session *s, int i)
 {
-    return i >= 0 && i < s->objectives.text_count ? &s->objectives.reports[i] : NULL;
+    return fv_session_guide_report(s, 0, i);
+}
+
+const fv_text_report *fv_session_guide_report(const fv_session *s, int guide, int i)
+{
+    const fv_objectives *g = &s->objectives;
+    if (guide < 0 || guide >= g->guide_count || i < 0 || i >= g->text_count) return NULL;
+    return &g->reports[guide * g->text_count + i];
 }
 
 const char *fv_session_text(const fv_session *s, int i)

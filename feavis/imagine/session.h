@@ -23,7 +23,8 @@ extern const fv_block fv_kept_blocks[3];
 typedef struct fv_net {
     fv_plan *plan;
     fv_ref picture;
-    fv_views views;
+    fv_views views[FV_MAX_GUIDES]; /* one for guides of one image size */
+    int views_count;
     fv_objective_refs refs;
 } fv_net;
 

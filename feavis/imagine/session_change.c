@@ -31,18 +31,39 @@ fv_status fv_session_state_write(fv_plan *p, const float *state)
 void fv_session_drop_net(fv_net *n)
 {
     fv_plan_free(n->plan);
-    fv_views_clear(&n->views);
+    for (int i = 0; i < n->views_count; i++) fv_views_clear(&n->views[i]);
     *n = (fv_net){0};
+}
+
+/* What each guide that is needed sees; those of one image size see the same. */
+static void build_views(fv_net *n, const fv_model *m, const fv_options *o, const fv_objectives *g,
+                        fv_ref out[FV_MAX_GUIDES])
+{
+    fv_ref built[FV_MAX_GUIDES];
+    for (int i = 0; i < m->guide_count; i++) {
+        int side = m->guides[i]->network->image_size, k = 0;
+        out[i] = -1;
+        if (!fv_objectives_need(g, m, i)) continue;
+        while (k < n->views_count && n->views[k].side != side) k++;
+        if (k == n->views_count) {
+            n->views_count++;
+            if (k) fv_plan_push(n->plan, "guide%d.", i + 1);
+            built[k] = fv_views_build(n->plan, &n->views[k], o, side, n->picture);
+            if (k) fv_plan_pop(n->plan);
+        }
+        out[i] = built[k];
+    }
 }
 
 fv_status fv_session_build(const fv_session *s, fv_net *out, const fv_options *o,
                            const fv_objectives *g, const float *state)
 {
     fv_net n = {0};
-    FV_TRY(fv_plan_new(&n.plan, s->model->backend));
+    FV_TRY(fv_plan_new(&n.plan, s->model->engine->backend));
     n.picture = fv_generator_build(n.plan, o, NULL);
     fv_plan_output(n.plan, n.picture);
-    fv_ref views = fv_views_build(n.plan, &n.views, o, fv_model_image_size(s->model), n.picture);
+    fv_ref views[FV_MAX_GUIDES];
+    build_views(&n, s->model, o, g, views);
     fv_objectives_build(n.plan, &n.refs, g, s->model, o, views, n.picture);
     fv_status status = fv_plan_finish(n.plan, FV_PLAN_BACKWARD);
     if (status >= 0) status = fv_objectives_upload(n.plan, &n.refs, g);

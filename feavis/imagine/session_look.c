@@ -31,9 +31,12 @@ static void take_parts(fv_session *s, const fv_scores *scores)
 {
     const fv_objectives *g = &s->objectives;
     int n = 0;
-    for (int i = 0; i < g->text_count && n < FV_MOST_PARTS; i++, n++)
-        s->parts[n] =
-            make_part(FV_PART_TEXT, g->texts[i].name, g->texts[i].weight, scores->parts[n]);
+    for (int k = 0; k < g->guide_count; k++)
+        for (int i = 0; i < g->text_count && n < FV_MOST_PARTS; i++, n++) {
+            s->parts[n] = make_part(FV_PART_TEXT, g->texts[i].name,
+                                    g->guide_weights[k] * g->texts[i].weight, scores->parts[n]);
+            s->parts[n].guide = k;
+        }
     for (int i = 0; i < g->channel_count && n < FV_MOST_PARTS; i++, n++)
         s->parts[n] = make_part(FV_PART_CHANNEL, g->channels[i].name, g->channels[i].weight,
                                 scores->parts[n]);

@@ -8,13 +8,15 @@
 fv_status fv_terms_read(fv_terms *out, fv_model *m, const char *text)
 {
     fv_terms t;
-    size_t dim = (size_t)fv_model_dim(m);
     FV_TRY(fv_terms_parse(&t, text));
-    t.directions = calloc((size_t)t.count + 1, dim * sizeof *t.directions);
+    for (int i = 0; i < m->guide_count; i++)
+        if (m->guides[i]->network->dim > t.width) t.width = m->guides[i]->network->dim;
+    t.directions = calloc((size_t)t.count + 1, (size_t)t.width * sizeof *t.directions);
     fv_status s = t.directions ? FV_OK : fv_fail(FV_ERR_MEMORY, "reading terms: out of memory");
     for (int i = 0; s >= 0 && i < t.count; i++)
         if (t.at[i].kind == FV_TERM_TEXT)
-            s = fv_model_embed_text(m, t.at[i].text, t.directions + (size_t)i * dim, NULL);
+            s = fv_model_embed_text(m->guides[fv_model_guide_of(m, t.at[i].layer)], t.at[i].text,
+                                    t.directions + (size_t)i * (size_t)t.width, NULL);
     if (s < 0)
         fv_terms_clear(&t);
     else
@@ -84,40 +86,52 @@ static fv_status check(const fv_term *t, const char *name, fv_shape s, int dim)
     return FV_OK;
 }
 
-/* The image tower without memory for its values, to ask for layers; its weights are the model's. */
-static fv_status open_tower(fv_plan **out, const fv_model *m)
+/* The image towers of all guides without memory for their values, to ask for layers; the weights
+ * are the model's. */
+static fv_status open_towers(fv_plan **out, const fv_model *m)
 {
-    int side = fv_model_image_size(m);
-    FV_TRY(fv_plan_new(out, m->backend));
-    fv_ref pixels = fv_plan_input(*out, "pixels", (fv_shape){1, side, side, 3}, FV_REAL);
-    fv_ref y = fv_network_image(m->network, *out, pixels, true).embedding;
+    fv_ref y = 0;
+    FV_TRY(fv_plan_new(out, m->engine->backend));
+    for (int i = 0; y >= 0 && i < m->guide_count; i++) {
+        int side = m->guides[i]->network->image_size;
+        fv_ref pixels = fv_plan_input(*out, "pixels", (fv_shape){1, side, side, 3}, FV_REAL);
+        y = fv_model_image(m, i, *out, pixels, true).embedding;
+    }
     return y < 0 ? fv_plan_finish(*out, FV_PLAN_FORWARD) : FV_OK; /* says what failed */
+}
+
+/* The term's layer in a plan, and that it has what is asked for. *dim: of the layer's guide. */
+static fv_status find(const fv_model *m, const fv_plan *p, const fv_term *t, int *dim, fv_ref *out)
+{
+    int guide;
+    FV_TRY(fv_model_find_layer(m, p, t->layer, &guide, out));
+    *dim = m->guides[guide]->network->dim;
+    return check(t, fv_plan_name(p, *out), fv_plan_shape(p, *out), *dim);
 }
 
 fv_status fv_terms_check(const fv_terms *t, const fv_model *m)
 {
     fv_plan *p = NULL;
     if (t->count == 0) return FV_OK;
-    fv_status s = open_tower(&p, m);
+    fv_status s = open_towers(&p, m);
     for (int i = 0; s >= 0 && i < t->count; i++) {
+        int dim;
         fv_ref layer;
-        s = fv_plan_find_layer(p, t->at[i].layer, &layer);
-        if (s >= 0)
-            s = check(&t->at[i], fv_plan_name(p, layer), fv_plan_shape(p, layer), fv_model_dim(m));
+        s = find(m, p, &t->at[i], &dim, &layer);
     }
     fv_plan_free(p);
     return s;
 }
 
-void fv_terms_build(fv_plan *p, fv_term_refs refs[FV_MOST_TERMS], const fv_terms *t, int dim)
+void fv_terms_build(fv_plan *p, fv_term_refs refs[FV_MOST_TERMS], const fv_terms *t,
+                    const fv_model *m)
 {
     for (int i = 0; i < t->count; i++) {
         const fv_term *term = &t->at[i];
         fv_term_refs *r = &refs[i];
-        *r = (fv_term_refs){-1, -1, -1, -1, {0, 0, 0, 0}};
+        *r = (fv_term_refs){-1, -1, -1, -1, {0, 0, 0, 0}, 0};
         fv_ref x;
-        fv_status s = fv_plan_find_layer(p, term->layer, &x);
-        if (s >= 0) s = check(term, fv_plan_name(p, x), fv_plan_shape(p, x), dim);
+        fv_status s = find(m, p, term, &r->dim, &x);
         if (s < 0) {
             fv_plan_fail(p, s);
             return;
@@ -148,17 +162,16 @@ static fv_status upload_place(fv_plan *p, const fv_term_refs *r, const fv_term *
     return s;
 }
 
-fv_status fv_terms_upload(fv_plan *p, const fv_term_refs refs[FV_MOST_TERMS], const fv_terms *t,
-                          int dim)
+fv_status fv_terms_upload(fv_plan *p, const fv_term_refs refs[FV_MOST_TERMS], const fv_terms *t)
 {
     for (int i = 0; i < t->count; i++) {
         const fv_term_refs *r = &refs[i];
         int32_t channel = t->at[i].channel;
-        FV_TRY(check(&t->at[i], t->at[i].layer, r->layer, dim));
+        FV_TRY(check(&t->at[i], t->at[i].layer, r->layer, r->dim));
         if (r->number >= 0) FV_TRY(fv_plan_upload_i32(p, r->number, &channel));
         if (r->place >= 0) FV_TRY(upload_place(p, r, &t->at[i]));
         if (r->direction >= 0)
-            FV_TRY(fv_plan_upload(p, r->direction, t->directions + (size_t)i * (size_t)dim));
+            FV_TRY(fv_plan_upload(p, r->direction, t->directions + (size_t)i * (size_t)t->width));
     }
     return FV_OK;
 }
@@ -168,7 +181,7 @@ fv_status fv_terms_upload(fv_plan *p, const fv_term_refs refs[FV_MOST_TERMS], co
 fv_status fv_model_print_layers(fv_model *m, FILE *to)
 {
     fv_plan *p = NULL;
-    fv_status s = open_tower(&p, m);
+    fv_status s = open_towers(&p, m);
     const char *name;
     fv_ref r;
     for (int i = 0; s >= 0 && fv_plan_layer(p, i, &name, &r); i++) {

@@ -1,5 +1,5 @@
-/* Terms on the layers of a model: their ops, their inputs, what a model has not. The syntax is that
- * of terms_syntax.h. */
+/* Terms on the layers of a model and of the guides beside it: their ops, their inputs, what a model
+ * has not. The syntax is that of terms_syntax.h. */
 #ifndef FV_TERMS_H
 #define FV_TERMS_H
 
@@ -18,11 +18,12 @@ typedef struct fv_term_refs {
     fv_ref number, place, direction; /* inputs; -1 where it has none */
     fv_ref value;
     fv_shape layer;
+    int dim; /* of the layer's guide */
 } fv_term_refs;
 
 /* Behind the network's own ops. A layer that is not there fails with the nearest name. */
-void fv_terms_build(fv_plan *p, fv_term_refs refs[FV_MOST_TERMS], const fv_terms *t, int dim);
-fv_status fv_terms_upload(fv_plan *p, const fv_term_refs refs[FV_MOST_TERMS], const fv_terms *t,
-                          int dim);
+void fv_terms_build(fv_plan *p, fv_term_refs refs[FV_MOST_TERMS], const fv_terms *t,
+                    const fv_model *m);
+fv_status fv_terms_upload(fv_plan *p, const fv_term_refs refs[FV_MOST_TERMS], const fv_terms *t);
 
 #endif

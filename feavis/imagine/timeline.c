@@ -9,10 +9,10 @@ struct fv_kept {
     fv_options *recipe, *now;
     int step, replayed, restored, best_step;
     double caution, best_loss;
-    size_t count;         /* parameters */
-    float *blocks;        /* [3 * count]: value, m, v */
-    float *best;          /* [count]; NULL unless keep is best */
-    char fingerprint[24]; /* of the model */
+    size_t count;               /* parameters */
+    float *blocks;              /* [3 * count]: value, m, v */
+    float *best;                /* [count]; NULL unless keep is best */
+    char identity[FV_IDENTITY]; /* of the model */
 };
 
 fv_status fv_session_keep(fv_session *s, fv_kept **out)
@@ -27,7 +27,7 @@ fv_status fv_session_keep(fv_session *s, fv_kept **out)
                    .best_step = s->best_step,
                    .best_loss = s->best_loss,
                    .count = s->param_count};
-    strcpy(k->fingerprint, s->model->fingerprint);
+    strcpy(k->identity, s->model->identity);
     k->blocks = malloc(3 * k->count * sizeof *k->blocks);
     if (s->best) k->best = malloc(k->count * sizeof *k->best);
     bool room = k->blocks && (k->best || !s->best);
@@ -63,7 +63,7 @@ fv_status fv_session_return(fv_session *s, const fv_kept *k)
 {
     fv_options *recipe, *now;
     const char *other = difference(k->recipe, s->recipe);
-    if (strcmp(k->fingerprint, s->model->fingerprint) != 0) other = "model";
+    if (strcmp(k->identity, s->model->identity) != 0) other = "model";
     if (other || k->count != s->param_count)
         return fv_fail(FV_ERR_ARGUMENT, "the state of step %d is of another %s", k->step,
                        other ? other : "size");

@@ -33,7 +33,7 @@ struct fv_critic {
 
 static fv_status build(fv_critic *c)
 {
-    FV_TRY(fv_plan_new(&c->plan, c->model->backend));
+    FV_TRY(fv_plan_new(&c->plan, c->model->engine->backend));
     fv_plan *p = c->plan;
     c->pixels = fv_plan_input(p, "pixels", (fv_shape){1, c->side, c->side, 3}, FV_REAL);
     fv_image_layers layers = fv_network_image(c->model->network, p, c->pixels, true);
@@ -338,7 +338,7 @@ static fv_status need_head(fv_critic *c)
 {
     if (c->head) return FV_OK;
     fv_plan *p;
-    FV_TRY(fv_plan_new(&p, c->model->backend));
+    FV_TRY(fv_plan_new(&p, c->model->engine->backend));
     c->head_map = fv_plan_param(p, "map", (fv_shape){1, c->map_side, c->map_side, c->channels});
     c->head_embedding = fv_network_head(c->model->network, p, c->head_map);
     fv_plan_output(p, c->head_embedding);

@@ -251,7 +251,7 @@ fv_status fv_probe_run(fv_model *m, const fv_probe *probe, float *cosine)
     if (s >= 0) s = read_image(&q);
     if (s >= 0) s = split_names(&q);
     if (s >= 0) s = run_text(&q);
-    if (s >= 0) s = fv_plan_new(&p, m->backend);
+    if (s >= 0) s = fv_plan_new(&p, m->engine->backend);
     if (s >= 0) s = run_image(&q, p);
     if (s >= 0) s = save_results(&q, cosine);
     fv_plan_free(p);

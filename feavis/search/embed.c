@@ -40,7 +40,7 @@ int fv_embedder_batch(const fv_embedder *e)
 static fv_status build(fv_embedder *e)
 {
     int side = fv_model_image_size(e->model);
-    FV_TRY(fv_plan_new(&e->plan, e->model->backend));
+    FV_TRY(fv_plan_new(&e->plan, e->model->engine->backend));
     e->pixels = fv_plan_input(e->plan, "pixels", (fv_shape){e->size, side, side, 3}, FV_REAL);
     e->embedding = fv_network_image(e->model->network, e->plan, e->pixels, true).embedding;
     fv_plan_output(e->plan, e->embedding);
@@ -182,7 +182,7 @@ static fv_status column_block(fv_model *m, const float *a, int n, const float *b
     int dim = fv_model_dim(m), rows = n < BLOCK_ROWS ? n : BLOCK_ROWS;
     size_t d = (size_t)dim;
     fv_plan *p;
-    FV_TRY(fv_plan_new(&p, m->backend));
+    FV_TRY(fv_plan_new(&p, m->engine->backend));
     fv_ref x = fv_plan_input(p, "rows", (fv_shape){1, 1, rows, dim}, FV_REAL);
     fv_ref w = fv_plan_weight(p, "columns", (fv_shape){1, 1, width, dim}, b);
     fv_ref y = fv_linear(p, "products", x, w, FV_NONE, FV_ACT_NONE);

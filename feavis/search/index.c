@@ -258,7 +258,7 @@ fv_status fv_index_search(const fv_index *x, fv_model *m, const float *queries, 
                        n, k, MOST_QUERIES);
     FV_TRY(fv_index_check(x, m));
     search s = {.x = x, .n = n, .k = k, .hits = hits};
-    fv_status status = prepare(&s, m->backend, queries);
+    fv_status status = prepare(&s, m->engine->backend, queries);
     int count = fv_index_count(x);
     for (int at = 0; status >= 0 && at < count; at += s.block_rows)
         status = search_block(&s, at, count - at < s.block_rows ? count - at : s.block_rows);

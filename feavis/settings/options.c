@@ -12,6 +12,7 @@
 #include <sys/random.h>
 
 #include "feavis/settings/generators.h"
+#include "feavis/settings/guides_syntax.h"
 #include "feavis/settings/terms_syntax.h"
 #include "kernels/number.h"
 #include "model/text/text.h"
@@ -24,7 +25,8 @@ enum {
     LATER = FV_OPTION_LATER,
     MODEL = FV_OPTION_MODEL,
     ONE = FV_OPTION_ONE,
-    PLACE = FV_OPTION_PLACE
+    PLACE = FV_OPTION_PLACE,
+    LIST = FV_OPTION_LIST
 };
 
 /* " fourier multires ..", with room for those that are registered. */
@@ -42,7 +44,10 @@ static const fv_option table[] = {
     {"term", "What to imagine", "",
      "any layer: \"blocks.3.1:45\" a channel, \"blocks.3.1\" all of it, \"... *0.5\"; see help "
      "terms",
-     NULL, 0, 0, FV_OPTION_TEXT, RECIPE | LIVE | ONE | LATER, ROW(term)},
+     NULL, 0, 0, FV_OPTION_TEXT, RECIPE | LIVE | ONE | LATER | LIST, ROW(term)},
+    {"guide-weights", "What to imagine", "",
+     "instead of the weights in guide, one for each: \"1, 0.5\"", NULL, 0, 0, FV_OPTION_TEXT,
+     RECIPE | LIVE | LATER, ROW(guide_weights)},
     {"tv", "What to imagine", "0.5", "weight of total variation: higher is smoother", NULL, 0, 1e4,
      FV_OPTION_FLOAT, RECIPE | LIVE, ROW(tv)},
     {"range", "What to imagine", "0", "weight of the penalty on values outside 0..1", NULL, 0, 1e4,
@@ -115,6 +120,10 @@ static const fv_option table[] = {
     {"beta2", "Optimiser", "0.99", "Adam's memory of its square", NULL, 0, 0.99999, FV_OPTION_FLOAT,
      RECIPE | LIVE, ROW(beta2)},
 
+    {"guide", "Model", "",
+     "models that look together: \"mini:1 | CFG + CHECKPOINT:0.5\"; may be given more than once; "
+     "see help guides",
+     NULL, 0, 0, FV_OPTION_TEXT, RECIPE | LATER | MODEL | LIST, ROW(guide)},
     {"config", "Model", "", "BriVL's cfg (eval.yml); without: the shipped model", NULL, 0, 0,
      FV_OPTION_TEXT, RECIPE | FILES | MODEL, ROW(config)},
     {"checkpoint", "Model", "", "its weights, .pth or .safetensors", NULL, 0, 0, FV_OPTION_TEXT,
@@ -351,19 +360,27 @@ static fv_status set_row(fv_options *o, const fv_option *row, const char *value)
     return FV_OK;
 }
 
-/* As set_row; text and llp in the form that recipes have. */
+/* As set_row; text, llp and guide in the form that recipes have. */
 static fv_status set_typed(fv_options *o, const fv_option *row, const char *value)
 {
-    bool text = row->offset == offsetof(fv_options, text);
+    bool guide = row->offset == offsetof(fv_options, guide);
+    bool weights = row->offset == offsetof(fv_options, guide_weights);
+    bool bars = guide || row->offset == offsetof(fv_options, text);
     char *plain;
     if (row->offset == offsetof(fv_options, term)) {
         fv_terms terms;
         FV_TRY(fv_terms_parse(&terms, value));
         fv_terms_clear(&terms);
     }
-    if (!text && row->offset != offsetof(fv_options, llp)) return set_row(o, row, value);
-    FV_TRY(fv_weighted_plain(&plain, value, text ? '|' : ',', row->name));
-    fv_status s = set_row(o, row, plain);
+    if (!bars && !weights && row->offset != offsetof(fv_options, llp))
+        return set_row(o, row, value);
+    FV_TRY(fv_weighted_plain(&plain, value, bars ? '|' : ',', row->name));
+    fv_guides guides = {.count = 0};
+    fv_status s = guide ? fv_guides_parse(&guides, plain) : FV_OK;
+    fv_guides_clear(&guides);
+    float numbers[FV_MAX_GUIDES];
+    if (weights) s = fv_guides_weights(numbers, NULL, plain);
+    if (s >= 0) s = set_row(o, row, plain);
     free(plain);
     return s;
 }
@@ -509,13 +526,28 @@ fv_status fv_options_take(fv_options *to, const fv_options *from, unsigned flags
     return FV_OK;
 }
 
+/* Weights aside. */
+static bool same_guides(const char *a, const char *b)
+{
+    fv_guides x, y;
+    if (strcmp(a, b) == 0) return true;
+    if (fv_guides_parse(&x, a) < 0) return false;
+    bool same = fv_guides_parse(&y, b) >= 0;
+    if (same) {
+        same = fv_guides_same(&x, &y);
+        fv_guides_clear(&y);
+    }
+    fv_guides_clear(&x);
+    return same;
+}
+
 bool fv_options_same_model(const fv_options *a, const fv_options *b)
 {
     for (int i = 0; i < ROWS; i++)
-        if ((table[i].flags & MODEL) &&
+        if ((table[i].flags & MODEL) && table[i].offset != offsetof(fv_options, guide) &&
             strcmp(fv_options_get(a, table[i].name), fv_options_get(b, table[i].name)) != 0)
             return false;
-    return true;
+    return same_guides(a->guide, b->guide);
 }
 
 /* --- files that a recipe names --- */

@@ -15,7 +15,7 @@ typedef struct fv_change {
 } fv_change;
 
 struct fv_options {
-    char *text, *llp, *term;
+    char *text, *llp, *term, *guide_weights;
     int llp_reduce; /* 0 mean, 1 max */
     double tv, range, grey;
 
@@ -34,7 +34,7 @@ struct fv_options {
     double rate, rate_end, beta1, beta2;
     int warmup;
 
-    char *config, *checkpoint, *vocab, *device, *backend;
+    char *guide, *config, *checkpoint, *vocab, *device, *backend;
     int tower; /* 0 online, 1 momentum */
     int text_length, threads;
     char *gallery, *out, *state;

@@ -33,7 +33,8 @@ typedef struct fv_term {
 typedef struct fv_terms {
     fv_term at[FV_MOST_TERMS];
     int count;
-    float *directions; /* [count][dim], of the terms with a text */
+    float *directions; /* [count][width], of the terms with a text */
+    int width;         /* the largest dim of the guides */
 } fv_terms;
 
 /* Reads what the option `term` says; knows no layer yet. "" is none. */

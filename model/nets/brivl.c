@@ -288,7 +288,7 @@ static fv_status open_parts(fv_brivl *m, const fv_network_files *f)
                        f->config);
     FV_TRY(fv_weights_open(&m->weights, checkpoint));
     FV_TRY(fv_brivl_root(m->weights, &m->root));
-    m->base.source = (fv_source){m->weights, m->root, f->momentum, NULL};
+    m->base.source = (fv_source){.weights = m->weights, .root = m->root, .momentum = f->momentum};
     if (f->momentum && !rows_of(&m->base.source, "imgencoder.backbone.conv_stem.weight"))
         return fv_fail(FV_ERR_FORMAT, "checkpoint %s has no momentum towers (imgencoder_mom)",
                        fv_weights_path(m->weights));

@@ -46,11 +46,11 @@ void fv_builder_name(const fv_builder *b, const char *name, char out[FV_SOURCE_N
     fv_source_name(out, b->source, b->path, name);
 }
 
-enum { KEY_BYTES = FV_BUILDER_PATH + FV_SOURCE_NAME };
+enum { KEY_BYTES = sizeof((fv_source *)0)->key + FV_BUILDER_PATH + FV_SOURCE_NAME };
 
 static const char *key_of(const fv_builder *b, const char *name, char key[KEY_BYTES])
 {
-    snprintf(key, KEY_BYTES, "%s%s", b->path, name);
+    snprintf(key, KEY_BYTES, "%s%s%s", b->source->key, b->path, name);
     return key;
 }
 

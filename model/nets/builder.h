@@ -18,6 +18,7 @@ typedef struct fv_source {
     const char *root; /* "", "learnable.", "learnable.module.", ...: before every name */
     bool momentum;    /* the momentum towers: "imgencoder_mom." where a name has "imgencoder." */
     fv_store *store;  /* where loaded weights are kept for the next plan; NULL: nowhere */
+    char key[16];     /* before every name in the store, which may serve several networks */
 } fv_source;
 
 enum { FV_BUILDER_PATH = 256, FV_BUILDER_DEPTH = 32 };

@@ -29,14 +29,23 @@ static bool ends_with(const char *name, const char *end)
     return n > m && strcmp(name + n - m, end) == 0 && name[n - m - 1] == '.';
 }
 
+/* As fv_plan_layer, of the names that begin with `scope`: what follows it. NULL: of another scope.
+ */
+static const char *within(const char *name, const char *scope)
+{
+    size_t n = strlen(scope);
+    return strncmp(name, scope, n) == 0 ? name + n : NULL;
+}
+
 /* The name that takes the fewest edits, of whole names and of their ends with as many dots. */
-static const char *nearest(const fv_plan *p, const char *wanted)
+static const char *nearest(const fv_plan *p, const char *scope, const char *wanted)
 {
     const char *best = "", *name;
     int least = 1 << 20;
     fv_ref r;
     for (int i = 0; fv_plan_layer(p, i, &name, &r); i++)
-        for (const char *end = name; end; end = strchr(end, '.') ? strchr(end, '.') + 1 : NULL) {
+        for (const char *end = within(name, scope); end;
+             end = strchr(end, '.') ? strchr(end, '.') + 1 : NULL) {
             int edits = fv_edits(wanted, end);
             if (edits < least) {
                 least = edits;
@@ -46,17 +55,20 @@ static const char *nearest(const fv_plan *p, const char *wanted)
     return best;
 }
 
-fv_status fv_plan_find_layer(const fv_plan *p, const char *wanted, fv_ref *out)
+fv_status fv_plan_find_layer_in(const fv_plan *p, const char *scope, const char *wanted,
+                                fv_ref *out)
 {
     const char *name, *first = NULL;
     fv_ref r;
-    for (int i = 0; fv_plan_layer(p, i, &name, &r); i++)
-        if (strcmp(name, wanted) == 0) {
-            *out = r;
-            return FV_OK;
-        }
     for (int i = 0; fv_plan_layer(p, i, &name, &r); i++) {
-        if (!ends_with(name, wanted)) continue;
+        const char *own = within(name, scope);
+        if (!own || strcmp(own, wanted) != 0) continue;
+        *out = r;
+        return FV_OK;
+    }
+    for (int i = 0; fv_plan_layer(p, i, &name, &r); i++) {
+        const char *own = within(name, scope);
+        if (!own || !ends_with(own, wanted)) continue;
         if (first && r != *out)
             return fv_fail(FV_ERR_ARGUMENT, "layer %.80s could be %s or %s: write more of its name",
                            wanted, first, name);
@@ -64,6 +76,11 @@ fv_status fv_plan_find_layer(const fv_plan *p, const char *wanted, fv_ref *out)
         *out = r;
     }
     if (first) return FV_OK;
-    return fv_fail(FV_ERR_ARGUMENT, "there is no layer %.80s; the nearest is %s", wanted,
-                   nearest(p, wanted));
+    return fv_fail(FV_ERR_ARGUMENT, "there is no layer %s%.80s; the nearest is %s", scope, wanted,
+                   nearest(p, scope, wanted));
+}
+
+fv_status fv_plan_find_layer(const fv_plan *p, const char *wanted, fv_ref *out)
+{
+    return fv_plan_find_layer_in(p, "", wanted, out);
 }

@@ -94,6 +94,8 @@ fv_ref fv_plan_find(const fv_plan *p, const char *name); /* -1 if there is none 
  * that means one tensor alone. FV_ERR_ARGUMENT with the nearest name, or with two that are meant.
  */
 fv_status fv_plan_find_layer(const fv_plan *p, const char *name, fv_ref *out);
+/* Among those whose names begin with `scope`; `name` is what follows. */
+fv_status fv_plan_find_layer_in(const fv_plan *p, const char *scope, const char *name, fv_ref *out);
 /* The i-th of these names; false past the last. */
 bool fv_plan_layer(const fv_plan *p, int i, const char **name, fv_ref *out);
 /* A second name under the current scope, e.g. "blocks.3" for the last op of stage 3. */

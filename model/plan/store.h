@@ -1,9 +1,10 @@
-/* A store: weights that several plans of one model share.
+/* A store: weights that several plans share.
  *
  * A plan that uses a store takes a weight from it when the store has one of that name, and reads,
  * folds and uploads it otherwise, once; so a second picture, another text length or a change of
- * the objectives costs no second copy of the network. Keys are the
- * names in the checkpoint: "imgencoder.backbone.conv_stem.weight". One thread at a time. */
+ * the objectives costs no second copy of the network. Keys are the names in the checkpoint, of a
+ * second network behind its number: "imgencoder.backbone.conv_stem.weight",
+ * "2.imgencoder.backbone.conv_stem.weight". One thread at a time. */
 #ifndef FV_STORE_H
 #define FV_STORE_H
 
