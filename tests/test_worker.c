@@ -433,7 +433,7 @@ static void *change_listener(void *user)
     crowd *c = user;
     static atomic_int heard;
     for (int i = 0; !atomic_load(c->over); i++) {
-        worker_on_news(c->w, i % 2 ? NULL : count_news, i % 2 ? NULL : &heard);
+        worker_on_notify(c->w, i % 2 ? NULL : count_news, i % 2 ? NULL : &heard);
         doze(2);
     }
     return NULL;
@@ -509,7 +509,7 @@ static void stopping_at_any_moment_is_the_last_that_is_heard(void **state)
         assert_non_null(l);
         fv_options *o = options_in("stop");
         worker *w = started(o, "stop/queue");
-        worker_on_news(w, hear, l);
+        worker_on_notify(w, hear, l);
         add(w, o, "moon");
         add(w, o, "snow");
         worker_post(w, ORDER_RUN, 0, NULL, NULL);

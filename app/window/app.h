@@ -57,7 +57,7 @@ typedef struct app {
     bool chinese, quit;
     app_page page;
     long frame;
-    Uint32 news_event;
+    Uint32 notify_event;
 
     /* what is asked for */
     char text[APP_TEXT], avoid[APP_LINE];

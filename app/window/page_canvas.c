@@ -285,7 +285,7 @@ static void timeline(app *a)
 void page_controls(app *a, ui_rect r)
 {
     worker_phase phase = a->view.phase;
-    bool running = phase == WORKER_RUNNING, easel = a->view.picture_serial > 0 || app_busy(a);
+    bool running = phase == WORKER_RUNNING, has_picture = a->view.picture_serial > 0 || app_busy(a);
     bool waiting = a->view.item_count > 0 || phase == WORKER_PAUSED;
     bool wide = r.w > ui_px(1150);
     ui_area_begin("controls", r, UI_PANEL, false);
@@ -295,11 +295,11 @@ void page_controls(app *a, ui_rect r)
         app_space(a);
     ui_hint(tr(a, running ? W_PAUSE : W_RUN));
     ui_beside();
-    if (ui_button("step", "", UI_ICON_STEP, UI_PLAIN, 32, easel && phase != WORKER_DONE))
+    if (ui_button("step", "", UI_ICON_STEP, UI_PLAIN, 32, has_picture && phase != WORKER_DONE))
         worker_post(a->worker, ORDER_STEP, 0, NULL, NULL);
     ui_hint(tr(a, W_STEP));
     ui_beside();
-    if (ui_button("more", wide ? tr(a, W_MORE) : "+200", UI_NO_ICON, UI_PLAIN, 0, easel))
+    if (ui_button("more", wide ? tr(a, W_MORE) : "+200", UI_NO_ICON, UI_PLAIN, 0, has_picture))
         worker_post(a->worker, ORDER_MORE, 200, NULL, NULL);
     ui_beside();
     if (ui_button("keep", wide ? tr(a, W_KEEP) : "", UI_ICON_KEEP, UI_PLAIN, wide ? 0 : 32,

@@ -54,7 +54,7 @@ static bool matches(const app *a, const fv_saved *s)
 
 void app_more_frames(app *a)
 {
-    SDL_Event e = {.type = a->news_event};
+    SDL_Event e = {.type = a->notify_event};
     SDL_PushEvent(&e);
 }
 

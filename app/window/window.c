@@ -276,14 +276,14 @@ static void handle(app *a, const SDL_Event *e)
 
 /* --- the loop --- */
 
-static atomic_bool news_waiting; /* one event for any number of news */
-static Uint32 news_event;
+static atomic_bool notify_waiting; /* one event for any number of notifications */
+static Uint32 notify_event;
 
-static void on_news(void *user)
+static void on_notify(void *user)
 {
     (void)user;
-    if (atomic_exchange(&news_waiting, true)) return;
-    SDL_Event e = {.type = news_event};
+    if (atomic_exchange(&notify_waiting, true)) return;
+    SDL_Event e = {.type = notify_event};
     SDL_PushEvent(&e);
 }
 
@@ -304,11 +304,11 @@ static void handle_batch(app *a, SDL_Event *e)
     pressed = has_held && held.type == SDL_MOUSEBUTTONUP;
     has_held = false;
     do {
-        if (e->type == news_event) atomic_store(&news_waiting, false);
+        if (e->type == notify_event) atomic_store(&notify_waiting, false);
         if (needs_own_frame(e, pressed)) {
             held = *e;
             has_held = true;
-            SDL_Event wake = {.type = news_event};
+            SDL_Event wake = {.type = notify_event};
             SDL_PushEvent(&wake);
             return;
         }
@@ -321,8 +321,8 @@ static bool loop(app *a, script *s)
 {
     double saved = 0;
     int extra = 3; /* frames to come, for the layout to settle */
-    news_event = a->news_event = SDL_RegisterEvents(1);
-    worker_on_news(a->worker, on_news, NULL);
+    notify_event = a->notify_event = SDL_RegisterEvents(1);
+    worker_on_notify(a->worker, on_notify, NULL);
     while (!a->quit) {
         SDL_Event e;
         double now = (double)SDL_GetTicks64() / 1000;

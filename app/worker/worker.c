@@ -26,7 +26,7 @@ static void post(worker *w, order *o)
     o->posted = w->steps_taken;
     *w->last = o;
     w->last = &o->next;
-    pthread_cond_signal(&w->news);
+    pthread_cond_signal(&w->posted);
     pthread_mutex_unlock(&w->mutex);
 }
 
@@ -113,14 +113,14 @@ static bool open_all(worker *w)
     w->view.phase = WORKER_IDLE;
     publish_queue(w);
     pthread_mutex_unlock(&w->mutex);
-    news(w);
+    notify(w);
     return true;
 }
 
 static void wait_for_orders(worker *w)
 {
     pthread_mutex_lock(&w->mutex);
-    while (!w->first && !w->quit) pthread_cond_wait(&w->news, &w->mutex);
+    while (!w->first && !w->quit) pthread_cond_wait(&w->posted, &w->mutex);
     pthread_mutex_unlock(&w->mutex);
 }
 
@@ -140,14 +140,14 @@ static void *work(void *user)
     bool ready = open_all(w);
     while (!ended(w)) {
         for (order *o; (o = take_order(w));) {
-            if (ready || o->kind == ORDER_ADD) obey(w, o);
+            if (ready || o->kind == ORDER_ADD) dispatch(w, o);
             order_free(o);
         }
         worker_phase phase = phase_of(w);
-        bool free_easel = phase == WORKER_IDLE || phase == WORKER_DONE;
+        bool idle = phase == WORKER_IDLE || phase == WORKER_DONE;
         if (ready && phase == WORKER_RUNNING)
             run_one_step(w);
-        else if (ready && free_easel && w->go && fv_queue_count(w->queue))
+        else if (ready && idle && w->go && fv_queue_count(w->queue))
             begin_next(w);
         else
             wait_for_orders(w);
@@ -165,7 +165,7 @@ fv_status worker_start(worker **out, const fv_options *o, const char *queue)
     w->view.channel = -1;
     w->view.place_x = w->view.place_y = -1;
     pthread_mutex_init(&w->mutex, NULL);
-    pthread_cond_init(&w->news, NULL);
+    pthread_cond_init(&w->posted, NULL);
     fv_status s = fv_options_copy(&w->options, o);
     if (s >= 0) s = fv_queue_open(&w->queue, queue);
     if (s >= 0) s = fv_history_new(&w->history);
@@ -188,9 +188,9 @@ void worker_stop(worker *w)
     if (!w) return;
     pthread_mutex_lock(&w->mutex);
     w->quit = true;
-    w->on_news = NULL;
+    w->on_notify = NULL;
     if (w->session) fv_session_cancel(w->session);
-    pthread_cond_signal(&w->news);
+    pthread_cond_signal(&w->posted);
     pthread_mutex_unlock(&w->mutex);
     pthread_join(w->thread, NULL);
     for (order *o; (o = w->first);) { /* what was asked for at last waits for the next start */
@@ -217,16 +217,16 @@ void worker_stop(worker *w)
     free(w->gradient);
     free(w->activation);
     free(w->curve);
-    pthread_cond_destroy(&w->news);
+    pthread_cond_destroy(&w->posted);
     pthread_mutex_destroy(&w->mutex);
     free(w);
 }
 
-void worker_on_news(worker *w, void (*fn)(void *), void *user)
+void worker_on_notify(worker *w, void (*fn)(void *), void *user)
 {
     pthread_mutex_lock(&w->mutex);
-    w->on_news = fn;
-    w->on_news_user = user;
+    w->on_notify = fn;
+    w->on_notify_user = user;
     pthread_mutex_unlock(&w->mutex);
 }
 

@@ -13,7 +13,7 @@
 
 typedef enum worker_phase {
     WORKER_LOADING, /* the model is being opened */
-    WORKER_IDLE,    /* nothing on the easel */
+    WORKER_IDLE,    /* no current job */
     WORKER_RUNNING,
     WORKER_PAUSED,
     WORKER_DONE,  /* the picture is finished and saved */
@@ -98,7 +98,7 @@ typedef struct worker_view {
     double step_seconds;                 /* smoothed */
     double stepping, handing;            /* seconds in steps of this picture, and in copies of it */
     int order_lag;                       /* most steps that ended between an order and its answer */
-    char text[512], llp[256], term[512]; /* of the picture on the easel, with its changes */
+    char text[512], llp[256], term[512]; /* of the current job, with its changes */
     char seed[24];
     char steps[16], param[16];
     int picture_serial, side; /* the newest picture; 0: none. Its width */
@@ -177,6 +177,6 @@ typedef struct worker_point {
 int worker_curve(worker *w, worker_point *out, int room);
 
 /* Called from the worker's thread whenever there is something new to look at. */
-void worker_on_news(worker *w, void (*fn)(void *), void *user);
+void worker_on_notify(worker *w, void (*fn)(void *), void *user);
 
 #endif

@@ -40,7 +40,7 @@ static bool grow_seed(worker *w, int i, uint64_t seed, int steps)
         w->board[i] = picture;
         w->view.board[i] = (worker_seed){seed, p.step, p.cosine, w->view.board[i].serial + 1};
         pthread_mutex_unlock(&w->mutex);
-        news(w);
+        notify(w);
     }
     if (ok && fv_session_keep(w->session, &w->board_states[i]) < 0) {
         say(w, NULL);
@@ -58,7 +58,7 @@ void fill_board(worker *w, const fv_options *o, int steps)
     uint64_t first = strtoull(fv_options_get(o, "seed"), NULL, 10);
     set_phase(w, WORKER_SEEDS);
     for (int i = 0; i < WORKER_BOARD && grow_seed(w, i, first + (unsigned)i, steps); i++) continue;
-    leave_easel(w);
+    leave_job(w);
     set_phase(w, WORKER_IDLE);
 }
 

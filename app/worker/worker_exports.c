@@ -33,7 +33,7 @@ void save_film(worker *w, fv_film_kind kind)
     if (s < 0)
         say(w, NULL);
     else
-        tell_saved(w, path);
+        notify_saved(w, path);
 }
 
 static void save_sheet_picture(worker *w, const char *title, fv_picture *p)
@@ -46,7 +46,7 @@ static void save_sheet_picture(worker *w, const char *title, fv_picture *p)
     if (s < 0)
         say(w, NULL);
     else
-        tell_saved(w, path);
+        notify_saved(w, path);
 }
 
 void save_scroll(worker *w)
@@ -131,7 +131,7 @@ void save_poem(worker *w)
     if (s < 0)
         say(w, NULL);
     else if (count)
-        tell_saved(w, path);
+        notify_saved(w, path);
 }
 
 void save_sheet(worker *w, const char *paths)

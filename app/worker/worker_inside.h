@@ -39,11 +39,11 @@ enum { REEL = 16, REEL_SIDE = 256 };
 struct worker {
     pthread_t thread;
     pthread_mutex_t mutex; /* over everything below unless it says otherwise */
-    pthread_cond_t news;
+    pthread_cond_t posted;
     order *first, **last;
     bool quit;
-    void (*on_news)(void *);
-    void *on_news_user;
+    void (*on_notify)(void *);
+    void *on_notify_user;
 
     worker_view view;
     fv_picture picture;
@@ -65,10 +65,10 @@ struct worker {
     fv_options *options;
     fv_model *model;
     fv_critic *critic;
-    fv_options *job;   /* what is on the easel */
+    fv_options *job;   /* the current job's options */
     unsigned item;     /* its place in the queue; 0: it is not from there */
     bool go;           /* the queue is being worked off */
-    bool saved;        /* what is on the easel is in the gallery as it is */
+    bool saved;        /* the current picture is in the gallery as it is */
     int dropped;       /* changes of this session that could not be made, all said */
     bool told_history; /* that a moment of this picture could not be kept */
     int pause_at;      /* a step to pause after; 0: none */
@@ -92,10 +92,10 @@ void copy_text(char *out, size_t size, const char *text);
 /* What is asked for, in one word: the text, the channels or the term. */
 const char *asked_of(const fv_options *o);
 /* All under no lock. */
-void news(worker *w);
+void notify(worker *w);
 /* Copies fv_error() into the view if `text` is NULL. */
 void say(worker *w, const char *text);
-void tell_saved(worker *w, char *path); /* frees it */
+void notify_saved(worker *w, char *path); /* frees it */
 void set_phase(worker *w, worker_phase phase);
 worker_phase phase_of(worker *w);
 /* True: an order or the end is waiting. */
@@ -123,7 +123,7 @@ void publish_lines(worker *w);
 void publish_queue(worker *w); /* with the lock */
 void publish_picture(worker *w, const fv_progress *p);
 void publish_options(worker *w);
-/* The board's picture as the one on the easel. True: no step is left. */
+/* The board's picture becomes the current one. True: no step is left. */
 bool publish_seed(worker *w, int i);
 
 /* --- worker_measure.c --- */
@@ -159,7 +159,7 @@ void follow_session(worker *w);
 bool save_picture(worker *w);
 void release_item(worker *w);
 void finish_picture(worker *w);
-void leave_easel(worker *w);
+void leave_job(worker *w);
 
 /* --- worker_lines.c --- */
 
@@ -174,6 +174,6 @@ void continue_board(worker *w, int i);
 
 /* --- worker_orders.c --- */
 
-void obey(worker *w, const order *o);
+void dispatch(worker *w, const order *o);
 
 #endif

@@ -79,7 +79,7 @@ void finish_picture(worker *w)
 
 /* --- beginning and ending --- */
 
-void leave_easel(worker *w)
+void leave_job(worker *w)
 {
     pthread_mutex_lock(&w->mutex);
     fv_session *s = w->session;
@@ -118,7 +118,7 @@ static fv_status with_model(worker *w, const fv_options *from, fv_options **out)
 bool begin_job(worker *w, const fv_options *options)
 {
     fv_session *s;
-    leave_easel(w);
+    leave_job(w);
     if (*fv_options_notice(options)) say(w, fv_options_notice(options));
     if (with_model(w, options, &w->job) < 0 || fv_session_open(&s, w->model, w->job) < 0) {
         say(w, NULL);
@@ -152,7 +152,7 @@ void begin_next(worker *w)
     publish_queue(w);
     w->view.phase = WORKER_RUNNING;
     pthread_mutex_unlock(&w->mutex);
-    news(w);
+    notify(w);
 }
 
 /* --- steps and changes --- */
@@ -220,5 +220,5 @@ void change(worker *w, const char *name, const char *value)
     if (fv_session_set(w->session, name, value) < 0 || fv_options_set(w->job, name, value) < 0)
         say(w, NULL);
     publish_options(w);
-    news(w);
+    notify(w);
 }

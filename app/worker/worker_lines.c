@@ -98,5 +98,5 @@ void forget_line(worker *w, unsigned id)
     publish_lines(w);
     pthread_mutex_unlock(&w->mutex);
     if (s < 0) say(w, NULL);
-    news(w);
+    notify(w);
 }

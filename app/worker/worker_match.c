@@ -176,7 +176,7 @@ void match_all(worker *w, const char *texts, const char *pictures)
     memcpy(w->match_best, best, sizeof best);
     w->view.match_serial++;
     pthread_mutex_unlock(&w->mutex);
-    news(w);
+    notify(w);
 }
 
 static bool copy_list(fv_list *out, const fv_list *from)
@@ -302,5 +302,5 @@ void save_matrix(worker *w)
         free(path);
         return;
     }
-    tell_saved(w, path);
+    notify_saved(w, path);
 }

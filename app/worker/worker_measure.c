@@ -60,7 +60,7 @@ void measure_activation(worker *w, bool now)
     pthread_mutex_unlock(&w->mutex);
     w->last_activation = seconds_now();
     w->activation_cost = w->last_activation - begin;
-    news(w);
+    notify(w);
 }
 
 static void show_best(worker *w, fv_status s, worker_ranking of, const fv_channel *best, int count)
@@ -75,7 +75,7 @@ static void show_best(worker *w, fv_status s, worker_ranking of, const fv_channe
     w->view.best_count = count;
     w->view.best_serial++;
     pthread_mutex_unlock(&w->mutex);
-    news(w);
+    notify(w);
 }
 
 void rank_channels(worker *w)
@@ -146,5 +146,5 @@ void check_term(worker *w, const char *term)
     copy_text(w->view.term_error, sizeof w->view.term_error, s < 0 ? fv_error() : "");
     w->view.term_serial++;
     pthread_mutex_unlock(&w->mutex);
-    news(w);
+    notify(w);
 }

@@ -38,7 +38,7 @@ static void add(worker *w, const fv_options *o)
     }
     publish_queue(w);
     pthread_mutex_unlock(&w->mutex);
-    news(w);
+    notify(w);
 }
 
 static void run(worker *w)
@@ -58,7 +58,7 @@ static void stop_with(worker *w, bool keep)
     if (keep) keep_reel(w);
     release_item(w);
     w->go = false;
-    if (!keep) leave_easel(w);
+    if (!keep) leave_job(w);
     set_phase(w, keep ? WORKER_DONE : WORKER_IDLE);
 }
 
@@ -94,7 +94,7 @@ static void follow(worker *w, int channel)
     measure_activation(w, true);
 }
 
-/* Orders on an item of the queue; the one on the easel stays what it is. */
+/* Orders on an item of the queue; the current job stays what it is. */
 static void edit_queue(worker *w, const order *o)
 {
     int at = fv_queue_find(w->queue, (unsigned)o->number);
@@ -109,10 +109,10 @@ static void edit_queue(worker *w, const order *o)
     pthread_mutex_lock(&w->mutex);
     publish_queue(w);
     pthread_mutex_unlock(&w->mutex);
-    news(w);
+    notify(w);
 }
 
-void obey(worker *w, const order *o)
+void dispatch(worker *w, const order *o)
 {
     fv_progress p;
     switch (o->kind) {
@@ -145,7 +145,7 @@ void obey(worker *w, const order *o)
         stop_with(w, false);
         break;
     case ORDER_SAVE:
-        if (w->session && !w->saved && save_picture(w)) news(w);
+        if (w->session && !w->saved && save_picture(w)) notify(w);
         break;
     case ORDER_SET:
         change(w, o->name, o->text);

@@ -66,7 +66,7 @@ void publish_picture(worker *w, const fv_progress *p)
         }
     pthread_mutex_unlock(&w->mutex);
     if (w->gradient_wanted) publish_gradient(w, picture.width, picture.height);
-    news(w);
+    notify(w);
 }
 
 bool publish_seed(worker *w, int i)
@@ -80,6 +80,6 @@ bool publish_seed(worker *w, int i)
     w->view.progress.cosine = w->view.board[i].cosine;
     bool ended = w->view.progress.step >= w->view.progress.steps;
     pthread_mutex_unlock(&w->mutex);
-    news(w);
+    notify(w);
     return ended;
 }

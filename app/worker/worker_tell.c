@@ -31,11 +31,11 @@ const char *asked_of(const fv_options *o)
     return value;
 }
 
-void news(worker *w)
+void notify(worker *w)
 {
     pthread_mutex_lock(&w->mutex);
-    void (*fn)(void *) = w->on_news;
-    void *user = w->on_news_user;
+    void (*fn)(void *) = w->on_notify;
+    void *user = w->on_notify_user;
     pthread_mutex_unlock(&w->mutex);
     if (fn) fn(user); /* worker_stop waits for this thread, and so for the call */
 }
@@ -46,7 +46,7 @@ void say(worker *w, const char *text)
     copy_text(w->view.message, sizeof w->view.message, text ? text : fv_error());
     w->view.message_serial++;
     pthread_mutex_unlock(&w->mutex);
-    news(w);
+    notify(w);
 }
 
 void set_phase(worker *w, worker_phase phase)
@@ -54,7 +54,7 @@ void set_phase(worker *w, worker_phase phase)
     pthread_mutex_lock(&w->mutex);
     w->view.phase = phase;
     pthread_mutex_unlock(&w->mutex);
-    news(w);
+    notify(w);
 }
 
 worker_phase phase_of(worker *w)
@@ -73,12 +73,12 @@ bool has_orders(worker *w)
     return has;
 }
 
-void tell_saved(worker *w, char *path)
+void notify_saved(worker *w, char *path)
 {
     pthread_mutex_lock(&w->mutex);
     copy_text(w->view.saved, sizeof w->view.saved, path);
     w->view.saved_serial++;
     pthread_mutex_unlock(&w->mutex);
     free(path);
-    news(w);
+    notify(w);
 }
