@@ -21,21 +21,21 @@ size_t fv_kept_bytes(const fv_kept *k);
 void fv_kept_free(fv_kept *k);
 
 /* How a picture grew: up to 96 pictures at even steps, about every fourth with its state. Whoever
- * goes back and does otherwise begins another line; the old one stays. The lines are a tree, and
- * moments are those of the line that grows now, from noise on. Everything on the session's
+ * goes back and does otherwise begins another branch; the old one stays. The branches are a tree,
+ * and frames are those of the branch that grows now, from noise on. Everything on the session's
  * thread. */
-typedef struct fv_moment {
+typedef struct fv_frame {
     int step;
     fv_picture picture;
     fv_kept *state; /* NULL: not kept here */
-} fv_moment;
-typedef struct fv_line {
+} fv_frame;
+typedef struct fv_branch {
     unsigned id; /* stays the same while places change */
-    int parent;  /* place of the line it left; -1: it grew from noise */
+    int parent;  /* place of the branch it left; -1: it grew from noise */
     int fork;    /* step at which it left it */
     int step;    /* how far it has come */
-} fv_line;
-enum { FV_MOST_LINES = 16 };
+} fv_branch;
+enum { FV_MAX_BRANCHES = 16 };
 typedef struct fv_history fv_history;
 fv_status fv_history_new(fv_history **out);
 void fv_history_free(fv_history *h);
@@ -45,22 +45,22 @@ void fv_history_keep_states(fv_history *h, bool keep); /* a film needs none; the
  * the picture too); what was kept before stays. */
 fv_status fv_history_note(fv_history *h, fv_session *s, int step);
 int fv_history_count(const fv_history *h);
-const fv_moment *fv_history_at(const fv_history *h, int i);
-/* The last moment with a state, at or before `step`; -1: none. */
+const fv_frame *fv_history_at(const fv_history *h, int i);
+/* The last frame with a state, at or before `step`; -1: none. */
 int fv_history_state_before(const fv_history *h, int step);
-int fv_history_line_count(const fv_history *h);
-const fv_line *fv_history_line(const fv_history *h, int i);
+int fv_history_branch_count(const fv_history *h);
+const fv_branch *fv_history_branch_at(const fv_history *h, int i);
 int fv_history_current(const fv_history *h);
-/* The picture where a line was left; NULL of the one that grows. */
+/* The picture where a branch was left; NULL of the one that grows. */
 const fv_picture *fv_history_tip(const fv_history *h, int i);
-/* Going to another line, both: all of it or nothing. */
-/* Keeps the tip of the line and begins another at the last state at or before *step, which
- * becomes the step of that state; the session goes back to it. Of FV_MOST_LINES lines the oldest
- * that nothing grows from is forgotten. */
-fv_status fv_history_branch(fv_history *h, fv_session *s, int *step);
-/* Keeps the tip of the line; the session goes on from the tip of line i. */
+/* Going to another branch, both: all of it or nothing. */
+/* Keeps the tip of the branch and begins another at the last state at or before *step, which
+ * becomes the step of that state; the session goes back to it. Of FV_MAX_BRANCHES branches the
+ * oldest that nothing grows from is forgotten. */
+fv_status fv_history_fork(fv_history *h, fv_session *s, int *step);
+/* Keeps the tip of the branch; the session goes on from the tip of branch i. */
 fv_status fv_history_switch(fv_history *h, fv_session *s, int i);
-/* A line that nothing grows from, and not the one that grows. */
+/* A branch that nothing grows from, and not the one that grows. */
 fv_status fv_history_forget(fv_history *h, int i);
 
 #ifdef __cplusplus

@@ -562,7 +562,7 @@ static void going_back_goes_all_the_way_or_nowhere(void **state)
 /* --- a history --- */
 
 static fv_history *history;
-static int lines_before, moments_before, step_before;
+static int lines_before, frames_before, step_before;
 
 /* Two lines: the first to step 3, the second from step 1 to 2. */
 static void grow_history(void)
@@ -577,13 +577,13 @@ static void grow_history(void)
         if (i < 3) MUST(fv_session_step(session, &progress));
     }
     at = 2;
-    MUST(fv_history_branch(history, session, &at));
+    MUST(fv_history_fork(history, session, &at));
     MUST(fv_session_set(session, "text", "lake"));
     MUST(fv_session_step(session, &progress));
     MUST(fv_history_note(history, session, 3));
     MUST(fv_session_step(session, &progress));
-    lines_before = fv_history_line_count(history);
-    moments_before = fv_history_count(history);
+    lines_before = fv_history_branch_count(history);
+    frames_before = fv_history_count(history);
     step_before = session->step;
     read_state(at_other);
 }
@@ -597,10 +597,10 @@ static fv_status attempt_note(void)
 static void history_is_whole(void)
 {
     int now_there = fv_history_count(history);
-    assert_true(now_there == moments_before || now_there == moments_before + 1);
+    assert_true(now_there == frames_before || now_there == frames_before + 1);
     for (int i = 0; i < now_there; i++) assert_non_null(fv_history_at(history, i)->picture.rgb);
     assert_non_null(fv_history_at(history, 0)->state);
-    assert_int_equal(fv_history_line_count(history), lines_before);
+    assert_int_equal(fv_history_branch_count(history), lines_before);
     assert_non_null(fv_history_tip(history, 0));
     state_is(at_other);
 }
@@ -608,7 +608,7 @@ static void history_is_whole(void)
 static fv_status attempt_branch(void)
 {
     int at = 2;
-    return fv_history_branch(history, session, &at);
+    return fv_history_fork(history, session, &at);
 }
 
 static void not_branched(void)
@@ -621,7 +621,7 @@ static void not_branched(void)
 
 static void branched(void)
 {
-    assert_int_equal(fv_history_line_count(history), lines_before + 1);
+    assert_int_equal(fv_history_branch_count(history), lines_before + 1);
     assert_int_equal(fv_history_current(history), 2);
     assert_non_null(fv_history_tip(history, 1));
     assert_int_equal(session->step, 2);
@@ -635,7 +635,7 @@ static fv_status attempt_switch(void)
 
 static void switched(void)
 {
-    assert_int_equal(fv_history_line_count(history), lines_before);
+    assert_int_equal(fv_history_branch_count(history), lines_before);
     assert_int_equal(fv_history_current(history), 0);
     assert_non_null(fv_history_tip(history, 1));
     assert_string_equal(fv_session_option(session, "text"), "moon | lake:-0.5 | dream");

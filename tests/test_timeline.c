@@ -267,7 +267,7 @@ static void history_thins_and_goes_back(void **state)
     int n = fv_history_count(h), states = 0;
     assert_true(n > 40 && n <= 96);
     for (int i = 0; i < n; i++) {
-        const fv_moment *m = fv_history_at(h, i);
+        const fv_frame *m = fv_history_at(h, i);
         if (i) assert_true(m->step > fv_history_at(h, i - 1)->step);
         if (!m->state) continue;
         states++;
@@ -277,11 +277,11 @@ static void history_thins_and_goes_back(void **state)
     int at = fv_history_state_before(h, 50);
     assert_true(at >= 0 && fv_history_at(h, at)->step <= 50);
     int step = 50, kept = fv_history_at(h, at)->step;
-    MUST(fv_history_branch(h, s, &step));
+    MUST(fv_history_fork(h, s, &step));
     assert_int_equal(step, kept);
     assert_int_equal(fv_history_count(h), at + 1);
     step = 1; /* the first picture never goes, nor its state */
-    MUST(fv_history_branch(h, s, &step));
+    MUST(fv_history_fork(h, s, &step));
     assert_int_equal(step, 1);
     assert_int_equal(fv_history_count(h), 1);
     fv_history_free(h);
@@ -318,16 +318,16 @@ static void branches_are_a_tree_that_one_can_climb(void **state)
     fv_picture_free(&p);
 
     int step = 9; /* states are kept at 1, 4, 8, 12 */
-    MUST(fv_history_branch(h, s, &step));
+    MUST(fv_history_fork(h, s, &step));
     assert_int_equal(step, 8);
-    assert_int_equal(fv_history_line_count(h), 2);
+    assert_int_equal(fv_history_branch_count(h), 2);
     assert_int_equal(fv_history_current(h), 1);
     assert_memory_equal(tip_of(h, 0), first, BYTES);
     assert_null(fv_history_tip(h, 1));
     step = 4; /* at once again: nothing has grown that would be worth a line */
-    MUST(fv_history_branch(h, s, &step));
-    assert_int_equal(fv_history_line_count(h), 2);
-    const fv_line *l = fv_history_line(h, 1);
+    MUST(fv_history_fork(h, s, &step));
+    assert_int_equal(fv_history_branch_count(h), 2);
+    const fv_branch *l = fv_history_branch_at(h, 1);
     assert_true(l->parent == 0 && l->fork == 4 && l->step == 4);
     MUST(fv_session_set(s, "text", "snow"));
     grow(s, h, 4, 10);
@@ -337,8 +337,8 @@ static void branches_are_a_tree_that_one_can_climb(void **state)
     fv_picture_free(&p);
 
     step = 8; /* from the second line, so that the tree has three levels */
-    MUST(fv_history_branch(h, s, &step));
-    assert_int_equal(fv_history_line(h, 2)->parent, 1);
+    MUST(fv_history_fork(h, s, &step));
+    assert_int_equal(fv_history_branch_at(h, 2)->parent, 1);
     MUST(fv_session_set(s, "seed", "7"));
     grow(s, h, 8, 9);
 
@@ -359,7 +359,7 @@ static void branches_are_a_tree_that_one_can_climb(void **state)
     MUST(fv_history_switch(h, s, 0));
     MUST(fv_history_forget(h, 2));
     MUST(fv_history_forget(h, 1));
-    assert_int_equal(fv_history_line_count(h), 1);
+    assert_int_equal(fv_history_branch_count(h), 1);
     FAILS(fv_history_switch(h, s, 1), FV_ERR_ARGUMENT, "branch 1 of 1");
     fv_history_free(h);
     fv_session_close(s);
@@ -373,17 +373,17 @@ static void old_branches_make_room_for_new_ones(void **state)
     MUST(fv_history_new(&h));
     grow(s, h, 0, 5);
     unsigned second = 0;
-    for (int i = 1; i < 2 * FV_MOST_LINES; i++) {
+    for (int i = 1; i < 2 * FV_MAX_BRANCHES; i++) {
         int step = 4;
-        MUST(fv_history_branch(h, s, &step));
-        if (i == 1) second = fv_history_line(h, 1)->id;
+        MUST(fv_history_fork(h, s, &step));
+        if (i == 1) second = fv_history_branch_at(h, 1)->id;
         grow(s, h, 4, 5);
     }
-    assert_int_equal(fv_history_line_count(h), FV_MOST_LINES);
-    assert_int_equal(fv_history_line(h, 0)->parent, -1); /* what others grew from stays */
-    for (int i = 0; i < FV_MOST_LINES; i++) {
-        assert_true(fv_history_line(h, i)->id != second);
-        assert_true(fv_history_line(h, i)->parent < fv_history_line_count(h));
+    assert_int_equal(fv_history_branch_count(h), FV_MAX_BRANCHES);
+    assert_int_equal(fv_history_branch_at(h, 0)->parent, -1); /* what others grew from stays */
+    for (int i = 0; i < FV_MAX_BRANCHES; i++) {
+        assert_true(fv_history_branch_at(h, i)->id != second);
+        assert_true(fv_history_branch_at(h, i)->parent < fv_history_branch_count(h));
     }
     fv_history_free(h);
     fv_session_close(s);

@@ -332,7 +332,7 @@ static void one_order(crowd *c)
         worker_post_options(w, ORDER_BRANCH, number, c->options);
         break;
     case 12:
-        worker_post(w, ORDER_LINE, number, NULL, NULL);
+        worker_post(w, ORDER_SWITCH, number, NULL, NULL);
         break;
     case 13:
         worker_post(w, ORDER_FORGET, number, NULL, NULL);
@@ -393,11 +393,11 @@ static intptr_t look_once(worker *w, worker_matched *m)
             wrong += p.width != 80 || p.height != 80;
             fv_picture_free(&p);
         }
-    if (worker_moment(w, v.moment_count - 1, &p)) fv_picture_free(&p);
+    if (worker_frame(w, v.frame_count - 1, &p)) fv_picture_free(&p);
     if (worker_panel_picture(w, 0, &p)) fv_picture_free(&p);
     if (worker_board_picture(w, 3, &p)) fv_picture_free(&p);
-    for (int i = 0; i < v.line_count; i++)
-        if (worker_line_picture(w, v.lines[i].id, &p)) fv_picture_free(&p);
+    for (int i = 0; i < v.branch_count; i++)
+        if (worker_branch_picture(w, v.branches[i].id, &p)) fv_picture_free(&p);
     if (worker_gradient(w, &map, &width, &height)) {
         wrong += width != 80 || height != 80;
         free(map);

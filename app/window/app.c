@@ -31,7 +31,7 @@ void app_imagine(app *a)
     if (!a->asked_for) return;
     worker_post(a->worker, ORDER_RUN, 0, NULL, NULL);
     a->page = PAGE_IMAGINE;
-    a->shown_moment = a->shown_panel = -1;
+    a->shown_frame = a->shown_panel = -1;
 }
 
 void app_change_text(app *a)
@@ -84,7 +84,7 @@ void app_space(app *a)
 {
     worker_order order = a->view.phase == WORKER_RUNNING ? ORDER_PAUSE : ORDER_RUN;
     worker_post(a->worker, order, 0, NULL, NULL);
-    a->shown_moment = a->shown_panel = -1;
+    a->shown_frame = a->shown_panel = -1;
 }
 
 void app_escape(app *a)
@@ -97,13 +97,13 @@ void app_escape(app *a)
 static void branch_with(void *user, const fv_options *o)
 {
     app *a = user;
-    worker_post_options(a->worker, ORDER_BRANCH, a->view.moment_steps[a->shown_moment], o);
+    worker_post_options(a->worker, ORDER_BRANCH, a->view.frame_steps[a->shown_frame], o);
     a->asked_for++;
 }
 
 void app_branch(app *a)
 {
-    if (a->shown_moment < 0 || a->shown_moment >= a->view.moment_count) return;
+    if (a->shown_frame < 0 || a->shown_frame >= a->view.frame_count) return;
     a->asked_for = 0;
     if (app_jobs(a, branch_with, a, 1) < 0) {
         app_fail(a);
@@ -112,18 +112,18 @@ void app_branch(app *a)
     if (!a->asked_for) { /* nothing asked for: with its own text and channels */
         char seed[24];
         snprintf(seed, sizeof seed, "%" PRIu64, a->seed);
-        worker_post(a->worker, ORDER_BRANCH, a->view.moment_steps[a->shown_moment], "seed", seed);
+        worker_post(a->worker, ORDER_BRANCH, a->view.frame_steps[a->shown_frame], "seed", seed);
     }
-    a->shown_moment = -1;
+    a->shown_frame = -1;
 }
 
-void app_next_line(app *a, int by)
+void app_next_branch(app *a, int by)
 {
     const worker_view *v = &a->view;
-    for (int i = 0; i < v->line_count; i++)
-        if (v->lines[i].current && i + by >= 0 && i + by < v->line_count) {
-            worker_post(a->worker, ORDER_LINE, (long)v->lines[i + by].id, NULL, NULL);
-            a->shown_moment = -1;
+    for (int i = 0; i < v->branch_count; i++)
+        if (v->branches[i].current && i + by >= 0 && i + by < v->branch_count) {
+            worker_post(a->worker, ORDER_SWITCH, (long)v->branches[i + by].id, NULL, NULL);
+            a->shown_frame = -1;
             return;
         }
 }
@@ -187,7 +187,7 @@ void app_use_recipe(app *a, const char *path, bool again)
         worker_post_options(a->worker, ORDER_ADD, 0, o);
         worker_post(a->worker, ORDER_RUN, 0, NULL, NULL);
         a->page = PAGE_IMAGINE;
-        a->shown_moment = a->shown_panel = -1;
+        a->shown_frame = a->shown_panel = -1;
     }
     const unsigned own = FV_OPTION_ONE | FV_OPTION_MODEL | FV_OPTION_PLACE;
     int count;

@@ -76,12 +76,12 @@ typedef struct app {
     /* the canvas */
     display_view look;
     app_map map;
-    int shown_serial, shown_moment /* -1: the newest */, map_serial, start_serial;
+    int shown_serial, shown_frame /* -1: the newest */, map_serial, start_serial;
     int shown_panel; /* of a poem, in place of the picture; -1: none */
     ui_rect timeline;
-    void *line_textures[FV_MOST_LINES];
-    unsigned line_ids[FV_MOST_LINES]; /* what these textures are of */
-    int line_steps[FV_MOST_LINES];
+    void *branch_textures[FV_MAX_BRANCHES];
+    unsigned branch_ids[FV_MAX_BRANCHES]; /* what these textures are of */
+    int branch_steps[FV_MAX_BRANCHES];
     bool pinned; /* `other` is A of A/B, not the start */
     int scrub;
     bool side_tab_measures, side_tab_neurons; /* narrow windows: what the one side shows */
@@ -148,9 +148,9 @@ void app_forget_own(app *a);
 void app_imagine(app *a);     /* one picture a line into the queue, and go */
 void app_change_text(app *a); /* the first line for the picture that grows */
 void app_set_neurons(app *a);
-void app_set_term(app *a);          /* for the picture that grows */
-void app_branch(app *a);            /* from the moment that is shown, with text, seed and neurons */
-void app_next_line(app *a, int by); /* to the next branch, or the one before */
+void app_set_term(app *a); /* for the picture that grows */
+void app_branch(app *a);   /* from the frame that is shown, with text, seed and neurons */
+void app_next_branch(app *a, int by);    /* to the next branch, or the one before */
 void app_pick(app *a, float x, float y); /* channels there; the same place again: nowhere */
 void app_space(app *a);                  /* pause or go on */
 void app_escape(app *a);                 /* stop and keep */
@@ -172,7 +172,7 @@ void page_gallery(app *a, ui_rect r);
 void page_seeds(app *a, ui_rect r);
 void page_match(app *a, ui_rect r);
 void page_controls_tree(app *a, ui_rect r);
-float tree_height(const app *a); /* pixels; 0: there is one line */
+float tree_height(const app *a); /* pixels; 0: there is one branch */
 void app_refresh_gallery(app *a);
 void gallery_move(app *a, int columns, int rows); /* the chosen one, among those shown */
 void gallery_remove(app *a);

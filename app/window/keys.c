@@ -70,16 +70,16 @@ static void control_key(app *a, SDL_Keycode key)
     }
 }
 
-/* Through the moments of the picture. */
+/* Through the frames of the picture. */
 static void scrub(app *a, int by)
 {
-    int last = a->view.moment_count - 1, at = a->shown_moment < 0 ? last : a->shown_moment;
+    int last = a->view.frame_count - 1, at = a->shown_frame < 0 ? last : a->shown_frame;
     a->shown_panel = -1;
     if (at + by >= last)
-        a->shown_moment = -1;
+        a->shown_frame = -1;
     else if (at + by >= 0)
-        a->shown_moment = at + by;
-    if (a->shown_moment >= 0) a->scrub = a->view.moment_steps[a->shown_moment];
+        a->shown_frame = at + by;
+    if (a->shown_frame >= 0) a->scrub = a->view.frame_steps[a->shown_frame];
 }
 
 /* Over the positions of the map. */
@@ -135,10 +135,10 @@ static void plain_key(app *a, SDL_Keycode key, bool shift)
         arrow(a, 0, 1, shift);
         break;
     case SDLK_PAGEUP:
-        app_next_line(a, -1);
+        app_next_branch(a, -1);
         break;
     case SDLK_PAGEDOWN:
-        app_next_line(a, 1);
+        app_next_branch(a, 1);
         break;
     case SDLK_DELETE:
         if (a->page == PAGE_GALLERY) gallery_remove(a);

@@ -46,8 +46,8 @@ static void draw_header(app *a, ui_rect r)
     ui_rect bar = {r.x, r.y, r.w, header()};
     ui_area_begin("header", bar, UI_CANVAS, false);
     if (v->picture_serial || app_busy(a)) {
-        int step = a->shown_moment >= 0 && a->shown_moment < v->moment_count
-                       ? v->moment_steps[a->shown_moment]
+        int step = a->shown_frame >= 0 && a->shown_frame < v->frame_count
+                       ? v->frame_steps[a->shown_frame]
                        : v->progress.step;
         double rate = v->step_seconds > 0 ? 1 / v->step_seconds : 0;
         time_text(left, sizeof left, rate > 0 ? (v->progress.steps - v->progress.step) / rate : 0);
@@ -235,7 +235,7 @@ static void draw_strip(app *a, ui_rect r)
                      v->panels[i].text, a->shown_panel < 0 ? running : a->shown_panel == i);
         if (pressed && v->panels[i].serial) {
             a->shown_panel = running || a->shown_panel == i ? -1 : i;
-            a->shown_moment = -1;
+            a->shown_frame = -1;
         }
     }
     ui_area_end();
@@ -259,24 +259,24 @@ static void timeline(app *a)
 {
     const worker_view *v = &a->view;
     int marks[97], count = 0;
-    for (int i = 0; i < v->moment_count; i++)
-        if (v->moment_states[i]) marks[count++] = v->moment_steps[i];
-    int tip = v->moment_count ? v->progress.step : 0, last = tip;
-    for (int i = 0; i < v->line_count; i++)
-        if (v->lines[i].step > last) last = v->lines[i].step;
-    int at = a->shown_moment >= 0 ? a->scrub : tip;
-    float branch = a->shown_moment >= 0 ? ui_text_width(tr(a, W_BRANCH), UI_BODY) + 30 : 0;
+    for (int i = 0; i < v->frame_count; i++)
+        if (v->frame_states[i]) marks[count++] = v->frame_steps[i];
+    int tip = v->frame_count ? v->progress.step : 0, last = tip;
+    for (int i = 0; i < v->branch_count; i++)
+        if (v->branches[i].step > last) last = v->branches[i].step;
+    int at = a->shown_frame >= 0 ? a->scrub : tip;
+    float branch = a->shown_frame >= 0 ? ui_text_width(tr(a, W_BRANCH), UI_BODY) + 30 : 0;
     int moved = ui_timeline("timeline", &at, last, marks, count, ui_room() - branch);
     a->timeline = ui_last();
     if (moved) {
         a->scrub = at;
-        a->shown_moment = a->shown_panel = -1;
+        a->shown_frame = a->shown_panel = -1;
         a->shown_serial = 0;
-        for (int i = 0; i < v->moment_count; i++)
-            if (v->moment_steps[i] <= at) a->shown_moment = i;
-        if (at >= tip) a->shown_moment = -1;
+        for (int i = 0; i < v->frame_count; i++)
+            if (v->frame_steps[i] <= at) a->shown_frame = i;
+        if (at >= tip) a->shown_frame = -1;
     }
-    if (a->shown_moment < 0 || branch == 0) return;
+    if (a->shown_frame < 0 || branch == 0) return;
     ui_beside();
     if (ui_button("branch", tr(a, W_BRANCH), UI_NO_ICON, UI_PRIMARY, 0, true)) app_branch(a);
     ui_hint(tr(a, W_BRANCH_ABOUT));

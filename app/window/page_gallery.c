@@ -338,7 +338,7 @@ void page_seeds(app *a, ui_rect r)
             worker_post(a->worker, ORDER_CONTINUE, i, NULL, NULL);
             a->seed = s->seed;
             a->page = PAGE_IMAGINE;
-            a->shown_moment = -1;
+            a->shown_frame = -1;
         }
     }
     ui_area_end();

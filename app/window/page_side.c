@@ -170,7 +170,7 @@ static void page_exports(app *a)
     ui_heading(tr(a, W_EXPORT));
     if (ui_chip("save", tr(a, W_SAVE), false)) worker_post(a->worker, ORDER_SAVE, 0, NULL, NULL);
     ui_hint("Ctrl+S");
-    if (v->moment_count > 1) {
+    if (v->frame_count > 1) {
         ui_beside();
         if (ui_chip("film", tr(a, W_GROWTH), false))
             worker_post(a->worker, ORDER_FILM, FV_FILM_PNG, NULL, NULL);

@@ -111,10 +111,10 @@ static double memory(void)
     return (double)resident * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
 }
 
-static int current_line(const worker_view *v)
+static int current_branch(const worker_view *v)
 {
-    for (int i = 0; i < v->line_count; i++)
-        if (v->lines[i].current) return i;
+    for (int i = 0; i < v->branch_count; i++)
+        if (v->branches[i].current) return i;
     return -1;
 }
 
@@ -132,8 +132,8 @@ static bool field(const app *a, const char *name, char *out, size_t size)
         {"panels", v->panel_count},
         {"panels-done", panels_done(a)},
         {"saves", v->saved_serial},
-        {"moments", v->moment_count},
-        {"moment", a->shown_moment},
+        {"moments", v->frame_count},
+        {"moment", a->shown_frame},
         {"gallery", a->saved_count},
         {"chosen", a->chosen},
         {"seed", (double)a->seed},
@@ -156,8 +156,8 @@ static bool field(const app *a, const char *name, char *out, size_t size)
         {"dark", ui_dark()},
         {"chinese", a->chinese},
         {"undo", a->undo_count},
-        {"lines", v->line_count},
-        {"line", current_line(v)},
+        {"lines", v->branch_count},
+        {"line", current_branch(v)},
         {"place", v->place_x >= 0},
         {"ranking", v->ranking},
         {"bests", v->best_serial},

@@ -74,13 +74,13 @@ static void take_news(app *a)
         if (!a->pinned) display_set(a->screen, DISPLAY_OTHER, NULL);
         display_set_map(a->screen, NULL, 0, 0);
         a->shown_serial = a->map_serial = a->start_serial = 0;
-        a->shown_moment = a->shown_panel = -1;
+        a->shown_frame = a->shown_panel = -1;
     }
-    bool moment = a->shown_moment >= 0 && a->shown_moment < v->moment_count;
+    bool frame = a->shown_frame >= 0 && a->shown_frame < v->frame_count;
     bool panel = a->shown_panel >= 0 && a->shown_panel < v->panel_count;
-    int wanted = moment ? -1 - a->shown_moment : panel ? -1000 - a->shown_panel : v->picture_serial;
+    int wanted = frame ? -1 - a->shown_frame : panel ? -1000 - a->shown_panel : v->picture_serial;
     if (v->picture_serial && wanted != a->shown_serial &&
-        (moment  ? worker_moment(a->worker, a->shown_moment, &p)
+        (frame   ? worker_frame(a->worker, a->shown_frame, &p)
          : panel ? worker_panel_picture(a->worker, a->shown_panel, &p)
                  : worker_picture(a->worker, &p))) {
         display_set(a->screen, DISPLAY_SHOWN, &p);
@@ -414,7 +414,7 @@ int command_window(cli *c)
     script *s = NULL;
     bool done = true;
     a = (app){.lock_fd = -1,
-              .shown_moment = -1,
+              .shown_frame = -1,
               .shown_panel = -1,
               .chosen = -1,
               .text_weight = 1,

@@ -208,7 +208,7 @@ void worker_stop(worker *w)
     clear_match(w);
     forget_reels(w);
     fv_history_clear(w->history);
-    forget_asides(w);
+    forget_states(w);
     fv_history_free(w->history);
     for (int i = 0; i < WORKER_BOARD; i++) fv_kept_free(w->board_states[i]);
     for (int i = 0; i < WORKER_BOARD; i++) fv_picture_free(&w->board[i]);

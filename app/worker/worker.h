@@ -33,8 +33,8 @@ typedef enum worker_order {
     ORDER_SET,      /* name, text: a live option */
     ORDER_BRANCH,   /* number: back to about that step; with the text, seed and channels of the
                        options if any, or name, text: one option */
-    ORDER_LINE,     /* number: id of a line of the tree, to go on with */
-    ORDER_FORGET,   /* number: id of a line that nothing grows from */
+    ORDER_SWITCH,   /* number: id of a branch to go on with */
+    ORDER_FORGET,   /* number: id of a branch that nothing grows from */
     ORDER_GRADIENT, /* number: 0 or 1, whether steps copy the gradient of the picture */
     ORDER_CHANNEL,  /* number: whose activation to follow; -1 none */
     ORDER_CHANNELS, /* ranks the channels of the picture */
@@ -81,14 +81,14 @@ typedef struct worker_panel {
 } worker_panel;
 enum { WORKER_PANELS = 24 };
 
-/* A line of the tree that going back and branching makes. */
-typedef struct worker_line {
+/* A branch of the tree that going back makes. */
+typedef struct worker_branch {
     unsigned id;
-    int parent; /* place of the line it left, -1: none */
+    int parent; /* place of the branch it left, -1: none */
     int fork, step;
     bool current, leaf;
     char text[96], seed[24]; /* where it was left; of the current one: now */
-} worker_line;
+} worker_branch;
 
 typedef struct worker_view {
     worker_phase phase;
@@ -117,10 +117,10 @@ typedef struct worker_view {
     int map_side; /* positions of the map the channels are of */
     int channel;  /* followed, -1: none */
     int activation_serial, activation_side, gradient_serial;
-    int moment_count, moment_steps[97];
-    bool moment_states[97];
-    worker_line lines[FV_MOST_LINES];
-    int line_count;
+    int frame_count, frame_steps[97];
+    bool frame_states[97];
+    worker_branch branches[FV_MAX_BRANCHES];
+    int branch_count;
     worker_item items[WORKER_ITEMS];
     int item_count; /* may be more than WORKER_ITEMS */
     worker_panel panels[WORKER_PANELS];
@@ -150,11 +150,11 @@ void worker_new_group(worker *w);
 void worker_look(worker *w, worker_view *out);
 /* Copies; the caller frees. False: there is none. */
 bool worker_picture(worker *w, fv_picture *out);
-bool worker_moment(worker *w, int i, fv_picture *out);
+bool worker_frame(worker *w, int i, fv_picture *out);
 bool worker_panel_picture(worker *w, int i, fv_picture *out);
 bool worker_board_picture(worker *w, int i, fv_picture *out);
-bool worker_line_picture(worker *w, unsigned id, fv_picture *out); /* where it was left */
-bool worker_start_picture(worker *w, fv_picture *out);             /* the first of the history */
+bool worker_branch_picture(worker *w, unsigned id, fv_picture *out); /* where it was left */
+bool worker_start_picture(worker *w, fv_picture *out);               /* the first of the history */
 /* [height * width] in [0, 1], over all of the picture. */
 bool worker_gradient(worker *w, float **out, int *width, int *height);
 bool worker_activation(worker *w, float **out, int *width, int *height);

@@ -18,15 +18,15 @@ typedef struct order {
     struct order *next;
 } order;
 
-/* What belongs to a line of the history that does not grow now. */
-typedef struct line_aside {
+/* What belongs to a branch of the history that does not grow now. */
+typedef struct branch_state {
     unsigned id; /* 0: free */
     char text[96], seed[24];
     worker_point *curve;
     int curve_count, curve_room;
     bool saved;
     fv_progress progress;
-} line_aside;
+} branch_state;
 
 /* Embeddings that need not be made again. */
 typedef struct remembered_rows {
@@ -56,7 +56,7 @@ struct worker {
     int match_best[WORKER_MATCH];
     fv_queue *queue;
     fv_history *history;
-    line_aside asides[FV_MOST_LINES];
+    branch_state states[FV_MAX_BRANCHES];
     fv_session *session; /* read by worker_stop to cancel it */
     bool group_open;     /* the next item starts a new group of panels */
     long steps_taken;
@@ -70,7 +70,7 @@ struct worker {
     bool go;           /* the queue is being worked off */
     bool saved;        /* the current picture is in the gallery as it is */
     int dropped;       /* changes of this session that could not be made, all said */
-    bool told_history; /* that a moment of this picture could not be kept */
+    bool told_history; /* that a frame of this picture could not be kept */
     int pause_at;      /* a step to pause after; 0: none */
     double running_seconds, last_survival, survival_cost, last_activation, activation_cost;
     bool gradient_wanted;
@@ -105,18 +105,18 @@ bool has_orders(worker *w);
 
 fv_picture copy_picture(const fv_picture *p);
 
-/* --- worker_asides.c --- */
+/* --- worker_branches.c --- */
 
 int place_of(worker *w, unsigned id); /* in the history; -1: it is gone */
 unsigned current_id(worker *w);
-line_aside *aside_of(worker *w, unsigned id);
-void clear_aside(line_aside *a);
-bool copy_aside(worker *w, line_aside *out);
+branch_state *state_of(worker *w, unsigned id);
+void clear_state(branch_state *a);
+bool copy_state(worker *w, branch_state *out);
 /* All with the lock. */
-void keep_aside(worker *w, line_aside *a);
-void take_aside(worker *w, line_aside *a);
-void forget_asides(worker *w); /* of lines that are gone */
-void publish_lines(worker *w);
+void keep_state(worker *w, branch_state *a);
+void take_state(worker *w, branch_state *a);
+void forget_states(worker *w); /* of branches that are gone */
+void publish_branches(worker *w);
 
 /* --- worker_publish.c --- */
 
@@ -161,11 +161,11 @@ void release_item(worker *w);
 void finish_picture(worker *w);
 void leave_job(worker *w);
 
-/* --- worker_lines.c --- */
+/* --- worker_tree.c --- */
 
 void branch(worker *w, const order *o);
-void switch_line(worker *w, unsigned id);
-void forget_line(worker *w, unsigned id);
+void switch_branch(worker *w, unsigned id);
+void forget_branch(worker *w, unsigned id);
 
 /* --- worker_board.c --- */
 

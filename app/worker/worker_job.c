@@ -85,11 +85,11 @@ void leave_job(worker *w)
     fv_session *s = w->session;
     w->session = NULL;
     fv_history_clear(w->history);
-    forget_asides(w);
-    w->view.line_count = 0;
+    forget_states(w);
+    w->view.branch_count = 0;
     w->curve_count = 0;
     w->view.picture_serial = w->view.activation_serial = w->view.gradient_serial = 0;
-    w->view.moment_count = w->view.part_count = 0;
+    w->view.frame_count = w->view.part_count = 0;
     if (w->view.ranking != RANKED_TEXT) w->view.best_count = 0;
     w->view.survived = false;
     w->view.step_seconds = w->view.stepping = w->view.handing = 0;

@@ -43,7 +43,7 @@ bool worker_board_picture(worker *w, int i, fv_picture *out)
     return give(w, &w->board[i], out);
 }
 
-bool worker_moment(worker *w, int i, fv_picture *out)
+bool worker_frame(worker *w, int i, fv_picture *out)
 {
     *out = (fv_picture){0};
     pthread_mutex_lock(&w->mutex);
@@ -55,7 +55,7 @@ bool worker_moment(worker *w, int i, fv_picture *out)
 
 bool worker_start_picture(worker *w, fv_picture *out)
 {
-    return worker_moment(w, 0, out);
+    return worker_frame(w, 0, out);
 }
 
 static bool give_map(worker *w, float *const *from, const int *from_width, const int *from_height,

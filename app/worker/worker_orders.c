@@ -153,11 +153,11 @@ void dispatch(worker *w, const order *o)
     case ORDER_BRANCH:
         branch(w, o);
         break;
-    case ORDER_LINE:
-        switch_line(w, (unsigned)o->number);
+    case ORDER_SWITCH:
+        switch_branch(w, (unsigned)o->number);
         break;
     case ORDER_FORGET:
-        forget_line(w, (unsigned)o->number);
+        forget_branch(w, (unsigned)o->number);
         break;
     case ORDER_GRADIENT:
         want_gradient(w, o->number != 0);

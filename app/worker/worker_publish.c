@@ -57,7 +57,7 @@ void publish_picture(worker *w, const fv_progress *p)
     w->view.side = picture.width;
     w->view.progress = *p;
     w->view.part_count = fv_session_parts(w->session, w->view.parts);
-    publish_lines(w);
+    publish_branches(w);
     for (int i = 0; i < w->view.panel_count; i++)
         if (w->item && w->view.panels[i].id == w->item) {
             fv_picture_free(&w->panels[i]);

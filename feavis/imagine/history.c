@@ -1,8 +1,8 @@
 /* How a picture grew: pictures of the way, and now and then a whole state to go back to. Whoever
- * goes back and does otherwise begins another line; the old one stays, with its tip. Pictures and
+ * goes back and does otherwise begins another branch; the old one stays, with its tip. Pictures and
  * states are thinned evenly when there are too many, so a run of any length fits. See feavis.h.
  *
- *   noise --+--+--+--o--+--+--+   the first line, and where it was left
+ *   noise --+--+--+--o--+--+--+   the first branch, and where it was left
  *                    |
  *                    +--+--+--+   the second, which left it at o */
 #include <stdlib.h>
@@ -11,90 +11,90 @@
 #include "feavis/history.h"
 
 enum {
-    MOST = 96,       /* pictures of the line that grows, from noise on */
+    MOST = 96,       /* pictures of the branch that grows, from noise on */
     STATE_EVERY = 4, /* pictures; more where states are large */
     LEAST_STATES = 64
 };
 #define STATE_BYTES ((size_t)512 << 20)
 
-typedef struct line {
-    fv_line about;
-    fv_moment *moments[MOST + 1]; /* its own, behind the fork */
+typedef struct branch {
+    fv_branch about;
+    fv_frame *frames[MOST + 1]; /* its own, behind the fork */
     int count;
     fv_kept *tip; /* where it was left; NULL once it grows again */
     fv_picture picture;
-} line;
+} branch;
 
 struct fv_history {
-    line *lines[FV_MOST_LINES];
-    int line_count, current;
+    branch *branches[FV_MAX_BRANCHES];
+    int branch_count, current;
     unsigned next_id;
-    fv_moment *path[MOST + 1]; /* of the current line, from noise on; borrowed from the lines */
+    fv_frame *path[MOST + 1]; /* of the current branch, from noise on; borrowed from the branches */
     int count;
     int interval;    /* steps between two pictures */
     int state_every; /* pictures between two states */
     bool stateless;
 };
 
-/* --- lines --- */
+/* --- branches --- */
 
 /* Takes l, which is zero, over. There has to be a place for it. */
-static void add_line(fv_history *h, line *l, int parent, int fork)
+static void add_branch(fv_history *h, branch *l, int parent, int fork)
 {
-    l->about = (fv_line){.id = ++h->next_id, .parent = parent, .fork = fork, .step = fork};
-    h->lines[h->line_count++] = l;
+    l->about = (fv_branch){.id = ++h->next_id, .parent = parent, .fork = fork, .step = fork};
+    h->branches[h->branch_count++] = l;
 }
 
-static void drop_moment(fv_moment *m)
+static void drop_frame(fv_frame *m)
 {
     fv_picture_free(&m->picture);
     fv_kept_free(m->state);
     free(m);
 }
 
-static void drop_tip(line *l)
+static void drop_tip(branch *l)
 {
     fv_kept_free(l->tip);
     fv_picture_free(&l->picture);
     l->tip = NULL;
 }
 
-static void drop_line(line *l)
+static void drop_branch(branch *l)
 {
-    for (int i = 0; i < l->count; i++) drop_moment(l->moments[i]);
+    for (int i = 0; i < l->count; i++) drop_frame(l->frames[i]);
     drop_tip(l);
     free(l);
 }
 
 /* Not the current one, and not one that others left. */
-static void remove_line(fv_history *h, int at)
+static void remove_branch(fv_history *h, int at)
 {
-    drop_line(h->lines[at]);
-    h->line_count--;
-    for (int i = at; i < h->line_count; i++) h->lines[i] = h->lines[i + 1];
-    for (int i = 0; i < h->line_count; i++)
-        if (h->lines[i]->about.parent > at) h->lines[i]->about.parent--;
+    drop_branch(h->branches[at]);
+    h->branch_count--;
+    for (int i = at; i < h->branch_count; i++) h->branches[i] = h->branches[i + 1];
+    for (int i = 0; i < h->branch_count; i++)
+        if (h->branches[i]->about.parent > at) h->branches[i]->about.parent--;
     if (h->current > at) h->current--;
 }
 
 static bool has_children(const fv_history *h, int at)
 {
-    for (int i = 0; i < h->line_count; i++)
-        if (h->lines[i]->about.parent == at) return true;
+    for (int i = 0; i < h->branch_count; i++)
+        if (h->branches[i]->about.parent == at) return true;
     return false;
 }
 
-/* The moments of the current line: its ancestors' up to where it left them, then its own. */
+/* The frames of the current branch: its ancestors' up to where it left them, then its own. */
 static void trace(fv_history *h)
 {
-    int chain[FV_MOST_LINES], depth = 0;
-    for (int i = h->current; i >= 0; i = h->lines[i]->about.parent) chain[depth++] = i;
+    int chain[FV_MAX_BRANCHES], depth = 0;
+    for (int i = h->current; i >= 0; i = h->branches[i]->about.parent) chain[depth++] = i;
     h->count = 0;
     while (depth-- > 0) {
-        const line *l = h->lines[chain[depth]];
+        const branch *l = h->branches[chain[depth]];
         for (int i = 0; i < l->count && h->count < MOST; i++)
-            if (depth == 0 || l->moments[i]->step <= h->lines[chain[depth - 1]]->about.fork)
-                h->path[h->count++] = l->moments[i];
+            if (depth == 0 || l->frames[i]->step <= h->branches[chain[depth - 1]]->about.fork)
+                h->path[h->count++] = l->frames[i];
     }
 }
 
@@ -106,12 +106,12 @@ fv_status fv_history_new(fv_history **out)
     if (!h) return fv_fail(FV_ERR_MEMORY, "keeping a history: out of memory");
     h->interval = 1;
     h->state_every = STATE_EVERY;
-    line *l = calloc(1, sizeof *l);
+    branch *l = calloc(1, sizeof *l);
     if (!l) {
         free(h);
         return fv_fail(FV_ERR_MEMORY, "keeping a history: out of memory");
     }
-    add_line(h, l, -1, 0);
+    add_branch(h, l, -1, 0);
     *out = h;
     return FV_OK;
 }
@@ -123,11 +123,11 @@ void fv_history_keep_states(fv_history *h, bool keep)
 
 void fv_history_clear(fv_history *h)
 {
-    while (h->line_count > 1) drop_line(h->lines[--h->line_count]);
-    line *l = h->lines[0];
-    for (int i = 0; i < l->count; i++) drop_moment(l->moments[i]);
+    while (h->branch_count > 1) drop_branch(h->branches[--h->branch_count]);
+    branch *l = h->branches[0];
+    for (int i = 0; i < l->count; i++) drop_frame(l->frames[i]);
     drop_tip(l);
-    *l = (line){.about = {.id = ++h->next_id, .parent = -1}};
+    *l = (branch){.about = {.id = ++h->next_id, .parent = -1}};
     h->current = h->count = 0;
     h->interval = 1;
     h->state_every = STATE_EVERY;
@@ -136,7 +136,7 @@ void fv_history_clear(fv_history *h)
 void fv_history_free(fv_history *h)
 {
     if (!h) return;
-    for (int i = 0; i < h->line_count; i++) drop_line(h->lines[i]);
+    for (int i = 0; i < h->branch_count; i++) drop_branch(h->branches[i]);
     free(h);
 }
 
@@ -145,21 +145,21 @@ void fv_history_free(fv_history *h)
 /* What does not fall on the intervals goes; the first picture of all stays, with its state. */
 static void thin(fv_history *h)
 {
-    for (int k = 0; k < h->line_count; k++) {
-        line *l = h->lines[k];
+    for (int k = 0; k < h->branch_count; k++) {
+        branch *l = h->branches[k];
         int n = 0;
         for (int i = 0; i < l->count; i++) {
-            fv_moment *m = l->moments[i];
+            fv_frame *m = l->frames[i];
             bool first = k == 0 && i == 0;
             if (!first && m->step % h->interval != 0) {
-                drop_moment(m);
+                drop_frame(m);
                 continue;
             }
             if (!first && m->step % (h->interval * h->state_every) != 0) {
                 fv_kept_free(m->state);
                 m->state = NULL;
             }
-            l->moments[n++] = m;
+            l->frames[n++] = m;
         }
         l->count = n;
     }
@@ -169,26 +169,26 @@ static void thin(fv_history *h)
 static size_t state_bytes(const fv_history *h)
 {
     size_t sum = 0;
-    for (int k = 0; k < h->line_count; k++) {
-        const line *l = h->lines[k];
+    for (int k = 0; k < h->branch_count; k++) {
+        const branch *l = h->branches[k];
         for (int i = 0; i < l->count; i++)
-            if (l->moments[i]->state) sum += fv_kept_bytes(l->moments[i]->state);
+            if (l->frames[i]->state) sum += fv_kept_bytes(l->frames[i]->state);
         if (l->tip) sum += fv_kept_bytes(l->tip);
     }
     return sum;
 }
 
-/* *out: the moment, without a state if only that could not be kept; NULL without a picture. */
-static fv_status take_moment(fv_history *h, fv_session *s, int step, fv_moment **out)
+/* *out: the frame, without a state if only that could not be kept; NULL without a picture. */
+static fv_status take_frame(fv_history *h, fv_session *s, int step, fv_frame **out)
 {
-    fv_moment *m = calloc(1, sizeof *m);
+    fv_frame *m = calloc(1, sizeof *m);
     *out = NULL;
     if (!m) return fv_fail(FV_ERR_MEMORY, "keeping a history: out of memory");
     m->step = step;
     bool stateful = h->count == 0 || step % (h->interval * h->state_every) == 0;
     fv_status status = fv_session_snapshot(s, &m->picture);
     if (status < 0) {
-        drop_moment(m);
+        drop_frame(m);
         return status;
     }
     *out = m;
@@ -197,16 +197,16 @@ static fv_status take_moment(fv_history *h, fv_session *s, int step, fv_moment *
 
 fv_status fv_history_note(fv_history *h, fv_session *s, int step)
 {
-    line *l = h->lines[h->current];
+    branch *l = h->branches[h->current];
     if (step <= l->about.step) return FV_OK;
     drop_tip(l);
     l->about.step = step;
     if (h->count && step % h->interval != 0) return FV_OK;
-    fv_moment *m;
-    fv_status status = take_moment(h, s, step, &m);
+    fv_frame *m;
+    fv_status status = take_frame(h, s, step, &m);
     if (!m) return status;
     bool stateful = m->state;
-    l->moments[l->count++] = h->path[h->count++] = m;
+    l->frames[l->count++] = h->path[h->count++] = m;
     if (h->count > MOST) {
         h->interval *= 2;
         thin(h);
@@ -225,7 +225,7 @@ int fv_history_count(const fv_history *h)
     return h->count;
 }
 
-const fv_moment *fv_history_at(const fv_history *h, int i)
+const fv_frame *fv_history_at(const fv_history *h, int i)
 {
     return h->path[i];
 }
@@ -237,14 +237,14 @@ int fv_history_state_before(const fv_history *h, int step)
     return -1;
 }
 
-int fv_history_line_count(const fv_history *h)
+int fv_history_branch_count(const fv_history *h)
 {
-    return h->line_count;
+    return h->branch_count;
 }
 
-const fv_line *fv_history_line(const fv_history *h, int i)
+const fv_branch *fv_history_branch_at(const fv_history *h, int i)
 {
-    return &h->lines[i]->about;
+    return &h->branches[i]->about;
 }
 
 int fv_history_current(const fv_history *h)
@@ -254,12 +254,13 @@ int fv_history_current(const fv_history *h)
 
 const fv_picture *fv_history_tip(const fv_history *h, int i)
 {
-    return i >= 0 && i < h->line_count && h->lines[i]->picture.rgb ? &h->lines[i]->picture : NULL;
+    return i >= 0 && i < h->branch_count && h->branches[i]->picture.rgb ? &h->branches[i]->picture
+                                                                        : NULL;
 }
 
-/* --- going back, and to other lines --- */
+/* --- going back, and to other branches --- */
 
-/* Where a line has come to. */
+/* Where a branch has come to. */
 typedef struct place {
     fv_kept *tip;
     fv_picture picture;
@@ -272,72 +273,73 @@ static void drop_place(place *p)
     *p = (place){0};
 }
 
-/* Where the current line has come to; nothing if it keeps that already: it has not grown since. */
+/* Where the current branch has come to; nothing if it keeps that already: it has not grown since.
+ */
 static fv_status look_round(const fv_history *h, fv_session *s, place *out)
 {
     *out = (place){0};
-    if (h->lines[h->current]->tip) return FV_OK;
+    if (h->branches[h->current]->tip) return FV_OK;
     fv_status status = fv_session_snapshot(s, &out->picture);
     if (status >= 0) status = fv_session_keep(s, &out->tip);
     if (status < 0) drop_place(out);
     return status;
 }
 
-/* The session has left: the line keeps its place, which it takes over. */
-static void set_aside(line *l, place *p)
+/* The session has left: the branch keeps its place, which it takes over. */
+static void set_aside(branch *l, place *p)
 {
     if (!p->tip) return;
     l->tip = p->tip;
     l->picture = p->picture;
 }
 
-/* A line that never grew is no line. */
+/* A branch that never grew is no branch. */
 static bool is_empty(const fv_history *h, int at)
 {
-    const fv_line *l = &h->lines[at]->about;
+    const fv_branch *l = &h->branches[at]->about;
     return l->parent >= 0 && l->step == l->fork && !has_children(h, at);
 }
 
-static int owner_of(const fv_history *h, const fv_moment *m)
+static int owner_of(const fv_history *h, const fv_frame *m)
 {
-    for (int k = 0; k < h->line_count; k++)
-        for (int i = 0; i < h->lines[k]->count; i++)
-            if (h->lines[k]->moments[i] == m) return k;
+    for (int k = 0; k < h->branch_count; k++)
+        for (int i = 0; i < h->branches[k]->count; i++)
+            if (h->branches[k]->frames[i] == m) return k;
     return 0;
 }
 
-/* The line that goes when there are as many as there can be: the oldest that nothing grows from;
+/* The branch that goes when there are as many as there can be: the oldest that nothing grows from;
  * -1: each is in use. */
 static int oldest_leaf(const fv_history *h)
 {
-    for (int i = 0; i < h->line_count; i++)
+    for (int i = 0; i < h->branch_count; i++)
         if (!has_children(h, i) && i != h->current) return i;
     return -1;
 }
 
-/* The line that never grew begins at another moment. */
-static void move_line(fv_history *h, int owner, int step)
+/* The branch that never grew begins at another frame. */
+static void move_branch(fv_history *h, int owner, int step)
 {
-    line *l = h->lines[h->current];
+    branch *l = h->branches[h->current];
     l->about.parent = owner;
     l->about.fork = l->about.step = step;
     drop_tip(l);
 }
 
-fv_status fv_history_branch(fv_history *h, fv_session *s, int *step)
+fv_status fv_history_fork(fv_history *h, fv_session *s, int *step)
 {
     int at = fv_history_state_before(h, *step);
     if (at < 0) return fv_fail(FV_ERR_ARGUMENT, "no state is kept before step %d", *step);
-    const fv_moment *m = h->path[at];
-    bool full = h->line_count == FV_MOST_LINES;
+    const fv_frame *m = h->path[at];
+    bool full = h->branch_count == FV_MAX_BRANCHES;
     if (is_empty(h, h->current)) {
         FV_TRY(fv_session_return(s, m->state));
-        move_line(h, owner_of(h, m), m->step);
+        move_branch(h, owner_of(h, m), m->step);
     } else if (full && oldest_leaf(h) < 0) {
-        return fv_fail(FV_ERR_ARGUMENT, "there are %d branches, each on the last", FV_MOST_LINES);
+        return fv_fail(FV_ERR_ARGUMENT, "there are %d branches, each on the last", FV_MAX_BRANCHES);
     } else {
         place here;
-        line *l = calloc(1, sizeof *l);
+        branch *l = calloc(1, sizeof *l);
         fv_status status = l ? look_round(h, s, &here)
                              : fv_fail(FV_ERR_MEMORY, "beginning a branch: out of memory");
         if (status >= 0) {
@@ -348,10 +350,10 @@ fv_status fv_history_branch(fv_history *h, fv_session *s, int *step)
             free(l);
             return status;
         }
-        set_aside(h->lines[h->current], &here);
-        if (full) remove_line(h, oldest_leaf(h));
-        add_line(h, l, owner_of(h, m), m->step);
-        h->current = h->line_count - 1;
+        set_aside(h->branches[h->current], &here);
+        if (full) remove_branch(h, oldest_leaf(h));
+        add_branch(h, l, owner_of(h, m), m->step);
+        h->current = h->branch_count - 1;
     }
     *step = m->step;
     trace(h);
@@ -361,28 +363,28 @@ fv_status fv_history_branch(fv_history *h, fv_session *s, int *step)
 fv_status fv_history_switch(fv_history *h, fv_session *s, int to)
 {
     place here = {0};
-    if (to < 0 || to >= h->line_count)
-        return fv_fail(FV_ERR_ARGUMENT, "branch %d of %d", to, h->line_count);
+    if (to < 0 || to >= h->branch_count)
+        return fv_fail(FV_ERR_ARGUMENT, "branch %d of %d", to, h->branch_count);
     if (to == h->current) return FV_OK;
     int old = h->current;
     bool empty = is_empty(h, old);
     if (!empty) FV_TRY(look_round(h, s, &here));
-    fv_status status = fv_session_return(s, h->lines[to]->tip);
+    fv_status status = fv_session_return(s, h->branches[to]->tip);
     if (status < 0) {
         drop_place(&here);
         return status;
     }
-    if (!empty) set_aside(h->lines[old], &here);
+    if (!empty) set_aside(h->branches[old], &here);
     h->current = to;
-    if (empty) remove_line(h, old);
+    if (empty) remove_branch(h, old);
     trace(h);
     return FV_OK;
 }
 
 fv_status fv_history_forget(fv_history *h, int i)
 {
-    if (i < 0 || i >= h->line_count || has_children(h, i) || i == h->current)
+    if (i < 0 || i >= h->branch_count || has_children(h, i) || i == h->current)
         return fv_fail(FV_ERR_ARGUMENT, "branch %d is in use", i);
-    remove_line(h, i);
+    remove_branch(h, i);
     return FV_OK;
 }

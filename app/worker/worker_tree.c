@@ -1,4 +1,4 @@
-/* The tree of a picture: going back and branching with another text or seed keeps the old line,
+/* The tree of a picture: going back and branching with another text or seed keeps the old branch,
  * with its curve, its texts and its tip; see fv_history. */
 #include <math.h>
 #include <stdlib.h>
@@ -18,19 +18,19 @@ void branch(worker *w, const order *o)
 {
     static const char *const names[] = {"text", "seed", "llp", "term"};
     int step = (int)o->number;
-    line_aside left;
+    branch_state left;
     if (!w->session) return;
     if (!w->saved && !save_picture(w)) return; /* what was at the tip is in the gallery too */
-    if (!copy_aside(w, &left)) return;
+    if (!copy_state(w, &left)) return;
     pthread_mutex_lock(&w->mutex);
-    fv_status s = fv_history_branch(w->history, w->session, &step);
+    fv_status s = fv_history_fork(w->history, w->session, &step);
     if (s >= 0) {
-        keep_aside(w, &left);
+        keep_state(w, &left);
         while (w->curve_count && w->curve[w->curve_count - 1].step > step) w->curve_count--;
         w->view.survived = false;
         w->view.progress.step = step;
     } else
-        clear_aside(&left);
+        clear_state(&left);
     pthread_mutex_unlock(&w->mutex);
     if (s < 0) {
         say(w, NULL);
@@ -49,27 +49,27 @@ void branch(worker *w, const order *o)
     set_phase(w, WORKER_RUNNING);
 }
 
-void switch_line(worker *w, unsigned id)
+void switch_branch(worker *w, unsigned id)
 {
     int to = place_of(w, id);
-    line_aside left, *mine = aside_of(w, id), next;
+    branch_state left, *mine = state_of(w, id), next;
     if (!w->session || to < 0 || id == current_id(w) || !mine) return;
     const fv_picture *tip = fv_history_tip(w->history, to);
     fv_picture shown;
-    if (!tip || fv_picture_thumbnail(&shown, tip, tip->width) < 0 || !copy_aside(w, &left)) return;
+    if (!tip || fv_picture_thumbnail(&shown, tip, tip->width) < 0 || !copy_state(w, &left)) return;
     pthread_mutex_lock(&w->mutex);
     fv_status s = fv_history_switch(w->history, w->session, to);
     if (s >= 0) {
         next = *mine;
-        *mine = (line_aside){0};
-        keep_aside(w, &left);
-        take_aside(w, &next);
+        *mine = (branch_state){0};
+        keep_state(w, &left);
+        take_state(w, &next);
         fv_picture_free(&w->picture);
         w->picture = shown;
         w->view.picture_serial++;
         w->view.activation_serial = w->view.gradient_serial = 0;
     } else {
-        clear_aside(&left);
+        clear_state(&left);
         fv_picture_free(&shown);
     }
     pthread_mutex_unlock(&w->mutex);
@@ -80,7 +80,7 @@ void switch_line(worker *w, unsigned id)
     release_item(w);
     go_back(w);
     pthread_mutex_lock(&w->mutex);
-    publish_lines(w);
+    publish_branches(w);
     pthread_mutex_unlock(&w->mutex);
     publish_options(w);
     w->pause_at = 0;
@@ -90,12 +90,12 @@ void switch_line(worker *w, unsigned id)
     set_phase(w, p->step >= p->steps ? WORKER_DONE : WORKER_PAUSED);
 }
 
-void forget_line(worker *w, unsigned id)
+void forget_branch(worker *w, unsigned id)
 {
     pthread_mutex_lock(&w->mutex);
     fv_status s = fv_history_forget(w->history, place_of(w, id));
-    forget_asides(w);
-    publish_lines(w);
+    forget_states(w);
+    publish_branches(w);
     pthread_mutex_unlock(&w->mutex);
     if (s < 0) say(w, NULL);
     notify(w);
