@@ -41,10 +41,9 @@
  *   queue, settings, checkpoint     -                               all
  *   model                           -                               all, with all that uses it
  *   session                         _set, _cancel (from a signal    all else; _picture, _recipe, _save,
- *                                   handler too), _snapshot,        _option, _text, _text_report,
- *                                   _parts, _gradient               _dropped, _keep, _return and
- *                                                                   _want_gradient not while a run or
- *                                                                   step goes on
+ *                                   handler too), _preview,         _option, _text, _text_report,
+ *                                   _parts, _gradient               _dropped, _take_snapshot, _restore
+ *                                                                   and _want_gradient not in a run or step
  *   snapshot kept in memory         -                               all; reading may be shared
  *   history                         -                               all, on the session's thread
  *   critic, embedder, probe         -                               all, with their model

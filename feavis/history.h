@@ -10,15 +10,15 @@ extern "C" {
 #endif
 
 /* A state kept in memory: parameters, Adam's moments, step, recipe. */
-typedef struct fv_kept fv_kept;
+typedef struct fv_snapshot fv_snapshot;
 /* Not while a run is in progress, both. Going back forgets the changes made or asked for since;
  * with the same changes the same picture grows again, with others another branch. The session may
  * be another one than the state is of, if its model and size are the same. */
-fv_status fv_session_keep(fv_session *s, fv_kept **out);
-fv_status fv_session_return(fv_session *s, const fv_kept *k);
-int fv_kept_step(const fv_kept *k);
-size_t fv_kept_bytes(const fv_kept *k);
-void fv_kept_free(fv_kept *k);
+fv_status fv_session_take_snapshot(fv_session *s, fv_snapshot **out);
+fv_status fv_session_restore(fv_session *s, const fv_snapshot *k);
+int fv_snapshot_step(const fv_snapshot *k);
+size_t fv_snapshot_bytes(const fv_snapshot *k);
+void fv_snapshot_free(fv_snapshot *k);
 
 /* How a picture grew: up to 96 pictures at even steps, about every fourth with its state. Whoever
  * goes back and does otherwise begins another branch; the old one stays. The branches are a tree,
@@ -27,7 +27,7 @@ void fv_kept_free(fv_kept *k);
 typedef struct fv_frame {
     int step;
     fv_picture picture;
-    fv_kept *state; /* NULL: not kept here */
+    fv_snapshot *state; /* NULL: not kept here */
 } fv_frame;
 typedef struct fv_branch {
     unsigned id; /* stays the same while places change */

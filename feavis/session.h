@@ -1,6 +1,6 @@
 /* Session: one picture that grows: parameters -> views -> image tower -> objectives, and back.
  *
- * From any thread: _set, _snapshot, _cancel. All else one thread at a time, and _picture, _option,
+ * From any thread: _set, _preview, _cancel. All else one thread at a time, and _picture, _option,
  * _text, _save not while a run or step goes on. */
 #ifndef FEAVIS_SESSION_H
 #define FEAVIS_SESSION_H
@@ -50,8 +50,8 @@ fv_status fv_session_set(fv_session *s, const char *name, const char *value);
 /* Why the last change that could not be made was dropped: one line, "" if all were made. The
  * session, its picture and its recipe are as if it had not been asked for. */
 const char *fv_session_dropped(const fv_session *s);
-/* From any thread: a copy of the newest picture; caller frees. */
-fv_status fv_session_snapshot(fv_session *s, fv_picture *out);
+/* From any thread: a copy of the newest picture, while it grows; caller frees. */
+fv_status fv_session_preview(fv_session *s, fv_picture *out);
 /* Not while a run is in progress: the finished picture, and scores over the whole of it. */
 fv_status fv_session_picture(fv_session *s, fv_picture *out, fv_progress *scores);
 /* YAML that reproduces the picture as it stands now; caller frees. */

@@ -581,7 +581,7 @@ static void sessions_replay_their_steps(void **state)
         fv_session_want_gradient(s, watched);
         for (int i = 0; i < FEW; i++) MUST(fv_session_step(s, &progress));
         assert_true(progress.gradient > 0 && isfinite(progress.loss) && progress.restored == 0);
-        MUST(fv_session_snapshot(s, &picture));
+        MUST(fv_session_preview(s, &picture));
         memcpy(rgb[watched], picture.rgb, sizeof rgb[0]);
         fv_picture_free(&picture);
         no_faults(be);

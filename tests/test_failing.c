@@ -205,7 +205,7 @@ static void try_all(const trial *t)
 static fv_options *options;
 static fv_model *model;
 static fv_session *session;
-static fv_kept *start, *other;
+static fv_snapshot *start, *other;
 static fv_progress progress;
 static float at_start[STATE], at_other[STATE], plain[STATE], changed[STATE], now[STATE];
 static int dropped;
@@ -228,8 +228,8 @@ static int open_all(void **state)
 static int close_all(void **state)
 {
     (void)state;
-    fv_kept_free(start);
-    fv_kept_free(other);
+    fv_snapshot_free(start);
+    fv_snapshot_free(other);
     fv_session_close(session);
     fv_model_close(model);
     fv_options_free(options);
@@ -253,23 +253,23 @@ static void state_is(const float *expected)
  * without a change and with this one. */
 static void take_references(const char *name, const char *value)
 {
-    if (!start) MUST(fv_session_keep(session, &start));
-    MUST(fv_session_return(session, start));
+    if (!start) MUST(fv_session_take_snapshot(session, &start));
+    MUST(fv_session_restore(session, start));
     read_state(at_start);
     MUST(fv_session_step(session, &progress));
     read_state(plain);
-    MUST(fv_session_return(session, start));
+    MUST(fv_session_restore(session, start));
     if (!name) return;
     MUST(fv_session_set(session, name, value));
     MUST(fv_session_step(session, &progress));
     read_state(changed);
     assert_memory_not_equal(plain, changed, sizeof plain);
-    MUST(fv_session_return(session, start));
+    MUST(fv_session_restore(session, start));
 }
 
 static void go_to_start(void)
 {
-    MUST(fv_session_return(session, start));
+    MUST(fv_session_restore(session, start));
     dropped = session->dropped;
 }
 
@@ -345,7 +345,7 @@ static void a_session_without_a_plan_waits_for_memory(void **state)
     take_references("text", change_to);
     for (bool fired = true; fired;) {
         fv_picture p = {0};
-        fv_kept *k = NULL;
+        fv_snapshot *k = NULL;
         ask_for_change();
         arm(DEVICE, ++tried, true);
         fired = attempt_step() < 0;
@@ -353,12 +353,12 @@ static void a_session_without_a_plan_waits_for_memory(void **state)
             assert_true(attempt_step() < 0);
             without += session->net.plan == NULL;
             assert_true(fv_session_save(session, "never.safetensors") < 0);
-            assert_true(fv_session_keep(session, &k) < 0);
+            assert_true(fv_session_take_snapshot(session, &k) < 0);
             assert_true(fv_session_picture(session, &p, NULL) < 0);
-            assert_true(fv_session_return(session, start) < 0);
+            assert_true(fv_session_restore(session, start) < 0);
             assert_true(fv_session_run(session, NULL, NULL) < 0);
             assert_non_null(strstr(fv_error(), "made to fail"));
-            MUST(fv_session_snapshot(session, &p)); /* needs no device */
+            MUST(fv_session_preview(session, &p)); /* needs no device */
             fv_picture_free(&p);
         }
         disarm();
@@ -498,16 +498,16 @@ static void saving_and_opening_fail_and_succeed(void **state)
     unlink("state.safetensors");
 }
 
-static fv_kept *kept;
+static fv_snapshot *kept;
 
 static fv_status attempt_keep(void)
 {
-    return fv_session_keep(session, &kept);
+    return fv_session_take_snapshot(session, &kept);
 }
 
 static void keep_done(void)
 {
-    fv_kept_free(kept);
+    fv_snapshot_free(kept);
     kept = NULL;
     state_is(at_start);
 }
@@ -516,19 +516,19 @@ static void keep_done(void)
 static void go_elsewhere(void)
 {
     if (other) {
-        MUST(fv_session_return(session, other));
+        MUST(fv_session_restore(session, other));
         return;
     }
-    MUST(fv_session_return(session, start));
+    MUST(fv_session_restore(session, start));
     MUST(fv_session_set(session, "text", "lake"));
     for (int i = 0; i < 2; i++) MUST(attempt_step());
-    MUST(fv_session_keep(session, &other));
+    MUST(fv_session_take_snapshot(session, &other));
     read_state(at_other);
 }
 
 static fv_status attempt_return(void)
 {
-    return fv_session_return(session, start);
+    return fv_session_restore(session, start);
 }
 
 static void still_elsewhere(void)
@@ -570,7 +570,7 @@ static void grow_history(void)
     int at = 1;
     fv_history_free(history);
     MUST(fv_history_new(&history));
-    MUST(fv_session_return(session, start));
+    MUST(fv_session_restore(session, start));
     MUST(fv_session_step(session, &progress));
     for (int i = 2; i <= 3; i++) {
         MUST(fv_history_note(history, session, i));
@@ -700,7 +700,7 @@ static void the_best_state_stays_the_best(void **state)
 {
     (void)state;
     fv_session *mine = session;
-    fv_kept *from = start;
+    fv_snapshot *from = start;
     fv_options *o;
     MUST(fv_options_copy(&o, options));
     set(o, "keep", "best");
@@ -724,7 +724,7 @@ static void the_best_state_stays_the_best(void **state)
 
     MUST(fv_session_open(&session, model, o));
     while (session->step < 9) MUST(attempt_step());
-    MUST(fv_session_keep(session, &start));
+    MUST(fv_session_take_snapshot(session, &start));
     MUST(attempt_step()); /* the tenth looks, and is the best so far */
     read_state(best_state);
     best_step = session->best_step;
@@ -734,7 +734,7 @@ static void the_best_state_stays_the_best(void **state)
                      .before = go_to_start,
                      .attempt = attempt_step,
                      .done = the_same_best});
-    fv_kept_free(start);
+    fv_snapshot_free(start);
     fv_session_close(session);
     fv_options_free(o);
     start = from;

@@ -225,7 +225,7 @@ static void the_same_bytes_come_back(void **state)
     fv_options *o = cell_options(), *again, *half_way;
     fv_model *m = open_model(o);
     fv_session *s;
-    fv_kept *kept;
+    fv_snapshot *kept;
     fv_progress p;
     char *recipe = run(m, o, first), *second;
     assert_non_null(strstr(recipe, "\nparam: cells\n"));
@@ -240,13 +240,13 @@ static void the_same_bytes_come_back(void **state)
     MUST(fv_session_open(&s, m, o));
     for (int i = 0; i < 3; i++) MUST(fv_session_step(s, &p));
     MUST(fv_session_save(s, "cells.safetensors"));
-    MUST(fv_session_keep(s, &kept));
+    MUST(fv_session_take_snapshot(s, &kept));
     MUST(fv_session_run(s, NULL, NULL));
-    MUST(fv_session_return(s, kept));
+    MUST(fv_session_restore(s, kept));
     MUST(fv_session_run(s, NULL, NULL));
     free(take(s, other, NULL));
     assert_memory_equal(other, first, BYTES);
-    fv_kept_free(kept);
+    fv_snapshot_free(kept);
     fv_session_close(s);
 
     half_way = toy_options();

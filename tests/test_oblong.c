@@ -260,7 +260,7 @@ static void a_session_of_an_oblong_picture(void **state)
         fv_session *s, *t;
         fv_progress p;
         fv_picture shot;
-        fv_kept *kept;
+        fv_snapshot *kept;
         char *recipe;
         set(o, "keep", "best");
         MUST(fv_session_open(&s, m, o));
@@ -271,17 +271,17 @@ static void a_session_of_an_oblong_picture(void **state)
         int bright = 0;
         for (int i = 0; i < W * H; i++) bright += gradient[i] >= 1;
         assert_true(bright > 0 && bright < W * H / 20); /* the 99.5th percentile is 1 */
-        MUST(fv_session_snapshot(s, &shot));
+        MUST(fv_session_preview(s, &shot));
         assert_int_equal(shot.width, W);
         assert_int_equal(shot.height, H);
         fv_picture_free(&shot);
-        MUST(fv_session_keep(s, &kept));
+        MUST(fv_session_take_snapshot(s, &kept));
         MUST(fv_session_save(s, "oblong.safetensors"));
         MUST(fv_session_run(s, NULL, NULL));
         picture_of(s, first);
         MUST(fv_session_recipe(s, &recipe));
         assert_non_null(strstr(recipe, "\nsize: 60x36\n"));
-        MUST(fv_session_return(s, kept));
+        MUST(fv_session_restore(s, kept));
         MUST(fv_session_run(s, NULL, NULL));
         picture_of(s, again);
         assert_memory_equal(first, again, BYTES);
@@ -300,9 +300,9 @@ static void a_session_of_an_oblong_picture(void **state)
         fv_session_close(t);
         set(o, "size", "36x60"); /* as many parameters, mostly: another picture */
         MUST(fv_session_open(&t, m, o));
-        FAILS(fv_session_return(t, kept), FV_ERR_ARGUMENT, "another size");
+        FAILS(fv_session_restore(t, kept), FV_ERR_ARGUMENT, "another size");
         fv_session_close(t);
-        fv_kept_free(kept);
+        fv_snapshot_free(kept);
         fv_options_free(read);
         fv_options_free(o);
         free(recipe);

@@ -314,7 +314,7 @@ static void a_stopped_run_goes_on_where_it_was(void **state)
     run_to_end(m, o, &whole);
     fv_session *s = open_session(m, o);
     fv_picture none;
-    FAILS(fv_session_snapshot(s, &none), FV_ERR_ARGUMENT, "before the first step");
+    FAILS(fv_session_preview(s, &none), FV_ERR_ARGUMENT, "before the first step");
     int seen = 0;
     assert_int_equal(fv_session_run(s, stop_at_three, &seen), FV_CANCELLED);
     assert_int_equal(seen, 3);
@@ -340,7 +340,7 @@ static void a_stopped_run_goes_on_where_it_was(void **state)
 
 typedef struct watcher {
     fv_session *session;
-    atomic_int steps, snapshots;
+    atomic_int steps, previews;
     atomic_bool done;
 } watcher;
 
@@ -358,8 +358,8 @@ static void *look_and_cancel(void *user)
     watcher *w = user;
     while (!atomic_load(&w->done)) {
         fv_picture p;
-        if (fv_session_snapshot(w->session, &p) >= 0) {
-            atomic_fetch_add(&w->snapshots, 1);
+        if (fv_session_preview(w->session, &p) >= 0) {
+            atomic_fetch_add(&w->previews, 1);
             fv_picture_free(&p);
         }
         if (atomic_load(&w->steps) >= 5) fv_session_cancel(w->session);
@@ -380,7 +380,7 @@ static void another_thread_looks_and_cancels(void **state)
     assert_int_equal(fv_session_run(w.session, count_steps, &w), FV_CANCELLED);
     atomic_store(&w.done, true);
     pthread_join(thread, NULL);
-    assert_true(atomic_load(&w.snapshots) > 0);
+    assert_true(atomic_load(&w.previews) > 0);
     assert_true(atomic_load(&w.steps) < 1000);
     /* one cancel ends one run: it may have come again before the thread ended */
     fv_progress p;
@@ -485,20 +485,20 @@ static void the_best_state_is_kept(void **state)
 
     fv_session *s = open_session(m, o);
     fv_progress p;
-    fv_kept *kept;
+    fv_snapshot *kept;
     for (int i = 0; i < 12; i++) MUST(fv_session_step(s, &p));
     MUST(fv_session_save(s, "best.safetensors"));
-    MUST(fv_session_keep(s, &kept));
+    MUST(fv_session_take_snapshot(s, &kept));
     take_result(s, &best); /* a look in between changes nothing */
     free(best.recipe);
     MUST(fv_session_run(s, NULL, NULL));
     take_result(s, &best);
     assert_non_null(strstr(best.recipe, "\nkeep: best\n"));
-    MUST(fv_session_return(s, kept));
+    MUST(fv_session_restore(s, kept));
     MUST(fv_session_run(s, NULL, NULL));
     take_result(s, &returned);
     same(&best, &returned);
-    fv_kept_free(kept);
+    fv_snapshot_free(kept);
     fv_session_close(s);
 
     char number[16];

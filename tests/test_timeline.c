@@ -136,18 +136,18 @@ static void a_kept_state_grows_the_same_picture(void **state)
     (void)state;
     static uint8_t first[BYTES], second[BYTES];
     fv_session *s = open_with(NULL, NULL);
-    fv_kept *k;
+    fv_snapshot *k;
     steps(s, 2);
-    MUST(fv_session_keep(s, &k));
-    assert_int_equal(fv_kept_step(k), 2);
+    MUST(fv_session_take_snapshot(s, &k));
+    assert_int_equal(fv_snapshot_step(k), 2);
     steps(s, 4);
     picture_of(s, first);
-    MUST(fv_session_return(s, k));
+    MUST(fv_session_restore(s, k));
     steps(s, 4);
     picture_of(s, second);
     assert_memory_equal(first, second, BYTES);
 
-    MUST(fv_session_return(s, k)); /* a branch, and its recipe */
+    MUST(fv_session_restore(s, k)); /* a branch, and its recipe */
     MUST(fv_session_set(s, "text", "snow"));
     MUST(fv_session_set(s, "seed", "9"));
     steps(s, 4);
@@ -156,7 +156,7 @@ static void a_kept_state_grows_the_same_picture(void **state)
     picture_again(s, second);
     assert_memory_equal(first, second, BYTES);
 
-    MUST(fv_session_return(s, k)); /* the branch is forgotten */
+    MUST(fv_session_restore(s, k)); /* the branch is forgotten */
     steps(s, 4);
     picture_again(s, second);
     picture_of(s, first);
@@ -164,9 +164,9 @@ static void a_kept_state_grows_the_same_picture(void **state)
     fv_session_close(s);
 
     s = open_with("param", "pixel");
-    FAILS(fv_session_return(s, k), FV_ERR_ARGUMENT, "another param");
+    FAILS(fv_session_restore(s, k), FV_ERR_ARGUMENT, "another param");
     fv_session_close(s);
-    fv_kept_free(k);
+    fv_snapshot_free(k);
 }
 
 static void more_steps_enter_the_recipe(void **state)
@@ -271,7 +271,7 @@ static void history_thins_and_goes_back(void **state)
         if (i) assert_true(m->step > fv_history_at(h, i - 1)->step);
         if (!m->state) continue;
         states++;
-        assert_int_equal(fv_kept_step(m->state), m->step);
+        assert_int_equal(fv_snapshot_step(m->state), m->step);
     }
     assert_true(states >= n / 5);
     int at = fv_history_state_before(h, 50);
@@ -313,7 +313,7 @@ static void branches_are_a_tree_that_one_can_climb(void **state)
     fv_picture p;
     MUST(fv_history_new(&h));
     grow(s, h, 0, 12);
-    MUST(fv_session_snapshot(s, &p));
+    MUST(fv_session_preview(s, &p));
     memcpy(first, p.rgb, BYTES);
     fv_picture_free(&p);
 
@@ -332,7 +332,7 @@ static void branches_are_a_tree_that_one_can_climb(void **state)
     MUST(fv_session_set(s, "text", "snow"));
     grow(s, h, 4, 10);
     assert_int_equal(fv_history_count(h), 10); /* 4 of the first line, 6 of its own */
-    MUST(fv_session_snapshot(s, &p));
+    MUST(fv_session_preview(s, &p));
     memcpy(second, p.rgb, BYTES);
     fv_picture_free(&p);
 

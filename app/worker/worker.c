@@ -210,7 +210,7 @@ void worker_stop(worker *w)
     fv_history_clear(w->history);
     forget_states(w);
     fv_history_free(w->history);
-    for (int i = 0; i < WORKER_BOARD; i++) fv_kept_free(w->board_states[i]);
+    for (int i = 0; i < WORKER_BOARD; i++) fv_snapshot_free(w->board_states[i]);
     for (int i = 0; i < WORKER_BOARD; i++) fv_picture_free(&w->board[i]);
     for (int i = 0; i < WORKER_PANELS; i++) fv_picture_free(&w->panels[i]);
     fv_picture_free(&w->picture);

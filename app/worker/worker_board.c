@@ -14,7 +14,7 @@ static void clear_board(worker *w)
     }
     pthread_mutex_unlock(&w->mutex);
     for (int i = 0; i < WORKER_BOARD; i++) {
-        fv_kept_free(w->board_states[i]);
+        fv_snapshot_free(w->board_states[i]);
         w->board_states[i] = NULL;
     }
     fv_options_free(w->board_options);
@@ -34,7 +34,7 @@ static bool grow_seed(worker *w, int i, uint64_t seed, int steps)
         fv_progress p;
         fv_picture picture;
         if (has_orders(w) || !take_step(w, &p)) return false;
-        if (fv_session_snapshot(w->session, &picture) < 0) return false;
+        if (fv_session_preview(w->session, &picture) < 0) return false;
         pthread_mutex_lock(&w->mutex);
         fv_picture_free(&w->board[i]);
         w->board[i] = picture;
@@ -42,7 +42,7 @@ static bool grow_seed(worker *w, int i, uint64_t seed, int steps)
         pthread_mutex_unlock(&w->mutex);
         notify(w);
     }
-    if (ok && fv_session_keep(w->session, &w->board_states[i]) < 0) {
+    if (ok && fv_session_take_snapshot(w->session, &w->board_states[i]) < 0) {
         say(w, NULL);
         ok = false;
     }
@@ -73,7 +73,7 @@ void continue_board(worker *w, int i)
     fv_options_free(o);
     if (!ok) return;
     w->item = 0;
-    if (fv_session_return(w->session, w->board_states[i]) < 0) {
+    if (fv_session_restore(w->session, w->board_states[i]) < 0) {
         say(w, NULL);
         return;
     }

@@ -78,7 +78,7 @@ struct worker {
     int reel_counts[WORKER_PANELS];
     remembered_rows pictures_seen, texts_seen;
     fv_list matched_pictures, matched_texts;
-    fv_kept *board_states[WORKER_BOARD];
+    fv_snapshot *board_states[WORKER_BOARD];
     fv_options *board_options;
 };
 

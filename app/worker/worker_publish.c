@@ -49,7 +49,7 @@ static void publish_gradient(worker *w, int width, int height)
 void publish_picture(worker *w, const fv_progress *p)
 {
     fv_picture picture;
-    if (fv_session_snapshot(w->session, &picture) < 0) return;
+    if (fv_session_preview(w->session, &picture) < 0) return;
     pthread_mutex_lock(&w->mutex);
     fv_picture_free(&w->picture);
     w->picture = picture;

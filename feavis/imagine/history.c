@@ -21,7 +21,7 @@ typedef struct branch {
     fv_branch about;
     fv_frame *frames[MOST + 1]; /* its own, behind the fork */
     int count;
-    fv_kept *tip; /* where it was left; NULL once it grows again */
+    fv_snapshot *tip; /* where it was left; NULL once it grows again */
     fv_picture picture;
 } branch;
 
@@ -48,13 +48,13 @@ static void add_branch(fv_history *h, branch *l, int parent, int fork)
 static void drop_frame(fv_frame *m)
 {
     fv_picture_free(&m->picture);
-    fv_kept_free(m->state);
+    fv_snapshot_free(m->state);
     free(m);
 }
 
 static void drop_tip(branch *l)
 {
-    fv_kept_free(l->tip);
+    fv_snapshot_free(l->tip);
     fv_picture_free(&l->picture);
     l->tip = NULL;
 }
@@ -156,7 +156,7 @@ static void thin(fv_history *h)
                 continue;
             }
             if (!first && m->step % (h->interval * h->state_every) != 0) {
-                fv_kept_free(m->state);
+                fv_snapshot_free(m->state);
                 m->state = NULL;
             }
             l->frames[n++] = m;
@@ -172,8 +172,8 @@ static size_t state_bytes(const fv_history *h)
     for (int k = 0; k < h->branch_count; k++) {
         const branch *l = h->branches[k];
         for (int i = 0; i < l->count; i++)
-            if (l->frames[i]->state) sum += fv_kept_bytes(l->frames[i]->state);
-        if (l->tip) sum += fv_kept_bytes(l->tip);
+            if (l->frames[i]->state) sum += fv_snapshot_bytes(l->frames[i]->state);
+        if (l->tip) sum += fv_snapshot_bytes(l->tip);
     }
     return sum;
 }
@@ -186,13 +186,13 @@ static fv_status take_frame(fv_history *h, fv_session *s, int step, fv_frame **o
     if (!m) return fv_fail(FV_ERR_MEMORY, "keeping a history: out of memory");
     m->step = step;
     bool stateful = h->count == 0 || step % (h->interval * h->state_every) == 0;
-    fv_status status = fv_session_snapshot(s, &m->picture);
+    fv_status status = fv_session_preview(s, &m->picture);
     if (status < 0) {
         drop_frame(m);
         return status;
     }
     *out = m;
-    return stateful && !h->stateless ? fv_session_keep(s, &m->state) : FV_OK;
+    return stateful && !h->stateless ? fv_session_take_snapshot(s, &m->state) : FV_OK;
 }
 
 fv_status fv_history_note(fv_history *h, fv_session *s, int step)
@@ -262,13 +262,13 @@ const fv_picture *fv_history_tip(const fv_history *h, int i)
 
 /* Where a branch has come to. */
 typedef struct place {
-    fv_kept *tip;
+    fv_snapshot *tip;
     fv_picture picture;
 } place;
 
 static void drop_place(place *p)
 {
-    fv_kept_free(p->tip);
+    fv_snapshot_free(p->tip);
     fv_picture_free(&p->picture);
     *p = (place){0};
 }
@@ -279,8 +279,8 @@ static fv_status look_round(const fv_history *h, fv_session *s, place *out)
 {
     *out = (place){0};
     if (h->branches[h->current]->tip) return FV_OK;
-    fv_status status = fv_session_snapshot(s, &out->picture);
-    if (status >= 0) status = fv_session_keep(s, &out->tip);
+    fv_status status = fv_session_preview(s, &out->picture);
+    if (status >= 0) status = fv_session_take_snapshot(s, &out->tip);
     if (status < 0) drop_place(out);
     return status;
 }
@@ -333,7 +333,7 @@ fv_status fv_history_fork(fv_history *h, fv_session *s, int *step)
     const fv_frame *m = h->path[at];
     bool full = h->branch_count == FV_MAX_BRANCHES;
     if (is_empty(h, h->current)) {
-        FV_TRY(fv_session_return(s, m->state));
+        FV_TRY(fv_session_restore(s, m->state));
         move_branch(h, owner_of(h, m), m->step);
     } else if (full && oldest_leaf(h) < 0) {
         return fv_fail(FV_ERR_ARGUMENT, "there are %d branches, each on the last", FV_MAX_BRANCHES);
@@ -343,7 +343,7 @@ fv_status fv_history_fork(fv_history *h, fv_session *s, int *step)
         fv_status status = l ? look_round(h, s, &here)
                              : fv_fail(FV_ERR_MEMORY, "beginning a branch: out of memory");
         if (status >= 0) {
-            status = fv_session_return(s, m->state);
+            status = fv_session_restore(s, m->state);
             if (status < 0) drop_place(&here);
         }
         if (status < 0) { /* nothing has changed */
@@ -369,7 +369,7 @@ fv_status fv_history_switch(fv_history *h, fv_session *s, int to)
     int old = h->current;
     bool empty = is_empty(h, old);
     if (!empty) FV_TRY(look_round(h, s, &here));
-    fv_status status = fv_session_return(s, h->branches[to]->tip);
+    fv_status status = fv_session_restore(s, h->branches[to]->tip);
     if (status < 0) {
         drop_place(&here);
         return status;

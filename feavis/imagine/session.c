@@ -1,7 +1,7 @@
 /* The loop: views, forward, seeds, backward, Adam; with cancel and a NaN guard. See feavis.h, and
  * session.h for the other files of a session.
  *
- * Threads: fv_session_run and _step belong to one thread. cancel, set, snapshot, parts and gradient
+ * Threads: fv_session_run and _step belong to one thread. cancel, set, preview, parts and gradient
  * may come from any other: cancel is one atomic flag, the others take the mutex, which the loop
  * holds only to take changes and to put a new picture down.
  *
@@ -407,7 +407,7 @@ fv_status fv_session_picture(fv_session *s, fv_picture *out, fv_progress *scores
     if (status < 0) return fv_session_mend_after(s, status);
     (void)fv_session_mend(s); /* if it fails, whoever uses the plan next tries again */
     if (scores) report(s, &final, scores);
-    return fv_session_snapshot(s, out);
+    return fv_session_preview(s, out);
 }
 
 fv_status fv_session_recipe(fv_session *s, char **out)

@@ -1,7 +1,7 @@
 /* The inside of fv_session, for the files that share it: session.c (the loop), session_change.c
  * (live changes and the plan that serves them), session_look.c (what other threads see: the newest
  * picture, the parts of the loss, the gradient), best.c (the state that survives a blur best),
- * session_file.c (states in files), timeline.c (states kept in memory).
+ * session_file.c (states in files), snapshot.c (states kept in memory).
  *
  * A call that fails leaves the session as it was. What the device was left with is mended before it
  * is used again (fv_session_mend), and a step that has moved the parameters is brought to its end

@@ -105,7 +105,7 @@ fv_status fv_session_send_picture(fv_session *s, const fv_scores *scores)
     return status;
 }
 
-fv_status fv_session_snapshot(fv_session *s, fv_picture *out)
+fv_status fv_session_preview(fv_session *s, fv_picture *out)
 {
     size_t bytes = values_of(s);
     FV_TRY(fv_session_take_in(s));

@@ -1,11 +1,11 @@
-/* States kept in memory and returned to. See feavis.h. */
+/* Snapshots: states kept in memory and restored. See history.h. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "feavis/history.h"
 #include "feavis/imagine/session.h"
 
-struct fv_kept {
+struct fv_snapshot {
     fv_options *recipe, *now;
     int step, replayed, restored, best_step;
     double caution, best_loss;
@@ -15,18 +15,18 @@ struct fv_kept {
     char identity[FV_IDENTITY]; /* of the model */
 };
 
-fv_status fv_session_keep(fv_session *s, fv_kept **out)
+fv_status fv_session_take_snapshot(fv_session *s, fv_snapshot **out)
 {
     FV_TRY(fv_session_settle(s));
-    fv_kept *k = calloc(1, sizeof *k);
+    fv_snapshot *k = calloc(1, sizeof *k);
     if (!k) return fv_fail(FV_ERR_MEMORY, "keeping a state: out of memory");
-    *k = (fv_kept){.step = s->step,
-                   .replayed = s->replayed,
-                   .restored = s->restored,
-                   .caution = s->caution,
-                   .best_step = s->best_step,
-                   .best_loss = s->best_loss,
-                   .count = s->param_count};
+    *k = (fv_snapshot){.step = s->step,
+                       .replayed = s->replayed,
+                       .restored = s->restored,
+                       .caution = s->caution,
+                       .best_step = s->best_step,
+                       .best_loss = s->best_loss,
+                       .count = s->param_count};
     strcpy(k->identity, s->model->identity);
     k->blocks = malloc(3 * k->count * sizeof *k->blocks);
     if (s->best) k->best = malloc(k->count * sizeof *k->best);
@@ -37,7 +37,7 @@ fv_status fv_session_keep(fv_session *s, fv_kept **out)
     if (status >= 0) status = fv_options_copy(&k->recipe, s->recipe);
     if (status >= 0) status = fv_options_copy(&k->now, s->now);
     if (status < 0) {
-        fv_kept_free(k);
+        fv_snapshot_free(k);
         return status;
     }
     *out = k;
@@ -59,7 +59,7 @@ static const char *difference(const fv_options *a, const fv_options *b)
     return NULL;
 }
 
-fv_status fv_session_return(fv_session *s, const fv_kept *k)
+fv_status fv_session_restore(fv_session *s, const fv_snapshot *k)
 {
     fv_options *recipe, *now;
     const char *other = difference(k->recipe, s->recipe);
@@ -90,17 +90,17 @@ fv_status fv_session_return(fv_session *s, const fv_kept *k)
     return FV_OK;
 }
 
-int fv_kept_step(const fv_kept *k)
+int fv_snapshot_step(const fv_snapshot *k)
 {
     return k->step;
 }
 
-size_t fv_kept_bytes(const fv_kept *k)
+size_t fv_snapshot_bytes(const fv_snapshot *k)
 {
     return sizeof *k + (size_t)(k->best ? 4 : 3) * k->count * sizeof *k->blocks;
 }
 
-void fv_kept_free(fv_kept *k)
+void fv_snapshot_free(fv_snapshot *k)
 {
     if (!k) return;
     fv_options_free(k->recipe);
