@@ -2,6 +2,7 @@
  * The towers are tests/golden/towers/{lite0,b0}, unpacked; the official cfg files have the values
  * of both official repositories. */
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "feavis/feavis.h"
 #include "feavis/files.h"
 #include "model/nets/brivl.h"
+#include "model/nets/manifest.h"
 #include "tests/check.h"
 
 static const char *lite0_cfg(void)
@@ -91,6 +93,70 @@ static void test_report(void **state)
     says(text, "unexpected   learnable.imgencoder.learnable.imgAtt.layers.1.");
     says(text, "0 missing, 0 of wrong shape, 12 unexpected");
     free(text);
+}
+
+/* Each tensor in turn under another name: the report misses that one and meets the other, and
+ * what is missing there is missing to the towers too. */
+static void what_is_missing_is_told_and_refused(void **state)
+{
+    const char *cfg = source_file("model/mini/mini.yml");
+    fv_network *n;
+    fv_manifest m;
+    size_t size;
+    (void)state;
+    char *file = slurp(source_file("model/mini/mini.safetensors"), &size);
+    spill("holed.safetensors", file, size);
+    MUST(
+        fv_network_open(&n, &(fv_network_files){.config = cfg, .checkpoint = "holed.safetensors"}));
+    MUST(fv_manifest_make(&m, n, false));
+    fv_network_close(n);
+    int fd = open("holed.safetensors", O_WRONLY), met = 0;
+    assert_true(fd >= 0 && m.count > 316);
+    for (int i = 0; i < m.count; i++) {
+        char name[FV_SOURCE_NAME + 2], words[2 * FV_SOURCE_NAME];
+        bool fits;
+        size_t length = (size_t)snprintf(name, sizeof name, "\"%s\"", m.at[i].name);
+        char *at = memmem(file, size, name, length);
+        assert_int_equal(!at, m.at[i].unused);                          /* the file has no others */
+        if (!at || strstr(name, "backbone.conv_stem.weight")) continue; /* or it is no BriVL */
+        off_t last = at + length - 2 - file;
+        assert_int_equal(pwrite(fd, "#", 1, last), 1);
+        char *text = report("holed.safetensors", cfg, &fits);
+        assert_false(fits);
+        snprintf(words, sizeof words, "    missing      %s\n    unexpected   %.*s#\n", m.at[i].name,
+                 (int)strlen(m.at[i].name) - 1, m.at[i].name);
+        says(text, words);
+        says(text, "    1 missing, 0 of wrong shape, 1 unexpected, of 316 needed");
+        free(text);
+        if (met++ % 16 == 0) {
+            fv_backend *be;
+            fv_plan *p;
+            fv_text_encoder *e = NULL;
+            MUST(fv_backend_open(&be, "cpu", 1));
+            fv_status s = fv_network_open(
+                &n, &(fv_network_files){.config = cfg, .checkpoint = "holed.safetensors"});
+            if (s >= 0) {
+                MUST(fv_plan_new(&p, be));
+                fv_ref x = fv_plan_param(p, "x", (fv_shape){1, 224, 224, 3});
+                fv_network_image(n, p, x, true);
+                s = fv_plan_status(p);
+                if (s >= 0) s = fv_text_encoder_open(&e, n, be, 0);
+                fv_text_encoder_close(e);
+                fv_plan_free(p);
+                fv_network_close(n);
+            }
+            assert_true(s < 0);
+            if (!strstr(fv_error(), m.at[i].name) && !strstr(fv_error(), "fc2 has"))
+                fail_msg("%s: %s", m.at[i].name, fv_error());
+            fv_backend_close(be);
+        }
+        assert_int_equal(pwrite(fd, file + last, 1, last), 1);
+    }
+    assert_int_equal(met, 315);
+    close(fd);
+    free(file);
+    fv_manifest_clear(&m);
+    unlink("holed.safetensors");
 }
 
 /* Without a cfg any checkpoint is told about; with one, what is no BriVL is refused. */
@@ -377,6 +443,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_report),
+        cmocka_unit_test(what_is_missing_is_told_and_refused),
         cmocka_unit_test(what_is_no_brivl_is_listed_all_the_same),
         cmocka_unit_test(a_needed_tensor_that_cannot_be_read_is_named),
         cmocka_unit_test(test_official_cfg),

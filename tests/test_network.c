@@ -2,6 +2,7 @@
  * other, and two networks (or one twice) stand in one plan under names of their own. */
 #include <math.h>
 
+#include "feavis/checkpoint.h"
 #include "feavis/critic.h"
 #include "feavis/embed.h"
 #include "feavis/feavis.h"
@@ -9,6 +10,7 @@
 #include "feavis/probe.h"
 #include "kernels/rng.h"
 #include "model/nets/brivl.h"
+#include "model/nets/manifest.h"
 #include "tests/check.h"
 
 enum { SIDE = 16, MAP = 8, DIM = 4, BYTES = 256, LENGTH = 12 };
@@ -109,10 +111,11 @@ static fv_status open_colours(fv_network **out, const fv_network_files *files)
     return FV_OK;
 }
 
-static void write_colours(void)
+/* The first `count` of its six tensors, colours.weight with so many rows. */
+static void write_colours(const char *path, size_t count, int rows)
 {
     static float values[BYTES * DIM];
-    fv_save_entry entries[] = {{"colours.weight", FV_FILE_F32, 2, {MAP, 3}, values},
+    fv_save_entry entries[] = {{"colours.weight", FV_FILE_F32, 2, {rows, 3}, values},
                                {"colours.bias", FV_FILE_F32, 1, {MAP}, values + 100},
                                {"head.weight", FV_FILE_F32, 2, {DIM, MAP}, values + 200},
                                {"head.bias", FV_FILE_F32, 1, {DIM}, values + 300},
@@ -120,7 +123,7 @@ static void write_colours(void)
                                {"bytes.bias", FV_FILE_F32, 1, {BYTES}, values + 400}};
     for (uint32_t i = 0; i < BYTES * DIM; i++)
         values[i] = fv_uniform(fv_philox(9, i, 0, 0, 0).v[0]) - 0.5f;
-    MUST(fv_weights_save("colours.safetensors", entries, 6, NULL));
+    MUST(fv_weights_save(path, entries, count, NULL));
 }
 
 static void a_family_from_outside_does_all_that_others_do(void **state)
@@ -132,8 +135,7 @@ static void a_family_from_outside_does_all_that_others_do(void **state)
     fv_progress first, last;
     float dreamed = 0;
     fv_picture picture;
-    write_colours();
-    MUST(fv_network_register(&colours));
+    write_colours("colours.safetensors", 6, MAP);
     MUST(fv_options_new(&o));
     const char *const settings[][2] = {
         {"checkpoint", "colours.safetensors"},
@@ -207,6 +209,131 @@ static void a_family_from_outside_does_all_that_others_do(void **state)
     fv_picture_free(&picture);
     fv_model_close(m);
     fv_options_free(o);
+}
+
+static void says(const char *checkpoint, bool fits, const char *words)
+{
+    char *text = NULL;
+    size_t size;
+    bool found;
+    FILE *to = open_memstream(&text, &size);
+    MUST(fv_checkpoint_print(checkpoint, NULL, to, &found));
+    fclose(to);
+    assert_int_equal(found, fits);
+    if (!strstr(text, words)) fail_msg("no \"%s\" in:\n%s", words, text);
+    free(text);
+}
+
+/* What its builders ask for is what a report looks for, and what a smaller file holds. */
+static void its_manifest_comes_of_its_builders(void **state)
+{
+    static const fv_needed expected[] = {
+        {"colours.weight", 2, {MAP, 3}, false},   {"colours.bias", 1, {MAP}, false},
+        {"head.weight", 2, {DIM, MAP}, false},    {"head.bias", 1, {DIM}, false},
+        {"bytes.weight", 2, {BYTES, DIM}, false}, {"bytes.bias", 1, {BYTES}, false},
+    };
+    fv_network *n;
+    fv_manifest m;
+    int tensors;
+    double worst;
+    (void)state;
+    write_colours("colours.safetensors", 6, MAP);
+    MUST(fv_network_open(&n, &(fv_network_files){.checkpoint = "colours.safetensors"}));
+    MUST(fv_manifest_make(&m, n, false));
+    assert_int_equal(m.count, 6);
+    for (int i = 0; i < 6; i++) {
+        bool fits;
+        assert_string_equal(m.at[i].name, expected[i].name);
+        assert_int_equal(m.at[i].ndim, expected[i].ndim);
+        assert_memory_equal(m.at[i].dims, expected[i].dims, sizeof expected[i].dims);
+        assert_false(m.at[i].unused);
+        assert_non_null(fv_needed_find(&m.at[i], n->source.weights, &fits));
+        assert_true(fits);
+    }
+    fv_manifest_clear(&m);
+    fv_network_close(n);
+
+    says("colours.safetensors", true, "against Colours: colours at 16 x 16 pixels");
+    says("colours.safetensors", true, "  colours.*, head.* and bytes.*\n    all 6 tensors");
+    write_colours("five-colours.safetensors", 5, MAP);
+    says("five-colours.safetensors", false, "    missing      bytes.bias\n    1 missing, 0 of");
+    write_colours("odd-colours.safetensors", 6, MAP + 1);
+    says("odd-colours.safetensors", false,
+         "    wrong shape  colours.weight is [9, 3], expected [8, 3]\n    0 missing, 1 of wrong");
+    MUST(fv_checkpoint_convert("colours.safetensors", NULL, "copied-colours.safetensors", false,
+                               false, &tensors, &worst));
+    assert_int_equal(tensors, 6);
+    says("copied-colours.safetensors", true, "all 6 tensors");
+    FAILS(fv_checkpoint_convert("five-colours.safetensors", NULL, "x", false, false, &tensors,
+                                &worst),
+          FV_ERR_SHAPE, "tensor bytes.bias is missing");
+}
+
+/* A tensor that is asked for twice, or is known and then read, is one; sizes that the checkpoint
+ * should say and does not are not known, nor is what follows from them. */
+static fv_ref odd_map(fv_builder *b, const fv_network *n, fv_ref x)
+{
+    fv_load_unused(b, "colours.weight");
+    fv_load_unused(b, "counter");
+    fv_ref y = map_of(b, n, x);
+    fv_load_linear(b, "colours", MAP, 3);
+    fv_layer open = fv_load_linear(b, "missing", 0, MAP);
+    y = fv_linear(b->plan, "missing", y, open.w, open.b, FV_ACT_NONE);
+    fv_layer next = fv_load_linear(b, "next", 5, fv_plan_shape(b->plan, y).c);
+    return fv_linear(b->plan, "next", y, next.w, next.b, FV_ACT_NONE);
+}
+
+static fv_ref odd_head(fv_builder *b, const fv_network *n, fv_ref map)
+{
+    (void)n;
+    return fv_add(b->plan, "add", map,
+                  fv_plan_input(b->plan, "x", (fv_shape){1, 1, 1, 1}, FV_REAL));
+}
+
+static fv_ref head_through(fv_builder *b, const fv_network *n, fv_ref map)
+{
+    (void)b, (void)n;
+    return map;
+}
+
+static fv_ref decode(fv_builder *b, const fv_network *n, fv_ref latent)
+{
+    (void)n;
+    fv_layer l = fv_load_linear(b, "code", 3, fv_plan_shape(b->plan, latent).c);
+    return fv_linear(b->plan, "code", latent, l.w, l.b, FV_ACT_NONE);
+}
+
+static void what_is_not_known_stays_open(void **state)
+{
+    static const fv_needed expected[] = {
+        {"colours.weight", 2, {MAP, 3}, false}, {"counter", 0, {0}, true},
+        {"colours.bias", 1, {MAP}, false},      {"missing.weight", 2, {0, MAP}, false},
+        {"missing.bias", 1, {0}, false},        {"next.weight", 2, {5, 0}, false},
+        {"next.bias", 1, {5}, false},           {"code.weight", 2, {3, 2}, false},
+        {"code.bias", 1, {3}, false},
+    };
+    const fv_network_kind odd = {.name = "odd", .map = odd_map, .head = odd_head};
+    fv_network *n;
+    fv_manifest m;
+    (void)state;
+    MUST(fv_network_open(&n, &(fv_network_files){.checkpoint = "colours.safetensors"}));
+    n->kind = &odd; /* whose head fits nothing that is known */
+    FAILS(fv_manifest_make(&m, n, false), FV_ERR_SHAPE, "add: x2 is {1,1,1,1}, expected");
+    const fv_network_kind mapped = {
+        .name = "odd", .map = odd_map, .head = head_through, .decode = decode};
+    n->latent_channels = 2;
+    n->kind = &mapped;
+    MUST(fv_manifest_make(&m, n, false));
+    assert_int_equal(m.count, 9);
+    for (int i = 0; i < 9; i++) {
+        assert_string_equal(m.at[i].name, expected[i].name);
+        assert_int_equal(m.at[i].ndim, expected[i].ndim);
+        assert_memory_equal(m.at[i].dims, expected[i].dims, sizeof expected[i].dims);
+        assert_int_equal(m.at[i].unused, expected[i].unused);
+    }
+    fv_manifest_clear(&m);
+    n->kind = &colours;
+    fv_network_close(n);
 }
 
 /* --- two in one plan --- */
@@ -287,8 +414,11 @@ static void two_networks_stand_in_one_plan(void **state)
 
 int main(void)
 {
+    if (fv_network_register(&colours) < 0) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_family_from_outside_does_all_that_others_do),
+        cmocka_unit_test(its_manifest_comes_of_its_builders),
+        cmocka_unit_test(what_is_not_known_stays_open),
         cmocka_unit_test(two_networks_stand_in_one_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,6 +129,35 @@ static double sum_of_y(const small *s, const float *x)
     return sum;
 }
 
+/* Without a backend there are shapes and no memory. Sizes that are not known go through, and stand
+ * where an op does not fit them; what is known is checked. */
+static void a_plan_without_backend_has_shapes_alone(void **state)
+{
+    (void)state;
+    enum { HUGE_ROWS = 1 << 24, UNKNOWN = FV_UNKNOWN_SIZE };
+    fv_plan *p;
+    MUST(fv_plan_new(&p, NULL));
+    fv_ref x = fv_plan_input(p, "x", (fv_shape){1, 1, 2, 1 << 20}, FV_REAL);
+    fv_ref wide = fv_plan_weight(p, "w", (fv_shape){1, 1, HUGE_ROWS, 1 << 20}, NULL); /* 64 TiB */
+    fv_ref open = fv_plan_weight(p, "open", (fv_shape){1, 1, UNKNOWN, HUGE_ROWS}, NULL);
+    fv_ref y = fv_linear(p, "y", x, wide, FV_NONE, FV_ACT_NONE);
+    assert_int_equal(fv_plan_shape(p, y).c, HUGE_ROWS);
+    fv_ref z = fv_linear(p, "z", y, open, FV_NONE, FV_ACT_NONE);
+    assert_int_equal(fv_plan_shape(p, z).c, UNKNOWN);
+    fv_ref sum = fv_add(p, "sum", y, z);
+    assert_int_equal(fv_plan_shape(p, sum).c, UNKNOWN);
+    assert_int_equal(fv_plan_describe(p).weight_bytes, 0);
+    MUST(fv_plan_status(p));
+    assert_true(fv_add(p, "wrong", x, y) == -1);
+    FAILS(fv_plan_status(p), FV_ERR_SHAPE, "wrong: x2 is");
+    FAILS(fv_plan_finish(p, FV_PLAN_FORWARD), FV_ERR_SHAPE, "wrong: x2 is");
+    fv_plan_free(p);
+    MUST(fv_plan_new(&p, NULL));
+    fv_plan_input(p, "x", (fv_shape){1, 1, 1, 1}, FV_REAL);
+    FAILS(fv_plan_finish(p, FV_PLAN_FORWARD), FV_ERR_ARGUMENT, "has no backend");
+    fv_plan_free(p);
+}
+
 static void gradients_of_shared_inputs_add_up(void **state)
 {
     (void)state;
@@ -582,6 +611,7 @@ int main(void)
         cmocka_unit_test(spans_that_meet_never_overlap),
         cmocka_unit_test(memory_is_shared_and_bounded),
         cmocka_unit_test(first_failure_is_reported),
+        cmocka_unit_test(a_plan_without_backend_has_shapes_alone),
         cmocka_unit_test(gradients_of_shared_inputs_add_up),
         cmocka_unit_test(joined_ops_compute_the_same),
         cmocka_unit_test(statistics_are_no_map_to_compute_again),

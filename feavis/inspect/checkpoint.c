@@ -5,11 +5,9 @@
 
 fv_status fv_checkpoint_print(const char *checkpoint, const char *config, FILE *to, bool *fits)
 {
-    fv_brivl_config c = {0};
     int problems;
-    if (config) FV_TRY(fv_brivl_config_read(&c, config));
-    fv_status s = fv_inventory_print(checkpoint, config ? &c : NULL, to, &problems);
-    fv_brivl_config_clear(&c);
+    fv_network_files files = {.config = config, .checkpoint = checkpoint};
+    fv_status s = fv_inventory_print(&files, to, &problems);
     *fits = s >= 0 && problems == 0;
     return s;
 }
@@ -22,9 +20,6 @@ fv_status fv_checkpoint_list(const char *checkpoint, FILE *to)
 fv_status fv_checkpoint_convert(const char *checkpoint, const char *config, const char *path,
                                 bool momentum, bool half, int *tensors, double *worst)
 {
-    fv_brivl_config c;
-    FV_TRY(fv_brivl_config_read(&c, config));
-    fv_status s = fv_convert(checkpoint, &c, path, momentum, half, tensors, worst);
-    fv_brivl_config_clear(&c);
-    return s;
+    fv_network_files files = {.config = config, .checkpoint = checkpoint, .momentum = momentum};
+    return fv_convert(&files, path, half, tensors, worst);
 }

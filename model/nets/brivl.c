@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define BERT "textencoder.backbone.bert." /* its path in the checkpoint */
+
 static const double unit_eps = 1e-12; /* of every L2 norm: torch.nn.functional.normalize's */
 
 /* --- image tower --- */
@@ -77,11 +79,12 @@ static fv_ref mspp_matrix(fv_builder *b, const fv_brivl_config *c, fv_shape map)
                                     "more (is IMG_SIZE too small?)",
                                     map.h, map.w));
     int boxes = c->box_grid * c->box_grid + 1;
-    double *values = malloc((size_t)boxes * (size_t)map.h * (size_t)map.w * sizeof *values);
+    fv_shape shape = {1, 1, boxes, map.h * map.w};
+    if (b->source->noted) return fv_plan_weight_f64(b->plan, "mspp.matrix", shape, NULL);
+    double *values = malloc(fv_count(shape) * sizeof *values);
     if (!values) return fv_plan_fail(b->plan, fv_fail(FV_ERR_MEMORY, "MSPP: out of memory"));
     fv_brivl_mspp(values, c->box_grid, c->grid_size, c->image_size, map.h);
-    fv_ref r =
-        fv_plan_weight_f64(b->plan, "mspp.matrix", (fv_shape){1, 1, boxes, map.h * map.w}, values);
+    fv_ref r = fv_plan_weight_f64(b->plan, "mspp.matrix", shape, values);
     free(values);
     return r;
 }
@@ -103,7 +106,7 @@ fv_ref fv_brivl_image_head(fv_builder *b, const fv_brivl_config *c, fv_ref map)
     fv_enter(b, "imgencoder.learnable.");
     fv_ref boxes =
         fv_mix_rows(b->plan, "mspp", map, mspp_matrix(b, c, fv_plan_shape(b->plan, map)));
-    fv_layer project = fv_load_linear(b, "max_pool.0", 0, fv_plan_shape(b->plan, map).c);
+    fv_layer project = fv_load_linear(b, "max_pool.0", c->image_dim, fv_plan_shape(b->plan, map).c);
     fv_ref x = fv_linear(b->plan, "max_pool.0", boxes, project.w, project.b, FV_ACT_NONE);
     x = fv_l2norm(b->plan, "tokens", x, unit_eps);
     fv_enter(b, "imgAtt.");
@@ -116,53 +119,32 @@ fv_ref fv_brivl_image_head(fv_builder *b, const fv_brivl_config *c, fv_ref map)
 
 /* --- text tower --- */
 
-static const fv_entry *bert_entry(const fv_source *s, const char *name)
+/* The cfg does not say how many layers BERT has: as many as the checkpoint has tensors of. */
+static int bert_layers(const fv_source *s)
 {
-    char full[FV_SOURCE_NAME];
-    fv_source_name(full, s, "textencoder.backbone.bert.", name);
-    const fv_entry *e;
-    (void)fv_weights_need(s->weights, full, &e); /* the message is the caller's */
-    return e;
-}
-
-/* BERT's sizes from its weights; heads and epsilon cannot be seen there and come from the cfg. */
-static fv_status bert_sizes(fv_bert *out, const fv_source *s, const fv_brivl_config *c)
-{
-    const fv_entry *words = bert_entry(s, "embeddings.word_embeddings.weight");
-    const fv_entry *rows = words ? bert_entry(s, "embeddings.position_embeddings.weight") : NULL;
-    const fv_entry *wide = rows ? bert_entry(s, "encoder.layer.0.intermediate.dense.weight") : NULL;
-    if (!wide) return FV_ERR_FORMAT;
-    if (words->ndim != 2 || rows->ndim != 2 || wide->ndim != 2 || words->dims[0] > 1 << 24 ||
-        words->dims[1] > 1 << 16 || rows->dims[0] > 1 << 20 || wide->dims[0] > 1 << 20)
-        return fv_fail(FV_ERR_SHAPE, "checkpoint %s: %s, %s or %s is not a matrix of sensible size",
-                       fv_weights_path(s->weights), words->name, rows->name, wide->name);
-    *out = (fv_bert){.vocabulary = (int)words->dims[0],
-                     .hidden = (int)words->dims[1],
-                     .positions = (int)rows->dims[0],
-                     .intermediate = (int)wide->dims[0],
-                     .heads = c->bert_heads ? c->bert_heads : (int)(words->dims[1] / 64),
-                     .eps = c->bert_eps};
-    char name[64];
-    for (bool more = true; more; out->layers += more) {
-        snprintf(name, sizeof name, "encoder.layer.%d.output.dense.weight", out->layers);
-        char full[FV_SOURCE_NAME];
-        fv_source_name(full, s, "textencoder.backbone.bert.", name);
-        more = fv_weights_find(s->weights, full) != NULL;
+    enum { MOST = 1024 };
+    char before[FV_SOURCE_NAME];
+    fv_source_name(before, s, BERT, "encoder.layer.");
+    size_t skip = strlen(before);
+    long layers = 1; /* or it is no BERT */
+    for (size_t i = 0; i < fv_weights_count(s->weights); i++) {
+        const char *name = fv_weights_at(s->weights, i)->name;
+        if (strncmp(name, before, skip) != 0) continue;
+        long n = strtol(name + skip, NULL, 10);
+        if (n >= layers && n < MOST) layers = n + 1;
     }
-    return FV_OK;
+    return (int)layers;
 }
 
 fv_ref fv_brivl_text(fv_builder *b, const fv_brivl_config *c, int length, fv_text_inputs *inputs)
 {
-    fv_bert bert;
-    fv_status status = bert_sizes(&bert, b->source, c);
-    if (status < 0) return fv_plan_fail(b->plan, status);
+    fv_bert bert = {bert_layers(b->source), c->bert_heads, c->text_dim, c->bert_eps};
     fv_shape shape = {1, 1, 1, length};
     inputs->ids = fv_plan_input(b->plan, "ids", shape, FV_I32);
     inputs->key_bias = fv_plan_input(b->plan, "key_bias", shape, FV_REAL);
     inputs->pool = fv_plan_input(b->plan, "token_mean", shape, FV_REAL);
 
-    fv_enter(b, "textencoder.backbone.bert.");
+    fv_enter(b, BERT);
     fv_ref x = fv_bert_build(b, &bert, inputs->ids);
     fv_leave(b);
     fv_enter(b, "textencoder.learnable.");
@@ -202,7 +184,7 @@ fv_status fv_brivl_root(const fv_weights *w, char **out)
     return *out ? FV_OK : fv_fail(FV_ERR_MEMORY, "opening a checkpoint: out of memory");
 }
 
-/* Rows of a two-dimensional tensor, 0 if it is missing. */
+/* Rows of a matrix, 0 if it is missing. */
 static int64_t rows_of(const fv_source *s, const char *name)
 {
     char full[FV_SOURCE_NAME];
@@ -220,6 +202,18 @@ static fv_status check_layers(const fv_brivl *m, const char *block, int layers, 
         return fv_fail(FV_ERR_SHAPE, "cfg %s: %s is %d, but checkpoint %s has %s%s", m->config.path,
                        key, layers, fv_weights_path(m->weights), m->base.source.root, name);
     return FV_OK;
+}
+
+static fv_status need_rows(const fv_source *s, const char *name, int64_t *rows)
+{
+    char full[FV_SOURCE_NAME];
+    const fv_entry *e;
+    fv_source_name(full, s, "", name);
+    FV_TRY(fv_weights_need(s->weights, full, &e));
+    *rows = e->ndim == 2 ? e->dims[0] : 0;
+    if (*rows >= 1 && *rows <= FV_LARGEST_SIZE) return FV_OK;
+    return fv_fail(FV_ERR_SHAPE, "checkpoint %s: %s is not a matrix of sensible size",
+                   fv_weights_path(s->weights), full);
 }
 
 static fv_status check_model(fv_brivl *m)
@@ -242,30 +236,30 @@ static fv_status check_model(fv_brivl *m)
                         "IMG_TRANSFORMER_LAYER"));
     FV_TRY(check_layers(m, "textencoder.learnable.textAtt", m->config.text_layers,
                         "TEXT_TRANSFORMER_LAYER"));
-    fv_bert bert;
-    FV_TRY(bert_sizes(&bert, &n->source, &m->config));
-    n->ids = bert.vocabulary;
-    if (bert.positions < m->config.text_limit)
+    int64_t ids, positions;
+    FV_TRY(need_rows(&n->source, BERT "embeddings.word_embeddings.weight", &ids));
+    FV_TRY(need_rows(&n->source, BERT "embeddings.position_embeddings.weight", &positions));
+    n->ids = (int)ids;
+    if (positions < m->config.text_limit)
         return fv_fail(FV_ERR_SHAPE,
                        "cfg %s: MAX_TEXT_LEN is %d, but the checkpoint has only %d "
                        "positions",
-                       m->config.path, m->config.text_limit, bert.positions);
-    if (m->vocabulary && fv_vocab_size(m->vocabulary) > bert.vocabulary)
+                       m->config.path, m->config.text_limit, (int)positions);
+    if (m->vocabulary && fv_vocab_size(m->vocabulary) > n->ids)
         return fv_fail(FV_ERR_SHAPE,
                        "the vocabulary has %d pieces, but the text tower of %s only %d: it belongs "
                        "to another model",
-                       fv_vocab_size(m->vocabulary), fv_weights_path(m->weights), bert.vocabulary);
+                       fv_vocab_size(m->vocabulary), fv_weights_path(m->weights), n->ids);
     return FV_OK;
 }
 
-static void describe_config(fv_brivl *m, const char *vocabulary)
+static void describe_config(fv_brivl *m)
 {
     fv_network *n = &m->base;
     const fv_brivl_config *c = &m->config;
     n->title = c->title ? c->title : "BriVL";
     n->license = c->license;
     n->config = c->path;
-    n->vocabulary = vocabulary;
     n->words = c->words;
     n->image_size = c->image_size;
     memcpy(n->mean, c->mean, sizeof n->mean);
@@ -282,21 +276,19 @@ static fv_status open_parts(fv_brivl *m, const fv_network_files *f)
     if (!checkpoint)
         return fv_fail(FV_ERR_ARGUMENT,
                        "cfg %s names no checkpoint: give one with --checkpoint FILE", f->config);
-    if (!vocabulary && f->need_vocabulary)
-        return fv_fail(FV_ERR_ARGUMENT,
-                       "cfg %s names no vocabulary: give its vocab.txt with --vocab FILE",
-                       f->config);
     FV_TRY(fv_weights_open(&m->weights, checkpoint));
     FV_TRY(fv_brivl_root(m->weights, &m->root));
     m->base.source = (fv_source){.weights = m->weights, .root = m->root, .momentum = f->momentum};
     if (f->momentum && !rows_of(&m->base.source, "imgencoder.backbone.conv_stem.weight"))
         return fv_fail(FV_ERR_FORMAT, "checkpoint %s has no momentum towers (imgencoder_mom)",
                        fv_weights_path(m->weights));
+    describe_config(m);
+    if (f->unchecked) return FV_OK;
     if (vocabulary) FV_TRY(fv_vocab_open(&m->vocabulary, vocabulary));
     if (m->vocabulary) m->base.vocabulary_size = fv_vocab_size(m->vocabulary);
     if (vocabulary && !(m->vocabulary_path = strdup(vocabulary)))
         return fv_fail(FV_ERR_MEMORY, "opening %s: out of memory", f->config);
-    describe_config(m, m->vocabulary_path);
+    m->base.vocabulary = m->vocabulary_path;
     return check_model(m);
 }
 

@@ -1,22 +1,22 @@
 /* Weights of a plan from the tensors of a checkpoint; batch norm folding. See builder.h. */
-#include "model/nets/builder.h"
-
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME_BYTES = FV_SOURCE_NAME };
+#include "model/nets/manifest.h"
 
-static const fv_layer failed = {-1, -1};
+enum { NAME_BYTES = FV_SOURCE_NAME };
 
 void fv_source_name(char out[FV_SOURCE_NAME], const fv_source *s, const char *scope,
                     const char *name)
 {
     const char *first = *scope ? scope : name;
     size_t tower = s->momentum ? strcspn(first, ".") : 0;
-    snprintf(out, FV_SOURCE_NAME, "%s%.*s%s%s%s", s->root, (int)tower, first,
-             s->momentum ? "_mom" : "", *scope ? scope + tower : "", *scope ? name : name + tower);
+    int n = snprintf(out, FV_SOURCE_NAME, "%s%.*s%s%s%s", s->root, (int)tower, first,
+                     s->momentum ? "_mom" : "", *scope ? scope + tower : "",
+                     *scope ? name : name + tower);
+    if (n >= FV_SOURCE_NAME) *out = 0; /* no tensor has such a name */
 }
 
 void fv_enter(fv_builder *b, const char *fmt, ...)
@@ -57,13 +57,37 @@ static const char *key_of(const fv_builder *b, const char *name, char key[KEY_BY
 fv_ref fv_builder_stored(fv_builder *b, const char *name)
 {
     char key[KEY_BYTES];
-    return fv_plan_stored(b->plan, b->source->store, key_of(b, name, key), name);
+    fv_store *store = b->source->store;
+    return store ? fv_plan_stored(b->plan, store, key_of(b, name, key), name) : FV_NONE;
 }
 
 fv_ref fv_builder_keep(fv_builder *b, const char *name, fv_ref r)
 {
     char key[KEY_BYTES];
-    return fv_plan_keep(b->plan, b->source->store, key_of(b, name, key), r);
+    fv_store *store = b->source->store;
+    return store ? fv_plan_keep(b->plan, store, key_of(b, name, key), r) : r;
+}
+
+/* What a dry run answers: the checkpoint says what `dims` leaves open, if it can. */
+static void note(fv_builder *b, const char *name, int64_t *dims, int ndim, bool unused)
+{
+    fv_needed part = {.ndim = ndim, .unused = unused};
+    const fv_entry *e = NULL;
+    fv_builder_name(b, name, part.name);
+    for (int i = 0; i < ndim; i++) {
+        part.dims[i] = dims[i] > FV_LARGEST_SIZE ? 0 : dims[i];
+        if (dims[i]) continue;
+        if (!e) e = fv_weights_find(b->source->weights, part.name);
+        bool said = e && i < e->ndim && e->dims[i] > 0 && e->dims[i] <= FV_LARGEST_SIZE;
+        dims[i] = said ? e->dims[i] : FV_UNKNOWN_SIZE;
+    }
+    fv_status s = fv_manifest_add(b->source->noted, &part);
+    if (s < 0) fv_plan_fail(b->plan, s);
+}
+
+void fv_load_unused(fv_builder *b, const char *name)
+{
+    if (b->source->noted) note(b, name, NULL, 0, true);
 }
 
 const fv_entry *fv_load_entry(const fv_builder *b, const char *name)
@@ -75,42 +99,54 @@ const fv_entry *fv_load_entry(const fv_builder *b, const char *name)
     return e;
 }
 
-static void describe_dims(char *out, size_t size, const int64_t *dims, int ndim)
+void fv_describe_dims(char out[FV_DIMS_TEXT], const int64_t *dims, int ndim)
 {
-    size_t at = (size_t)snprintf(out, size, "[");
-    for (int i = 0; i < ndim && at < size; i++)
-        at += (size_t)snprintf(out + at, size - at, i ? ", %lld" : "%lld", (long long)dims[i]);
-    if (at < size) snprintf(out + at, size - at, "]");
+    size_t at = (size_t)snprintf(out, FV_DIMS_TEXT, "[");
+    for (int i = 0; i < ndim && at < FV_DIMS_TEXT; i++) {
+        const char *comma = i ? ", " : "";
+        at += (size_t)(dims[i] ? snprintf(out + at, FV_DIMS_TEXT - at, "%s%lld", comma,
+                                          (long long)dims[i])
+                               : snprintf(out + at, FV_DIMS_TEXT - at, "%sany", comma));
+    }
+    if (at < FV_DIMS_TEXT) snprintf(out + at, FV_DIMS_TEXT - at, "]");
 }
 
 static fv_status wrong_shape(const fv_builder *b, const fv_entry *e, const int64_t *want, int ndim)
 {
-    char found[160], expected[160];
-    describe_dims(found, sizeof found, e->dims, e->ndim);
-    describe_dims(expected, sizeof expected, want, ndim);
+    char found[FV_DIMS_TEXT], expected[FV_DIMS_TEXT];
+    fv_describe_dims(found, e->dims, e->ndim);
+    fv_describe_dims(expected, want, ndim);
     return fv_fail(FV_ERR_SHAPE, "checkpoint %s: tensor %s is %s, expected %s",
                    fv_weights_path(b->source->weights), e->name, found, expected);
 }
 
-/* Reads `name` as doubles if its dims are as wanted (a wanted 0 takes any size up to 2^24 and is
- * filled in). Caller frees. NULL: the plan has failed. */
-static double *read_doubles(fv_builder *b, const char *name, int64_t *want, int ndim)
+bool fv_entry_fits(const fv_entry *e, const int64_t *dims, int ndim)
 {
+    bool fits = true;
+    for (int i = 0; fits && (i < ndim || i < e->ndim); i++) {
+        int64_t found = i < e->ndim ? e->dims[i] : 1, want = i < ndim ? dims[i] : 1;
+        fits = want ? found == want : found > 0 && found <= FV_LARGEST_SIZE;
+    }
+    return fits;
+}
+
+double *fv_load_values(fv_builder *b, const char *name, int64_t *dims, int ndim)
+{
+    if (fv_plan_status(b->plan) < 0) return NULL;
+    if (b->source->noted) {
+        note(b, name, dims, ndim, false);
+        return NULL;
+    }
     const fv_entry *e = fv_load_entry(b, name);
     if (!e) {
         fv_plan_fail(b->plan, FV_ERR_FORMAT);
         return NULL;
     }
-    int dims = e->ndim;
-    while (dims > ndim && e->dims[dims - 1] == 1) dims--; /* [out, in, 1, 1] as [out, in] */
-    bool same = dims == ndim;
-    for (int i = 0; same && i < ndim; i++)
-        same = want[i] ? e->dims[i] == want[i] : e->dims[i] > 0 && e->dims[i] <= 1 << 24;
-    if (!same) {
-        fv_plan_fail(b->plan, wrong_shape(b, e, want, ndim));
+    if (!fv_entry_fits(e, dims, ndim)) {
+        fv_plan_fail(b->plan, wrong_shape(b, e, dims, ndim));
         return NULL;
     }
-    for (int i = 0; i < ndim; i++) want[i] = e->dims[i];
+    for (int i = 0; i < ndim; i++) dims[i] = i < e->ndim ? e->dims[i] : 1;
     double *values = malloc(fv_entry_count(e) * sizeof *values);
     if (!values)
         fv_plan_fail(b->plan, fv_fail(FV_ERR_MEMORY, "reading tensor %s: out of memory", e->name));
@@ -138,45 +174,46 @@ static fv_ref keep(fv_builder *b, const char *name, fv_shape shape, const double
 static fv_ref load_vector(fv_builder *b, const char *name, int count)
 {
     int64_t dims[1] = {count};
-    double *values = read_doubles(b, name, dims, 1);
-    if (!values) return -1;
+    double *values = fv_load_values(b, name, dims, 1);
     fv_ref r = keep(b, name, (fv_shape){1, 1, 1, (int)dims[0]}, values);
     free(values);
     return r;
 }
 
 /* A large matrix that the file holds as it is wanted, without a copy on the way; FV_NONE: it has
- * to go through read_doubles, which also reports what is wrong. */
+ * to go through fv_load_values, which also reports what is wrong. */
 static fv_ref straight_from_file(fv_builder *b, const char *name, const int64_t want[2])
 {
     char full[NAME_BYTES];
     fv_builder_name(b, name, full);
-    const fv_entry *e = fv_weights_find(b->source->weights, full);
-    if (!e || e->ndim != 2 || (want[0] && e->dims[0] != want[0]) ||
-        (want[1] && e->dims[1] != want[1]) || e->dims[0] < 1 || e->dims[0] > 1 << 24 ||
-        e->dims[1] < 1 || e->dims[1] > 1 << 24)
-        return FV_NONE;
+    const fv_entry *e = b->source->noted ? NULL : fv_weights_find(b->source->weights, full);
+    if (!e || e->ndim != 2 || !fv_entry_fits(e, want, 2)) return FV_NONE;
     const float *values = fv_entry_floats(e);
-    fv_ref r = fv_builder_stored(b, name);
-    if (!values || r != FV_NONE) return r;
-    r = fv_plan_weight(b->plan, name, (fv_shape){1, 1, (int)e->dims[0], (int)e->dims[1]}, values);
+    if (!values) return FV_NONE;
+    fv_ref r =
+        fv_plan_weight(b->plan, name, (fv_shape){1, 1, (int)e->dims[0], (int)e->dims[1]}, values);
     fv_weights_forget(b->source->weights, e);
     return fv_builder_keep(b, name, r);
+}
+
+fv_ref fv_load_matrix(fv_builder *b, const char *name, int rows, int columns)
+{
+    int64_t dims[2] = {rows, columns};
+    fv_ref r = fv_builder_stored(b, name);
+    if (r == FV_NONE) r = straight_from_file(b, name, dims);
+    if (r != FV_NONE) return r;
+    double *values = fv_load_values(b, name, dims, 2);
+    r = keep(b, name, (fv_shape){1, 1, (int)dims[0], (int)dims[1]}, values);
+    free(values);
+    return r;
 }
 
 fv_layer fv_load_linear_named(fv_builder *b, const char *weight, const char *bias, int out, int in)
 {
     fv_layer l = stored_layer(b, weight, bias);
     if (l.w != FV_NONE) return l;
-    int64_t dims[2] = {out, in};
-    l.w = straight_from_file(b, weight, dims);
-    if (l.w == FV_NONE) {
-        double *values = read_doubles(b, weight, dims, 2);
-        if (!values) return failed;
-        l.w = keep(b, weight, (fv_shape){1, 1, (int)dims[0], (int)dims[1]}, values);
-        free(values);
-    }
-    l.b = load_vector(b, bias, (int)dims[0]);
+    l.w = fv_load_matrix(b, weight, out, in);
+    l.b = load_vector(b, bias, fv_plan_shape(b->plan, l.w).w);
     return l;
 }
 
@@ -188,6 +225,19 @@ fv_layer fv_load_linear(fv_builder *b, const char *name, int out, int in)
     return fv_load_linear_named(b, weight, bias, out, in);
 }
 
+/* Appends "name.part" to *rows, of which there are `count` numbers so far, and frees it. */
+static void append(fv_builder *b, const char *name, const char *part, int64_t *dims, int ndim,
+                   double *rows, size_t *count)
+{
+    char full[NAME_BYTES];
+    snprintf(full, sizeof full, "%s.%s", name, part);
+    size_t added = (size_t)dims[0] * (size_t)(ndim > 1 ? dims[1] : 1);
+    double *values = fv_load_values(b, full, dims, ndim);
+    if (values && rows) memcpy(rows + *count, values, added * sizeof *rows);
+    *count += added;
+    free(values);
+}
+
 fv_layer fv_load_linears(fv_builder *b, const char *const *names, int count, const char *as,
                          int out, int in)
 {
@@ -196,31 +246,18 @@ fv_layer fv_load_linears(fv_builder *b, const char *const *names, int count, con
     snprintf(bias, sizeof bias, "%s.bias", as);
     fv_layer l = stored_layer(b, weight, bias);
     if (l.w != FV_NONE) return l;
-    size_t rows = (size_t)out * (size_t)in;
-    double *w = malloc((size_t)count * rows * sizeof *w);
-    double *biases = malloc((size_t)count * (size_t)out * sizeof *biases);
-    l = failed;
-    if (!w || !biases)
+    size_t rows = (size_t)count * (size_t)out, at[2] = {0, 0};
+    bool dry = b->source->noted;
+    double *w = dry ? NULL : malloc(rows * (size_t)in * sizeof *w);
+    double *biases = dry ? NULL : malloc(rows * sizeof *biases);
+    if (!dry && (!w || !biases))
         fv_plan_fail(b->plan, fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", as));
-    bool ok = w && biases;
-    for (int i = 0; ok && i < count; i++) {
-        char name[NAME_BYTES];
-        snprintf(name, sizeof name, "%s.weight", names[i]);
-        double *part = read_doubles(b, name, (int64_t[]){out, in}, 2);
-        if (part) memcpy(w + (size_t)i * rows, part, rows * sizeof *w);
-        ok = part != NULL;
-        free(part);
-        if (!ok) break;
-        snprintf(name, sizeof name, "%s.bias", names[i]);
-        part = read_doubles(b, name, (int64_t[]){out}, 1);
-        if (part) memcpy(biases + (size_t)i * (size_t)out, part, (size_t)out * sizeof *biases);
-        ok = part != NULL;
-        free(part);
+    for (int i = 0; i < count && fv_plan_status(b->plan) >= 0; i++) {
+        append(b, names[i], "weight", (int64_t[]){out, in}, 2, w, &at[0]);
+        append(b, names[i], "bias", (int64_t[]){out}, 1, biases, &at[1]);
     }
-    if (ok) {
-        l.w = keep(b, weight, (fv_shape){1, 1, count * out, in}, w);
-        l.b = keep(b, bias, (fv_shape){1, 1, 1, count * out}, biases);
-    }
+    l.w = keep(b, weight, (fv_shape){1, 1, count * out, in}, w);
+    l.b = keep(b, bias, (fv_shape){1, 1, 1, count * out}, biases);
     free(w);
     free(biases);
     return l;
@@ -239,24 +276,24 @@ fv_layer fv_load_norm(fv_builder *b, const char *name, int width)
 }
 
 /* gain[o] and shift[o] of a batch norm in evaluation mode. */
-static bool read_batch_norm(fv_builder *b, const char *bn, int channels, double eps, double *gain,
+static void read_batch_norm(fv_builder *b, const char *bn, int channels, double eps, double *gain,
                             double *shift)
 {
     static const char *const parts[4] = {"weight", "bias", "running_mean", "running_var"};
-    double *v[4] = {NULL, NULL, NULL, NULL};
-    bool ok = true;
-    for (int i = 0; ok && i < 4; i++) {
-        char name[NAME_BYTES];
+    double *v[4];
+    char name[NAME_BYTES];
+    for (int i = 0; i < 4; i++) {
         snprintf(name, sizeof name, "%s.%s", bn, parts[i]);
-        v[i] = read_doubles(b, name, (int64_t[]){channels}, 1);
-        ok = v[i] != NULL;
+        v[i] = fv_load_values(b, name, (int64_t[]){channels}, 1);
     }
-    for (int o = 0; ok && o < channels; o++) {
+    snprintf(name, sizeof name, "%s.num_batches_tracked", bn); /* counts training alone */
+    fv_load_unused(b, name);
+    bool all = v[0] && v[1] && v[2] && v[3];
+    for (int o = 0; all && o < channels; o++) {
         gain[o] = v[0][o] / sqrt(v[3][o] + eps);
         shift[o] = v[1][o] - v[2][o] * gain[o];
     }
     for (int i = 0; i < 4; i++) free(v[i]);
-    return ok;
 }
 
 /* [out, in, k, k] -> scaled {out, k, k, in}, or depthwise [c, 1, k, k] -> {1, k, k, c}. */
@@ -281,24 +318,17 @@ fv_layer fv_load_conv_bn(fv_builder *b, const char *conv, const char *bn, int ou
     snprintf(bias, sizeof bias, "%s.bias", conv);
     fv_layer l = stored_layer(b, name, bias);
     if (l.w != FV_NONE) return l;
-    int64_t dims[4] = {out, in, k, k};
-    double *raw = read_doubles(b, name, dims, 4);
-    if (!raw) return failed;
-    size_t count = (size_t)out * (size_t)in * (size_t)(k * k);
-    double *gain = malloc((size_t)out * sizeof *gain), *shift = malloc((size_t)out * sizeof *shift);
-    double *w = malloc(count * sizeof *w);
-    l = failed;
-    if (!gain || !shift || !w) {
+    size_t count = (size_t)out * (size_t)in * (size_t)(k * k), channels = (size_t)out;
+    double *raw = fv_load_values(b, name, (int64_t[]){out, in, k, k}, 4);
+    double *gain = raw ? calloc(2 * channels + count, sizeof *gain) : NULL;
+    double *shift = gain ? gain + channels : NULL, *w = gain ? shift + channels : NULL;
+    if (raw && !gain)
         fv_plan_fail(b->plan, fv_fail(FV_ERR_MEMORY, "folding %s: out of memory", name));
-    } else if (read_batch_norm(b, bn, out, eps, gain, shift)) {
-        repack(w, raw, gain, out, in, k, depthwise);
-        fv_shape shape = depthwise ? (fv_shape){1, k, k, out} : (fv_shape){out, k, k, in};
-        l.w = keep(b, name, shape, w);
-        l.b = keep(b, bias, (fv_shape){1, 1, 1, out}, shift);
-    }
+    if (fv_plan_status(b->plan) >= 0) read_batch_norm(b, bn, out, eps, gain, shift);
+    if (w) repack(w, raw, gain, out, in, k, depthwise);
+    l.w = keep(b, name, depthwise ? (fv_shape){1, k, k, out} : (fv_shape){out, k, k, in}, w);
+    l.b = keep(b, bias, (fv_shape){1, 1, 1, out}, shift);
     free(raw);
     free(gain);
-    free(shift);
-    free(w);
     return l;
 }

@@ -6,19 +6,26 @@
  * two networks, or one twice, stand in one plan, under "a." and "b.".
  *
  * Every loader checks the shape; a failure names checkpoint, tensor, found and expected. All pass
- * -1 on and return -1 on failure, like the builders of plan.h. */
+ * -1 on and return -1 on failure, like the builders of plan.h.
+ *
+ * A source may note what it is asked for instead of reading it (manifest.h). Weights then have
+ * their shapes and no numbers, and a builder that takes widths from the shapes in its plan needs
+ * not know. */
 #ifndef FV_BUILDER_H
 #define FV_BUILDER_H
 
 #include "model/plan/plan.h"
 #include "model/weights/weights.h"
 
+typedef struct fv_manifest fv_manifest;
+
 typedef struct fv_source {
     const fv_weights *weights;
-    const char *root; /* "", "learnable.", "learnable.module.", ...: before every name */
-    bool momentum;    /* the momentum towers: "imgencoder_mom." where a name has "imgencoder." */
-    fv_store *store;  /* where loaded weights are kept for the next plan; NULL: nowhere */
-    char key[16];     /* before every name in the store, which may serve several networks */
+    const char *root;   /* "", "learnable.", "learnable.module.", ...: before every name */
+    bool momentum;      /* the momentum towers: "imgencoder_mom." where a name has "imgencoder." */
+    fv_store *store;    /* where loaded weights are kept for the next plan; NULL: nowhere */
+    fv_manifest *noted; /* a dry run, into this manifest; NULL: weights are read */
+    char key[16];       /* before every name in the store, which may serve several networks */
 } fv_source;
 
 enum { FV_BUILDER_PATH = 256, FV_BUILDER_DEPTH = 32 };
@@ -49,8 +56,16 @@ void fv_builder_name(const fv_builder *b, const char *name, char out[FV_SOURCE_N
 fv_ref fv_builder_stored(fv_builder *b, const char *name);
 fv_ref fv_builder_keep(fv_builder *b, const char *name, fv_ref r);
 
-/* The entry `path + name`; NULL (with the message stored) if it is missing. */
+/* The entry `path + name`; NULL (with the message stored) if it is missing. For reading numbers
+ * fv_load_values is better: a manifest has its shape, and goes on where it is missing. */
 const fv_entry *fv_load_entry(const fv_builder *b, const char *name);
+/* A tensor's numbers in row-major order; a dim of 0 takes any size and is filled in. Caller frees.
+ * NULL if the plan has failed, and in a dry run, where weights can be made without them. */
+double *fv_load_values(fv_builder *b, const char *name, int64_t *dims, int ndim);
+/* A matrix [rows, columns] as a weight {1,1,rows,columns}; 0: any. */
+fv_ref fv_load_matrix(fv_builder *b, const char *name, int rows, int columns);
+/* Of a tensor that checkpoints have beside those that the network reads: that it is known. */
+void fv_load_unused(fv_builder *b, const char *name);
 
 /* "name.weight" [out, in] or [out, in, 1, 1], and "name.bias" [out]. in, out 0: any. */
 fv_layer fv_load_linear(fv_builder *b, const char *name, int out, int in);
@@ -67,5 +82,12 @@ fv_layer fv_load_norm(fv_builder *b, const char *name, int width);
  * Weights become OHWI; depthwise ones {1, k, k, out}. */
 fv_layer fv_load_conv_bn(fv_builder *b, const char *conv, const char *bn, int out, int in, int k,
                          bool depthwise, double eps);
+
+/* Whether a loader that wants these dims takes the tensor: ones at the end count for nothing, so
+ * that a 1x1 convolution may be written as a matrix. 0: any, up to FV_LARGEST_SIZE. */
+bool fv_entry_fits(const fv_entry *e, const int64_t *dims, int ndim);
+/* "[48, any, 3, 3]" */
+enum { FV_DIMS_TEXT = 192 };
+void fv_describe_dims(char out[FV_DIMS_TEXT], const int64_t *dims, int ndim);
 
 #endif

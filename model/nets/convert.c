@@ -6,9 +6,8 @@
 #include "model/nets/inventory.h"
 
 typedef struct converter {
-    const fv_brivl_config *config;
-    fv_source source; /* what is read */
-    fv_needs parts;
+    const fv_network *network;
+    fv_manifest parts;
     fv_save_entry *entries; /* [count] */
     char **names;           /* [count] theirs */
     float **copies;         /* [count] NULL where the mapping serves as it is */
@@ -31,7 +30,7 @@ static fv_status take_values(converter *c, const fv_entry *e, const float **out,
     *copy = malloc((fv_entry_count(e) + 1) * sizeof **copy);
     if (!*copy)
         return fv_fail(FV_ERR_MEMORY, "converting %s: out of memory",
-                       fv_weights_path(c->source.weights));
+                       fv_weights_path(c->network->source.weights));
     fv_entry_read_f32(e, *copy);
     *out = *copy;
     return FV_OK;
@@ -41,17 +40,18 @@ static fv_status take_values(converter *c, const fv_entry *e, const float **out,
 static char *plain_name(const converter *c, const char *name)
 {
     char *out;
-    const char *from = name + strlen(c->source.root);
-    size_t tower = strcspn(from, "."), keep = tower - (c->source.momentum ? 4 : 0);
+    const fv_source *s = &c->network->source;
+    const char *from = name + strlen(s->root);
+    size_t tower = strcspn(from, "."), keep = tower - (s->momentum ? 4 : 0);
     return asprintf(&out, "%.*s%s", (int)keep, from, from + tower) < 0 ? NULL : out;
 }
 
 static fv_status add_part(converter *c, const fv_needed *part)
 {
     bool fits = false;
-    const fv_weights *w = c->source.weights;
+    const fv_weights *w = c->network->source.weights;
     const fv_entry *e = fv_needed_find(part, w, &fits);
-    if (part->optional) return FV_OK;
+    if (part->unused) return FV_OK;
     if (e && !fv_entry_readable(e)) FV_TRY(fv_weights_need(w, part->name, &e));
     if (!e || !fits)
         return fv_fail(FV_ERR_SHAPE, "checkpoint %s: tensor %s %s; feavis info says more",
@@ -112,7 +112,8 @@ static fv_status check(const converter *c, const char *path, double *worst)
 
 static fv_status convert(converter *c, const char *path, double *worst)
 {
-    FV_TRY(fv_brivl_needs(&c->parts, c->config, &c->source));
+    bool momentum = c->network->source.momentum;
+    FV_TRY(fv_manifest_make(&c->parts, c->network, momentum));
     size_t n = (size_t)c->parts.count;
     c->entries = calloc(n, sizeof *c->entries);
     c->names = calloc(n, sizeof *c->names);
@@ -120,24 +121,20 @@ static fv_status convert(converter *c, const char *path, double *worst)
     if (!c->entries || !c->names || !c->copies)
         return fv_fail(FV_ERR_MEMORY, "converting: out of memory");
     for (int i = 0; i < c->parts.count; i++) FV_TRY(add_part(c, &c->parts.at[i]));
-    const char *metadata[] = {"format", "pt", "tower", c->source.momentum ? "momentum" : "online",
-                              NULL};
+    const char *metadata[] = {"format", "pt", "tower", momentum ? "momentum" : "online", NULL};
     FV_TRY(fv_weights_save(path, c->entries, (size_t)c->count, metadata));
     return check(c, path, worst);
 }
 
-fv_status fv_convert(const char *checkpoint, const fv_brivl_config *config, const char *path,
-                     bool momentum, bool half, int *tensors, double *worst)
+fv_status fv_convert(const fv_network_files *files, const char *path, bool half, int *tensors,
+                     double *worst)
 {
-    fv_weights *w;
-    char *root = NULL;
-    FV_TRY(fv_weights_open(&w, checkpoint));
-    fv_status s = fv_brivl_root(w, &root);
-    converter c = {.config = config, .half = half};
-    if (s >= 0) {
-        c.source = (fv_source){.weights = w, .root = root, .momentum = momentum};
-        s = convert(&c, path, worst);
-    }
+    fv_network *n;
+    fv_network_files unchecked = *files;
+    unchecked.unchecked = true;
+    FV_TRY(fv_network_open(&n, &unchecked));
+    converter c = {.network = n, .half = half};
+    fv_status s = convert(&c, path, worst);
     *tensors = c.count;
     for (int i = 0; i < c.count; i++) {
         free(c.names[i]);
@@ -146,8 +143,7 @@ fv_status fv_convert(const char *checkpoint, const fv_brivl_config *config, cons
     free(c.names);
     free(c.copies);
     free(c.entries);
-    fv_needs_clear(&c.parts);
-    free(root);
-    fv_weights_close(w);
+    fv_manifest_clear(&c.parts);
+    fv_network_close(n);
     return s;
 }

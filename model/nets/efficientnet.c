@@ -106,16 +106,16 @@ static fv_ref depthwise(fv_builder *b, const style *t, const char *name, const c
     return fv_dwconv2d(b->plan, name, x, l.w, l.b, same_padding(shape, k, stride), t->act);
 }
 
-static fv_ref squeeze_excite(fv_builder *b, const style *t, fv_ref x)
+/* A quarter of the block's own input, not of the channels that were expanded, passes through. */
+static fv_ref squeeze_excite(fv_builder *b, const style *t, fv_ref x, int input)
 {
     if (!t->squeeze) return x;
     fv_enter(b, "se.");
     int channels = fv_plan_shape(b->plan, x).c;
     fv_ref mean = fv_mean_hw(b->plan, "mean", x);
-    fv_layer reduce = fv_load_linear(b, "conv_reduce", 0, channels);
+    fv_layer reduce = fv_load_linear(b, "conv_reduce", input / 4, channels);
     fv_ref squeezed = fv_linear(b->plan, "conv_reduce", mean, reduce.w, reduce.b, t->act);
-    int width = fv_plan_shape(b->plan, squeezed).c;
-    fv_layer expand = fv_load_linear(b, "conv_expand", channels, width);
+    fv_layer expand = fv_load_linear(b, "conv_expand", channels, input / 4);
     fv_ref gate = fv_linear(b->plan, "conv_expand", squeezed, expand.w, expand.b, FV_ACT_SIGMOID);
     fv_ref y = fv_mul_channel(b->plan, "gated", x, gate);
     fv_leave(b);
@@ -126,7 +126,7 @@ static fv_ref squeeze_excite(fv_builder *b, const style *t, fv_ref x)
 static fv_ref separable_block(fv_builder *b, const style *t, fv_ref x, int out, int k, int stride)
 {
     fv_ref y = depthwise(b, t, "conv_dw", "bn1", x, k, stride);
-    y = squeeze_excite(b, t, y);
+    y = squeeze_excite(b, t, y, fv_plan_shape(b->plan, x).c);
     return conv(b, "conv_pw", "bn2", y, out, 1, 1, FV_ACT_NONE);
 }
 
@@ -134,10 +134,10 @@ static fv_ref separable_block(fv_builder *b, const style *t, fv_ref x, int out, 
 static fv_ref inverted_residual(fv_builder *b, const style *t, fv_ref x, int out, int k, int stride,
                                 int expand)
 {
-    int middle = fv_plan_shape(b->plan, x).c * expand;
-    fv_ref y = conv(b, "conv_pw", "bn1", x, middle, 1, 1, t->act);
+    int input = fv_plan_shape(b->plan, x).c;
+    fv_ref y = conv(b, "conv_pw", "bn1", x, input * expand, 1, 1, t->act);
     y = depthwise(b, t, "conv_dw", "bn2", y, k, stride);
-    y = squeeze_excite(b, t, y);
+    y = squeeze_excite(b, t, y, input);
     return conv(b, "conv_pwl", "bn3", y, out, 1, 1, FV_ACT_NONE);
 }
 
@@ -164,6 +164,8 @@ fv_ref fv_efficientnet_build(fv_builder *b, const fv_efficientnet *net, fv_ref x
         snprintf(name, sizeof name, "blocks.%d", stage);
         fv_plan_alias(b->plan, x, name);
     }
+    fv_load_unused(b, "classifier.weight"); /* of the training on ImageNet; but see classify */
+    fv_load_unused(b, "classifier.bias");
     return conv(b, "conv_head", "bn2", x, net->head, 1, 1, t->act);
 }
 

@@ -22,8 +22,10 @@ typedef struct fv_network fv_network;
 /* Where a network comes from. Paths are borrowed; NULL: what the cfg or the checkpoint say. */
 typedef struct fv_network_files {
     const char *config, *checkpoint, *vocabulary;
-    bool momentum;        /* the tower that BriVL's training averaged */
-    bool need_vocabulary; /* its lack is an error */
+    bool momentum; /* the tower that BriVL's training averaged */
+    /* For a manifest alone: without vocabulary, and whether or not all of it belongs together. What
+     * builders are called with (image_size, text_length, latent_channels) is known then. */
+    bool unchecked;
 } fv_network_files;
 
 /* Inputs of a text tower: ids {1,1,1,L} int32; what is added to the scores of each key, and the

@@ -25,9 +25,9 @@ fv_ref fv_torch_encoder(fv_builder *b, fv_ref x, int layers, int heads, fv_ref k
         l.qkv =
             fv_load_linear_named(b, "self_attn.in_proj_weight", "self_attn.in_proj_bias", 3 * d, d);
         l.out = fv_load_linear(b, "self_attn.out_proj", d, d);
-        l.norm1 = fv_load_norm(b, "norm1", d);
         l.first = fv_load_linear(b, "linear1", 0, d);
-        l.second = fv_load_linear(b, "linear2", d, 0);
+        l.second = fv_load_linear(b, "linear2", d, fv_plan_shape(b->plan, l.first.w).w);
+        l.norm1 = fv_load_norm(b, "norm1", d);
         l.norm2 = fv_load_norm(b, "norm2", d);
         x = fv_transformer_build(b, &l, x, key_bias);
         fv_leave(b);
@@ -39,71 +39,39 @@ fv_ref fv_torch_encoder(fv_builder *b, fv_ref x, int layers, int heads, fv_ref k
 }
 
 /* Position rows plus the row of token type 0, {1,1,t,d}. */
-static fv_ref position_rows(fv_builder *b, const fv_bert *bert, int tokens)
+static fv_ref position_rows(fv_builder *b, int d, int tokens)
 {
-    fv_ref r = -1;
-    size_t d = (size_t)bert->hidden;
-    const fv_entry *rows = fv_load_entry(b, "embeddings.position_embeddings.weight");
-    const fv_entry *types =
-        rows ? fv_load_entry(b, "embeddings.token_type_embeddings.weight") : NULL;
-    if (!types) return fv_plan_fail(b->plan, FV_ERR_FORMAT);
-    if (rows->ndim != 2 || rows->dims[1] != bert->hidden || rows->dims[0] < tokens ||
-        rows->dims[0] > 1 << 20 || types->ndim != 2 || types->dims[1] != bert->hidden ||
-        types->dims[0] < 1 || types->dims[0] > 1 << 20)
-        return fv_plan_fail(b->plan,
-                            fv_fail(FV_ERR_SHAPE,
-                                    "checkpoint %s: %s or token_type_embeddings do not hold %d "
-                                    "positions of width %d",
-                                    fv_weights_path(b->source->weights), rows->name, tokens,
-                                    bert->hidden));
-    double *a = malloc(fv_entry_count(rows) * sizeof *a);
-    double *type = malloc(fv_entry_count(types) * sizeof *type);
-    if (a && type) {
-        fv_entry_read_f64(rows, a);
-        fv_entry_read_f64(types, type);
-        for (size_t i = 0; i < (size_t)tokens * d; i++) a[i] += type[i % d];
-        r = fv_plan_weight_f64(b->plan, "embeddings.positions",
-                               (fv_shape){1, 1, tokens, bert->hidden}, a);
-    } else {
-        fv_plan_fail(b->plan, fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", rows->name));
-    }
-    free(a);
-    free(type);
+    static const char name[] = "embeddings.position_embeddings.weight";
+    int64_t dims[2] = {0, d};
+    double *rows = fv_load_values(b, name, dims, 2);
+    double *types =
+        fv_load_values(b, "embeddings.token_type_embeddings.weight", (int64_t[]){0, d}, 2);
+    if (dims[0] < tokens)
+        fv_plan_fail(b->plan,
+                     fv_fail(FV_ERR_SHAPE, "checkpoint %s: %s%s has %lld rows, for %d tokens",
+                             fv_weights_path(b->source->weights), b->path, name, (long long)dims[0],
+                             tokens));
+    else
+        for (size_t i = 0, n = (size_t)d; rows && types && i < (size_t)tokens * n; i++)
+            rows[i] += types[i % n];
+    fv_ref r =
+        fv_plan_weight_f64(b->plan, "embeddings.positions", (fv_shape){1, 1, tokens, d}, rows);
+    free(rows);
+    free(types);
     return r;
 }
 
-static fv_ref word_table(fv_builder *b, const fv_bert *bert)
-{
-    fv_ref stored = fv_builder_stored(b, "embeddings.word_embeddings.weight");
-    if (stored != FV_NONE) return stored;
-    const fv_entry *e = fv_load_entry(b, "embeddings.word_embeddings.weight");
-    if (!e) return fv_plan_fail(b->plan, FV_ERR_FORMAT);
-    if (e->ndim != 2 || e->dims[0] != bert->vocabulary || e->dims[1] != bert->hidden)
-        return fv_plan_fail(b->plan, fv_fail(FV_ERR_SHAPE,
-                                             "checkpoint %s: %s is not [vocabulary %d, hidden %d]",
-                                             fv_weights_path(b->source->weights), e->name,
-                                             bert->vocabulary, bert->hidden));
-    float *values = malloc(fv_entry_count(e) * sizeof *values);
-    if (!values)
-        return fv_plan_fail(b->plan, fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", e->name));
-    fv_entry_read_f32(e, values);
-    fv_ref r = fv_plan_weight(b->plan, "embeddings.word_embeddings.weight",
-                              (fv_shape){1, 1, bert->vocabulary, bert->hidden}, values);
-    free(values);
-    return fv_builder_keep(b, "embeddings.word_embeddings.weight", r);
-}
-
-static fv_ref bert_layer(fv_builder *b, const fv_bert *bert, fv_ref x)
+static fv_ref bert_layer(fv_builder *b, const fv_bert *bert, int heads, fv_ref x)
 {
     static const char *const qkv[3] = {"attention.self.query", "attention.self.key",
                                        "attention.self.value"};
-    int d = bert->hidden;
-    fv_transformer_layer l = {.heads = bert->heads, .act = FV_ACT_GELU, .eps = bert->eps};
+    int d = fv_plan_shape(b->plan, x).c;
+    fv_transformer_layer l = {.heads = heads, .act = FV_ACT_GELU, .eps = bert->eps};
     l.qkv = fv_load_linears(b, qkv, 3, "attention.self.qkv", d, d);
     l.out = fv_load_linear(b, "attention.output.dense", d, d);
     l.norm1 = fv_load_norm(b, "attention.output.LayerNorm", d);
-    l.first = fv_load_linear(b, "intermediate.dense", bert->intermediate, d);
-    l.second = fv_load_linear(b, "output.dense", d, bert->intermediate);
+    l.first = fv_load_linear(b, "intermediate.dense", 0, d);
+    l.second = fv_load_linear(b, "output.dense", d, fv_plan_shape(b->plan, l.first.w).w);
     l.norm2 = fv_load_norm(b, "output.LayerNorm", d);
     return fv_transformer_build(b, &l, x, FV_NONE);
 }
@@ -111,13 +79,17 @@ static fv_ref bert_layer(fv_builder *b, const fv_bert *bert, fv_ref x)
 fv_ref fv_bert_build(fv_builder *b, const fv_bert *bert, fv_ref ids)
 {
     int tokens = fv_plan_shape(b->plan, ids).c;
-    fv_ref x = fv_embed(b->plan, "embeddings.sum", ids, word_table(b, bert),
-                        position_rows(b, bert, tokens));
-    fv_layer norm = fv_load_norm(b, "embeddings.LayerNorm", bert->hidden);
+    fv_ref words = fv_load_matrix(b, "embeddings.word_embeddings.weight", 0, bert->hidden);
+    int d = fv_plan_shape(b->plan, words).c;
+    fv_ref x = fv_embed(b->plan, "embeddings.sum", ids, words, position_rows(b, d, tokens));
+    fv_load_unused(b, "embeddings.position_ids"); /* 0, 1, 2, ...: old files have them */
+    fv_load_unused(b, "pooler.dense.weight");     /* the embedding is a mean over all tokens */
+    fv_load_unused(b, "pooler.dense.bias");
+    fv_layer norm = fv_load_norm(b, "embeddings.LayerNorm", d);
     x = fv_layernorm(b->plan, "embeddings", x, norm.w, norm.b, bert->eps);
     for (int i = 0; i < bert->layers; i++) {
         fv_enter(b, "encoder.layer.%d.", i);
-        x = bert_layer(b, bert, x);
+        x = bert_layer(b, bert, bert->heads ? bert->heads : d / 64, x);
         fv_leave(b);
         char name[32];
         snprintf(name, sizeof name, "encoder.layer.%d", i);

@@ -21,8 +21,11 @@ fv_ref fv_transformer_build(fv_builder *b, const fv_transformer_layer *l, fv_ref
 /* torch.nn.TransformerEncoder: layers "layers.N.*" under the current path; ReLU, eps 1e-5. */
 fv_ref fv_torch_encoder(fv_builder *b, fv_ref x, int layers, int heads, fv_ref key_bias);
 
+/* Sizes are those of the weights. */
 typedef struct fv_bert {
-    int layers, heads, hidden, intermediate, vocabulary, positions;
+    int layers;
+    int heads;  /* 0: one for 64 channels */
+    int hidden; /* channels; 0: as many as the word embeddings have */
     double eps;
 } fv_bert;
 

@@ -96,12 +96,12 @@ static fv_ref new_node(fv_plan *p, const char *name, fv_shape shape, fv_dtype ty
     return p->node_count++;
 }
 
-/* A leaf with memory of its own, filled at once if there are values. */
+/* A leaf with memory of its own, filled at once if there are values; in a dry plan neither. */
 static fv_ref new_leaf(fv_plan *p, const char *name, fv_shape shape, fv_dtype type, fv_role role,
                        fv_dtype host_type, const void *values)
 {
     fv_ref r = new_node(p, name, shape, type, role);
-    if (r < 0) return r;
+    if (r < 0 || !p->be) return r;
     node *n = p->nodes[r];
     size_t bytes = fv_tensor_bytes(p->be, &n->value);
     fv_status status = p->be->alloc(p->be, bytes, &n->value.data);
@@ -183,6 +183,25 @@ static bool ref_needs_gradient(const fv_plan *p, fv_ref r)
     return r >= 0 && p->nodes[r]->needs_gradient;
 }
 
+static bool of_unknown_size(const fv_op *op)
+{
+    for (fv_operand i = 0; i < FV_OPERAND_COUNT; i++) {
+        if (!fv_op_reads(op, i)) continue;
+        fv_shape s = fv_op_operand(op, i)->shape;
+        if (s.w > FV_LARGEST_SIZE || s.c > FV_LARGEST_SIZE) return true;
+    }
+    return false;
+}
+
+static fv_status shape_of(const fv_plan *p, const fv_op *op, fv_shape *shape)
+{
+    fv_status status = fv_op_shape(op, shape);
+    if (status >= 0 || p->be || !of_unknown_size(op)) return status;
+    *shape = op->x->shape;
+    shape->c = FV_UNKNOWN_SIZE;
+    return FV_OK;
+}
+
 /* Adds `op` (kind, act and attr are set) with its operands. */
 static fv_ref new_op(fv_plan *p, const char *name, fv_op op, fv_ref x, fv_ref x2, fv_ref w,
                      fv_ref b)
@@ -200,7 +219,7 @@ static fv_ref new_op(fv_plan *p, const char *name, fv_op op, fv_ref x, fv_ref x2
     snprintf(full, sizeof full, "%s%s", p->prefix, name);
     op.name = full; /* for messages of the shape rule */
     fv_shape shape;
-    fv_status status = fv_op_shape(&op, &shape);
+    fv_status status = shape_of(p, &op, &shape);
     if (status < 0) return fv_plan_fail(p, status);
     fv_ref r = new_node(p, name, shape, FV_REAL, FV_ROLE_VALUE);
     if (r < 0) return r;
@@ -391,9 +410,9 @@ fv_ref fv_plan_find(const fv_plan *p, const char *name)
     return -1;
 }
 
-void fv_plan_free(fv_plan *p)
+/* What the backend gave. */
+static void give_back(fv_plan *p)
 {
-    if (!p) return;
     for (int i = 0; i < FV_PARTS; i++)
         if (p->recordings[i]) p->be->forget(p->be, p->recordings[i]);
     for (int i = 0; i < p->op_count; i++) {
@@ -404,9 +423,6 @@ void fv_plan_free(fv_plan *p)
         node *n = p->nodes[i];
         if (n->owns_data) p->be->free(p->be, n->value.data);
         if (n->seed_copy.data) p->be->free(p->be, n->seed_copy.data);
-        free(n->seed);
-        free(n->name);
-        free(n);
     }
     for (int b = 0; b < FV_BLOCKS; b++) p->be->free(p->be, p->blocks[b]);
     p->be->free(p->be, p->adam_numbers.data);
@@ -414,6 +430,17 @@ void fv_plan_free(fv_plan *p)
     for (int i = 0; i < 2; i++) p->be->free(p->be, p->bounds[i].data);
     p->be->free(p->be, p->arena);
     p->be->free(p->be, p->scratch);
+}
+
+void fv_plan_free(fv_plan *p)
+{
+    if (!p) return;
+    if (p->be) give_back(p);
+    for (int i = 0; i < p->node_count; i++) {
+        free(p->nodes[i]->seed);
+        free(p->nodes[i]->name);
+        free(p->nodes[i]);
+    }
     for (int i = 0; i < p->alias_count; i++) free(p->aliases[i].name);
     free(p->aliases);
     free(p->nodes);
@@ -426,9 +453,14 @@ void fv_plan_free(fv_plan *p)
 
 /* --- moving numbers --- */
 
+fv_status fv_plan_status(const fv_plan *p)
+{
+    return p->status == FV_OK ? FV_OK : fv_fail(p->status, "%s", p->message);
+}
+
 fv_status fv_plan_runnable(const fv_plan *p, const char *what)
 {
-    if (p->status != FV_OK) return fv_fail(p->status, "%s", p->message);
+    FV_TRY(fv_plan_status(p));
     if (!p->finished) return fv_fail(FV_ERR_ARGUMENT, "%s: the plan is not finished", what);
     return FV_OK;
 }

@@ -25,7 +25,8 @@
 typedef struct fv_plan fv_plan;
 typedef int fv_ref; /* a tensor of the plan; -1: a builder failed */
 
-/* The backend must outlive the plan. */
+/* The backend must outlive the plan. NULL: a dry plan, which takes no memory for its tensors and is
+ * never finished; shapes and names are all there is to it. */
 fv_status fv_plan_new(fv_plan **out, fv_backend *be);
 void fv_plan_free(fv_plan *p);
 fv_backend *fv_plan_backend(const fv_plan *p);
@@ -38,6 +39,13 @@ const char *fv_plan_scope(const fv_plan *p);
 /* Records a failure of network code (a tensor that is missing, ...) with the message that
  * fv_fail has stored, and returns -1. Only the first failure is kept. */
 fv_ref fv_plan_fail(fv_plan *p, fv_status code);
+/* FV_OK, or that failure with its message. */
+fv_status fv_plan_status(const fv_plan *p);
+
+/* The largest size of a weight, and what stands in a dry plan for one that is not known. An op that
+ * does not fit an unknown size has a result of unknown channels there. Many numbers of heads and
+ * groups divide it. */
+enum { FV_LARGEST_SIZE = 1 << 24, FV_UNKNOWN_SIZE = 24 * 720720 };
 
 /* --- leaves --- */
 fv_ref fv_plan_weight(fv_plan *p, const char *name, fv_shape shape, const float *values);

@@ -226,8 +226,10 @@ static fv_status make_seeds(fv_plan *p)
 
 fv_status fv_plan_finish(fv_plan *p, unsigned flags)
 {
-    if (p->status != FV_OK) return fv_fail(p->status, "%s", p->message);
-    if (p->finished) return fv_fail(FV_ERR_ARGUMENT, "finishing a plan: it is finished already");
+    FV_TRY(fv_plan_status(p));
+    if (p->finished || !p->be)
+        return fv_fail(FV_ERR_ARGUMENT, "finishing a plan: it %s",
+                       p->be ? "is finished already" : "has no backend");
     p->flags = flags;
     p->finished = true;
     bool whole = flags & FV_PLAN_WHOLE, fuses = p->be->fuses && !whole;

@@ -204,10 +204,10 @@ void fuzz_checkpoint(const uint8_t *data, size_t size)
     fuzz_read_weights(w);
     fv_weights_close(w);
     if (size % 8) return; /* now and then the way of `feavis info` as well, which takes longer */
-    static fv_brivl_config config;
-    if (!config.path) FUZZ_CHECK(fv_brivl_config_read(&config, fuzz_source(SHIPPED)) == FV_OK);
     int problems;
-    s = fv_inventory_print(fuzz_file(0, "", data, size), &config, fuzz_nowhere(), &problems);
+    fv_network_files files = {.config = fuzz_source(SHIPPED),
+                              .checkpoint = fuzz_file(0, "", data, size)};
+    s = fv_inventory_print(&files, fuzz_nowhere(), &problems);
     fuzz_refused(s);
 }
 
