@@ -270,7 +270,7 @@ static fv_shape two_a_group(const fv_op *op, fv_shape y) /* groupnorm: mean, 1/s
 static fv_status attention_shape(const fv_op *op, fv_shape *y)
 {
     fv_shape x = op->x->shape;
-    int heads = op->attr.heads;
+    int heads = op->attr.attention.heads;
     if (heads < 1 || x.c % 3 || x.c / 3 % heads)
         return fv_fail(FV_ERR_SHAPE,
                        "%s: packed q|k|v {%d,%d,%d,%d} cannot be split into 3 x %d heads", op->name,
@@ -282,7 +282,7 @@ static fv_status attention_shape(const fv_op *op, fv_shape *y)
 
 static fv_shape attention_aux(const fv_op *op, fv_shape y) /* probabilities */
 {
-    return (fv_shape){y.n, op->attr.heads, y.h * y.w, y.h * y.w};
+    return (fv_shape){y.n, op->attr.attention.heads, y.h * y.w, y.h * y.w};
 }
 
 static fv_status embed_shape(const fv_op *op, fv_shape *y)
@@ -344,6 +344,17 @@ static fv_status upsample_shape(const fv_op *op, fv_shape *y)
 {
     fv_shape x = op->x->shape;
     *y = (fv_shape){x.n, 2 * x.h, 2 * x.w, x.c};
+    return FV_OK;
+}
+
+static fv_status avgpool_shape(const fv_op *op, fv_shape *y)
+{
+    fv_shape x = op->x->shape;
+    int k = op->attr.pool;
+    if (k < 1 || k > x.h || k > x.w)
+        return fv_fail(FV_ERR_SHAPE, "%s: means of %d x %d positions of a %d x %d map", op->name, k,
+                       k, x.h, x.w);
+    *y = (fv_shape){x.n, x.h / k, x.w / k, x.c};
     return FV_OK;
 }
 
@@ -510,6 +521,7 @@ double fv_op_macs(const fv_op *op)
     case FV_OP_PERTURB:
     case FV_OP_PICK:
     case FV_OP_UPSAMPLE:
+    case FV_OP_AVGPOOL:
     case FV_OP_CLAMP:
     case FV_OP_PENALTY:
     case FV_OP_COUNT:

@@ -25,7 +25,8 @@
  *                                             that lie side by side; w, b {1,1,1,c}
  *   attention   x {n,h,w,3d} = q|k|v packed   y {n,h,w,d}; every position is a token, t = h * w;
  *                                             scale 1/sqrt(d/heads);
- *                                             b {n,1,1,t} or NULL is added to every score
+ *                                             b {n,1,1,t} or NULL is added to every score; causal:
+ *                                             a token sees those up to itself
  *   embed       x {n,1,1,t} int32 ids         y {n,1,t,d} = w[id] + b[t]; w {1,1,vocab,d},
  *                                             b {1,1,t,d}; forward only
  *   separable   y {n,H,W,c} = w . x . b^T     w {1,1,H,h}, b {1,1,W,w}: resampling, DCT, blur
@@ -34,6 +35,8 @@
  *   perturb     y = x * gain + shift + sigma * noise     w {n,1,1,7}, b int32 {n,1,1,4}
  *   pick        y {n,h,w,k} = x[..., b[k]]    b int32 {1,1,1,k}
  *   upsample    y {n,2h,2w,c}: y(i,j) = x(i / 2, j / 2), whole quotients: the nearest
+ *   avgpool     y {n,h/k,w/k,c} = mean over k x k positions, whole quotients: what is left over
+ *                                             on the right and below counts nowhere
  *   clamp       y = min(max(x, 0), 1)         dx = dy, but 0 where a step against it would lead
  *                                             further away from [0,1]: dy (x - y) < 0
  *   quantise    y = the row of w next to each row of x, the first of several; w {1,1,k,c}; dx = dy
@@ -81,6 +84,7 @@ extern "C" {
     ROW(PERTURB, perturb, BACKWARD, perturb_shape, keeps_nothing, NULL)                            \
     ROW(PICK, pick, BACKWARD, pick_shape, keeps_nothing, NULL)                                     \
     ROW(UPSAMPLE, upsample, BACKWARD, upsample_shape, keeps_nothing, NULL)                         \
+    ROW(AVGPOOL, avgpool, BACKWARD, avgpool_shape, keeps_nothing, NULL)                            \
     ROW(CLAMP, clamp, BACKWARD, same_shape, keeps_x, NULL)                                         \
     ROW(QUANTISE, quantise, BACKWARD, quantise_shape, keeps_nothing, NULL)                         \
     ROW(PENALTY, penalty, BACKWARD, penalty_shape, keeps_x, NULL)
@@ -102,7 +106,8 @@ typedef enum fv_op_kind {
     ROW(RELU6, relu6, FV_KEEP_Y, true)                                                             \
     ROW(SILU, silu, FV_KEEP_AUX, true) /* x * s(x), s = logistic */                                \
     ROW(SIGMOID, sigmoid, FV_KEEP_Y, false)                                                        \
-    ROW(GELU, gelu, FV_KEEP_AUX, true) /* x * Phi(x), the erf form */                              \
+    ROW(GELU, gelu, FV_KEEP_AUX, true)             /* x * Phi(x), the erf form */                  \
+    ROW(QUICK_GELU, quick_gelu, FV_KEEP_AUX, true) /* x * s(1.702 x) */                            \
     ROW(TANH, tanh, FV_KEEP_Y, false)
 
 typedef enum fv_act {
@@ -135,6 +140,11 @@ typedef struct fv_conv_attr {
     int pad_top, pad_left;     /* zeros before; */
     int pad_bottom, pad_right; /* and after (TensorFlow SAME padding is asymmetric) */
 } fv_conv_attr;
+
+typedef struct fv_attention_attr {
+    int heads;
+    bool causal;
+} fv_attention_attr;
 
 typedef struct fv_group_attr {
     int groups; /* of c / groups channels each */
@@ -195,7 +205,8 @@ typedef struct fv_op {
                          memory: each number's slope is read before its gradient is written */
     union {
         fv_conv_attr conv;
-        int heads;           /* attention */
+        fv_attention_attr attention;
+        int pool;            /* avgpool: k */
         int out_side;        /* warp: S */
         double eps;          /* l2norm, layernorm */
         fv_group_attr group; /* groupnorm */

@@ -30,6 +30,7 @@ typedef struct test_case {
     fv_act before;
     fv_shape w2, b2;
     bool gated; /* its dy comes through a gate */
+    bool causal;
 } test_case;
 
 #define S(n, h, w, c)                                                                              \
@@ -57,7 +58,17 @@ static const test_case cases[] = {
      .conv = {5, 1, 2, 2, 2, 2}, .spread = 8, .before = FV_ACT_RELU6},
     {FV_OP_DWCONV2D, S(2, 5, 4, 2), S(0, 0, 0, 0), S(1, 3, 3, 2), S(0, 0, 0, 0), FV_ACT_NONE,
      .conv = {3, 1, 1, 1, 1, 1}, .before = FV_ACT_GELU, .gated = true},
+    {FV_OP_CONV2D, S(1, 5, 4, 3), S(0, 0, 0, 0), S(2, 3, 3, 3), S(1, 1, 1, 2), FV_ACT_QUICK_GELU,
+     .conv = {3, 1, 1, 1, 1, 1}},
+    {FV_OP_DWCONV2D, S(1, 5, 6, 4), S(0, 0, 0, 0), S(1, 3, 3, 4), S(1, 1, 1, 4), FV_ACT_QUICK_GELU,
+     .conv = {3, 1, 1, 1, 1, 1}},
+    {FV_OP_DWCONV2D, S(2, 5, 4, 2), S(0, 0, 0, 0), S(1, 3, 3, 2), S(0, 0, 0, 0), FV_ACT_NONE,
+     .conv = {3, 1, 1, 1, 1, 1}, .before = FV_ACT_QUICK_GELU, .gated = true},
+    {FV_OP_DWCONV2D, S(1, 4, 5, 3), S(0, 0, 0, 0), S(1, 3, 3, 3), S(1, 1, 1, 3), FV_ACT_NONE,
+     .conv = {3, 1, 1, 1, 1, 1}, .before = FV_ACT_QUICK_GELU},
     {FV_OP_LINEAR, S(2, 1, 5, 7), S(0, 0, 0, 0), S(1, 1, 6, 7), S(1, 1, 1, 6), FV_ACT_GELU,
+     .spread = 1},
+    {FV_OP_LINEAR, S(1, 1, 3, 5), S(0, 0, 0, 0), S(1, 1, 4, 5), S(1, 1, 1, 4), FV_ACT_QUICK_GELU,
      .spread = 1},
     {FV_OP_LINEAR, S(3, 1, 1, 4), S(0, 0, 0, 0), S(1, 1, 9, 4), S(0, 0, 0, 0), FV_ACT_TANH,
      .spread = 1},
@@ -70,6 +81,7 @@ static const test_case cases[] = {
     {FV_OP_ACT, S(2, 3, 5, 3), .act = FV_ACT_SILU, .spread = 4},
     {FV_OP_ACT, S(2, 3, 5, 3), .act = FV_ACT_SIGMOID, .spread = 4},
     {FV_OP_ACT, S(2, 3, 5, 3), .act = FV_ACT_GELU, .spread = 3},
+    {FV_OP_ACT, S(2, 3, 5, 3), .act = FV_ACT_QUICK_GELU, .spread = 4},
     {FV_OP_ACT, S(2, 3, 5, 3), .act = FV_ACT_TANH},
     {FV_OP_ACT, S(2, 3, 5, 3), .act = FV_ACT_NONE},
     /* what a plan joins, for backends that ask for it */
@@ -91,6 +103,8 @@ static const test_case cases[] = {
      .spread = 2, .w2 = S(1, 1, 7, 3), .b2 = S(1, 1, 1, 7)},
     {FV_OP_EXCITE, S(2, 4, 3, 16), S(0, 0, 0, 0), S(1, 1, 2, 16), S(1, 1, 1, 2), FV_ACT_GELU,
      .spread = 2, .before = FV_ACT_SILU, .w2 = S(1, 1, 16, 2), .b2 = S(1, 1, 1, 16)},
+    {FV_OP_EXCITE, S(1, 3, 2, 6), S(0, 0, 0, 0), S(1, 1, 2, 6), S(1, 1, 1, 2), FV_ACT_SILU,
+     .spread = 2, .before = FV_ACT_QUICK_GELU, .w2 = S(1, 1, 6, 2), .b2 = S(1, 1, 1, 6)},
     {FV_OP_MUL_CHANNEL, S(2, 3, 5, 7), S(2, 1, 1, 7), .spread = 1},
     {FV_OP_MUL_CHANNEL, S(1, 4, 4, 70), S(1, 1, 1, 70), .spread = 1},
     {FV_OP_ADD, S(2, 3, 5, 7), S(2, 3, 5, 7), .spread = 1},
@@ -114,11 +128,16 @@ static const test_case cases[] = {
      .groups = 1, .eps = 0.5}, /* what eps does to the gradient */
     {FV_OP_GROUPNORM, S(1, 3, 5, 64), S(0, 0, 0, 0), S(1, 1, 1, 64), S(1, 1, 1, 64), FV_ACT_GELU,
      .groups = 32, .eps = 1e-6},
+    {FV_OP_GROUPNORM, S(1, 4, 3, 6), S(0, 0, 0, 0), S(1, 1, 1, 6), S(1, 1, 1, 6), FV_ACT_QUICK_GELU,
+     .groups = 2, .eps = 1e-5},
     {FV_OP_GROUPNORM, S(2, 5, 3, 6), S(0, 0, 0, 0), S(1, 1, 1, 6), S(1, 1, 1, 6), FV_ACT_RELU6,
      .groups = 2, .eps = 1e-5},
     {FV_OP_ATTENTION, S(2, 1, 5, 24), .heads = 2},
     {FV_OP_ATTENTION, S(2, 1, 4, 18), S(0, 0, 0, 0), S(0, 0, 0, 0), S(2, 1, 1, 4), .heads = 3},
     {FV_OP_ATTENTION, S(2, 2, 3, 18), S(0, 0, 0, 0), S(0, 0, 0, 0), S(2, 1, 1, 6), .heads = 1},
+    {FV_OP_ATTENTION, S(2, 1, 5, 18), .heads = 3, .causal = true},
+    {FV_OP_ATTENTION, S(1, 1, 6, 12), S(0, 0, 0, 0), S(0, 0, 0, 0), S(1, 1, 1, 6), .heads = 2,
+     .causal = true},
     {FV_OP_SEPARABLE, S(2, 3, 4, 3), S(0, 0, 0, 0), S(1, 1, 7, 3), S(1, 1, 5, 4), .spread = 1},
     {FV_OP_SEPARABLE, S(1, 7, 6, 3), S(0, 0, 0, 0), S(1, 1, 3, 7), S(1, 1, 2, 6), .spread = 1},
     {FV_OP_WARP, S(1, 9, 8, 3), S(0, 0, 0, 0), S(3, 1, 1, 6), .side = 6},
@@ -127,6 +146,9 @@ static const test_case cases[] = {
     {FV_OP_PICK, S(2, 3, 5, 7), S(0, 0, 0, 0), S(0, 0, 0, 0), S(1, 1, 1, 3), .spread = 1},
     {FV_OP_UPSAMPLE, S(2, 3, 5, 7), .spread = 1},
     {FV_OP_UPSAMPLE, S(1, 1, 4, 16), .spread = 1},
+    {FV_OP_AVGPOOL, S(2, 4, 6, 5), .side = 2, .spread = 1},
+    {FV_OP_AVGPOOL, S(2, 5, 7, 3), .side = 2, .spread = 1}, /* a row and a column are left over */
+    {FV_OP_AVGPOOL, S(1, 7, 6, 4), .side = 3, .spread = 1},
     {FV_OP_CLAMP, S(2, 3, 5, 3), .spread = 2},
     {FV_OP_QUANTISE, S(2, 3, 2, 5), S(0, 0, 0, 0), S(1, 1, 9, 5), .spread = 1},
     {FV_OP_PENALTY, S(2, 5, 4, 3), .penalty = FV_PENALTY_TV},
@@ -224,6 +246,10 @@ static const test_case large_cases[] = {
     /* one wide head over a map: rows of a task and a rest */
     {FV_OP_ATTENTION, S(1, 13, 9, 600), .heads = 1, .spread = 0.3f},
     {FV_OP_UPSAMPLE, S(2, 9, 11, 40), .spread = 1},
+    {FV_OP_ATTENTION, S(1, 1, 77, 192), .heads = 1, .causal = true, .spread = 0.3f},
+    {FV_OP_LINEAR, S(1, 1, 50, 768), S(0, 0, 0, 0), S(1, 1, 500, 768), S(1, 1, 1, 500),
+     FV_ACT_QUICK_GELU, .spread = 1},
+    {FV_OP_AVGPOOL, S(2, 28, 30, 72), .side = 2, .spread = 1},
     {FV_OP_CLAMP, S(1, 87, 89, 3), .spread = 2},
     /* more rows than are scored at a time */
     {FV_OP_QUANTISE, S(1, 17, 19, 50), S(0, 0, 0, 0), S(1, 1, 133, 50), .spread = 1},
@@ -339,7 +365,8 @@ static void make_operands(run *r)
     r->op = (fv_op){.kind = c->kind, .name = fv_ops[c->kind].name, .act = c->act};
     r->op.before = c->before;
     if (c->kind == FV_OP_CONV2D || c->kind == FV_OP_DWCONV2D) r->op.attr.conv = c->conv;
-    if (c->kind == FV_OP_ATTENTION) r->op.attr.heads = c->heads;
+    if (c->kind == FV_OP_ATTENTION) r->op.attr.attention = (fv_attention_attr){c->heads, c->causal};
+    if (c->kind == FV_OP_AVGPOOL) r->op.attr.pool = c->side;
     if (c->kind == FV_OP_WARP) r->op.attr.out_side = c->side;
     if (c->kind == FV_OP_L2NORM || c->kind == FV_OP_LAYERNORM) r->op.attr.eps = c->eps;
     if (c->kind == FV_OP_GROUPNORM) r->op.attr.group = (fv_group_attr){c->groups, c->eps};
@@ -856,11 +883,21 @@ static void formulas(void **state)
         case FV_OP_LINEAR:
             e = r.hb ? r.hb[0] : 0;
             for (size_t k = 0; k < c; k++) e += r.hw[k] * x[k];
-            e = r.c->act == FV_ACT_NONE      ? e + r.hx2[0]
-                : r.c->act == FV_ACT_GELU    ? 0.5 * e * (1 + erf(e / sqrt(2)))
-                : r.c->act == FV_ACT_TANH    ? tanh(e)
-                : r.c->act == FV_ACT_SIGMOID ? 1 / (1 + exp(-e))
-                                             : fmax(e, 0);
+            e = r.c->act == FV_ACT_NONE         ? e + r.hx2[0]
+                : r.c->act == FV_ACT_GELU       ? 0.5 * e * (1 + erf(e / sqrt(2)))
+                : r.c->act == FV_ACT_TANH       ? tanh(e)
+                : r.c->act == FV_ACT_QUICK_GELU ? e / (1 + exp(-1.702 * e))
+                : r.c->act == FV_ACT_SIGMOID    ? 1 / (1 + exp(-e))
+                                                : fmax(e, 0);
+            break;
+        case FV_OP_AVGPOOL:
+            e = 0;
+            for (int p = 0; p < r.c->side; p++)
+                for (int q = 0; q < r.c->side; q++)
+                    e += x[((size_t)(p * s.w) + (size_t)q) * c] / (r.c->side * r.c->side);
+            break;
+        case FV_OP_ATTENTION: /* the first token sees itself alone */
+            if (r.c->causal) e = x[2 * c / 3];
             break;
         case FV_OP_PICK:
             e = x[6];
@@ -883,10 +920,11 @@ static void formulas(void **state)
             }
             sum /= count;
             e = (x[0] - sum) / sqrt(squares / count - sum * sum + r.c->eps) * r.hw[0] + r.hb[0];
-            e = r.c->act == FV_ACT_NONE   ? e
-                : r.c->act == FV_ACT_SILU ? e / (1 + exp(-e))
-                : r.c->act == FV_ACT_GELU ? 0.5 * e * (1 + erf(e / sqrt(2)))
-                                          : fmin(fmax(e, 0), 6);
+            e = r.c->act == FV_ACT_NONE         ? e
+                : r.c->act == FV_ACT_SILU       ? e / (1 + exp(-e))
+                : r.c->act == FV_ACT_GELU       ? 0.5 * e * (1 + erf(e / sqrt(2)))
+                : r.c->act == FV_ACT_QUICK_GELU ? e / (1 + exp(-1.702 * e))
+                                                : fmin(fmax(e, 0), 6);
             break;
         }
         case FV_OP_WARP: /* (0, 0) lies at (-1.3, 0.7), mirrored to (1.3, 0.7) */
@@ -1056,7 +1094,7 @@ static void wrong_shapes(void **state)
     groups.act = FV_ACT_SILU;
     groups.b = &b;
     assert_int_equal(fv_op_shape(&groups, &y), FV_ERR_SHAPE);
-    fv_op heads = {.kind = FV_OP_ATTENTION, .name = "att", .x = &x, .attr.heads = 2};
+    fv_op heads = {.kind = FV_OP_ATTENTION, .name = "att", .x = &x, .attr.attention.heads = 2};
     assert_int_equal(fv_op_shape(&heads, &y), FV_ERR_SHAPE);
     fv_op none = {.kind = FV_OP_ADD, .name = "sum", .x = &x};
     assert_int_equal(fv_op_shape(&none, &y), FV_ERR_SHAPE);

@@ -90,6 +90,12 @@ INLINE vf v_activate(const fv_act act, vf x)
         return v_logistic(x);
     case FV_ACT_GELU:
         return x * v_normal(x);
+    case FV_ACT_QUICK_GELU:
+#if defined(__AVX512F__)
+        return v_divide(x, v_silu_divisor(1.702f * x));
+#else
+        return x / v_silu_divisor(1.702f * x);
+#endif
     case FV_ACT_TANH:
         return v_tanh(x);
     case FV_ACT_NONE:
@@ -116,6 +122,10 @@ INLINE vf v_slope(const fv_act act, vf kept)
         return kept * (1.0f - kept);
     case FV_ACT_GELU:
         return v_fma(kept * 0.39894228f, v_exp(kept * kept * -0.5f), v_normal(kept));
+    case FV_ACT_QUICK_GELU: {
+        vf z = 1.702f * kept, s = v_silu_logistic(z);
+        return s * v_fma(z, 1.0f - s, one);
+    }
     case FV_ACT_TANH:
         return v_fnma(kept, kept, one);
     case FV_ACT_NONE:
@@ -193,6 +203,9 @@ INLINE vf v_gated(const fv_act act, vf x, vf gate, const bool part, vf *factor)
         break;                                                                                     \
     case FV_ACT_GELU:                                                                              \
         f(FV_ACT_GELU, __VA_ARGS__);                                                               \
+        break;                                                                                     \
+    case FV_ACT_QUICK_GELU:                                                                        \
+        f(FV_ACT_QUICK_GELU, __VA_ARGS__);                                                         \
         break;                                                                                     \
     case FV_ACT_TANH:                                                                              \
         f(FV_ACT_TANH, __VA_ARGS__);                                                               \

@@ -60,7 +60,8 @@ static int cuts(const fv_op *op)
 
 static part part_of(const fv_op *op, int i)
 {
-    int tokens = op->x->shape.h * op->x->shape.w, d = op->y->shape.c, heads = op->attr.heads;
+    int tokens = op->x->shape.h * op->x->shape.w, d = op->y->shape.c,
+        heads = op->attr.attention.heads;
     part z = {.tokens = tokens, .d = d, .width = d / heads, .index = (size_t)(i / cuts(op))};
     size_t n = z.index / (size_t)heads, head = z.index % (size_t)heads, row = 3 * (size_t)d;
     z.first = i % cuts(op) * ROWS;
@@ -77,9 +78,15 @@ static part part_of(const fv_op *op, int i)
 /* Row i of y or dy, of this head. */
 static float *row_of(const fv_op *op, const part *z, const fv_tensor *t, int i)
 {
-    size_t heads = (size_t)op->attr.heads, n = z->index / heads, head = z->index % heads;
+    size_t heads = (size_t)op->attr.attention.heads, n = z->index / heads, head = z->index % heads;
     return (float *)t->data + (n * (size_t)z->tokens + (size_t)i) * (size_t)z->d +
            head * (size_t)z->width;
+}
+
+/* Keys that query t looks at. */
+static int seen(const fv_op *op, const part *z, int t)
+{
+    return op->attr.attention.causal ? t + 1 : z->tokens;
 }
 
 static void forward_task(void *context, int i)
@@ -89,12 +96,14 @@ static void forward_task(void *context, int i)
     size_t row = 3 * (size_t)z.d;
     for (int t = z.first; t < z.last; t++) {
         float *p = z.p + (size_t)t * (size_t)z.tokens, *y = row_of(op, &z, op->y, t);
-        for (int j = 0; j < z.tokens; j++)
+        int keys = seen(op, &z, t);
+        for (int j = 0; j < keys; j++)
             p[j] = dot(z.q + (size_t)t * row, z.k + (size_t)j * row, z.width) * z.scale +
                    (z.bias ? z.bias[j] : 0);
-        softmax(p, z.tokens);
+        softmax(p, keys);
+        for (int j = keys; j < z.tokens; j++) p[j] = 0;
         for (int c = 0; c < z.width; c++) y[c] = 0;
-        for (int j = 0; j < z.tokens; j++) add_scaled(y, z.v + (size_t)j * row, p[j], z.width);
+        for (int j = 0; j < keys; j++) add_scaled(y, z.v + (size_t)j * row, p[j], z.width);
     }
 }
 
@@ -120,12 +129,14 @@ static void queries_task(void *context, int i)
         const float *p = z.p + (size_t)t * (size_t)z.tokens, *dy = row_of(op, &z, op->dy, t);
         float *ds = (float *)op->scratch + z.index * square + (size_t)t * (size_t)z.tokens;
         float along = 0, *dq = gradient_of(op, &z, t);
-        for (int j = 0; j < z.tokens; j++) {
+        int keys = seen(op, &z, t);
+        for (int j = 0; j < keys; j++) {
             ds[j] = dot(dy, z.v + (size_t)j * row, z.width);
             along = f_fma(ds[j], p[j], along);
         }
         clear_unless(op->add_dx, dq, z.width);
-        for (int j = 0; j < z.tokens; j++) {
+        for (int j = keys; j < z.tokens; j++) ds[j] = 0;
+        for (int j = 0; j < keys; j++) {
             ds[j] = (ds[j] - along) * (z.scale * p[j]);
             add_scaled(dq, z.k + (size_t)j * row, ds[j], z.width);
         }
@@ -156,21 +167,21 @@ fv_status ISA(attention_prepare)(fv_backend *be, fv_op *op)
     (void)be;
     size_t tokens = (size_t)op->x->shape.h * (size_t)op->x->shape.w;
     if (op->dx)
-        op->scratch_bytes =
-            (size_t)op->x->shape.n * (size_t)op->attr.heads * tokens * tokens * sizeof(float);
+        op->scratch_bytes = (size_t)op->x->shape.n * (size_t)op->attr.attention.heads * tokens *
+                            tokens * sizeof(float);
     return FV_OK;
 }
 
 void ISA(attention_forward)(fv_backend *be, const fv_op *op)
 {
-    int tasks = op->x->shape.n * op->attr.heads * cuts(op);
+    int tasks = op->x->shape.n * op->attr.attention.heads * cuts(op);
     fv_parallel(be, tasks, forward_task, (void *)(uintptr_t)op);
 }
 
 void ISA(attention_backward)(fv_backend *be, const fv_op *op)
 {
     if (!op->dx) return;
-    int tasks = op->x->shape.n * op->attr.heads * cuts(op);
+    int tasks = op->x->shape.n * op->attr.attention.heads * cuts(op);
     fv_parallel(be, tasks, queries_task, (void *)(uintptr_t)op);
     fv_parallel(be, tasks, keys_task, (void *)(uintptr_t)op);
 }

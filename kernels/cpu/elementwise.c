@@ -1,5 +1,5 @@
-/* act, add, affine, layernorm, upsample, clamp and Adam: tasks are pieces of a tensor or rows, the
- * loops inside are vectors. Formulas: kernels/op.h. */
+/* act, add, affine, layernorm, upsample, avgpool, clamp and Adam: tasks are pieces of a tensor or
+ * rows, the loops inside are vectors. Formulas: kernels/op.h. */
 #include <math.h>
 #include <string.h>
 
@@ -411,6 +411,71 @@ void ISA(upsample_backward)(fv_backend *be, const fv_op *op)
 {
     if (op->dx)
         fv_parallel(be, op->x->shape.n * op->x->shape.h, upsample_back_task, op_context(op));
+}
+
+/* --- avgpool: a task is a row of y, or of dx --- */
+
+/* y = (the sum of k x k rows of c numbers, those of a line side by side) * share */
+static void mean_of_block(float *y, const float *x, size_t line, int k, size_t c, float share)
+{
+    for (size_t i = 0; i < c; i++) {
+        float sum = 0;
+        for (int u = 0; u < k; u++)
+            for (int v = 0; v < k; v++) sum += x[(size_t)u * line + (size_t)v * c + i];
+        y[i] = sum * share;
+    }
+}
+
+static void mean_of_four(float *y, const float *x, size_t line, size_t c)
+{
+    for (size_t i = 0; i < c; i++)
+        y[i] = ((x[i] + x[c + i]) + (x[line + i] + x[line + c + i])) * 0.25f;
+}
+
+static void avgpool_task(void *context, int i)
+{
+    const fv_op *op = context;
+    fv_shape xs = op->x->shape, ys = op->y->shape;
+    int k = op->attr.pool, n = i / ys.h;
+    size_t c = (size_t)xs.c, line = (size_t)xs.w * c, above = (size_t)(i % ys.h * k);
+    const float *x = (const float *)op->x->data + ((size_t)n * (size_t)xs.h + above) * line;
+    float *y = (float *)op->y->data + (size_t)i * (size_t)ys.w * c;
+    for (int j = 0; j < ys.w; j++, y += c, x += (size_t)k * c)
+        if (k == 2)
+            mean_of_four(y, x, line, c);
+        else
+            mean_of_block(y, x, line, k, c, 1 / (float)(k * k));
+}
+
+void ISA(avgpool_forward)(fv_backend *be, const fv_op *op)
+{
+    fv_parallel(be, op->y->shape.n * op->y->shape.h, avgpool_task, op_context(op));
+}
+
+static void put_share(float *dx, const float *dy, size_t c, float share, bool add)
+{
+    for (size_t i = 0; i < c; i++) dx[i] = add ? dx[i] + dy[i] * share : dy[i] * share;
+}
+
+static void avgpool_back_task(void *context, int i)
+{
+    const fv_op *op = context;
+    fv_shape xs = op->x->shape, ys = op->y->shape;
+    int k = op->attr.pool, n = i / xs.h, row = i % xs.h / k;
+    size_t c = (size_t)xs.c;
+    const float *dy =
+        (const float *)op->dy->data + ((size_t)n * (size_t)ys.h + (size_t)row) * (size_t)ys.w * c;
+    float *dx = (float *)op->dx->data + (size_t)i * (size_t)xs.w * c;
+    for (int j = 0; j < xs.w; j++, dx += c)
+        if (row < ys.h && j / k < ys.w)
+            put_share(dx, dy + (size_t)(j / k) * c, c, 1 / (float)(k * k), op->add_dx);
+        else if (!op->add_dx)
+            memset(dx, 0, c * sizeof *dx);
+}
+
+void ISA(avgpool_backward)(fv_backend *be, const fv_op *op)
+{
+    if (op->dx) fv_parallel(be, op->x->shape.n * op->x->shape.h, avgpool_back_task, op_context(op));
 }
 
 /* --- clamp --- */

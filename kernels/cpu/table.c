@@ -25,6 +25,7 @@ void ISA(open)(fv_backend *be)
         [FV_OP_WARP] = ROW(warp, ISA(warp_prepare), NULL),
         [FV_OP_PERTURB] = ROW(perturb, NULL, NULL),
         [FV_OP_UPSAMPLE] = ROW(upsample, NULL, NULL),
+        [FV_OP_AVGPOOL] = ROW(avgpool, NULL, NULL),
         [FV_OP_CLAMP] = ROW(clamp, NULL, NULL),
         [FV_OP_QUANTISE] = ROW(quantise, ISA(quantise_prepare), NULL),
     };

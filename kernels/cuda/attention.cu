@@ -11,13 +11,18 @@ namespace FV_SPACE
 struct heads {
     uint32_t tokens, count, width, d;
     float scale;
+    bool causal;
 };
 
 static heads heads_of(const fv_op *op)
 {
-    uint32_t d = (uint32_t)op->y->shape.c, count = (uint32_t)op->attr.heads;
-    return {(uint32_t)(op->x->shape.h * op->x->shape.w), count, d / count, d,
-            1 / sqrtf((float)(d / count))};
+    uint32_t d = (uint32_t)op->y->shape.c, count = (uint32_t)op->attr.attention.heads;
+    return {(uint32_t)(op->x->shape.h * op->x->shape.w),
+            count,
+            d / count,
+            d,
+            1 / sqrtf((float)(d / count)),
+            op->attr.attention.causal};
 }
 
 struct query { /* which one this warp has */
@@ -52,7 +57,8 @@ FV_KERNEL attention_kernel(V x, mixed b, float *probability, V y, heads h, uint3
     query q = my_query(h, warp);
     size_t token = 3 * (size_t)h.d, first = (size_t)q.n * h.tokens * token + q.head * h.width;
     float *p = probability + q.row, most = -INFINITY, total = 0;
-    for (uint32_t j = q.lane; j < h.tokens; j += WARP) {
+    uint32_t seen = h.causal ? q.i + 1 : h.tokens;
+    for (uint32_t j = q.lane; j < seen; j += WARP) {
         float s = dot(x, first + q.i * token, x, first + j * token + h.d, h.width) * h.scale;
         if (b.there()) s += b.get((size_t)q.n * h.tokens + j);
         p[j] = s;
@@ -60,7 +66,7 @@ FV_KERNEL attention_kernel(V x, mixed b, float *probability, V y, heads h, uint3
     }
     most = warp_max(most);
     for (uint32_t j = q.lane; j < h.tokens; j += WARP) {
-        p[j] = expf(p[j] - most);
+        p[j] = j < seen ? expf(p[j] - most) : 0;
         total += p[j];
     }
     total = warp_sum(total);

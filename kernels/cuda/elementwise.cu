@@ -1,6 +1,6 @@
-/* act, mul_channel forward, add, affine, pick, upsample, clamp, embed, and the activations fused
- * into convolutions and linear maps. See kernels/op.h for the formulas; `at` and `eight` compute
- * elements by their flat index in NHWC. */
+/* act, mul_channel forward, add, affine, pick, upsample, avgpool, clamp, embed, and the activations
+ * fused into convolutions and linear maps. See kernels/op.h for the formulas; `at` and `eight`
+ * compute elements by their flat index in NHWC. */
 #include "kernels/cuda/device.cuh"
 
 namespace FV_SPACE
@@ -285,6 +285,57 @@ void upsample_backward(fv_backend *be, const fv_op *op)
     if (op->dx)
         each(device_of(be), "upsample backward", upsampled_back{mixed::of(op->dy), size_of(op)},
              mixed::of(op->dx), op->add_dx, op->dx);
+}
+
+struct pooled { /* mean of side x side positions; s: of y */
+    mixed x;
+    map_size s;
+    uint32_t h, w, side;
+    FV_INLINE float at(uint32_t e) const
+    {
+        uint32_t c = e % s.c, j = e / s.c % s.w, row = e / s.c / s.w;
+        uint32_t n = row / s.h, i = row % s.h;
+        float sum = 0;
+        for (uint32_t u = 0; u < side; u++)
+            for (uint32_t v = 0; v < side; v++)
+                sum += x.get((((size_t)n * h + side * i + u) * w + side * j + v) * s.c + c);
+        return sum / (float)(side * side);
+    }
+    FV_ONE_BY_ONE
+};
+
+struct pooled_back { /* s: of dx */
+    mixed dy;
+    map_size s;
+    uint32_t h, w, side;
+    FV_INLINE float at(uint32_t e) const
+    {
+        uint32_t c = e % s.c, j = e / s.c % s.w / side, row = e / s.c / s.w;
+        uint32_t n = row / s.h, i = row % s.h / side;
+        if (i >= h || j >= w) return 0;
+        return dy.get((((size_t)n * h + i) * w + j) * s.c + c) / (float)(side * side);
+    }
+    FV_ONE_BY_ONE
+};
+
+void avgpool_forward(fv_backend *be, const fv_op *op)
+{
+    fv_shape x = op->x->shape, y = op->y->shape;
+    pooled f{mixed::of(op->x),
+             {(uint32_t)y.h, (uint32_t)y.w, (uint32_t)y.c},
+             (uint32_t)x.h,
+             (uint32_t)x.w,
+             (uint32_t)op->attr.pool};
+    each(device_of(be), "avgpool", f, mixed::of(op->y), false, op->y);
+}
+
+void avgpool_backward(fv_backend *be, const fv_op *op)
+{
+    if (!op->dx) return;
+    fv_shape y = op->y->shape;
+    pooled_back f{mixed::of(op->dy), size_of(op), (uint32_t)y.h, (uint32_t)y.w,
+                  (uint32_t)op->attr.pool};
+    each(device_of(be), "avgpool backward", f, mixed::of(op->dx), op->add_dx, op->dx);
 }
 
 FV_INLINE float clamped(float x)

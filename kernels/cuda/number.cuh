@@ -270,6 +270,8 @@ FV_BOTH float activate(fv_act act, float x)
         return logistic(x);
     case FV_ACT_GELU:
         return x * 0.5f * (1 + erff(x * 0.70710678f));
+    case FV_ACT_QUICK_GELU:
+        return x * logistic(1.702f * x);
     case FV_ACT_TANH:
         return tanhf(x);
     case FV_ACT_NONE:
@@ -279,7 +281,7 @@ FV_BOTH float activate(fv_act act, float x)
     return x;
 }
 
-/* kept: the input for silu and gelu, the output for all others. */
+/* kept: the input for silu, gelu and quick_gelu, the output for all others. */
 FV_BOTH float activation_slope(fv_act act, float kept)
 {
     float s;
@@ -296,6 +298,9 @@ FV_BOTH float activation_slope(fv_act act, float kept)
     case FV_ACT_GELU:
         return 0.5f * (1 + erff(kept * 0.70710678f)) +
                kept * 0.39894228f * expf(-0.5f * kept * kept);
+    case FV_ACT_QUICK_GELU:
+        s = logistic(1.702f * kept);
+        return s + 1.702f * kept * s * (1 - s);
     case FV_ACT_TANH:
         return 1 - kept * kept;
     case FV_ACT_NONE:

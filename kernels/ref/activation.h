@@ -1,7 +1,7 @@
 /* The activations and their derivatives, shared by act and by the ops that fuse one.
  *
  * The derivative takes what backward kept: the output y for relu, relu6, sigmoid and tanh, the
- * input x for silu and gelu (see fv_ops[].keeps). */
+ * input x for silu, gelu and quick_gelu (see fv_ops[].keeps). */
 #ifndef FV_REF_ACTIVATION_H
 #define FV_REF_ACTIVATION_H
 
@@ -22,6 +22,8 @@ static inline real activate(fv_act act, real x)
         return (real)(1 / (1 + exp(-(double)x)));
     case FV_ACT_GELU:
         return (real)(x * 0.5 * (1 + erf((double)x * 0.70710678118654752440)));
+    case FV_ACT_QUICK_GELU:
+        return (real)(x / (1 + exp(-1.702 * (double)x)));
     case FV_ACT_TANH:
         return (real)tanh((double)x);
     case FV_ACT_NONE:
@@ -47,6 +49,9 @@ static inline real activation_slope(fv_act act, real kept)
     case FV_ACT_GELU:
         return (real)(0.5 * (1 + erf(k * 0.70710678118654752440)) +
                       k * 0.39894228040143267794 * exp(-0.5 * k * k));
+    case FV_ACT_QUICK_GELU:
+        s = 1 / (1 + exp(-1.702 * k));
+        return (real)(s + 1.702 * k * s * (1 - s));
     case FV_ACT_TANH:
         return (real)(1 - k * k);
     case FV_ACT_NONE:

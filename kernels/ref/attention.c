@@ -1,11 +1,12 @@
 /* attention and embed. See op.h. x rows are q | k | v, each d wide, d = heads * width. */
 #include "kernels/ref/table.h"
 
-/* p[i,j] = softmax over j of (q_i . k_j / sqrt(width) + b[j]);   y_i = sum over j of p[i,j] v_j */
+/* p[i,j] = softmax over j of (q_i . k_j / sqrt(width) + b[j]);   y_i = sum over j of p[i,j] v_j
+ * causal: over j <= i, p[i,j] = 0 for the others; backward then needs no rule of its own */
 void REF(attention_forward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
-    int tokens = op->x->shape.h * op->x->shape.w, heads = op->attr.heads;
+    int tokens = op->x->shape.h * op->x->shape.w, heads = op->attr.attention.heads;
     int d = op->y->shape.c, width = d / heads;
     double scale = 1 / sqrt((double)width);
     for (int n = 0; n < op->x->shape.n; n++)
@@ -17,19 +18,21 @@ void REF(attention_forward)(fv_backend *be, const fv_op *op)
             real *y = (real *)op->y->data + (size_t)n * tokens * d + head * width;
             for (int i = 0; i < tokens; i++, p += tokens) {
                 double most = -HUGE_VAL, total = 0;
-                for (int j = 0; j < tokens; j++) {
+                int seen = op->attr.attention.causal ? i + 1 : tokens;
+                for (int j = seen; j < tokens; j++) p[j] = 0;
+                for (int j = 0; j < seen; j++) {
                     double s = 0;
                     for (int c = 0; c < width; c++)
                         s += (double)q[(size_t)i * 3 * d + c] * k[(size_t)j * 3 * d + c];
                     p[j] = (real)(s * scale + (bias ? bias[j] : 0));
                     if (p[j] > most) most = p[j];
                 }
-                for (int j = 0; j < tokens; j++) {
+                for (int j = 0; j < seen; j++) {
                     double e = exp(p[j] - most);
                     total += e;
                     p[j] = (real)e;
                 }
-                for (int j = 0; j < tokens; j++) p[j] = (real)(p[j] / total);
+                for (int j = 0; j < seen; j++) p[j] = (real)(p[j] / total);
                 for (int c = 0; c < width; c++) {
                     double s = 0;
                     for (int j = 0; j < tokens; j++) s += (double)p[j] * v[(size_t)j * 3 * d + c];
@@ -45,7 +48,7 @@ void REF(attention_backward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
     if (!op->dx) return;
-    int tokens = op->x->shape.h * op->x->shape.w, heads = op->attr.heads;
+    int tokens = op->x->shape.h * op->x->shape.w, heads = op->attr.attention.heads;
     int d = op->y->shape.c, width = d / heads;
     double scale = 1 / sqrt((double)width);
     size_t row = 3 * (size_t)d;

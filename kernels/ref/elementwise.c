@@ -1,4 +1,4 @@
-/* act, mul_channel, add, affine, pick, upsample, clamp. See op.h. */
+/* act, mul_channel, add, affine, pick, upsample, avgpool, clamp. See op.h. */
 #include "kernels/ref/table.h"
 
 /* y = act(x) */
@@ -169,6 +169,46 @@ void REF(upsample_backward)(fv_backend *be, const fv_op *op)
                 const real *from = dy + 2 * i * line + (size_t)(2 * j) * xs.c + c;
                 double sum = (double)from[0] + from[xs.c] + from[line] + from[line + xs.c];
                 put(dx++, op->add_dx, sum);
+            }
+}
+
+/* y[n,i,j,c] = mean of x[n,ki+u,kj+v,c] over u, v < k */
+void REF(avgpool_forward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    fv_shape xs = op->x->shape, ys = op->y->shape;
+    int k = op->attr.pool;
+    const real *x = op->x->data;
+    real *y = op->y->data;
+    for (int n = 0; n < ys.n; n++)
+        for (int i = 0; i < ys.h; i++)
+            for (int j = 0; j < ys.w; j++)
+                for (int c = 0; c < ys.c; c++) {
+                    double sum = 0;
+                    for (int u = 0; u < k; u++)
+                        for (int v = 0; v < k; v++)
+                            sum +=
+                                x[(((size_t)n * xs.h + k * i + u) * xs.w + k * j + v) * xs.c + c];
+                    *y++ = (real)(sum / (k * k));
+                }
+}
+
+/* dx[n,i,j,c] = dy[n,i/k,j/k,c] / k^2, or 0 where that is past the end */
+void REF(avgpool_backward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    if (!op->dx) return;
+    fv_shape xs = op->x->shape, ys = op->y->shape;
+    int k = op->attr.pool;
+    const real *dy = op->dy->data;
+    real *dx = op->dx->data;
+    for (int n = 0; n < xs.n; n++)
+        for (int i = 0; i < xs.h; i++)
+            for (int j = 0; j < xs.w; j++) {
+                bool inside = i / k < ys.h && j / k < ys.w;
+                size_t from = (((size_t)n * ys.h + i / k) * ys.w + j / k) * ys.c;
+                for (int c = 0; c < xs.c; c++)
+                    put(dx++, op->add_dx, inside ? (double)dy[from + c] / (k * k) : 0);
             }
 }
 

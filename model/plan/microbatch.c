@@ -26,6 +26,7 @@ static bool apart(fv_op_kind kind)
     case FV_OP_MEAN_HW:
     case FV_OP_GROUPNORM:
     case FV_OP_UPSAMPLE:
+    case FV_OP_AVGPOOL:
         return true;
     case FV_OP_AFFINE:
     case FV_OP_MAX_HW:

@@ -309,8 +309,15 @@ fv_ref fv_groupnorm(fv_plan *p, const char *name, fv_ref x, fv_ref w, fv_ref b, 
 
 fv_ref fv_attention(fv_plan *p, const char *name, fv_ref qkv, fv_ref key_bias, int heads)
 {
-    return new_op(p, name, (fv_op){.kind = FV_OP_ATTENTION, .attr.heads = heads}, qkv, FV_NONE,
-                  FV_NONE, key_bias);
+    return new_op(p, name, (fv_op){.kind = FV_OP_ATTENTION, .attr.attention.heads = heads}, qkv,
+                  FV_NONE, FV_NONE, key_bias);
+}
+
+fv_ref fv_causal_attention(fv_plan *p, const char *name, fv_ref qkv, int heads)
+{
+    fv_attention_attr a = {heads, true};
+    return new_op(p, name, (fv_op){.kind = FV_OP_ATTENTION, .attr.attention = a}, qkv, FV_NONE,
+                  FV_NONE, FV_NONE);
 }
 
 fv_ref fv_embed(fv_plan *p, const char *name, fv_ref ids, fv_ref table, fv_ref positions)
@@ -342,6 +349,12 @@ fv_ref fv_pick(fv_plan *p, const char *name, fv_ref x, fv_ref channels)
 fv_ref fv_upsample(fv_plan *p, const char *name, fv_ref x)
 {
     return new_op(p, name, (fv_op){.kind = FV_OP_UPSAMPLE}, x, FV_NONE, FV_NONE, FV_NONE);
+}
+
+fv_ref fv_avgpool(fv_plan *p, const char *name, fv_ref x, int k)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_AVGPOOL, .attr.pool = k}, x, FV_NONE, FV_NONE,
+                  FV_NONE);
 }
 
 fv_ref fv_clamp(fv_plan *p, const char *name, fv_ref x)

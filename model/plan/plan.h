@@ -78,12 +78,14 @@ fv_ref fv_layernorm(fv_plan *p, const char *name, fv_ref x, fv_ref w, fv_ref b, 
 fv_ref fv_groupnorm(fv_plan *p, const char *name, fv_ref x, fv_ref w, fv_ref b, fv_group_attr a,
                     fv_act act);
 fv_ref fv_attention(fv_plan *p, const char *name, fv_ref qkv, fv_ref key_bias, int heads);
+fv_ref fv_causal_attention(fv_plan *p, const char *name, fv_ref qkv, int heads);
 fv_ref fv_embed(fv_plan *p, const char *name, fv_ref ids, fv_ref table, fv_ref positions);
 fv_ref fv_separable(fv_plan *p, const char *name, fv_ref x, fv_ref rows, fv_ref columns);
 fv_ref fv_warp(fv_plan *p, const char *name, fv_ref x, fv_ref views, int side);
 fv_ref fv_perturb(fv_plan *p, const char *name, fv_ref x, fv_ref numbers, fv_ref keys);
 fv_ref fv_pick(fv_plan *p, const char *name, fv_ref x, fv_ref channels);
 fv_ref fv_upsample(fv_plan *p, const char *name, fv_ref x);
+fv_ref fv_avgpool(fv_plan *p, const char *name, fv_ref x, int k);
 fv_ref fv_clamp(fv_plan *p, const char *name, fv_ref x);
 fv_ref fv_quantise(fv_plan *p, const char *name, fv_ref x, fv_ref codes);
 fv_ref fv_penalise(fv_plan *p, const char *name, fv_ref x, fv_penalty kind);
