@@ -250,20 +250,6 @@ static void report(fv_session *s, const fv_scores *scores, fv_progress *out)
                          .dropped = s->dropped};
 }
 
-static fv_status draw_views(fv_session *s, int views_of)
-{
-    for (int i = 0; i < s->net.views_count; i++)
-        FV_TRY(fv_views_draw(s->net.plan, &s->net.views[i], s->now, views_of));
-    return FV_OK;
-}
-
-fv_status fv_session_forward(fv_session *s, int views_of, fv_scores *scores, bool *finite)
-{
-    FV_TRY(draw_views(s, views_of));
-    FV_TRY(fv_plan_forward(s->net.plan));
-    return fv_objectives_scores(s->net.plan, &s->net.refs, &s->objectives, scores, finite);
-}
-
 /* Where the backend replays recordings a step is one of them, and a cancel waits for its end;
  * it is watched op by op only for the gradient. Elsewhere it is watched always. */
 static fv_status watch_step(fv_session *s)
@@ -279,7 +265,7 @@ static fv_status begin_recorded(fv_session *s)
 {
     float numbers[FV_ADAM_COLUMNS];
     adam_numbers(s, numbers);
-    FV_TRY(draw_views(s, s->step));
+    FV_TRY(fv_session_draw_views(s, s->step));
     FV_TRY(fv_objectives_seed(s->net.plan, &s->net.refs, &s->objectives));
     return fv_plan_step_begin(s->net.plan, numbers);
 }

@@ -111,7 +111,9 @@ void fv_session_forget_pending(fv_session *s);
 fv_status fv_session_settle(fv_session *s);
 /* The same, if Adam has run in it, but neither goes back to a good state nor looks for a better. */
 fv_status fv_session_end_step(fv_session *s);
-/* Views of a step or of FV_VIEWS_*, forward, scores. *finite: whether the loss is. */
+/* session_forward.c: views of a step or of FV_VIEWS_*; those, forward and scores. *finite: whether
+ * the loss is. */
+fv_status fv_session_draw_views(fv_session *s, int views_of);
 fv_status fv_session_forward(fv_session *s, int views_of, fv_scores *scores, bool *finite);
 
 /* best.c; all of these do nothing unless the option keep is best. */

@@ -6,7 +6,6 @@
 
 #include "feavis/imagine/generators/start.h"
 #include "feavis/settings/generators.h"
-#include "kernels/rng.h"
 
 #define DECLARED(name) extern const fv_generator fv_generator_##name;
 #define ROW(name)      &fv_generator_##name,
@@ -64,15 +63,6 @@ fv_ref fv_generator_build(fv_plan *p, const fv_options *o, const fv_network *dec
                                    "%s makes a picture of %d x %d pixels in %d channels, expected "
                                    "%d x %d in 3",
                                    g->name, s.w, s.h, s.c, fv_width(o), fv_height(o)));
-}
-
-void fv_generator_noise(const fv_options *o, float *values, size_t count)
-{
-    float spread = (float)o->start_noise;
-    for (size_t i = 0; i < count; i++) {
-        fv_random4 r = fv_philox((uint64_t)o->seed, (uint32_t)i, 0, 0, FV_STREAM_INIT);
-        values[i] = spread * fv_normal(r.v[0], r.v[1]);
-    }
 }
 
 static fv_status show_start(const fv_generator *g, const fv_options *o, const fv_network *decoder,
