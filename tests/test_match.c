@@ -7,6 +7,7 @@
 #include "feavis/classify.h"
 #include "feavis/feavis.h"
 #include "feavis/match.h"
+#include "kernels/rng.h"
 #include "tests/check.h"
 
 static void write_text(const char *path, const char *text)
@@ -254,6 +255,51 @@ static void test_top(void **state)
     assert_int_equal(hits[3].index, 0);
     assert_int_equal(fv_top(scores, 4, 2, 1, hits), 1);
     assert_int_equal(hits[0].index, 1);
+    assert_int_equal(fv_top(scores, 4, 2, 0, hits), 0);
+    assert_int_equal(fv_top(scores, 0, 2, 3, hits), 0);
+    assert_int_equal(fv_top_before(scores, 4, 2, 1), 0);
+    assert_int_equal(fv_top_before(scores, 4, 2, 3), 1);
+    assert_int_equal(fv_top_before(scores, 4, 2, 0), 3);
+}
+
+/* A sort by the rule of top.h says the same, of few values so that many are equal, and of some that
+ * are no number: those come last, in order too. Offered one by one they end up alike. */
+static void the_best_are_those_that_a_sort_puts_first(void **state)
+{
+    enum { MOST = 40 };
+    (void)state;
+    for (uint32_t round = 0; round < 400; round++) {
+        float scores[MOST];
+        int count = (int)(fv_philox(3, round, 0, 0, 0).v[0] % (MOST + 1)), sorted[MOST];
+        for (int i = 0; i < count; i++) {
+            uint32_t r = fv_philox(3, round, 1, (uint32_t)i, 0).v[0] % 8;
+            scores[i] = r == 0 ? NAN : r == 1 ? -INFINITY : (float)r - 4;
+            int at = i; /* insertion: behind all that are as good or better */
+            for (; at > 0; at--) {
+                float before = scores[sorted[at - 1]];
+                bool better = isnan(before) ? !isnan(scores[i]) : scores[i] > before;
+                if (!better) break;
+                sorted[at] = sorted[at - 1];
+            }
+            sorted[at] = i;
+        }
+        for (int k = 0; k <= MOST; k += 1 + (int)(round % 7)) {
+            fv_hit hits[MOST + 1], offered[MOST + 1];
+            int found = 0, expected = k < count ? k : count;
+            hits[k].index = offered[k].index = -7; /* nobody writes there */
+            assert_int_equal(fv_top(scores, count, 1, k, hits), expected);
+            for (int i = 0; i < count; i++) fv_top_offer(offered, k, &found, i, scores[i]);
+            assert_int_equal(found, expected);
+            for (int i = 0; i < expected; i++) {
+                assert_int_equal(hits[i].index, sorted[i]);
+                assert_int_equal(offered[i].index, sorted[i]);
+                assert_memory_equal(&hits[i].score, &scores[sorted[i]], sizeof(float));
+                assert_int_equal(fv_top_before(scores, count, 1, sorted[i]), i);
+            }
+            assert_int_equal(hits[k].index, -7);
+            assert_int_equal(offered[k].index, -7);
+        }
+    }
 }
 
 /* Three images, four texts; text 3 belongs to image 0 as text 0 does. */
@@ -368,6 +414,7 @@ int main(void)
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_pictures),
         cmocka_unit_test(test_top),
+        cmocka_unit_test(the_best_are_those_that_a_sort_puts_first),
         cmocka_unit_test(test_recall),
         cmocka_unit_test(test_classes),
         cmocka_unit_test(test_confusion),

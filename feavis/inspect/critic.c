@@ -13,6 +13,7 @@
 #include "feavis/model.h"
 #include "feavis/picture.h"
 #include "feavis/session.h"
+#include "feavis/top.h"
 #include "kernels/rng.h"
 
 enum { UNSEEN = 2, BASE_PICTURES = 4 };
@@ -279,42 +280,47 @@ static float usual(const fv_critic *c, int k)
     return c->base_spread[k] + 0.05f;
 }
 
-/* Puts a channel in its place among the best so far, of which there is room for `most`. */
-static void rank(fv_channel *out, int *count, int most, fv_channel one)
+/* The channels that lead most, into `out` with room for *count. leads, means: [channels]. */
+static fv_status take_best(const fv_critic *c, const float *leads, const float *means,
+                           fv_channel *out, int *count)
 {
-    int at = *count < most ? (*count)++ : most;
-    while (at > 0 && out[at - 1].lead < one.lead) {
-        if (at < most) out[at] = out[at - 1];
-        at--;
-    }
-    if (at < most) out[at] = one;
+    fv_hit *best = malloc((size_t)c->channels * sizeof *best);
+    if (!best) return fv_fail(FV_ERR_MEMORY, "ranking channels: out of memory");
+    *count = fv_top(leads, c->channels, 1, *count, best);
+    for (int i = 0; i < *count; i++)
+        out[i] = (fv_channel){best[i].index, means[best[i].index], best[i].score};
+    free(best);
+    return FV_OK;
 }
 
-static int room_for(const fv_critic *c, int count)
+/* Those that are furthest above what they usually are. */
+static fv_status take_unusual(const fv_critic *c, const float *means, fv_channel *out, int *count)
 {
-    return count < c->channels ? count : c->channels;
+    float *leads = malloc((size_t)c->channels * sizeof *leads);
+    if (!leads) return fv_fail(FV_ERR_MEMORY, "ranking channels: out of memory");
+    for (int k = 0; k < c->channels; k++) leads[k] = (means[k] - c->base_mean[k]) / usual(c, k);
+    fv_status s = take_best(c, leads, means, out, count);
+    free(leads);
+    return s;
 }
 
 fv_status fv_critic_channels(fv_critic *c, const fv_picture *p, fv_channel *out, int *count)
 {
-    int most = room_for(c, *count), n = 0;
     FV_TRY(need_base(c));
     float *means = malloc((size_t)c->channels * sizeof *means);
     if (!means) return fv_fail(FV_ERR_MEMORY, "ranking channels: out of memory");
     fv_picture_to_tensor(p, c->side, c->input);
     fv_status s = look(c, c->input);
     if (s >= 0) s = channel_means(c, means);
-    for (int k = 0; s >= 0 && k < c->channels; k++)
-        rank(out, &n, most, (fv_channel){k, means[k], (means[k] - c->base_mean[k]) / usual(c, k)});
+    if (s >= 0) s = take_unusual(c, means, out, count);
     free(means);
-    if (s >= 0) *count = n;
     return s;
 }
 
 fv_status fv_critic_channels_at(fv_critic *c, const fv_picture *p, float x, float y,
                                 fv_channel *out, int *count)
 {
-    int most = room_for(c, *count), n = 0, last = c->map_side - 1;
+    int last = c->map_side - 1;
     if (!(x >= 0 && x <= 1 && y >= 0 && y <= 1))
         return fv_fail(FV_ERR_ARGUMENT, "position %g, %g is outside the picture", (double)x,
                        (double)y);
@@ -326,10 +332,7 @@ fv_status fv_critic_channels_at(fv_critic *c, const fv_picture *p, float x, floa
     if (column > last) column = last;
     if (row > last) row = last;
     const float *here = c->maps + (size_t)(row * c->map_side + column) * (size_t)c->channels;
-    for (int k = 0; k < c->channels; k++)
-        rank(out, &n, most, (fv_channel){k, here[k], (here[k] - c->base_mean[k]) / usual(c, k)});
-    *count = n;
-    return FV_OK;
+    return take_unusual(c, here, out, count);
 }
 
 /* --- search by text --- */
@@ -369,7 +372,7 @@ static fv_status add_gains(fv_critic *c, const float *pixels, const float *text,
 fv_status fv_critic_search(fv_critic *c, const char *text, const fv_picture *p, fv_channel *out,
                            int *count)
 {
-    int most = room_for(c, *count), n = 0, pictures = p ? 1 : BASE_PICTURES;
+    int pictures = p ? 1 : BASE_PICTURES;
     FV_TRY(need_base(c));
     FV_TRY(need_head(c));
     float *target = malloc((size_t)c->dim * sizeof *target);
@@ -385,10 +388,9 @@ fv_status fv_critic_search(fv_critic *c, const char *text, const fv_picture *p, 
         s = add_gains(c, c->input, target, gains);
     }
     for (int k = 0; s >= 0 && k < c->channels; k++)
-        rank(out, &n, most,
-             (fv_channel){k, c->base_mean[k], gains[k] * usual(c, k) / (float)pictures});
+        gains[k] = gains[k] * usual(c, k) / (float)pictures;
+    if (s >= 0) s = take_best(c, gains, c->base_mean, out, count);
     free(target);
     free(gains);
-    if (s >= 0) *count = n;
     return s;
 }

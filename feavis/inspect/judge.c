@@ -10,6 +10,7 @@
 #include "feavis/critic.h"
 #include "feavis/judge.h"
 #include "feavis/preset.h"
+#include "feavis/top.h"
 #include "kernels/number.h"
 #include "model/nets/efficientnet.h"
 
@@ -291,15 +292,9 @@ fv_status fv_judge_look(fv_judge *j, const fv_picture *p, float *probabilities)
 
 static void rank(const fv_judge *j, const float *p, const char *text, fv_verdict *out)
 {
-    for (int i = 0; i < FV_JUDGE_BEST; i++) out->best[i] = -1;
-    for (int k = 0; k < j->classes; k++) {
-        int at = FV_JUDGE_BEST;
-        while (at > 0 && (out->best[at - 1] < 0 || p[out->best[at - 1]] < p[k])) {
-            if (at < FV_JUDGE_BEST) out->best[at] = out->best[at - 1];
-            at--;
-        }
-        if (at < FV_JUDGE_BEST) out->best[at] = k;
-    }
+    fv_hit best[FV_JUDGE_BEST];
+    int found = fv_top(p, j->classes, 1, FV_JUDGE_BEST, best);
+    for (int i = 0; i < FV_JUDGE_BEST; i++) out->best[i] = i < found ? best[i].index : -1;
     out->wanted = -1;
     for (int k = 0; text && k < j->classes; k++) {
         if (!fv_judge_is_named(j, text, k)) continue;

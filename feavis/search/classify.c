@@ -8,6 +8,7 @@
 #include <utf8proc.h>
 
 #include "feavis/model.h"
+#include "feavis/top.h"
 #include "model/text/text.h"
 
 enum { TEMPLATE_BYTES = 4096 };
@@ -259,18 +260,15 @@ void fv_confusion_clear(fv_confusion *c)
 
 static void count_picture(fv_confusion *c, const float *scores, int truth)
 {
-    int best = 0, before = 0;
-    for (int j = 0; j < c->count; j++) {
-        if (scores[j] > scores[best]) best = j;
-        before += scores[j] > scores[truth] || (scores[j] == scores[truth] && j < truth);
-    }
-    c->cells[(size_t)truth * (size_t)c->count + (size_t)best]++;
+    fv_hit best;
+    fv_top(scores, c->count, 1, 1, &best);
+    c->cells[(size_t)truth * (size_t)c->count + (size_t)best.index]++;
     c->scores[truth].pictures++;
-    c->scores[truth].found += best == truth;
-    c->scores[best].guessed++;
+    c->scores[truth].found += best.index == truth;
+    c->scores[best.index].guessed++;
     c->pictures++;
-    c->right += best == truth;
-    c->among_five += before < 5;
+    c->right += best.index == truth;
+    c->among_five += fv_top_before(scores, c->count, 1, truth) < 5;
 }
 
 fv_status fv_confusion_of(fv_confusion *out, const float *scores, int pictures, int classes,

@@ -188,15 +188,6 @@ fv_status fv_index_check(const fv_index *x, const fv_model *m)
 
 /* --- search --- */
 
-/* Keeps the k best of a query, largest first; later rows come after equal earlier ones. */
-static void offer(fv_hit *hits, int k, int *found, int index, float score)
-{
-    if (*found == k && !(score > hits[k - 1].score)) return;
-    int at = *found < k ? (*found)++ : k - 1;
-    for (; at > 0 && score > hits[at - 1].score; at--) hits[at] = hits[at - 1];
-    hits[at] = (fv_hit){index, score};
-}
-
 typedef struct search {
     const fv_index *x;
     fv_plan *plan;
@@ -225,8 +216,8 @@ static fv_status search_block(search *s, int first, int count)
     FV_TRY(fv_plan_download(s->plan, s->products, s->scores));
     for (int i = 0; i < count; i++)
         for (int q = 0; q < s->n; q++)
-            offer(s->hits + (size_t)q * (size_t)s->k, s->k, &s->found[q], first + i,
-                  s->scores[(size_t)i * (size_t)s->n + (size_t)q]);
+            fv_top_offer(s->hits + (size_t)q * (size_t)s->k, s->k, &s->found[q], first + i,
+                         s->scores[(size_t)i * (size_t)s->n + (size_t)q]);
     return FV_OK;
 }
 

@@ -5,33 +5,6 @@
 
 const int fv_recall_at[FV_RECALLS] = {1, 5, 10};
 
-int fv_top(const float *scores, int count, size_t stride, int k, fv_hit *out)
-{
-    int found = 0;
-    for (int i = 0; i < count; i++) {
-        float score = scores[(size_t)i * stride];
-        int at = found;
-        if (found == k && (k == 0 || !(score > out[k - 1].score))) continue;
-        if (found < k) found++;
-        if (at == k) at--;
-        for (; at > 0 && score > out[at - 1].score; at--) out[at] = out[at - 1];
-        out[at] = (fv_hit){i, score};
-    }
-    return found;
-}
-
-/* How many of the scores come before number `own`. */
-static int rank_of(const float *scores, int count, size_t stride, int own)
-{
-    int before = 0;
-    float score = scores[(size_t)own * stride];
-    for (int i = 0; i < count; i++) {
-        float other = scores[(size_t)i * stride];
-        before += other > score || (other == score && i < own);
-    }
-    return before;
-}
-
 static void count_rank(double recall[FV_RECALLS], int rank)
 {
     for (int k = 0; k < FV_RECALLS; k++) recall[k] += rank < fv_recall_at[k];
@@ -56,8 +29,8 @@ fv_status fv_recall_of(const float *matrix, int images, int texts, const int *im
             return fv_fail(FV_ERR_ARGUMENT, "text %d belongs to image %d of %d", j, i, images);
         }
         if (i < 0) continue;
-        count_rank(r.text_to_image, rank_of(matrix + j, images, (size_t)texts, i));
-        int rank = rank_of(matrix + (size_t)i * (size_t)texts, texts, 1, j);
+        count_rank(r.text_to_image, fv_top_before(matrix + j, images, (size_t)texts, i));
+        int rank = fv_top_before(matrix + (size_t)i * (size_t)texts, texts, 1, j);
         if (best[i] < 0 || rank < best[i]) best[i] = rank;
         r.texts++;
     }
