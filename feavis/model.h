@@ -22,6 +22,8 @@ void fv_model_close(fv_model *m);
  * together; everything else looks through the one that it is given. */
 int fv_model_guide_count(const fv_model *m);
 fv_model *fv_model_guide(fv_model *m, int i);
+/* The title of model i, with what tells it from the others ("BriVL @momentum"); returns out. */
+const char *fv_model_label(const fv_model *m, int i, char *out, size_t size);
 const char *fv_model_title(const fv_model *m);
 const char *fv_model_backend(const fv_model *m); /* "cpu", "cuda:0:fp16" */
 /* Why "auto" has become the CPU, in a build that could use a GPU; else "". */

@@ -80,6 +80,10 @@ const char *fv_options_get(const fv_options *o, const char *name);
 bool fv_options_is_default(const fv_options *o, const char *name);
 /* Sets in `to`, as they are in `from`, all options that have one of these flags. */
 fv_status fv_options_take(fv_options *to, const fv_options *from, unsigned flags);
+/* Models that the option guide names; and the options with model i of them alone, weight 1 (caller
+ * frees). */
+int fv_options_guide_count(const fv_options *o);
+fv_status fv_options_guide(fv_options **out, const fv_options *o, int i);
 /* Whether fv_model_open gives the same model for both. */
 bool fv_options_same_model(const fv_options *a, const fv_options *b);
 /* What files wanted to set and may not: one line for a person, "" if nothing was left. Copies of

@@ -16,6 +16,8 @@ fv_status fv_scroll_make(fv_picture *out, const fv_picture *panels, const char *
 /* Pictures in rows, each in a square of `cell` pixels over its caption. */
 fv_status fv_sheet_make(fv_picture *out, const fv_picture *pictures, const char *const *captions,
                         int count, int columns, int cell);
+/* Pictures of any size one below the other, each in the middle. Caller frees, all three. */
+fv_status fv_sheet_stack(fv_picture *out, const fv_picture *pictures, int count);
 
 #ifdef __cplusplus
 }

@@ -77,6 +77,7 @@ int command_probe(cli *c);
 int command_presets(cli *c);
 int command_match(cli *c);
 int command_classify(cli *c);
+int command_compare(cli *c);
 int command_embed(cli *c);
 int command_search(cli *c);
 int command_convert(cli *c);

@@ -6,14 +6,13 @@
  * the picture so far and end with status 130. */
 #include <errno.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "app/cli/cli.h"
+#include "app/cli/grow.h"
 
 typedef struct jobs {
     fv_options **options; /* [count], or one for all texts */
@@ -46,59 +45,6 @@ static fv_status job(const jobs *j, int i, fv_options **out)
     return j->texts.count ? fv_options_set(*out, "text", j->texts.at[i]) : FV_OK;
 }
 
-/* --- Ctrl-C --- */
-
-static fv_session *_Atomic running;
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int signal)
-{
-    (void)signal;
-    interrupted = 1;
-    fv_session *s = running;
-    if (s) fv_session_cancel(s);
-}
-
-/* --- progress --- */
-
-typedef struct display {
-    bool quiet, terminal;
-    int last_step;
-    double last_seconds;
-} display;
-
-static void print_time(char *out, size_t size, double seconds)
-{
-    int s = (int)(seconds + 0.5);
-    if (s < 100)
-        snprintf(out, size, "%d s", s);
-    else if (s < 6000)
-        snprintf(out, size, "%d:%02d min", s / 60, s % 60);
-    else
-        snprintf(out, size, "%d:%02d h", s / 3600, s / 60 % 60);
-}
-
-static bool show_progress(void *user, const fv_progress *p)
-{
-    display *d = user;
-    bool last = p->step == p->steps;
-    double pause = d->terminal ? 0.1 : 5;
-    if (d->quiet || (!last && p->step > 1 && p->seconds - d->last_seconds < pause)) return true;
-    char left[32], scores[96] = "";
-    size_t at = 0;
-    print_time(left, sizeof left, p->rate > 0 ? (p->steps - p->step) / p->rate : 0);
-    if (!isnan(p->cosine))
-        at += (size_t)snprintf(scores, sizeof scores, "  cosine %.3f", (double)p->cosine);
-    if (!isnan(p->neuron))
-        snprintf(scores + at, sizeof scores - at, "  neuron %.3f", (double)p->neuron);
-    fprintf(stderr, "%sstep %d/%d%s  %.1f it/s  %s left%s", d->terminal ? "\r" : "", p->step,
-            p->steps, scores, p->rate, left, d->terminal ? "\033[K" : "\n");
-    fflush(stderr);
-    d->last_step = p->step;
-    d->last_seconds = p->seconds;
-    return true;
-}
-
 /* --- one picture --- */
 
 static const char *title_of(const fv_options *o, char *buffer, size_t size)
@@ -113,27 +59,6 @@ static const char *title_of(const fv_options *o, char *buffer, size_t size)
         buffer[end && (unsigned char)buffer[end - 1] >= 0xc0 ? end - 1 : end] = 0;
     }
     return buffer;
-}
-
-static void warn_of_text(const fv_text_report *r, int text, const fv_model *m)
-{
-    if (r->dropped)
-        fprintf(stderr,
-                "feavis: text %d has %d tokens, the model reads %d: the last %d are not seen\n",
-                text, r->used + r->dropped, fv_model_text_length(m), r->dropped);
-    if (r->unknown)
-        fprintf(stderr, "feavis: %d of the %d tokens of text %d are unknown to the model\n",
-                r->unknown, r->used - 2, text);
-    if (*r->little)
-        fprintf(stderr, "feavis: %s knows little about: %s\n", fv_model_title(m), r->little);
-}
-
-static void warn_of_texts(const fv_session *s, fv_model *m)
-{
-    const fv_text_report *r;
-    for (int k = 0; k < fv_model_guide_count(m); k++)
-        for (int i = 0; (r = fv_session_guide_report(s, k, i)); i++)
-            warn_of_text(r, i + 1, fv_model_guide(m, k));
 }
 
 /* To --out, or to the gallery; *path, which the caller frees, says where. What cannot go to --out
@@ -161,7 +86,7 @@ static fv_status put_picture(const fv_picture *picture, const char *recipe, cons
     return status;
 }
 
-static fv_status save_picture(fv_session *s, const fv_options *o, const display *d)
+static fv_status save_picture(fv_session *s, const fv_options *o, bool quiet)
 {
     fv_picture picture;
     fv_progress scores;
@@ -173,7 +98,7 @@ static fv_status save_picture(fv_session *s, const fv_options *o, const display 
         printf("%s\n", path);
         cli_flush();
         free(path);
-        if (!d->quiet && !isnan(scores.cosine))
+        if (!quiet && !isnan(scores.cosine))
             fprintf(stderr, "cosine of the whole picture %.3f, %.1f s\n", (double)scores.cosine,
                     scores.seconds);
     }
@@ -184,17 +109,12 @@ static fv_status save_picture(fv_session *s, const fv_options *o, const display 
 
 static fv_status run_session(fv_session *s, const fv_options *o, bool quiet)
 {
-    display d = {.quiet = quiet, .terminal = isatty(STDERR_FILENO)};
-    running = s;
-    if (interrupted) fv_session_cancel(s);
-    fv_status status = fv_session_run(s, show_progress, &d);
-    running = NULL;
-    if (d.terminal && d.last_step && !quiet) fputc('\n', stderr);
+    fv_status status = grow_run(s, quiet);
     if (status == FV_CANCELLED && !quiet) fprintf(stderr, "stopped; keeping the picture so far\n");
     /* a failure in the middle also keeps what there is, then says so */
     char message[1024];
     snprintf(message, sizeof message, "%s", fv_error());
-    fv_status saved = save_picture(s, o, &d);
+    fv_status saved = save_picture(s, o, quiet);
     const char *state = fv_options_get(o, "state");
     if (saved >= 0 && *state) saved = fv_session_save(s, state);
     if (status < 0) return fv_fail(status, "%s", message);
@@ -205,7 +125,7 @@ static fv_status run_job(fv_model *m, const fv_options *o, const char *state, co
 {
     fv_session *s;
     FV_TRY(state ? fv_session_resume(&s, m, o, state) : fv_session_open(&s, m, o));
-    warn_of_texts(s, m);
+    grow_warn(s, m);
     fv_status status = run_session(s, o, c->quiet);
     fv_session_close(s);
     return status;
@@ -278,12 +198,14 @@ static void announce(fv_model *m, const fv_options *o, bool opened)
         if (reading) fprintf(stderr, "feavis: the text is read as %s\n", reading);
         free(reading);
     }
-    for (int i = 1; i < fv_model_guide_count(m); i++)
-        fprintf(stderr, "%s and ", fv_model_title(fv_model_guide(m, i)));
-    fprintf(stderr, "%s imagine%s %s (%s, %s%s%s, seed %s)\n", fv_model_title(m),
-            fv_model_guide_count(m) > 1 ? "" : "s", title_of(o, title, sizeof title),
-            fv_model_backend(m), size, square ? "x" : "", square ? size : "",
-            fv_options_get(o, "seed"));
+    int guides = fv_model_guide_count(m);
+    for (int i = 0; i < guides; i++) {
+        char label[160];
+        fprintf(stderr, "%s%s", i ? " and " : "", fv_model_label(m, i, label, sizeof label));
+    }
+    fprintf(stderr, " imagine%s %s (%s, %s%s%s, seed %s)\n", guides > 1 ? "" : "s",
+            title_of(o, title, sizeof title), fv_model_backend(m), size, square ? "x" : "",
+            square ? size : "", fv_options_get(o, "seed"));
 }
 
 /* What this model can say of the jobs before the first picture: those of other models wait. */
@@ -329,11 +251,11 @@ static fv_status run_jobs(const jobs *j, const char *state, const cli *c)
 
 static int finish(jobs *j, fv_status status, const char *state, const cli *c)
 {
-    cli_catch_interrupts(on_interrupt);
+    grow_catch_interrupts();
     if (status >= 0) status = run_jobs(j, state, c);
     clear_jobs(j);
     if (status < 0) return cli_fail();
-    return interrupted ? EXIT_INTERRUPTED : EXIT_SUCCESS;
+    return grow_interrupted() ? EXIT_INTERRUPTED : EXIT_SUCCESS;
 }
 
 /* --- imagine --- */

@@ -15,7 +15,7 @@
 #include "feavis/plot.h"
 #include "feavis/sheet.h"
 
-enum { PAPER_LIMIT = 16384 };
+enum { PAPER_LIMIT = 16384, STACK_MARGIN = 24 };
 static const uint8_t paper[3] = {246, 240, 228}, ink[3] = {44, 42, 40}, seal[3] = {178, 52, 36},
                      edge[3] = {214, 204, 186};
 
@@ -190,4 +190,19 @@ fv_status fv_sheet_make(fv_picture *out, const fv_picture *pictures, const char 
     else
         *out = sheet;
     return s;
+}
+
+fv_status fv_sheet_stack(fv_picture *out, const fv_picture *pictures, int count)
+{
+    int width = 0, height = 0, y = 0;
+    fv_picture sheet;
+    for (int i = 0; i < count; i++) {
+        if (pictures[i].width > width) width = pictures[i].width;
+        if (height <= PAPER_LIMIT) height += pictures[i].height;
+    }
+    FV_TRY(new_paper(&sheet, width, height + STACK_MARGIN));
+    for (int i = 0; i < count; y += pictures[i++].height)
+        paste(&sheet, &pictures[i], (width - pictures[i].width) / 2, y);
+    *out = sheet;
+    return FV_OK;
 }

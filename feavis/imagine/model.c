@@ -325,6 +325,22 @@ fv_status fv_model_embed_ids(fv_model *m, const int32_t *ids, int count, float *
     return fv_text_encode_ids(tower, ids, used, embedding);
 }
 
+const char *fv_model_label(const fv_model *m, int i, char *out, size_t size)
+{
+    int same = 0, before = 0;
+    const fv_model *g = m->guides[i];
+    for (int k = 0; k < m->guide_count; k++) {
+        const fv_model *other = m->guides[k];
+        bool twin = strcmp(other->title, g->title) == 0 &&
+                    other->network->source.momentum == g->network->source.momentum;
+        same += twin;
+        before += twin && k <= i;
+    }
+    int n = snprintf(out, size, "%s%s", g->title, g->network->source.momentum ? " @momentum" : "");
+    if (same > 1 && n >= 0 && (size_t)n < size) snprintf(out + n, size - (size_t)n, " %d", before);
+    return out;
+}
+
 /* --- layers of all guides --- */
 
 enum { SCOPE_BYTES = 24 };

@@ -1,0 +1,105 @@
+/* See grow.h. */
+#include "app/cli/grow.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* --- Ctrl-C --- */
+
+static fv_session *_Atomic running;
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal)
+{
+    (void)signal;
+    interrupted = 1;
+    fv_session *s = running;
+    if (s) fv_session_cancel(s);
+}
+
+/* --- progress --- */
+
+typedef struct display {
+    bool quiet, terminal;
+    int last_step;
+    double last_seconds;
+} display;
+
+static void print_time(char *out, size_t size, double seconds)
+{
+    int s = (int)(seconds + 0.5);
+    if (s < 100)
+        snprintf(out, size, "%d s", s);
+    else if (s < 6000)
+        snprintf(out, size, "%d:%02d min", s / 60, s % 60);
+    else
+        snprintf(out, size, "%d:%02d h", s / 3600, s / 60 % 60);
+}
+
+static bool show_progress(void *user, const fv_progress *p)
+{
+    display *d = user;
+    bool last = p->step == p->steps;
+    double pause = d->terminal ? 0.1 : 5;
+    if (d->quiet || (!last && p->step > 1 && p->seconds - d->last_seconds < pause)) return true;
+    char left[32], scores[96] = "";
+    size_t at = 0;
+    print_time(left, sizeof left, p->rate > 0 ? (p->steps - p->step) / p->rate : 0);
+    if (!isnan(p->cosine))
+        at += (size_t)snprintf(scores, sizeof scores, "  cosine %.3f", (double)p->cosine);
+    if (!isnan(p->neuron))
+        snprintf(scores + at, sizeof scores - at, "  neuron %.3f", (double)p->neuron);
+    fprintf(stderr, "%sstep %d/%d%s  %.1f it/s  %s left%s", d->terminal ? "\r" : "", p->step,
+            p->steps, scores, p->rate, left, d->terminal ? "\033[K" : "\n");
+    fflush(stderr);
+    d->last_step = p->step;
+    d->last_seconds = p->seconds;
+    return true;
+}
+
+static void warn_of_text(const fv_text_report *r, int text, const fv_model *m)
+{
+    if (r->dropped)
+        fprintf(stderr,
+                "feavis: text %d has %d tokens, the model reads %d: the last %d are not seen\n",
+                text, r->used + r->dropped, fv_model_text_length(m), r->dropped);
+    if (r->unknown)
+        fprintf(stderr, "feavis: %d of the %d tokens of text %d are unknown to the model\n",
+                r->unknown, r->used - 2, text);
+    if (*r->little)
+        fprintf(stderr, "feavis: %s knows little about: %s\n", fv_model_title(m), r->little);
+}
+
+void grow_warn(const fv_session *s, fv_model *m)
+{
+    const fv_text_report *r;
+    for (int k = 0; k < fv_model_guide_count(m); k++)
+        for (int i = 0; (r = fv_session_guide_report(s, k, i)); i++)
+            warn_of_text(r, i + 1, fv_model_guide(m, k));
+}
+
+/* --- running --- */
+
+void grow_catch_interrupts(void)
+{
+    cli_catch_interrupts(on_interrupt);
+}
+
+bool grow_interrupted(void)
+{
+    return interrupted;
+}
+
+fv_status grow_run(fv_session *s, bool quiet)
+{
+    display d = {.quiet = quiet, .terminal = isatty(STDERR_FILENO)};
+    running = s;
+    if (interrupted) fv_session_cancel(s);
+    fv_status status = fv_session_run(s, show_progress, &d);
+    running = NULL;
+    if (d.terminal && d.last_step && !quiet) fputc('\n', stderr);
+    return status;
+}

@@ -1,0 +1,16 @@
+/* Growing one picture on a terminal: progress on stderr, and Ctrl-C, SIGTERM and SIGHUP (the
+ * terminal is closed) stop it where it stands. */
+#ifndef APP_GROW_H
+#define APP_GROW_H
+
+#include "app/cli/cli.h"
+
+/* Before the first picture. From then on a signal stops the run, and those that follow. */
+void grow_catch_interrupts(void);
+bool grow_interrupted(void);
+/* All steps; as fv_session_run. */
+fv_status grow_run(fv_session *s, bool quiet);
+/* Texts that are cut, or that a model knows little about, on stderr. */
+void grow_warn(const fv_session *s, fv_model *m);
+
+#endif
