@@ -15,6 +15,7 @@ enum { SIDE = 80, BYTES = SIDE * SIDE * 3, CELL = 4, CELLS = SIDE / CELL };
 /* --- a generator of this file's own: two layers from a latent of cells to their colours --- */
 
 static float limit;         /* of the latent, by after_step */
+static float bounds[2][3];  /* of its channels, by Adam: low, high */
 static int calls, fails_at; /* of after_step; 0: it never fails */
 static bool fails_late;     /* once its work is done */
 
@@ -49,6 +50,12 @@ static fv_ref build_cells(fv_plan *p, const fv_options *o, const fv_network *dec
                   fv_plan_weight(p, "second", (fv_shape){1, 1, 3, 6}, &second[0][0]), FV_NONE,
                   FV_ACT_NONE);
     return fv_activation(p, "picture", enlarge(p, x, w, h, CELL), FV_ACT_SIGMOID);
+}
+
+static fv_status prepare_cells(fv_plan *p, const fv_options *o, const fv_network *decoder)
+{
+    (void)o, (void)decoder;
+    return fv_plan_bound(p, fv_plan_find(p, "latent"), bounds[0], bounds[1]);
 }
 
 static float mean_of_cell(const float *picture, int row, int column, int channel)
@@ -86,8 +93,11 @@ static fv_status project_cells(fv_plan *p, const fv_options *o, const fv_network
     return fails ? fv_fail(FV_ERR_DEVICE, "the projection failed") : FV_OK;
 }
 
-static const fv_generator cells = {
-    .name = "cells", .build = build_cells, .invert = invert_cells, .after_step = project_cells};
+static const fv_generator cells = {.name = "cells",
+                                   .build = build_cells,
+                                   .prepare = prepare_cells,
+                                   .invert = invert_cells,
+                                   .after_step = project_cells};
 
 /* And one that is wrong: its picture is half as large as it has to be, and not to be turned round.
  */
@@ -105,6 +115,10 @@ static fv_options *cell_options(void)
     set(o, "param", "cells");
     limit = 0.1f; /* the first step moves further */
     calls = fails_at = 0;
+    for (int i = 0; i < 3; i++) {
+        bounds[0][i] = -9;
+        bounds[1][i] = 9;
+    }
     return o;
 }
 
@@ -300,7 +314,38 @@ static void a_picture_is_its_start(void **state)
     fv_options_free(o);
 }
 
-/* --- its hook --- */
+/* --- its hooks --- */
+
+/* Bounds a channel hold, also in the plan that a live change makes. */
+static void each_channel_keeps_to_its_bounds(void **state)
+{
+    (void)state;
+    fv_options *o = cell_options();
+    fv_model *m = open_model(o);
+    fv_session *s;
+    fv_progress p;
+    static float values[CELLS * CELLS * 3];
+    for (int i = 0; i < 3; i++) {
+        bounds[0][i] = -0.02f * (float)(i + 1);
+        bounds[1][i] = 0.01f * (float)(i + 1);
+    }
+    MUST(fv_session_open(&s, m, o));
+    for (int step = 1; step <= 6; step++) {
+        int at_the_bound[3] = {0};
+        if (step == 3) MUST(fv_session_set(s, "text", "moon | lake")); /* other ops */
+        MUST(fv_session_step(s, &p));
+        MUST(fv_plan_block_download(s->net.plan, FV_BLOCK_VALUE, values));
+        for (int i = 0; i < CELLS * CELLS * 3; i++) {
+            float low = bounds[0][i % 3], high = bounds[1][i % 3];
+            assert_true(values[i] >= low && values[i] <= high);
+            at_the_bound[i % 3] += values[i] == low || values[i] == high;
+        }
+        for (int i = 0; i < 3; i++) assert_true(at_the_bound[i] > 0);
+    }
+    fv_session_close(s);
+    fv_model_close(m);
+    fv_options_free(o);
+}
 
 static void after_each_step_it_is_projected(void **state)
 {
@@ -590,6 +635,7 @@ int main(void)
         cmocka_unit_test(it_climbs_with_a_channel_and_a_text),
         cmocka_unit_test(the_same_bytes_come_back),
         cmocka_unit_test(a_picture_is_its_start),
+        cmocka_unit_test(each_channel_keeps_to_its_bounds),
         cmocka_unit_test(after_each_step_it_is_projected),
         cmocka_unit_test(a_projection_that_fails_is_done_later),
         cmocka_unit_test(a_decoder_makes_its_pictures),

@@ -65,6 +65,12 @@ fv_ref fv_generator_build(fv_plan *p, const fv_options *o, const fv_network *dec
                                    g->name, s.w, s.h, s.c, fv_width(o), fv_height(o)));
 }
 
+fv_status fv_generator_prepare(fv_plan *p, const fv_options *o, const fv_network *decoder)
+{
+    const fv_generator *g = fv_generator_of(o);
+    return g->prepare ? g->prepare(p, o, lent(g, decoder)) : FV_OK;
+}
+
 static fv_status show_start(const fv_generator *g, const fv_options *o, const fv_network *decoder,
                             fv_backend *be, float *values, size_t count)
 {

@@ -23,6 +23,8 @@ typedef struct fv_generator {
     /* Params and ops of the picture {1,H,W,3}; the last op is named "picture". Fails like the
      * builders of plan.h. */
     fv_ref (*build)(fv_plan *p, const fv_options *o, const fv_network *decoder);
+    /* Once the plan is finished: bounds a channel (fv_plan_bound), inputs. NULL: nothing. */
+    fv_status (*prepare)(fv_plan *p, const fv_options *o, const fv_network *decoder);
     /* Values of all params [count], in the order of fv_plan_block_upload, by o->seed alone. NULL:
      * start_noise times normal numbers (fv_generator_noise). */
     fv_status (*start)(const fv_options *o, const fv_network *decoder, float *values, size_t count);
@@ -30,7 +32,7 @@ typedef struct fv_generator {
      * noise stays on top. `be` is for a row that needs a network for it. NULL: takes no picture. */
     fv_status (*invert)(const fv_options *o, const fv_network *decoder, fv_backend *be,
                         const float *picture, float *values, size_t count);
-    /* What Adam clamps every param to; asked each step. NULL: to nothing. */
+    /* What Adam clamps every param to, whatever its channel; asked each step. NULL: to nothing. */
     void (*bounds)(const fv_options *o, const fv_network *decoder, float *low, float *high);
     /* After Adam and before the next step, if the gradient was finite: a projection, say, by
      * fv_plan_block_download and _upload. A failed one is called again, also after it has done its
@@ -50,6 +52,8 @@ const fv_generator *fv_generator_of(const fv_options *o);
 
 /* The chosen row at work. `decoder` may be NULL, which is an error where the row needs one. */
 fv_ref fv_generator_build(fv_plan *p, const fv_options *o, const fv_network *decoder);
+/* After fv_plan_finish. */
+fv_status fv_generator_prepare(fv_plan *p, const fv_options *o, const fv_network *decoder);
 /* Values of all params [count] before the first step, with the start picture of the options. */
 fv_status fv_generator_start(const fv_options *o, const fv_network *decoder, fv_backend *be,
                              float *values, size_t count);
