@@ -85,8 +85,7 @@ static void a_guide_is_read(void **state)
 {
     (void)state;
     fv_guides g;
-    MUST(
-        fv_guides_parse(&g, "mini | a.yml + b\\+c.pth + v.TXT @momentum :0.25 | x.safetensors:-1"));
+    MUST(fv_guides_parse(&g, "mini | a.yml + b\\+c.pth + v.TXT @momentum :0.3 | x.safetensors:-1"));
     assert_int_equal(g.count, 3);
     assert_string_equal(g.at[0].config, "");
     assert_string_equal(g.at[0].checkpoint, "");
@@ -94,13 +93,13 @@ static void a_guide_is_read(void **state)
     assert_string_equal(g.at[1].config, "a.yml");
     assert_string_equal(g.at[1].checkpoint, "b+c.pth");
     assert_string_equal(g.at[1].vocabulary, "v.TXT");
-    assert_true(g.at[1].weight == 0.25f && g.at[1].momentum);
+    assert_true(g.at[1].weight == 0.3f && g.at[1].momentum);
     assert_string_equal(g.at[2].checkpoint, "x.safetensors");
     assert_true(g.at[2].weight == -1);
     char *text;
     MUST(fv_guides_print(&text, &g));
     assert_string_equal(text,
-                        "mini:1 | a.yml + b\\+c.pth + v.TXT @momentum:0.25 | x.safetensors:-1");
+                        "mini:1 | a.yml + b\\+c.pth + v.TXT @momentum:0.3 | x.safetensors:-1");
     fv_guides again;
     MUST(fv_guides_parse(&again, text));
     assert_true(fv_guides_same(&g, &again));

@@ -179,7 +179,10 @@ static void print_guide(FILE *f, const fv_guide *g)
     if (!any) fputs(shipped, f);
     if (g->momentum) fprintf(f, " %s", momentum);
     char weight[32];
-    fv_print(weight, sizeof weight, "%.9g", (double)g->weight);
+    for (int digits = 1; digits <= 9; digits++) { /* the shortest that reads back as the same */
+        fv_print(weight, sizeof weight, "%.*g", digits, (double)g->weight);
+        if (fv_to_float(weight, NULL) == g->weight) break;
+    }
     fprintf(f, ":%s", weight); /* always: a colon within a name is none of the syntax then */
 }
 

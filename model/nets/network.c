@@ -28,7 +28,9 @@ fv_status fv_network_open(fv_network **out, const fv_network_files *files)
         if (registered[i]->detect(files)) return registered[i]->open(out, files);
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (kinds[i]->detect(files)) return kinds[i]->open(out, files);
-    return fv_fail(FV_ERR_ARGUMENT, "checkpoint %s needs its cfg: give one with --config FILE",
+    return fv_fail(FV_ERR_ARGUMENT,
+                   "checkpoint %s needs its cfg: give one with --config FILE, "
+                   "in a guide as CFG + CHECKPOINT",
                    files->checkpoint ? files->checkpoint : "");
 }
 
