@@ -254,7 +254,8 @@ static fv_shape one_a_row(const fv_op *op, fv_shape y) /* l2norm: max(|x|, eps) 
     return (fv_shape){y.n, y.h, y.w, 1};
 }
 
-static fv_shape two_a_row(const fv_op *op, fv_shape y) /* layernorm: mean, 1/sqrt(var + eps) */
+static fv_shape two_a_row(const fv_op *op,
+                          fv_shape y) /* layernorm: mean, 1/sqrt(var + eps); cosine */
 {
     (void)op;
     return (fv_shape){y.n, y.h, y.w, 2};
@@ -368,6 +369,23 @@ static fv_status quantise_shape(const fv_op *op, fv_shape *y)
 static fv_status penalty_shape(const fv_op *op, fv_shape *y)
 {
     *y = (fv_shape){op->x->shape.n, 1, 1, 1};
+    return FV_OK;
+}
+
+/* --- likeness --- */
+
+static fv_status gram_shape(const fv_op *op, fv_shape *y)
+{
+    fv_shape x = op->x->shape;
+    *y = (fv_shape){x.n, 1, x.c, x.c};
+    return FV_OK;
+}
+
+static fv_status cosine_shape(const fv_op *op, fv_shape *y)
+{
+    fv_shape x = op->x->shape;
+    FV_TRY(expect(op, "w", op->w, (fv_shape){1, x.h, x.w, x.c}));
+    *y = (fv_shape){x.n, 1, 1, 1};
     return FV_OK;
 }
 
@@ -507,6 +525,8 @@ double fv_op_macs(const fv_op *op)
         return y * op->w->shape.w;
     case FV_OP_SEPARABLE:
         return (double)x.n * op->y->shape.h * x.w * x.c * x.h + y * x.w;
+    case FV_OP_GRAM:
+        return y * x.h * x.w;
     case FV_OP_ACT:
     case FV_OP_MUL_CHANNEL:
     case FV_OP_ADD:
@@ -524,6 +544,7 @@ double fv_op_macs(const fv_op *op)
     case FV_OP_AVGPOOL:
     case FV_OP_CLAMP:
     case FV_OP_PENALTY:
+    case FV_OP_COSINE:
     case FV_OP_COUNT:
         break;
     }

@@ -41,6 +41,9 @@
  *                                             further away from [0,1]: dy (x - y) < 0
  *   quantise    y = the row of w next to each row of x, the first of several; w {1,1,k,c}; dx = dy
  *   penalty     y {n,1,1,1} = a regulariser of x (see fv_penalty)
+ *   gram        y {n,1,c,c} = sum over h,w of x[.,i] x[.,j]: which channels fire together
+ *   cosine      y {n,1,1,1} = <x, w> / max(|x|, eps) over all numbers of a picture; w {1,h,w,c}:
+ *                                             of unit length, it is the cosine with w
  *
  * The rule for dy: an op is the only reader of its dy and may overwrite it while it runs
  * backward (so the derivative of a fused activation needs no extra memory).
@@ -87,7 +90,9 @@ extern "C" {
     ROW(AVGPOOL, avgpool, BACKWARD, avgpool_shape, keeps_nothing, NULL)                            \
     ROW(CLAMP, clamp, BACKWARD, same_shape, keeps_x, NULL)                                         \
     ROW(QUANTISE, quantise, BACKWARD, quantise_shape, keeps_nothing, NULL)                         \
-    ROW(PENALTY, penalty, BACKWARD, penalty_shape, keeps_x, NULL)
+    ROW(PENALTY, penalty, BACKWARD, penalty_shape, keeps_x, NULL)                                  \
+    ROW(GRAM, gram, BACKWARD, gram_shape, keeps_x, NULL)                                           \
+    ROW(COSINE, cosine, BACKWARD, cosine_shape, keeps_x_aux, two_a_row)
 
 typedef enum fv_op_kind {
 #define FV_OP_KIND(KIND, ...) FV_OP_##KIND,
@@ -208,7 +213,7 @@ typedef struct fv_op {
         fv_attention_attr attention;
         int pool;            /* avgpool: k */
         int out_side;        /* warp: S */
-        double eps;          /* l2norm, layernorm */
+        double eps;          /* l2norm, layernorm, cosine */
         fv_group_attr group; /* groupnorm */
         fv_penalty penalty;  /* penalty */
     } attr;

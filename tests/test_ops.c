@@ -132,6 +132,10 @@ static const test_case cases[] = {
      .groups = 2, .eps = 1e-5},
     {FV_OP_GROUPNORM, S(2, 5, 3, 6), S(0, 0, 0, 0), S(1, 1, 1, 6), S(1, 1, 1, 6), FV_ACT_RELU6,
      .groups = 2, .eps = 1e-5},
+    {FV_OP_GRAM, S(2, 3, 5, 7), .spread = 1},
+    {FV_OP_GRAM, S(3, 1, 1, 6), .spread = 2},
+    {FV_OP_COSINE, S(2, 3, 5, 7), S(0, 0, 0, 0), S(1, 3, 5, 7), .eps = 1e-12},
+    {FV_OP_COSINE, S(3, 1, 4, 1), S(0, 0, 0, 0), S(1, 1, 4, 1), .eps = 100}, /* all clamped */
     {FV_OP_ATTENTION, S(2, 1, 5, 24), .heads = 2},
     {FV_OP_ATTENTION, S(2, 1, 4, 18), S(0, 0, 0, 0), S(0, 0, 0, 0), S(2, 1, 1, 4), .heads = 3},
     {FV_OP_ATTENTION, S(2, 2, 3, 18), S(0, 0, 0, 0), S(0, 0, 0, 0), S(2, 1, 1, 6), .heads = 1},
@@ -253,6 +257,8 @@ static const test_case large_cases[] = {
     {FV_OP_CLAMP, S(1, 87, 89, 3), .spread = 2},
     /* more rows than are scored at a time */
     {FV_OP_QUANTISE, S(1, 17, 19, 50), S(0, 0, 0, 0), S(1, 1, 133, 50), .spread = 1},
+    {FV_OP_GRAM, S(2, 9, 11, 130), .spread = 1},
+    {FV_OP_COSINE, S(3, 40, 41, 24), S(0, 0, 0, 0), S(1, 40, 41, 24), .eps = 1e-12, .spread = 3},
 };
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 
@@ -368,7 +374,8 @@ static void make_operands(run *r)
     if (c->kind == FV_OP_ATTENTION) r->op.attr.attention = (fv_attention_attr){c->heads, c->causal};
     if (c->kind == FV_OP_AVGPOOL) r->op.attr.pool = c->side;
     if (c->kind == FV_OP_WARP) r->op.attr.out_side = c->side;
-    if (c->kind == FV_OP_L2NORM || c->kind == FV_OP_LAYERNORM) r->op.attr.eps = c->eps;
+    if (c->kind == FV_OP_L2NORM || c->kind == FV_OP_LAYERNORM || c->kind == FV_OP_COSINE)
+        r->op.attr.eps = c->eps;
     if (c->kind == FV_OP_GROUPNORM) r->op.attr.group = (fv_group_attr){c->groups, c->eps};
     if (c->kind == FV_OP_PENALTY) r->op.attr.penalty = c->penalty;
     make(r, &r->x, "x", c->x, FV_REAL);
@@ -927,6 +934,21 @@ static void formulas(void **state)
                                                 : fmin(fmax(e, 0), 6);
             break;
         }
+        case FV_OP_GRAM:
+            e = 0;
+            for (size_t p = 0; p < hw; p++) e += x[p * c] * x[p * c];
+            assert_true(y[1] == y[c]); /* and in the next row */
+            break;
+        case FV_OP_COSINE: {
+            double square = 0;
+            e = 0;
+            for (size_t k = 0; k < hw * c; k++) {
+                e += x[k] * r.hw[k];
+                square += x[k] * x[k];
+            }
+            e /= fmax(sqrt(square), r.c->eps);
+            break;
+        }
         case FV_OP_WARP: /* (0, 0) lies at (-1.3, 0.7), mirrored to (1.3, 0.7) */
             e = 0.3 * (0.7 * x[c] + 0.3 * x[2 * c]) +
                 0.7 * (0.7 * x[((size_t)s.w + 1) * c] + 0.3 * x[((size_t)s.w + 2) * c]);
@@ -1094,6 +1116,9 @@ static void wrong_shapes(void **state)
     groups.act = FV_ACT_SILU;
     groups.b = &b;
     assert_int_equal(fv_op_shape(&groups, &y), FV_ERR_SHAPE);
+    fv_op likeness = {.kind = FV_OP_COSINE, .name = "likeness", .x = &x, .w = &c3};
+    assert_int_equal(fv_op_shape(&likeness, &y), FV_ERR_SHAPE);
+    assert_non_null(strstr(fv_error(), "likeness: w is {1,1,1,3}, expected {1,4,4,3}"));
     fv_op heads = {.kind = FV_OP_ATTENTION, .name = "att", .x = &x, .attr.attention.heads = 2};
     assert_int_equal(fv_op_shape(&heads, &y), FV_ERR_SHAPE);
     fv_op none = {.kind = FV_OP_ADD, .name = "sum", .x = &x};

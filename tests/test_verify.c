@@ -62,6 +62,8 @@ static fv_plan *build(fv_backend *be, int way)
     fv_ref norm = fv_layernorm(p, "norm", y, weight(p, "norm.w", (fv_shape){1, 1, 1, MAP}),
                                weight(p, "norm.b", (fv_shape){1, 1, 1, MAP}), 1e-5);
     fv_plan_output(p, fv_mean_hw(p, "score", norm));
+    fv_ref wanted = weight(p, "wanted", (fv_shape){1, 1, MAP, MAP});
+    fv_plan_output(p, fv_cosine(p, "likeness", fv_gram(p, "gram", y), wanted, 1e-12));
     MUST(fv_plan_finish(p, FV_PLAN_BACKWARD));
     return p;
 }

@@ -229,6 +229,8 @@ void excite_release(fv_backend *be, fv_op *op);
 fv_status embed_prepare(fv_backend *be, fv_op *op);
 fv_status separable_prepare(fv_backend *be, fv_op *op);
 fv_status penalty_prepare(fv_backend *be, fv_op *op);
+fv_status gram_prepare(fv_backend *be, fv_op *op);
+fv_status cosine_prepare(fv_backend *be, fv_op *op);
 void product_release(fv_backend *be, fv_op *op);
 
 } // namespace FV_SPACE

@@ -27,6 +27,8 @@ fv_format choose_format(fv_backend *be, const fv_op *op, bool output)
     case FV_OP_PENALTY:
     case FV_OP_CLAMP:
     case FV_OP_QUANTISE:
+    case FV_OP_GRAM: /* sums of squares leave the range of 16 bits */
+    case FV_OP_COSINE:
         return FV_FORMAT_F32;
     case FV_OP_L2NORM:
         return op->x->shape.h * op->x->shape.w == 1 ? FV_FORMAT_F32 : working;
@@ -269,6 +271,8 @@ void fill_table(fv_kernel rows[FV_OP_COUNT])
     rows[FV_OP_EMBED].prepare = embed_prepare;
     rows[FV_OP_SEPARABLE].prepare = separable_prepare;
     rows[FV_OP_PENALTY].prepare = penalty_prepare;
+    rows[FV_OP_GRAM].prepare = gram_prepare;
+    rows[FV_OP_COSINE].prepare = cosine_prepare;
     rows[FV_OP_CONV2D].release = product_release;
     rows[FV_OP_LINEAR].release = product_release;
     rows[FV_OP_EXCITE].release = excite_release;

@@ -19,6 +19,7 @@ void REF(table)(fv_kernel rows[FV_OP_COUNT])
     rows[FV_OP_EXCITE].prepare = REF(excite_prepare);
     rows[FV_OP_ATTENTION].prepare = REF(attention_prepare);
     rows[FV_OP_SEPARABLE].prepare = REF(separable_prepare);
+    rows[FV_OP_GRAM].prepare = REF(gram_prepare);
 }
 
 /* m = b1 m + (1 - b1) g;   v = b2 v + (1 - b2) g^2;

@@ -17,5 +17,6 @@ FV_OPS(FV_REF_DECLARE)
 fv_status REF(excite_prepare)(fv_backend *be, fv_op *op);
 fv_status REF(separable_prepare)(fv_backend *be, fv_op *op);
 fv_status REF(attention_prepare)(fv_backend *be, fv_op *op);
+fv_status REF(gram_prepare)(fv_backend *be, fv_op *op);
 
 #endif

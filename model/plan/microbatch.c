@@ -42,6 +42,8 @@ static bool apart(fv_op_kind kind)
     case FV_OP_CLAMP:
     case FV_OP_QUANTISE:
     case FV_OP_PENALTY:
+    case FV_OP_GRAM:
+    case FV_OP_COSINE:
     case FV_OP_COUNT:
         break;
     }

@@ -373,6 +373,16 @@ fv_ref fv_penalise(fv_plan *p, const char *name, fv_ref x, fv_penalty kind)
                   FV_NONE, FV_NONE);
 }
 
+fv_ref fv_gram(fv_plan *p, const char *name, fv_ref x)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_GRAM}, x, FV_NONE, FV_NONE, FV_NONE);
+}
+
+fv_ref fv_cosine(fv_plan *p, const char *name, fv_ref x, fv_ref w, double eps)
+{
+    return new_op(p, name, (fv_op){.kind = FV_OP_COSINE, .attr.eps = eps}, x, FV_NONE, w, FV_NONE);
+}
+
 void fv_plan_output(fv_plan *p, fv_ref r)
 {
     if (r >= 0 && r < p->node_count) p->nodes[r]->output = true;

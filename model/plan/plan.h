@@ -89,6 +89,8 @@ fv_ref fv_avgpool(fv_plan *p, const char *name, fv_ref x, int k);
 fv_ref fv_clamp(fv_plan *p, const char *name, fv_ref x);
 fv_ref fv_quantise(fv_plan *p, const char *name, fv_ref x, fv_ref codes);
 fv_ref fv_penalise(fv_plan *p, const char *name, fv_ref x, fv_penalty kind);
+fv_ref fv_gram(fv_plan *p, const char *name, fv_ref x);
+fv_ref fv_cosine(fv_plan *p, const char *name, fv_ref x, fv_ref w, double eps);
 
 enum { FV_NONE = -2 }; /* an optional operand that is not there (bias, key bias) */
 
