@@ -74,6 +74,9 @@ fv_status fv_options_asked(const fv_options *o, char **reading);
 /* The first of the texts, without its weight and without escapes; "" if there is none. Caller
  * frees. */
 fv_status fv_options_first_text(const fv_options *o, char **out);
+/* What the option term says, its files without folders and hashes: for people, and for names of
+ * pictures. Caller frees. */
+fv_status fv_term_title(char **out, const char *term);
 /* The value as text that fv_options_set takes; "" for an unknown name. Valid until the option
  * is set again or this has been called 8 more times. */
 const char *fv_options_get(const fv_options *o, const char *name);

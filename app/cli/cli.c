@@ -399,21 +399,34 @@ void cli_help(void)
 
 void cli_help_terms(void)
 {
-    puts("--term asks any layer of the image tower, alone or beside a text\n"
-         "\n"
-         "  blocks.3.1:45            channel 45 of that layer, mean over its positions\n"
-         "  blocks.3.1:45@max        where it is highest\n"
-         "  blocks.3.1:45@3,5        one neuron: row 3, column 5, counted from 0\n"
-         "  blocks.3.1               the whole layer: mean square of its numbers, as DeepDream\n"
-         "  image_embedding:text=雪  a direction: cosine with the vector of a text\n"
-         "\n"
-         "*NUMBER behind one is its weight (1 without; negative: as little as possible), and |\n"
-         "stands between several: \"blocks.2.1:7 | blocks.5.0:45@max *0.5\". The end of a layer's\n"
-         "name is enough where no other ends so. feavis info --layers lists them.\n"
-         "\n"
-         "  feavis imagine --term blocks.3.1:45\n"
-         "  feavis imagine 森林 --term \"blocks.4.0 *0.1\"\n"
-         "  feavis imagine --term blocks.2.0 --start photo.jpg");
+    puts(
+        "--term asks any layer of the image tower, alone or beside a text\n"
+        "\n"
+        "  blocks.3.1:45            channel 45 of that layer, mean over its positions\n"
+        "  blocks.3.1:45@max        where it is highest\n"
+        "  blocks.3.1:45@3,5        one neuron: row 3, column 5, counted from 0\n"
+        "  blocks.3.1               the whole layer: mean square of its numbers, as DeepDream\n"
+        "  image_embedding:text=雪  a direction: cosine with the vector of a text\n"
+        "  blocks.3.1:vector=V.npy  a direction: one number a channel, from a file\n"
+        "  blocks.3.1:like=A.jpg    a picture: cosine of the whole layer with what A.jpg makes of "
+        "it\n"
+        "  blocks.3.1:unlike=A.jpg  diversity: other channels together than in A.jpg (minus the\n"
+        "                           cosine of both Gram matrices)\n"
+        "  like=A.jpg               without a layer it is image_embedding: be like this picture; "
+        "so\n"
+        "                           for text=, vector= and unlike=\n"
+        "\n"
+        "*NUMBER behind one is its weight (1 without; negative: as little as possible), and |\n"
+        "stands between several: \"blocks.2.1:7 | blocks.5.0:45@max *0.5\". The end of a layer's\n"
+        "name is enough where no other ends so. feavis info --layers lists them.\n"
+        "\n"
+        "  feavis imagine --term blocks.3.1:45\n"
+        "  feavis imagine 森林 --term \"blocks.4.0 *0.1\"\n"
+        "  feavis imagine --term blocks.2.0 --start photo.jpg\n"
+        "  feavis imagine 雪山 --term \"like=photo.jpg *0.5\"\n"
+        "\n"
+        "A picture's recipe has the names of such files, without their folders, and hashes; again\n"
+        "looks for them beside the picture and here.");
 }
 
 void cli_help_guides(void)

@@ -50,9 +50,11 @@ static fv_status job(const jobs *j, int i, fv_options **out)
 static const char *title_of(const fv_options *o, char *buffer, size_t size)
 {
     const char *text = fv_options_get(o, "text"), *llp = fv_options_get(o, "llp");
-    const char *term = fv_options_get(o, "term");
+    char *title = NULL; /* no folders of this disk in names */
+    const char *term = fv_term_title(&title, fv_options_get(o, "term")) < 0 ? "" : title;
     int n = snprintf(buffer, size, "%s%s%s%s%s%s", text, *text && *llp ? "-" : "",
                      *llp ? "llp-" : "", llp, (*text || *llp) && *term ? "-" : "", term);
+    free(title);
     if (n >= (int)size) { /* no half character */
         size_t end = size - 1;
         while (end && ((unsigned char)buffer[end - 1] & 0xc0) == 0x80) end--;

@@ -10,9 +10,11 @@
 
 static void title_of(const worker_view *v, char *out, size_t size)
 {
-    bool term = (*v->text || *v->llp) && *v->term;
+    char *title = NULL; /* no folders of this disk in names */
+    const char *term = fv_term_title(&title, v->term) < 0 ? "" : title;
     snprintf(out, size, "%s%s%s%s%s%s", v->text, *v->text && *v->llp ? "-" : "",
-             *v->llp ? "llp-" : "", v->llp, term ? "-" : "", v->term);
+             *v->llp ? "llp-" : "", v->llp, (*v->text || *v->llp) && *term ? "-" : "", term);
+    free(title);
 }
 
 bool save_picture(worker *w)

@@ -21,6 +21,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "feavis/imagine/term_files.h"
+
 const char *fv_version(void)
 {
     return "0.1.0";
@@ -36,14 +38,26 @@ static int all_steps(const fv_options *o, int step)
     return steps;
 }
 
+typedef fv_status (*form)(char **out, const char *text);
+
+/* A value with the files that terms name in another form. *own: what the caller frees. */
+static fv_status in_form(const char **value, char **own, const fv_option *row, form terms)
+{
+    *own = NULL;
+    if (strcmp(row->name, "term") != 0) return FV_OK;
+    FV_TRY(terms(own, *value));
+    *value = *own;
+    return FV_OK;
+}
+
 /* The value of a row as a recipe has it. *own: what the caller frees. */
 static fv_status written(const char **value, char **own, const fv_option *row, const fv_options *o,
                          const fv_model *m)
 {
     const fv_options *from = row->flags & FV_OPTION_MODEL ? m->opened : o;
     bool guide = strcmp(row->name, "guide") == 0;
-    *own = NULL;
     *value = fv_options_get(guide ? o : from, row->name);
+    FV_TRY(in_form(value, own, row, fv_terms_bare));
     if (guide && **value) {
         FV_TRY(fv_recipe_guides(own, *value, false));
         *value = *own;
@@ -90,15 +104,20 @@ static void print_networks(FILE *f, const fv_model *m)
     }
 }
 
-static void print_changes(FILE *f, const fv_options *o)
+static fv_status print_changes(FILE *f, const fv_options *o, form terms)
 {
     for (int i = 0; i < o->change_count; i++) {
         const fv_change *c = &o->changes[i];
+        const char *value = c->value;
+        char *own;
+        FV_TRY(in_form(&value, &own, c->option, terms));
         fprintf(f, "%s  - {step: %d, option: %s, value: ", i ? "" : "changes:\n", c->step,
                 c->option->name);
-        fv_yaml_quote(f, c->value);
+        fv_yaml_quote(f, value);
         fputs("}\n", f);
+        free(own);
     }
+    return FV_OK;
 }
 
 /* s: how the writing went. */
@@ -122,13 +141,20 @@ fv_status fv_recipe_write_options(char **out, const fv_options *o)
     if (!f) return fv_fail(FV_ERR_MEMORY, "writing options: out of memory");
     int count;
     const fv_option *table = fv_option_table(&count);
+    fv_status s = FV_OK;
     fprintf(f, "feavis: %s\n", fv_version());
-    for (int i = 0; i < count; i++) {
-        bool kept = (table[i].flags & FV_OPTION_RECIPE) && !fv_options_is_default(o, table[i].name);
-        if (kept) fv_options_print_yaml(f, &table[i], fv_options_get(o, table[i].name));
+    for (int i = 0; s >= 0 && i < count; i++) {
+        const char *value = fv_options_get(o, table[i].name);
+        char *own;
+        if (!(table[i].flags & FV_OPTION_RECIPE) || fv_options_is_default(o, table[i].name))
+            continue;
+        s = in_form(&value, &own, &table[i], fv_terms_whole);
+        if (s < 0) break;
+        fv_options_print_yaml(f, &table[i], value);
+        free(own);
     }
-    print_changes(f, o);
-    return finish(FV_OK, f, &text, out);
+    if (s >= 0) s = print_changes(f, o, fv_terms_whole);
+    return finish(s, f, &text, out);
 }
 
 static fv_status print_guides(FILE *f, const fv_option *row, const char *value)
@@ -160,6 +186,7 @@ fv_status fv_recipe_write_files(char **out, const fv_options *o, const fv_model 
         fv_options_print_yaml(f, &table[i], whole ? whole : value);
         free(whole);
     }
+    if (s >= 0) s = fv_options_print_term_files(f, o);
     return finish(s, f, &text, out);
 }
 
@@ -175,7 +202,7 @@ fv_status fv_recipe_write(char **out, const fv_options *o, const fv_model *m, in
     if (*m->files) fprintf(f, "files: \"%s\"\n", m->files);
     fv_status s = print_options(f, o, m, step);
     print_networks(f, m);
-    print_changes(f, o);
+    if (s >= 0) s = print_changes(f, o, fv_terms_bare);
     return finish(s, f, &text, out);
 }
 
@@ -218,7 +245,7 @@ static fv_status read_recipe(fv_options *o, const fv_yaml *doc, bool own)
         return fv_fail(FV_ERR_FORMAT, "%s: changes should be a list", fv_yaml_name(doc));
     for (int i = 0; i < fv_yaml_count(changes); i++)
         FV_TRY(read_change(o, doc, fv_yaml_at(changes, i)));
-    return FV_OK;
+    return own ? FV_OK : fv_recipe_find_terms(o, doc, root);
 }
 
 /* own: one of the program's files, whose paths are whole. */

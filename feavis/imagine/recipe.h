@@ -23,5 +23,7 @@ fv_status fv_recipe_guides(char **out, const char *guide, bool whole);
 
 /* Sets the files that a recipe's map names: recipe_files.c. See fv_recipe_apply in feavis.h. */
 fv_status fv_recipe_find_files(fv_options *o, const fv_yaml *doc, const fv_yaml_node *map);
+/* And those that its terms name, once its changes are read. */
+fv_status fv_recipe_find_terms(fv_options *o, const fv_yaml *doc, const fv_yaml_node *map);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "feavis/imagine/generators/start.h"
 #include "feavis/imagine/recipe.h"
+#include "feavis/imagine/term_files.h"
 
 static const char *name_of(const char *path)
 {
@@ -165,6 +166,12 @@ fv_status fv_recipe_find_files(fv_options *o, const fv_yaml *doc, const fv_yaml_
     return read_guides(o, doc, map, true);
 }
 
+fv_status fv_recipe_find_terms(fv_options *o, const fv_yaml *doc, const fv_yaml_node *map)
+{
+    return fv_options_find_term_files(
+        o, &(fv_places){.beside = fv_yaml_name(doc), .only_changes = !fv_yaml_find(map, "term")});
+}
+
 fv_status fv_recipe_read_files(fv_options *o, const char *text, const char *what)
 {
     fv_yaml *doc;
@@ -183,6 +190,8 @@ fv_status fv_recipe_read_files(fv_options *o, const char *text, const char *what
         free(value);
     }
     if (s >= 0) s = read_guides(o, doc, fv_yaml_root(doc), false);
+    const fv_yaml_node *own = fv_yaml_find(fv_yaml_root(doc), "term-files");
+    if (s >= 0 && own) s = fv_options_find_term_files(o, &(fv_places){.own = own});
     fv_yaml_free(doc);
     return s;
 }

@@ -16,6 +16,7 @@
 #include "feavis/imagine/generators/generator.h"
 #include "feavis/imagine/generators/start.h"
 #include "feavis/imagine/recipe.h"
+#include "feavis/imagine/term_files.h"
 
 enum {
     KEEP_EVERY = 10,  /* steps between two copies of the state for the NaN guard */
@@ -98,6 +99,7 @@ static fv_status open_session(fv_session *s, fv_model *m, const fv_options *o)
     s->caution = 1;
     FV_TRY(fv_options_copy(&s->recipe, o));
     FV_TRY(fv_start_note(s->recipe));
+    FV_TRY(fv_options_note_terms(s->recipe));
     FV_TRY(fv_options_copy(&s->now, s->recipe));
     FV_TRY(fv_objectives_read(&s->objectives, m, s->now));
     FV_TRY(fv_session_build(s, &s->net, s->now, &s->objectives, NULL));

@@ -9,6 +9,7 @@
 
 #include "feavis/imagine/generators/generator.h"
 #include "feavis/imagine/session.h"
+#include "feavis/imagine/term_files.h"
 
 const fv_block fv_kept_blocks[3] = {FV_BLOCK_VALUE, FV_BLOCK_M, FV_BLOCK_V};
 
@@ -237,11 +238,23 @@ static bool next_pending(fv_session *s, fv_change *out)
     return has;
 }
 
+/* Files of terms get their hashes. */
+static fv_status note_change(fv_change *c)
+{
+    char *noted;
+    if (strcmp(c->option->name, "term") != 0) return FV_OK;
+    FV_TRY(fv_terms_noted(&noted, c->value));
+    free(c->value);
+    c->value = noted;
+    return FV_OK;
+}
+
 /* The picture and its recipe change together, or neither does. */
-static fv_status make_change(fv_session *s, const fv_change *c)
+static fv_status make_change(fv_session *s, fv_change *c)
 {
     fv_options *recipe = NULL;
-    fv_status status = fv_options_copy(&recipe, s->recipe);
+    fv_status status = note_change(c);
+    if (status >= 0) status = fv_options_copy(&recipe, s->recipe);
     if (status >= 0) status = fv_options_add_change(recipe, s->step, c->option, c->value);
     if (status >= 0) status = apply_change(s, c->option, c->value);
     if (status < 0) {

@@ -6,16 +6,17 @@
 #include "feavis/imagine/model.h"
 #include "feavis/settings/terms_syntax.h"
 
-/* What the option `term` says, and the vectors of its texts. */
+/* What the option `term` says, and what its texts and files are in this model: a forward pass for
+ * each picture. */
 fv_status fv_terms_read(fv_terms *out, fv_model *m, const char *text);
-/* That this model has such layers, channels and places. */
+/* That this model has such layers, channels and places, and that the files are there. */
 fv_status fv_terms_check(const fv_terms *t, const fv_model *m);
 /* The same ops serve both: weights, channels, places and texts may differ. */
 bool fv_terms_same_plan(const fv_terms *a, const fv_terms *b);
 
 /* Leaves and the output {views,1,1,1} of one term. */
 typedef struct fv_term_refs {
-    fv_ref number, place, direction; /* inputs; -1 where it has none */
+    fv_ref number, place, target; /* inputs; -1 where it has none */
     fv_ref value;
     fv_shape layer;
     int dim; /* of the layer's guide */

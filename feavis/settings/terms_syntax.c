@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "feavis/option.h"
 #include "kernels/number.h"
 
 void fv_terms_clear(fv_terms *t)
@@ -16,8 +17,9 @@ void fv_terms_clear(fv_terms *t)
         free(t->at[i].name);
         free(t->at[i].layer);
         free(t->at[i].text);
+        free(t->at[i].file);
+        free(t->at[i].target);
     }
-    free(t->directions);
     *t = (fv_terms){0};
 }
 
@@ -28,7 +30,8 @@ static fv_status unclear(const char *part, const char *why)
 {
     return fv_fail(FV_ERR_ARGUMENT,
                    "term \"%.80s\": %s; expected LAYER, LAYER:CHANNEL, LAYER:CHANNEL@max, "
-                   "LAYER:CHANNEL@ROW,COLUMN or LAYER:text=TEXT, with *WEIGHT behind it or without",
+                   "LAYER:CHANNEL@ROW,COLUMN or LAYER:text=TEXT, :vector=, :like= or :unlike=FILE, "
+                   "with *WEIGHT behind it or without",
                    part, why);
 }
 
@@ -73,31 +76,94 @@ static fv_status take_where(fv_term *t, const char *where, const char *part)
     return FV_OK;
 }
 
-/* name is whole; layer becomes a copy cut at ':' or '@'. */
+/* --- words and files --- */
+
+static const struct {
+    const char *begin;
+    fv_term_kind kind;
+} words[] = {{"text=", FV_TERM_TEXT},
+             {"vector=", FV_TERM_VECTOR},
+             {"like=", FV_TERM_LIKE},
+             {"unlike=", FV_TERM_UNLIKE}};
+
+/* What is behind the word that begins here; NULL: none does. */
+static const char *take_word(const char *at, fv_term_kind *kind)
+{
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        size_t n = strlen(words[i].begin);
+        if (strncmp(at, words[i].begin, n) != 0) continue;
+        *kind = words[i].kind;
+        return at + n;
+    }
+    return NULL;
+}
+
+const char *fv_term_file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* "#" and 16 digits at the end; NULL: there is none. */
+static char *find_hash(char *file)
+{
+    size_t n = strlen(file);
+    char *mark = n > 17 ? file + n - 17 : NULL;
+    return mark && *mark == '#' && strspn(mark + 1, "0123456789abcdef") == 16 ? mark : NULL;
+}
+
+/* The file begins at `file`, in name, which loses its folder and hash. */
+static fv_status take_file(fv_term *t, char *file, const char *part)
+{
+    t->file_at = (size_t)(file - t->name);
+    t->file_size = strlen(file);
+    char *hash = find_hash(file);
+    if (hash) {
+        memcpy(t->hash, hash + 1, sizeof t->hash);
+        *hash = 0;
+    }
+    t->file = strdup(file);
+    if (!t->file) return fv_fail(FV_ERR_MEMORY, "reading a term: out of memory");
+    const char *bare = fv_term_file_name(t->file);
+    if (!*bare) return unclear(part, "there is no file behind =");
+    memmove(file, bare, strlen(bare) + 1);
+    return FV_OK;
+}
+
+/* text=, vector=, like=, unlike=: `value` is behind it, in name. */
+static fv_status take_value(fv_term *t, char *value, const char *part)
+{
+    if (t->kind != FV_TERM_TEXT) return take_file(t, value, part);
+    t->text = strdup(value);
+    if (!t->text) return fv_fail(FV_ERR_MEMORY, "reading a term: out of memory");
+    return *t->text ? FV_OK : unclear(part, "the text is empty");
+}
+
+/* name is whole; layer becomes a copy cut at ':' or '@', or the embedding's name. */
 static fv_status take_what(fv_term *t, const char *part)
 {
-    const char *colon = strchr(t->name, ':'), *at = strrchr(t->name, '@'), *end;
+    const char *end, *value = take_word(t->name, &t->kind);
+    bool alone = value;
+    const char *colon = alone ? NULL : strchr(t->name, ':'), *at = strrchr(t->name, '@');
     const char *layer_end = colon ? colon : at ? at : t->name + strlen(t->name);
-    t->layer = strndup(t->name, (size_t)(layer_end - t->name));
+    t->layer = alone ? strdup("image_embedding") : strndup(t->name, (size_t)(layer_end - t->name));
     if (!t->layer) return fv_fail(FV_ERR_MEMORY, "reading a term: out of memory");
     if (!*t->layer) return unclear(part, "no layer in front");
+    if (!alone && colon) value = take_word(colon + 1, &t->kind);
+    if (value) return take_value(t, t->name + (value - t->name), part);
     t->kind = FV_TERM_LAYER;
-    if (colon && strncmp(colon + 1, "text=", 5) == 0) {
-        t->kind = FV_TERM_TEXT;
-        t->text = strdup(colon + 6);
-        if (!t->text) return fv_fail(FV_ERR_MEMORY, "reading a term: out of memory");
-        return *t->text ? FV_OK : unclear(part, "the text is empty");
-    }
     if (colon) {
         t->kind = FV_TERM_CHANNEL;
         if (!take_index(colon + 1, &t->channel, &end) || (*end && *end != '@'))
-            return unclear(part, "what is behind : is neither a channel nor text=");
+            return unclear(part, "what is behind : is neither a channel nor one of text=, vector=, "
+                                 "like=, unlike=");
         at = *end ? end : NULL;
     }
     return at ? take_where(t, at + 1, part) : FV_OK;
 }
 
-static fv_status add_term(fv_terms *out, const char *begin, size_t size)
+/* The part of `text` at `begin`. */
+static fv_status add_term(fv_terms *out, const char *text, const char *begin, size_t size)
 {
     char part[512];
     while (size && (*begin == ' ' || *begin == '\t')) begin++, size--;
@@ -111,18 +177,20 @@ static fv_status add_term(fv_terms *out, const char *begin, size_t size)
     t->name = strndup(begin, size);
     if (!t->name) return fv_fail(FV_ERR_MEMORY, "reading a term: out of memory");
     FV_TRY(take_weight(t, part));
-    return take_what(t, part);
+    FV_TRY(take_what(t, part));
+    t->file_at += (size_t)(begin - text);
+    return FV_OK;
 }
 
 fv_status fv_terms_parse(fv_terms *out, const char *text)
 {
     fv_terms t = {0};
     fv_status s = FV_OK;
-    while (s >= 0 && *text) {
-        size_t size = strcspn(text, "|");
-        s = add_term(&t, text, size);
-        text += size;
-        if (*text == '|' && !*++text && s >= 0)
+    for (const char *at = text; s >= 0 && *at;) {
+        size_t size = strcspn(at, "|");
+        s = add_term(&t, text, at, size);
+        at += size;
+        if (*at == '|' && !*++at && s >= 0)
             s = fv_fail(FV_ERR_ARGUMENT, "term: an empty part beside |");
     }
     if (s < 0)
@@ -130,4 +198,74 @@ fv_status fv_terms_parse(fv_terms *out, const char *text)
     else
         *out = t;
     return s;
+}
+
+/* --- other files --- */
+
+/* Puts the file of t, made another by fn, in its place; a star in its name needs one behind it, of
+ * the weight. */
+static fv_status put_file(FILE *f, const char *text, const fv_term *t, fv_term_file_fn fn,
+                          void *user)
+{
+    char hash[17], *path = strdup(t->file);
+    const char *behind = text + t->file_at + t->file_size;
+    memcpy(hash, t->hash, sizeof hash);
+    fv_status s =
+        path ? fn(user, t, &path, hash) : fv_fail(FV_ERR_MEMORY, "reading a term: out of memory");
+    if (s >= 0) fprintf(f, "%s%s%s", path, *hash ? "#" : "", hash);
+    if (s >= 0 && strchr(path, '*') && behind[strspn(behind, " \t")] != '*') fputs(" *1", f);
+    free(path);
+    return s;
+}
+
+static fv_status put_all(FILE *f, const char *text, const fv_terms *t, fv_term_file_fn fn,
+                         void *user)
+{
+    const char *at = text;
+    for (int i = 0; i < t->count; i++) {
+        const char *file = text + t->at[i].file_at;
+        if (!t->at[i].file) continue;
+        fprintf(f, "%.*s", (int)(file - at), at);
+        FV_TRY(put_file(f, text, &t->at[i], fn, user));
+        at = file + t->at[i].file_size;
+    }
+    fputs(at, f);
+    return FV_OK;
+}
+
+fv_status fv_terms_with_files(char **out, const char *text, fv_term_file_fn fn, void *user)
+{
+    fv_terms t, check;
+    char *made = NULL;
+    size_t size;
+    FV_TRY(fv_terms_parse(&t, text));
+    FILE *f = open_memstream(&made, &size);
+    fv_status s = f ? put_all(f, text, &t, fn, user) : FV_ERR_MEMORY;
+    if (f && fclose(f) != 0) s = FV_ERR_MEMORY;
+    if (s == FV_ERR_MEMORY) fv_fail(s, "writing terms: out of memory");
+    int count = t.count;
+    fv_terms_clear(&t);
+    if (s >= 0) s = fv_terms_parse(&check, made);
+    if (s >= 0 && check.count != count)
+        s = fv_fail(FV_ERR_ARGUMENT, "term \"%.200s\": a path with | in it cannot be said", made);
+    if (s >= 0) fv_terms_clear(&check);
+    if (s < 0)
+        free(made);
+    else
+        *out = made;
+    return s;
+}
+
+static fv_status make_title(void *user, const fv_term *t, char **path, char hash[17])
+{
+    (void)user;
+    *hash = 0;
+    const char *name = fv_term_file_name(t->file);
+    memcpy(*path, name, strlen(name) + 1); /* the path is a copy of t's */
+    return FV_OK;
+}
+
+fv_status fv_term_title(char **out, const char *term)
+{
+    return fv_terms_with_files(out, term, make_title, NULL);
 }

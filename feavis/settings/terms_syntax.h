@@ -5,7 +5,14 @@
  *   blocks.3.1:45@3,5        one neuron: row 3, column 5
  *   blocks.3.1               the layer: mean square of all its numbers (what DeepDream climbs)
  *   image_embedding:text=雪  a direction: cosine of the layer's mean position with a text's vector
+ *   blocks.3.1:vector=v.npy  the same with the numbers of a file, one a channel
+ *   blocks.3.1:like=a.png    a picture: cosine of the whole layer with what it is for that one
+ *   blocks.3.1:unlike=a.png  diversity: minus the cosine of both Gram matrices over the channels
+ *   like=a.png               without a layer, as text=, vector= and unlike=: image_embedding
  *   ... *0.5                 weight, 1 without; negative: as little as possible
+ *
+ * A file may have a hash of its contents behind it, as recipes write it:
+ * like=a.png#0123456789abcdef (of a picture, of its pixels). It has to fit then.
  *
  * Several with |. A layer is any tensor that the plan of the image tower computes, by its full name
  * or by the end of it where that is the only one; `feavis info --layers` lists them (Olah,
@@ -13,32 +20,51 @@
 #ifndef FV_TERMS_SYNTAX_H
 #define FV_TERMS_SYNTAX_H
 
+#include <stddef.h>
+
 #include "kernels/status.h"
 
 enum { FV_MOST_TERMS = 16 };
 
-typedef enum fv_term_kind { FV_TERM_LAYER, FV_TERM_CHANNEL, FV_TERM_TEXT } fv_term_kind;
+typedef enum fv_term_kind {
+    FV_TERM_LAYER,
+    FV_TERM_CHANNEL,
+    FV_TERM_TEXT,
+    FV_TERM_VECTOR,
+    FV_TERM_LIKE,
+    FV_TERM_UNLIKE
+} fv_term_kind;
 typedef enum fv_term_reduce { FV_TERM_MEAN, FV_TERM_MAX, FV_TERM_PLACE } fv_term_reduce;
 
 typedef struct fv_term {
-    char *name;  /* as it was asked for, without the weight */
-    char *layer; /* within name */
-    char *text;  /* of a direction; NULL */
+    char *name; /* as it was asked for, without the weight and the folder and hash of a file */
+    char *layer;
+    char *text;                /* of text=; NULL */
+    char *file;                /* of vector=, like= and unlike=: its path; NULL */
+    char hash[17];             /* of the file, as it was written; "" without */
+    size_t file_at, file_size; /* where path and hash stand in the whole text */
     fv_term_kind kind;
     fv_term_reduce reduce;
     int channel, row, column;
     float weight;
+    float *target; /* unit length, what the layer is compared with; NULL until it is read */
+    size_t target_count;
 } fv_term;
 
 typedef struct fv_terms {
     fv_term at[FV_MOST_TERMS];
     int count;
-    float *directions; /* [count][width], of the terms with a text */
-    int width;         /* the largest dim of the guides */
 } fv_terms;
 
 /* Reads what the option `term` says; knows no layer yet. "" is none. */
 fv_status fv_terms_parse(fv_terms *out, const char *text);
 void fv_terms_clear(fv_terms *t);
+
+/* The same text with other files: fn may replace the path (malloc) and the hash of each. Caller
+ * frees. FV_ERR_ARGUMENT if the syntax cannot say such a path. */
+typedef fv_status (*fv_term_file_fn)(void *user, const fv_term *t, char **path, char hash[17]);
+fv_status fv_terms_with_files(char **out, const char *text, fv_term_file_fn fn, void *user);
+/* The path without its folders. */
+const char *fv_term_file_name(const char *path);
 
 #endif
