@@ -79,6 +79,9 @@ struct fv_plan {
 /* Room for one more item behind `count`; false: out of memory. */
 bool fv_plan_grow(void **array, int *room, int count, size_t item);
 
+/* plan.c: adds `op` (kind, act and attr are set) with its operands; the builders of ops.c. */
+fv_ref fv_plan_add(fv_plan *p, const char *name, fv_op op, fv_ref x, fv_ref x2, fv_ref w, fv_ref b);
+
 /* The node of a tensor that is a value: its first member. NULL for NULL. */
 static inline fv_node *fv_node_of(const fv_tensor *value)
 {
