@@ -253,7 +253,8 @@ static void checkpoints_are_described_and_converted(void **state)
     assert_string_equal(a, b);
     free(a);
     free(b);
-    REFUSED("convert needs", "convert", path, "--out", "x.safetensors");
+    REFUSED("needs its cfg", "convert", path, "--out", "x.safetensors");
+    REFUSED("convert needs", "convert", path);
     spill_text("page.pth", "<html><body>Not found</body></html>");
     REFUSED("HTML page", "info", "page.pth");
     refused(process_wait(process_start(

@@ -23,12 +23,13 @@ int command_convert(cli *c)
     bool momentum = strcmp(fv_options_get(c->options, "tower"), "momentum") == 0;
     int tensors;
     double worst;
-    fv_status s = c->words && *config && *out
-                      ? FV_OK
-                      : fv_fail(FV_ERR_ARGUMENT, "convert needs a checkpoint, its cfg (--config "
-                                                 "FILE) and --out FILE.safetensors");
+    fv_status s = c->words && *out ? FV_OK
+                                   : fv_fail(FV_ERR_ARGUMENT,
+                                             "convert needs a checkpoint, --out FILE.safetensors, "
+                                             "and its cfg if it has one (--config FILE)");
     if (s >= 0)
-        s = fv_checkpoint_convert(c->words, config, out, momentum, c->half, &tensors, &worst);
+        s = fv_checkpoint_convert(c->words, *config ? config : NULL, out, momentum, c->half,
+                                  &tensors, &worst);
     if (s < 0) return cli_fail();
     if (c->half)
         printf("%s: %d tensors in 16 bits, read again: off by at most %.1e of a number\n", out,

@@ -296,7 +296,8 @@ static void read_batch_norm(fv_builder *b, const char *bn, int channels, double 
     for (int i = 0; i < 4; i++) free(v[i]);
 }
 
-/* [out, in, k, k] -> scaled {out, k, k, in}, or depthwise [c, 1, k, k] -> {1, k, k, c}. */
+/* [out, in, k, k] -> scaled (gain NULL: by 1) {out, k, k, in}, or depthwise [c, 1, k, k] -> {1, k,
+ * k, c}. */
 static void repack(double *to, const double *from, const double *gain, int out, int in, int k,
                    bool depthwise)
 {
@@ -306,8 +307,28 @@ static void repack(double *to, const double *from, const double *gain, int out, 
                 size_t at =
                     depthwise ? (size_t)t * (size_t)out + (size_t)o
                               : ((size_t)o * (size_t)(k * k) + (size_t)t) * (size_t)in + (size_t)i;
-                to[at] = *from++ * gain[o];
+                to[at] = gain ? *from++ * gain[o] : *from++;
             }
+}
+
+fv_layer fv_load_conv(fv_builder *b, const char *name, int out, int in, int k)
+{
+    char weight[NAME_BYTES], bias[NAME_BYTES];
+    snprintf(weight, sizeof weight, "%s.weight", name);
+    snprintf(bias, sizeof bias, "%s.bias", name);
+    fv_layer l = stored_layer(b, weight, bias);
+    if (l.w != FV_NONE) return l;
+    int64_t dims[4] = {out, in, k, k};
+    double *raw = fv_load_values(b, weight, dims, 4);
+    double *w = raw ? malloc((size_t)(dims[0] * dims[1] * k * k) * sizeof *w) : NULL;
+    if (raw && !w)
+        fv_plan_fail(b->plan, fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", weight));
+    if (w) repack(w, raw, NULL, (int)dims[0], (int)dims[1], k, false);
+    l.w = keep(b, weight, (fv_shape){(int)dims[0], k, k, (int)dims[1]}, w);
+    l.b = load_vector(b, bias, (int)dims[0]);
+    free(raw);
+    free(w);
+    return l;
 }
 
 fv_layer fv_load_conv_bn(fv_builder *b, const char *conv, const char *bn, int out, int in, int k,

@@ -74,7 +74,10 @@ fv_layer fv_load_linear_named(fv_builder *b, const char *weight, const char *bia
 /* Several linear maps of one input as one: their rows one below the other. */
 fv_layer fv_load_linears(fv_builder *b, const char *const *names, int count, const char *as,
                          int out, int in);
-/* Scale and shift of a LayerNorm. */
+/* A convolution with a bias: "name.weight" [out, in, k, k], which becomes OHWI, and "name.bias"
+ * [out]. out 0: any. */
+fv_layer fv_load_conv(fv_builder *b, const char *name, int out, int in, int k);
+/* Scale and shift of a LayerNorm or GroupNorm. */
 fv_layer fv_load_norm(fv_builder *b, const char *name, int width);
 
 /* A convolution without bias [out, in, k, k] (depthwise: in = 1) and the batch norm after it,

@@ -62,6 +62,8 @@ static void build(fv_builder *b, const fv_network *n)
     if (n->kind->head) n->kind->head(b, n, map);
     if (n->kind->text) n->kind->text(b, n, n->text_length, &inputs);
     if (n->kind->decode) n->kind->decode(b, n, fv_plan_input(b->plan, "latent", latent, FV_REAL));
+    if (n->encodes) n->kind->encode(b, n, fv_plan_input(b->plan, "pixels", picture, FV_REAL));
+    if (n->codes) n->kind->codebook(b, n);
 }
 
 fv_status fv_manifest_make(fv_manifest *out, const fv_network *n, bool momentum)

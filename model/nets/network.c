@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "model/nets/brivl.h"
+#include "model/nets/vqgan.h"
 
-static const fv_network_kind *const kinds[] = {&fv_brivl_kind};
+static const fv_network_kind *const kinds[] = {&fv_vqgan_kind, &fv_brivl_kind};
 
 enum { MOST_REGISTERED = 16 };
 static const fv_network_kind *registered[MOST_REGISTERED];
@@ -118,6 +119,28 @@ fv_ref fv_network_decode(const fv_network *n, fv_plan *p, fv_ref latent)
     fv_ref picture = n->kind->decode(&b, n, latent);
     fv_plan_pop(p);
     return picture;
+}
+
+static fv_ref has_none(const fv_network *n, fv_plan *p, const char *what)
+{
+    return fv_plan_fail(p, fv_fail(FV_ERR_ARGUMENT, "%s has no %s", n->title, what));
+}
+
+fv_ref fv_network_encode(const fv_network *n, fv_plan *p, fv_ref pixels)
+{
+    if (!n->kind->encode) return has_none(n, p, "encoder that takes pictures to a latent");
+    fv_builder b = fv_network_builder(n, p);
+    fv_plan_push(p, "encoder.");
+    fv_ref latent = n->kind->encode(&b, n, pixels);
+    fv_plan_pop(p);
+    return latent;
+}
+
+fv_ref fv_network_codebook(const fv_network *n, fv_plan *p)
+{
+    if (!n->kind->codebook) return has_none(n, p, "codes");
+    fv_builder b = fv_network_builder(n, p);
+    return n->kind->codebook(&b, n);
 }
 
 /* --- text --- */

@@ -54,6 +54,10 @@ typedef struct fv_network_kind {
     /* NULL: it has no decoder. latent {1,h,w,latent_channels} -> picture {1,h*factor,w*factor,3}
      * with black at 0 and white at 1; it may go past both. */
     fv_ref (*decode)(fv_builder *b, const fv_network *n, fv_ref latent);
+    /* NULL: none. picture {1,H,W,3} in [0,1] -> latent, before it is quantised. */
+    fv_ref (*encode)(fv_builder *b, const fv_network *n, fv_ref pixels);
+    /* NULL: none. The rows that a latent is made of, {1,1,codes,latent_channels}. */
+    fv_ref (*codebook)(fv_builder *b, const fv_network *n);
 } fv_network_kind;
 
 /* What is known of an open network. First member of each family's own struct. */
@@ -70,6 +74,8 @@ struct fv_network {
     int vocabulary_size, ids;                /* pieces (0: no vocabulary); rows of the table */
     bool corners; /* activations with corners: 16 bits take whole gradients along (relu6) */
     int latent_channels, factor; /* of the decoder: numbers a cell of the latent; pixels a cell */
+    int codes;                   /* that a cell of the latent may be; 0: any numbers */
+    bool encodes;                /* the checkpoint has the encoder too */
 };
 
 /* By the first row that recognises the files. Caller closes. */
@@ -99,6 +105,9 @@ fv_ref fv_network_head(const fv_network *n, fv_plan *p, fv_ref map);
 fv_status fv_network_latent(const fv_network *n, int width, int height, fv_shape *out);
 /* The decoder, under "decoder." in the plan. */
 fv_ref fv_network_decode(const fv_network *n, fv_plan *p, fv_ref latent);
+/* The way back, under "encoder."; and the codes, "codes". Fail where the network has none. */
+fv_ref fv_network_encode(const fv_network *n, fv_plan *p, fv_ref pixels);
+fv_ref fv_network_codebook(const fv_network *n, fv_plan *p);
 
 /* The text tower ready to run, for texts of up to `length` tokens. */
 typedef struct fv_text_encoder fv_text_encoder;
