@@ -105,8 +105,8 @@ static void join_activation(const fv_plan *p, fv_op *op)
 
 static bool takes_residual(const fv_op *op)
 {
-    bool rows = op->kind == FV_OP_LINEAR || (op->kind == FV_OP_CONV2D && op->attr.conv.k == 1);
-    return rows && op->act == FV_ACT_NONE && !op->x2;
+    bool product = op->kind == FV_OP_LINEAR || op->kind == FV_OP_CONV2D;
+    return product && op->act == FV_ACT_NONE && !op->x2;
 }
 
 /* The product writes the sum; whatever it adds has to be there by then. */

@@ -1,19 +1,18 @@
 /* Measures one tower of a model: times of a run, of its ops, and of a plain matrix product.
  *
- *   bench CFG [checkpoint=F] [tower=image|text] [batch=N] [size=PIXELS] [gradient=0|1]
- *             [backend=B] [threads=N] [runs=N] [ops=1] [serve=1] [peak=1] [cpu=1]
- *             [step=1] [launches=1]
+ *   bench CFG [checkpoint=F] [tower=image|text|decode|encode] [batch=N] [size=PIXELS]
+ * [gradient=0|1] [backend=B] [threads=N] [runs=N] [ops=1] [serve=1] [peak=1] [cpu=1] [step=1]
+ * [launches=1]
  *
- * runs=N  runs N times after one to warm up, and prints best and median.
- * ops=1   also prints what each kind of op took in the best of all runs, op by op.
- * serve=1 prints one line of facts, then runs once and prints the milliseconds for every line
- *         read: so that another program can take turns with a peer's measurements.
- * cpu=1   takes this process's processor time instead of the clock on the wall: for machines that
- *         others use too, with threads=1.
- * step=1  a run is a whole step, with Adam: one recording, on a backend that records.
- * launches=1 takes a cuda backend's plan apart: what a step launches, how often, and the memory it
- *         needs, on a device that runs nothing (no GPU is needed).
- * peak=1  prints the GFLOP/s of a product of 1536 x 1536 matrices instead. */
+ * decode, encode: of an autoencoder, whose checkpoint stands in the place of CFG; size= of the
+ * picture. runs=N  runs N times after one to warm up, and prints best and median. ops=1   also
+ * prints what each kind of op took in the best of all runs, op by op. serve=1 prints one line of
+ * facts, then runs once and prints the milliseconds for every line read: so that another program
+ * can take turns with a peer's measurements. cpu=1   takes this process's processor time instead of
+ * the clock on the wall: for machines that others use too, with threads=1. step=1  a run is a whole
+ * step, with Adam: one recording, on a backend that records. launches=1 takes a cuda backend's plan
+ * apart: what a step launches, how often, and the memory it needs, on a device that runs nothing
+ * (no GPU is needed). peak=1  prints the GFLOP/s of a product of 1536 x 1536 matrices instead. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +33,8 @@ static clockid_t timer = CLOCK_MONOTONIC;
 typedef struct bench {
     settings s;
     fv_backend *be;
-    fv_brivl *model;
+    fv_network *network;
+    fv_brivl *model; /* the network, where it is one */
     fv_plan *plan;
     fv_ref pixels, embedding;
     fv_text_inputs text;
@@ -131,15 +131,45 @@ static fv_status open_backend(bench *b)
     return s;
 }
 
+static bool is_autoencoder(const bench *b)
+{
+    return strcmp(b->s.tower, "decode") == 0 || strcmp(b->s.tower, "encode") == 0;
+}
+
+static fv_status open_network(bench *b)
+{
+    fv_network_files files = {.config = b->s.config, .checkpoint = b->s.checkpoint};
+    if (is_autoencoder(b)) {
+        files = (fv_network_files){.checkpoint = b->s.config};
+        return fv_network_open(&b->network, &files);
+    }
+    FV_TRY(fv_brivl_open(&b->model, &files));
+    b->network = &b->model->base;
+    return FV_OK;
+}
+
+static fv_status build_autoencoder(bench *b)
+{
+    int size = b->s.size ? b->s.size : b->network->image_size;
+    fv_shape shape = {b->s.batch, size, size, 3};
+    bool decode = strcmp(b->s.tower, "decode") == 0;
+    if (decode) FV_TRY(fv_network_latent(b->network, size, size, &shape));
+    shape.n = b->s.batch;
+    b->pixels = fv_plan_param(b->plan, decode ? "latent" : "pixels", shape);
+    b->embedding = decode ? fv_network_decode(b->network, b->plan, b->pixels)
+                          : fv_network_encode(b->network, b->plan, b->pixels);
+    return FV_OK;
+}
+
 static fv_status open_bench(bench *b)
 {
     double start = now();
     FV_TRY(open_backend(b));
-    FV_TRY(fv_brivl_open(&b->model,
-                         &(fv_network_files){b->s.config, b->s.checkpoint, NULL, false, false}));
+    FV_TRY(open_network(b));
     FV_TRY(fv_plan_new(&b->plan, b->be));
-    bool text = strcmp(b->s.tower, "text") == 0;
-    if (text) {
+    if (!b->model) {
+        FV_TRY(build_autoencoder(b));
+    } else if (strcmp(b->s.tower, "text") == 0) {
         b->s.gradient = false;
         fv_builder at = fv_network_builder(&b->model->base, b->plan);
         b->embedding = fv_brivl_text(&at, &b->model->config, b->model->base.text_length, &b->text);
@@ -386,7 +416,7 @@ int main(int argc, char **argv)
     fv_status s = run(&b);
     if (s < 0) fprintf(stderr, "bench: %s\n", fv_error());
     fv_plan_free(b.plan);
-    fv_network_close(&b.model->base);
+    fv_network_close(b.network);
     fv_backend_close(b.be);
     free(b.seed);
     free(b.best);
