@@ -19,8 +19,9 @@ extern "C" {
  * an older recipe is tried first. Only regular files are taken. One that is not found leaves what
  * `o` names already; where that is nothing, opening the model or the session says so. */
 fv_status fv_recipe_apply(fv_options *o, const char *recipe, const char *what);
-/* Whether a recipe is of this model, its cfg and its vocabulary: FV_ERR_ARGUMENT says it is not. */
-fv_status fv_recipe_check_model(const char *recipe, const fv_model *m);
+/* Whether a recipe is of this model, its cfg and its vocabulary, and of its decoder if it names one:
+ * FV_ERR_ARGUMENT says it is not. */
+fv_status fv_recipe_check_model(const char *recipe, fv_model *m);
 
 /* What a recipe says, for a person: [count] names and values in their order, quotes and escapes
  * resolved; a change of the text at step 40 is "text @40". Caller clears both. */

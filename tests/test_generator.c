@@ -7,6 +7,7 @@
 #include "feavis/imagine/generators/generator.h"
 #include "feavis/imagine/session.h"
 #include "feavis/picture.h"
+#include "feavis/recipe.h"
 #include "kernels/rng.h"
 #include "tests/toy.h"
 
@@ -453,12 +454,18 @@ static fv_status open_paints(fv_network **out, const fv_network_files *files)
 
 static float first_w[HIDDEN][LATENT], first_b[HIDDEN], second_w[3][HIDDEN], second_b[3];
 
+static const fv_save_entry entries[] = {{"first.weight", FV_FILE_F32, 2, {HIDDEN, LATENT}, first_w},
+                                        {"first.bias", FV_FILE_F32, 1, {HIDDEN}, first_b},
+                                        {"second.weight", FV_FILE_F32, 2, {3, HIDDEN}, second_w},
+                                        {"second.bias", FV_FILE_F32, 1, {3}, second_b}};
+
+static void spill_paints(void)
+{
+    MUST(fv_weights_save("paints.safetensors", entries, 4, NULL));
+}
+
 static void write_paints(void)
 {
-    fv_save_entry entries[] = {{"first.weight", FV_FILE_F32, 2, {HIDDEN, LATENT}, first_w},
-                               {"first.bias", FV_FILE_F32, 1, {HIDDEN}, first_b},
-                               {"second.weight", FV_FILE_F32, 2, {3, HIDDEN}, second_w},
-                               {"second.bias", FV_FILE_F32, 1, {3}, second_b}};
     uint32_t at = 0;
     for (size_t k = 0; k < 4; k++) {
         float *values = (float *)(uintptr_t)entries[k].data;
@@ -466,7 +473,7 @@ static void write_paints(void)
         for (int64_t i = 0; i < count; i++)
             values[i] = 2 * fv_uniform(fv_philox(9, at++, 0, 0, 0).v[0]) - 1;
     }
-    MUST(fv_weights_save("paints.safetensors", entries, 4, NULL));
+    spill_paints();
 }
 
 static fv_ref build_painted(fv_plan *p, const fv_options *o, const fv_network *decoder)
@@ -610,6 +617,152 @@ static void a_decoder_that_does_not_fit_is_named(void **state)
     fv_network_close(n);
 }
 
+/* As cell_options, with the option decoder. */
+static fv_options *painted_options(void)
+{
+    fv_options *o = toy_options();
+    write_paints();
+    set(o, "param", "painted");
+    set(o, "decoder", "paints.safetensors");
+    return o;
+}
+
+static void a_session_dreams_with_a_decoder(void **state)
+{
+    (void)state;
+    static uint8_t first[BYTES], other[BYTES];
+    fv_options *o = painted_options(), *again, *half_way;
+    fv_model *m = open_model(o);
+    fv_session *s;
+    fv_progress before, after;
+    assert_null(m->engine->decoder); /* nothing is read before it is used */
+    MUST(fv_session_open(&s, m, o));
+    free(take(s, other, &before));
+    for (int i = 0; i < 3; i++) MUST(fv_session_step(s, &after));
+    MUST(fv_session_set(s, "text", "moon | lake:0.5")); /* other ops */
+    MUST(fv_session_step(s, &after));
+    MUST(fv_session_save(s, "painted.safetensors"));
+    MUST(fv_session_run(s, NULL, NULL));
+    char *recipe = take(s, first, &after), *second;
+    assert_true(after.cosine > before.cosine);
+    fv_session_close(s);
+    assert_non_null(strstr(recipe, "\nparam: painted\n"));
+    assert_non_null(strstr(recipe, "\ndecoder: \"paints.safetensors\"\n"));
+    assert_non_null(strstr(recipe, "\n  - {role: guide, model: "));
+    assert_non_null(strstr(recipe, "\n  - {role: decoder, model: \"Paints\", fingerprint: "));
+
+    /* another picture costs no second copy of the weights */
+    size_t bytes = fv_store_bytes(m->engine->store);
+    again = toy_options();
+    MUST(fv_recipe_apply(again, recipe, "recipe.png"));
+    second = run(m, again, other);
+    assert_string_equal(second, recipe);
+    assert_memory_equal(other, first, BYTES);
+    assert_int_equal(fv_store_bytes(m->engine->store), bytes);
+    free(second);
+    fv_model_close(m);
+
+    /* and of a state, whose decoder is where it was */
+    half_way = toy_options();
+    MUST(fv_session_read_options(half_way, "painted.safetensors"));
+    assert_non_null(strstr(fv_options_get(half_way, "decoder"), "/paints.safetensors"));
+    m = open_model(half_way);
+    MUST(fv_session_resume(&s, m, half_way, "painted.safetensors"));
+    MUST(fv_session_run(s, NULL, NULL));
+    second = take(s, other, NULL);
+    assert_string_equal(second, recipe);
+    assert_memory_equal(other, first, BYTES);
+    fv_session_close(s);
+
+    /* who needs none does not open it, and his recipe says nothing of it */
+    fv_model_close(m);
+    set(o, "param", "fourier");
+    m = open_model(o);
+    free(second);
+    second = run(m, o, other);
+    assert_null(m->engine->decoder);
+    assert_null(strstr(second, "networks"));
+    fv_model_close(m);
+    free(recipe);
+    free(second);
+    fv_options_free(o);
+    fv_options_free(again);
+    fv_options_free(half_way);
+}
+
+/* Its weights are a part of the recipe; so are the guides beside it. */
+static void a_recipe_knows_its_decoder(void **state)
+{
+    (void)state;
+    static uint8_t rgb[BYTES];
+    char guides[2048];
+    fv_options *o = painted_options();
+    for (int k = 1; k <= 2; k++) {
+        snprintf(guides, sizeof guides, "%s + %s + %s | %s + %s + %s @momentum", o->config,
+                 o->checkpoint, o->vocab, o->config, o->checkpoint, o->vocab);
+        if (k == 2) {
+            set(o, "config", "");
+            set(o, "checkpoint", "");
+            set(o, "vocab", "");
+            set(o, "guide", guides);
+        }
+        fv_model *m = open_model(o);
+        char *recipe = run(m, o, rgb);
+        int counted = 0;
+        for (const char *at = recipe; (at = strstr(at, "{role: guide")); at++) counted++;
+        assert_int_equal(counted, k);
+        MUST(fv_recipe_check_model(recipe, m));
+        fv_model_close(m);
+
+        second_b[1] += 1;
+        spill_paints();
+        m = open_model(o);
+        FAILS(fv_recipe_check_model(recipe, m), FV_ERR_ARGUMENT, "another decoder than Paints");
+        fv_model_close(m);
+        write_paints();
+        m = open_model(o);
+        MUST(fv_recipe_check_model(recipe, m));
+        fv_model_close(m);
+        set(o, "decoder", "");
+        m = open_model(o);
+        FAILS(fv_recipe_check_model(recipe, m), FV_ERR_ARGUMENT, "the recipe is of a decoder");
+        fv_model_close(m);
+        set(o, "decoder", "paints.safetensors");
+        free(recipe);
+    }
+    fv_options_free(o);
+}
+
+static void a_file_that_is_no_decoder_is_named(void **state)
+{
+    (void)state;
+    fv_options *o = painted_options();
+    spill("damaged.safetensors", "not a checkpoint", 16);
+    const char *const cases[][2] = {
+        {"", "painted makes pictures with a decoder: give its file with --decoder FILE"},
+        {"nowhere.safetensors", "nowhere.safetensors"},
+        {o->checkpoint, "lite0.pth holds no decoder that is known"},
+        {"damaged.safetensors", "damaged.safetensors"}};
+    for (size_t i = 0; i < 4; i++) {
+        fv_session *s;
+        char *checkpoint = strdup(cases[i][0]);
+        set(o, "decoder", checkpoint);
+        free(checkpoint);
+        fv_model *m = open_model(o);
+        fv_status status = fv_session_open(&s, m, o);
+        assert_true(status < 0);
+        if (!strstr(fv_error(), cases[i][1]) || strchr(fv_error(), '\n'))
+            fail_msg("case %zu: said \"%s\"", i, fv_error());
+        fv_model_close(m);
+    }
+    /* nor is a decoder a model */
+    fv_model *m;
+    set(o, "config", "");
+    set(o, "checkpoint", "paints.safetensors");
+    FAILS(fv_model_open(&m, o), FV_ERR_ARGUMENT, "Paints looks at no pictures");
+    fv_options_free(o);
+}
+
 /* Last: afterwards there is no place left. */
 static void there_are_sixteen_places(void **state)
 {
@@ -640,6 +793,9 @@ int main(void)
         cmocka_unit_test(a_projection_that_fails_is_done_later),
         cmocka_unit_test(a_decoder_makes_its_pictures),
         cmocka_unit_test(a_decoder_that_does_not_fit_is_named),
+        cmocka_unit_test(a_session_dreams_with_a_decoder),
+        cmocka_unit_test(a_recipe_knows_its_decoder),
+        cmocka_unit_test(a_file_that_is_no_decoder_is_named),
         cmocka_unit_test(there_are_sixteen_places),
     };
     if (fv_generator_register(&cells) < 0 || fv_generator_register(&half) < 0 ||

@@ -77,6 +77,7 @@ void fv_engine_close(fv_engine *e)
     if (!e) return;
     fv_store_free(e->store);
     fv_backend_close(e->backend);
+    fv_network_close(e->decoder);
     free(e);
 }
 

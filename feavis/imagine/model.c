@@ -15,32 +15,6 @@ static uint64_t mix(uint64_t h, const void *data, size_t n)
     return h;
 }
 
-/* Names, types, sizes and the first bytes of every tensor: enough to tell two checkpoints apart
- * without reading gigabytes. */
-static void take_fingerprint(fv_model *m)
-{
-    enum { SAMPLE = 64 };
-    uint64_t h = 14695981039346656037u;
-    const fv_weights *w = m->network->source.weights;
-    if (m->network->source.momentum) h = mix(h, "momentum", 8);
-    for (size_t i = 0; i < fv_weights_count(w); i++) {
-        const fv_entry *e = fv_weights_at(w, i);
-        h = mix(h, e->name, strlen(e->name));
-        h = mix(h, &e->dtype, sizeof e->dtype);
-        h = mix(h, e->dims, (size_t)e->ndim * sizeof e->dims[0]);
-        float first[SAMPLE / sizeof(float)];
-        fv_entry sample = *e;
-        size_t count = fv_entry_count(e);
-        if (count == 0) continue;
-        sample.ndim = 1;
-        sample.dims[0] = count < SAMPLE / sizeof(float) && e->ndim == 1 ? (int64_t)count : 1;
-        sample.strides[0] = e->ndim == 1 ? e->strides[0] : 1;
-        fv_entry_read_f32(&sample, first);
-        h = mix(h, first, (size_t)sample.dims[0] * sizeof(float));
-    }
-    snprintf(m->fingerprint, sizeof m->fingerprint, "%016llx", (unsigned long long)h);
-}
-
 static bool mix_file(uint64_t *h, const char *path)
 {
     enum { MOST_BYTES = 64 << 20 };
@@ -98,13 +72,18 @@ static fv_status open_guide(fv_model **out, const fv_options *o)
     m->guide_count = 1;
     fv_status s = fv_options_copy(&m->opened, o);
     if (s >= 0) s = open_network(&m->network, o);
+    if (s >= 0 && !m->network->kind->map)
+        s = fv_fail(FV_ERR_ARGUMENT,
+                    "%s looks at no pictures: what it makes them with is given by "
+                    "--decoder FILE",
+                    m->network->title);
     if (s < 0) {
         fv_model_close(m);
         return s;
     }
     m->text_length = o->text_length ? o->text_length : m->network->text_length;
     copy_title(m, m->network->title);
-    take_fingerprint(m);
+    fv_network_fingerprint(m->network, m->fingerprint);
     take_files(m, o);
     *out = m;
     return FV_OK;

@@ -20,10 +20,14 @@ struct fv_model {
     fv_words *words;               /* NULL until then, and without a list of words */
     int text_length, tower_length; /* of the options; of `text` */
     fv_options *opened;            /* as it was opened: what recipes say of the model */
-    char title[128], backend_name[64], fingerprint[24];
+    char title[128], backend_name[64], fingerprint[FV_FINGERPRINT];
     char files[24];             /* hash over the cfg and the vocabulary; "" of the shipped ones */
     char identity[FV_IDENTITY]; /* fingerprints and files of all guides: the same, the same model */
 };
+
+/* decoder.c: the network of the option decoder, opened on first use; the model's. *out is NULL if
+ * the option is empty. */
+fv_status fv_model_decoder(fv_model *m, const fv_network **out);
 
 /* The text tower for texts padded to `length` tokens, built on first use; borrowed. */
 fv_status fv_model_text_tower(fv_model *m, int length, fv_text_encoder **out);

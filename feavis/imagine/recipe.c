@@ -8,12 +8,14 @@
  *   stop: 57                     # only if it was stopped before its last step
  *   files: 0123456789abcdef     # of the cfg and the vocabulary, of another model than the shipped
  *   guide: "mini:1 | eval.yml + brivl.pth:0.5"
- *   networks:                   # of several guides, all that took part
+ *   networks:                   # all that took part, if there are several
  *     - {role: guide, model: "BriVL-mini", fingerprint: "...", files: "...", tower: online}
+ *     - {role: decoder, model: "f16-1024", fingerprint: "..."}
  *   changes:
  *     - {step: 40, option: text, value: "山"} */
 #include "feavis/imagine/recipe.h"
 #include "feavis/feavis.h"
+#include "feavis/imagine/generators/generator.h"
 #include "feavis/model.h"
 #include "feavis/recipe.h"
 
@@ -93,15 +95,25 @@ static fv_status print_options(FILE *f, const fv_options *o, const fv_model *m, 
     return FV_OK;
 }
 
-static void print_networks(FILE *f, const fv_model *m)
+/* All that took part, where that is more than one. */
+static void print_networks(FILE *f, const fv_options *o, const fv_model *m)
 {
-    for (int i = 0; i < m->guide_count && m->guide_count > 1; i++) {
+    const fv_network *decoder = fv_generator_of(o)->needs_decoder ? m->engine->decoder : NULL;
+    if (m->guide_count == 1 && !decoder) return;
+    fputs("networks:\n", f);
+    for (int i = 0; i < m->guide_count; i++) {
         const fv_model *g = m->guides[i];
-        fprintf(f, "%s  - {role: guide, model: ", i ? "" : "networks:\n");
+        fputs("  - {role: guide, model: ", f);
         fv_yaml_quote(f, g->title);
         fprintf(f, ", fingerprint: \"%s\", files: \"%s\", tower: %s}\n", g->fingerprint, g->files,
                 g->network->source.momentum ? "momentum" : "online");
     }
+    if (!decoder) return;
+    char fingerprint[FV_FINGERPRINT];
+    fv_network_fingerprint(decoder, fingerprint);
+    fputs("  - {role: decoder, model: ", f);
+    fv_yaml_quote(f, decoder->title);
+    fprintf(f, ", fingerprint: \"%s\"}\n", fingerprint);
 }
 
 static fv_status print_changes(FILE *f, const fv_options *o, form terms)
@@ -201,7 +213,7 @@ fv_status fv_recipe_write(char **out, const fv_options *o, const fv_model *m, in
     fprintf(f, "\nfingerprint: \"%s\"\n", m->fingerprint);
     if (*m->files) fprintf(f, "files: \"%s\"\n", m->files);
     fv_status s = print_options(f, o, m, step);
-    print_networks(f, m);
+    print_networks(f, o, m);
     if (s >= 0) s = print_changes(f, o, fv_terms_bare);
     return finish(s, f, &text, out);
 }
@@ -275,12 +287,11 @@ static bool says(const fv_yaml_node *map, const char *key, const char *expected)
     return text && strcmp(text, expected) == 0;
 }
 
-/* Whether a list of networks is that of the model's guides. */
-static bool same_networks(const fv_yaml_node *list, const fv_model *m)
+/* Whether a list of networks (NULL: a recipe of one) begins with the model's guides. */
+static bool same_guides(const fv_yaml_node *list, int count, const fv_model *m)
 {
-    if (!list) return m->guide_count == 1;
-    if (!fv_yaml_is_list(list) || fv_yaml_count(list) != m->guide_count) return false;
-    for (int i = 0; i < m->guide_count; i++) {
+    if (count != m->guide_count) return false;
+    for (int i = 0; list && i < count; i++) {
         const fv_yaml_node *n = fv_yaml_at(list, i);
         if (!fv_yaml_is_map(n) || !says(n, "fingerprint", m->guides[i]->fingerprint) ||
             !says(n, "files", m->guides[i]->files))
@@ -289,23 +300,50 @@ static bool same_networks(const fv_yaml_node *list, const fv_model *m)
     return true;
 }
 
-fv_status fv_recipe_check_model(const char *recipe, const fv_model *m)
+/* n: what the list says of the decoder. */
+static fv_status check_decoder(const fv_yaml_node *n, fv_model *m)
+{
+    const fv_network *decoder;
+    char fingerprint[FV_FINGERPRINT];
+    FV_TRY(fv_model_decoder(m, &decoder));
+    if (!decoder)
+        return fv_fail(FV_ERR_ARGUMENT, "the recipe is of a decoder: give its file with --decoder");
+    fv_network_fingerprint(decoder, fingerprint);
+    if (says(n, "fingerprint", fingerprint)) return FV_OK;
+    return fv_fail(FV_ERR_ARGUMENT, "the recipe is of another decoder than %s", decoder->title);
+}
+
+static fv_status check_networks(const fv_yaml_node *list, fv_model *m)
+{
+    int count = 1;
+    const fv_yaml_node *decoder = NULL;
+    if (list) {
+        count = fv_yaml_is_list(list) ? fv_yaml_count(list) : 0;
+        const fv_yaml_node *last = count ? fv_yaml_at(list, count - 1) : NULL;
+        if (last && fv_yaml_is_map(last) && says(last, "role", "decoder")) {
+            decoder = last;
+            count--;
+        }
+    }
+    if (!same_guides(list, count, m))
+        return fv_fail(FV_ERR_ARGUMENT, "the recipe is of other models than the %d that are open",
+                       m->guide_count);
+    return decoder ? check_decoder(decoder, m) : FV_OK;
+}
+
+fv_status fv_recipe_check_model(const char *recipe, fv_model *m)
 {
     fv_yaml *doc;
     FV_TRY(fv_yaml_parse(&doc, recipe, strlen(recipe), "recipe"));
     const fv_yaml_node *root = fv_yaml_root(doc);
-    bool weights = says(root, "fingerprint", m->fingerprint);
-    bool files = !*m->files || !fv_yaml_find(root, "files") ||
-                 says(root, "files", m->files); /* older recipes say nothing of them */
-    bool networks = same_networks(fv_yaml_find(root, "networks"), m);
+    fv_status s = FV_OK;
+    if (!says(root, "fingerprint", m->fingerprint))
+        s = fv_fail(FV_ERR_ARGUMENT, "the recipe is of another model than %s", m->title);
+    else if (*m->files && fv_yaml_find(root, "files") && /* older recipes say nothing of them */
+             !says(root, "files", m->files))
+        s = fv_fail(FV_ERR_ARGUMENT, "the recipe is of another cfg or vocabulary of %s", m->title);
+    else
+        s = check_networks(fv_yaml_find(root, "networks"), m);
     fv_yaml_free(doc);
-    if (!weights)
-        return fv_fail(FV_ERR_ARGUMENT, "the recipe is of another model than %s", m->title);
-    if (!files)
-        return fv_fail(FV_ERR_ARGUMENT, "the recipe is of another cfg or vocabulary of %s",
-                       m->title);
-    if (!networks)
-        return fv_fail(FV_ERR_ARGUMENT, "the recipe is of other models than the %d that are open",
-                       m->guide_count);
-    return FV_OK;
+    return s;
 }

@@ -101,13 +101,14 @@ static fv_status open_session(fv_session *s, fv_model *m, const fv_options *o)
     FV_TRY(fv_start_note(s->recipe));
     FV_TRY(fv_options_note_terms(s->recipe));
     FV_TRY(fv_options_copy(&s->now, s->recipe));
+    if (fv_generator_of(s->now)->needs_decoder) FV_TRY(fv_model_decoder(m, &s->decoder));
     FV_TRY(fv_objectives_read(&s->objectives, m, s->now));
     FV_TRY(fv_session_build(s, &s->net, s->now, &s->objectives, NULL));
     s->width = fv_width(s->now);
     s->height = fv_height(s->now);
     s->param_count = fv_plan_param_count(s->net.plan);
     FV_TRY(make_room(s));
-    FV_TRY(fv_generator_start(s->now, NULL, m->engine->backend, s->kept, s->param_count));
+    FV_TRY(fv_generator_start(s->now, s->decoder, m->engine->backend, s->kept, s->param_count));
     return fv_session_state_write(s->net.plan, s->kept);
 }
 
@@ -159,6 +160,14 @@ static void print_guide(const fv_model *m, FILE *to)
     fprintf(to, "embedding  %d numbers\n", n->dim);
 }
 
+static void print_decoder(const fv_network *n, FILE *to)
+{
+    char what[128];
+    n->kind->describe(n, what, sizeof what);
+    fprintf(to, "decoder    %s (%s), %s\n", n->title, n->license ? n->license : "licence unknown",
+            what);
+}
+
 fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to)
 {
     bool reads = true; /* all of them text */
@@ -179,6 +188,7 @@ fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to)
     if (status >= 0) status = fv_session_open(&s, m, copy);
     if (status >= 0) {
         fv_plan_info i = fv_plan_describe(s->net.plan);
+        if (s->decoder) print_decoder(s->decoder, to);
         fprintf(to, "plan       %d ops, %.2f GMAC forward for %d views of a %d x %d picture\n",
                 i.ops, i.forward_macs / 1e9, copy->views, fv_width(copy), fv_height(copy));
         fprintf(to,
@@ -221,7 +231,7 @@ static void adam_numbers(const fv_session *s, float numbers[FV_ADAM_COLUMNS])
     numbers[FV_ADAM_EPS] = 1e-12f;
     numbers[FV_ADAM_CORRECTION1] = (float)(1 - pow(o->beta1, t));
     numbers[FV_ADAM_CORRECTION2] = (float)(1 - pow(o->beta2, t));
-    fv_generator_bounds(o, NULL, &numbers[FV_ADAM_LOW], &numbers[FV_ADAM_HIGH]);
+    fv_generator_bounds(o, s->decoder, &numbers[FV_ADAM_LOW], &numbers[FV_ADAM_HIGH]);
 }
 
 static double seconds_since(const struct timespec *begin)
@@ -310,7 +320,7 @@ fv_status fv_session_end_step(fv_session *s)
         FV_TRY(fv_objectives_scores(s->net.plan, &s->net.refs, &s->objectives, &s->scores,
                                     &s->finite));
     s->finite = s->finite && stats[FV_ADAM_STAT_BAD] == 0;
-    if (s->finite) FV_TRY(fv_generator_after_step(s->net.plan, s->now, NULL));
+    if (s->finite) FV_TRY(fv_generator_after_step(s->net.plan, s->now, s->decoder));
     s->gradient_norm = sqrtf(stats[FV_ADAM_STAT_NORM2]);
     if (s->recorded && s->finite) FV_TRY(fv_session_send_picture(s, &s->scores));
     s->owed = s->finite ? FV_OWED_LOOK : FV_OWED_RESTORE;

@@ -38,10 +38,11 @@ typedef enum fv_owed {
 
 struct fv_session {
     fv_model *model;
-    fv_options *recipe; /* as opened, with all changes: what is written into PNGs */
-    fv_options *now;    /* with the changes up to this step */
-    int width, height;  /* of the picture; never change, so any thread may read them */
-    size_t param_count; /* never changes */
+    const fv_network *decoder; /* the model's; NULL unless the generator needs one */
+    fv_options *recipe;        /* as opened, with all changes: what is written into PNGs */
+    fv_options *now;           /* with the changes up to this step */
+    int width, height;         /* of the picture; never change, so any thread may read them */
+    size_t param_count;        /* never changes */
 
     fv_net net; /* plan NULL: there was no memory to build it again */
     fv_objectives objectives;

@@ -61,13 +61,13 @@ fv_status fv_session_build(const fv_session *s, fv_net *out, const fv_options *o
 {
     fv_net n = {0};
     FV_TRY(fv_plan_new(&n.plan, s->model->engine->backend));
-    n.picture = fv_generator_build(n.plan, o, NULL);
+    n.picture = fv_generator_build(n.plan, o, s->decoder);
     fv_plan_output(n.plan, n.picture);
     fv_ref views[FV_MAX_GUIDES];
     build_views(&n, s->model, o, g, views);
     fv_objectives_build(n.plan, &n.refs, g, s->model, o, views, n.picture);
     fv_status status = fv_plan_finish(n.plan, FV_PLAN_BACKWARD);
-    if (status >= 0) status = fv_generator_prepare(n.plan, o, NULL);
+    if (status >= 0) status = fv_generator_prepare(n.plan, o, s->decoder);
     if (status >= 0) status = fv_objectives_upload(n.plan, &n.refs, g);
     if (status >= 0 && state) status = fv_session_state_write(n.plan, state);
     if (status < 0)

@@ -43,7 +43,7 @@ fv_status fv_session_save(fv_session *s, const char *path)
     return status;
 }
 
-static fv_status check_fingerprint(const fv_weights *w, const fv_model *m)
+static fv_status check_fingerprint(const fv_weights *w, fv_model *m)
 {
     fv_status s = fv_recipe_check_model(fv_weights_metadata(w, "feavis.recipe"), m);
     return s < 0 ? fv_fail_context(s, "saved state %s", fv_weights_path(w)) : s;

@@ -34,7 +34,7 @@ struct fv_options {
     double rate, rate_end, beta1, beta2;
     int warmup;
 
-    char *guide, *config, *checkpoint, *vocab, *device, *backend;
+    char *guide, *config, *checkpoint, *vocab, *decoder, *device, *backend;
     int tower; /* 0 online, 1 momentum */
     int text_length, threads;
     char *gallery, *out, *state;

@@ -23,12 +23,19 @@ fv_status fv_network_register(const fv_network_kind *kind)
     return FV_OK;
 }
 
-fv_status fv_network_open(fv_network **out, const fv_network_files *files)
+const fv_network_kind *fv_network_detect(const fv_network_files *files)
 {
     for (int i = registered_count - 1; i >= 0; i--)
-        if (registered[i]->detect(files)) return registered[i]->open(out, files);
+        if (registered[i]->detect(files)) return registered[i];
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (kinds[i]->detect(files)) return kinds[i]->open(out, files);
+        if (kinds[i]->detect(files)) return kinds[i];
+    return NULL;
+}
+
+fv_status fv_network_open(fv_network **out, const fv_network_files *files)
+{
+    const fv_network_kind *kind = fv_network_detect(files);
+    if (kind) return kind->open(out, files);
     return fv_fail(FV_ERR_ARGUMENT,
                    "checkpoint %s needs its cfg: give one with --config FILE, "
                    "in a guide as CFG + CHECKPOINT",

@@ -78,12 +78,18 @@ struct fv_network {
     bool encodes;                /* the checkpoint has the encoder too */
 };
 
-/* By the first row that recognises the files. Caller closes. */
+/* The first row that recognises the files; NULL: none. */
+const fv_network_kind *fv_network_detect(const fv_network_files *files);
+/* By that row. Caller closes. */
 fv_status fv_network_open(fv_network **out, const fv_network_files *files);
 void fv_network_close(fv_network *n);
 /* A family from outside, asked before the others. Not while networks are being opened; the row has
  * to stay. FV_ERR_ARGUMENT if there are sixteen already. */
 fv_status fv_network_register(const fv_network_kind *kind);
+
+enum { FV_FINGERPRINT = 24 };
+/* Stands for the weights: a hash over names, types, sizes and the first bytes of every tensor. */
+void fv_network_fingerprint(const fv_network *n, char out[FV_FINGERPRINT]);
 
 /* A builder at the root of the network's tensors. What it builds stands under the plan's scope. */
 fv_builder fv_network_builder(const fv_network *n, fv_plan *p);
