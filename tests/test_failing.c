@@ -933,6 +933,50 @@ static void a_model_opens_or_leaves_nothing(void **state)
         &(trial){.name = "model", .attempt = attempt_model, .done = nothing_more, .strides = true});
 }
 
+static fv_options *guided;
+
+/* Both models, a session, a step of it, other weights, another step, the recipe. */
+static fv_status attempt_guides(void)
+{
+    fv_model *m;
+    char *recipe = NULL;
+    fv_progress p;
+    FV_TRY(fv_model_open(&m, guided));
+    fv_status s = fv_session_open(&second, m, guided);
+    if (s >= 0) s = fv_session_step(second, &p);
+    if (s >= 0) s = fv_session_set(second, "guide-weights", "0.5,2");
+    if (s >= 0) s = fv_session_step(second, &p);
+    if (s >= 0 && p.dropped) s = fv_fail(FV_ERR_MEMORY, "%s", fv_session_dropped(second));
+    if (s >= 0) s = fv_session_recipe(second, &recipe);
+    if (s >= 0) assert_non_null(strstr(recipe, "networks:"));
+    free(recipe);
+    fv_session_close(second);
+    second = NULL;
+    fv_model_close(m);
+    return s;
+}
+
+static void guides_open_or_leave_nothing(void **state)
+{
+    (void)state;
+    char guide[9000];
+    guided = toy_options();
+    const char *checkpoint = fv_options_get(options, "checkpoint");
+    snprintf(guide, sizeof guide, "%s + %s + %s | %s + %.*s/b0.pth + %s:0.5",
+             fv_options_get(options, "config"), checkpoint, fv_options_get(options, "vocab"),
+             source_file("tests/golden/towers/b0/cfg.yml"),
+             (int)(strrchr(checkpoint, '/') - checkpoint), checkpoint,
+             fv_options_get(options, "vocab"));
+    const char *const settings[][2] = {{"config", ""},     {"checkpoint", ""}, {"vocab", ""},
+                                       {"guide", guide},   {"size", "16"},     {"views", "1"},
+                                       {"param", "pixel"}, {"threads", "1"},   {"backend", "cpu"}};
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+        set(guided, settings[i][0], settings[i][1]);
+    try_all(&(trial){
+        .name = "guides", .attempt = attempt_guides, .done = nothing_more, .strides = true});
+    fv_options_free(guided);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -949,6 +993,7 @@ int main(void)
         cmocka_unit_test(a_judge_fails_and_goes_on),
         cmocka_unit_test(embedding_fails_and_goes_on),
         cmocka_unit_test(a_model_opens_or_leaves_nothing),
+        cmocka_unit_test(guides_open_or_leave_nothing),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
