@@ -172,7 +172,7 @@ static void names_are_words_of_the_option(void **state)
         assert_ptr_equal(fv_generator_of(o), g);
     }
     assert_string_equal(row->choices, words);
-    assert_string_equal(words, "fourier multires pixel maco cells half painted");
+    assert_string_equal(words, "fourier multires pixel maco vqgan cells half painted");
     FAILS(fv_options_set(o, "param", "cell"), FV_ERR_ARGUMENT, words);
 
     /* --generator says the same; what is written bears the first name */
@@ -198,7 +198,7 @@ static void a_name_is_one_word_and_one_generators(void **state)
         FAILS(fv_generator_register(&row), FV_ERR_ARGUMENT, bad[i][1]);
     }
     assert_null(fv_generator_at(-1));
-    assert_null(fv_generator_at(7));
+    assert_null(fv_generator_at(8));
 }
 
 /* --- it dreams --- */
@@ -776,8 +776,8 @@ static void there_are_sixteen_places(void **state)
         if (i < 16) MUST(fv_generator_register(&rows[i]));
     }
     FAILS(fv_generator_register(&rows[16]), FV_ERR_ARGUMENT, "there are 16 already");
-    assert_ptr_equal(fv_generator_at(19), &rows[15]);
-    assert_null(fv_generator_at(20));
+    assert_ptr_equal(fv_generator_at(20), &rows[15]);
+    assert_null(fv_generator_at(21));
 }
 
 int main(void)

@@ -4,6 +4,6 @@
 #ifndef FV_SETTINGS_GENERATORS_H
 #define FV_SETTINGS_GENERATORS_H
 
-#define FV_GENERATORS(X) X(fourier) X(multires) X(pixel) X(maco)
+#define FV_GENERATORS(X) X(fourier) X(multires) X(pixel) X(maco) X(vqgan)
 
 #endif

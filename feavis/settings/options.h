@@ -21,6 +21,7 @@ struct fv_options {
 
     uint64_t seed;
     int steps, stop, generator; /* see fv_generator_of */
+    int codes;                  /* 0 straight, 1 projected, 2 free: generators/vqgan.c */
     int extent[2];              /* width, height */
     int keep;                   /* 0 last, 1 best */
     double decay, contrast, start_noise;

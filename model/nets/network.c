@@ -136,7 +136,9 @@ static fv_ref has_none(const fv_network *n, fv_plan *p, const char *what)
 fv_ref fv_network_encode(const fv_network *n, fv_plan *p, fv_ref pixels)
 {
     if (!n->kind->encode) return has_none(n, p, "encoder that takes pictures to a latent");
-    fv_builder b = fv_network_builder(n, p);
+    fv_source once = n->source; /* pictures are encoded now and then: no room in the store */
+    once.store = NULL;
+    fv_builder b = {.plan = p, .source = &once};
     fv_plan_push(p, "encoder.");
     fv_ref latent = n->kind->encode(&b, n, pixels);
     fv_plan_pop(p);
@@ -148,6 +150,26 @@ fv_ref fv_network_codebook(const fv_network *n, fv_plan *p)
     if (!n->kind->codebook) return has_none(n, p, "codes");
     fv_builder b = fv_network_builder(n, p);
     return n->kind->codebook(&b, n);
+}
+
+static fv_status download_codes(const fv_network *n, fv_backend *be, float *values)
+{
+    fv_plan *p;
+    FV_TRY(fv_plan_new(&p, be));
+    fv_ref codes = fv_network_codebook(n, p);
+    fv_status s = fv_plan_finish(p, FV_PLAN_FORWARD);
+    if (s >= 0) s = fv_plan_download(p, codes, values);
+    fv_plan_free(p);
+    return s;
+}
+
+fv_status fv_network_codes(const fv_network *n, float *values)
+{
+    fv_backend *be;
+    FV_TRY(fv_backend_open(&be, "ref", 1));
+    fv_status s = download_codes(n, be, values);
+    fv_backend_close(be);
+    return s;
 }
 
 /* --- text --- */

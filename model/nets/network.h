@@ -111,9 +111,12 @@ fv_ref fv_network_head(const fv_network *n, fv_plan *p, fv_ref map);
 fv_status fv_network_latent(const fv_network *n, int width, int height, fv_shape *out);
 /* The decoder, under "decoder." in the plan. */
 fv_ref fv_network_decode(const fv_network *n, fv_plan *p, fv_ref latent);
-/* The way back, under "encoder."; and the codes, "codes". Fail where the network has none. */
+/* The way back, under "encoder.", with weights that are this plan's alone; and the codes, "codes".
+ * Fail where the network has none. */
 fv_ref fv_network_encode(const fv_network *n, fv_plan *p, fv_ref pixels);
 fv_ref fv_network_codebook(const fv_network *n, fv_plan *p);
+/* The codes as numbers, [codes][latent_channels]. */
+fv_status fv_network_codes(const fv_network *n, float *values);
 
 /* The text tower ready to run, for texts of up to `length` tokens. */
 typedef struct fv_text_encoder fv_text_encoder;
