@@ -121,7 +121,11 @@ static fv_status convert(converter *c, const char *path, double *worst)
     if (!c->entries || !c->names || !c->copies)
         return fv_fail(FV_ERR_MEMORY, "converting: out of memory");
     for (int i = 0; i < c->parts.count; i++) FV_TRY(add_part(c, &c->parts.at[i]));
-    const char *metadata[] = {"format", "pt", "tower", momentum ? "momentum" : "online", NULL};
+    enum { OWN = 4, MOST = 32 };
+    const char *metadata[OWN + MOST + 1] = {"format", "pt", "tower",
+                                            momentum ? "momentum" : "online"};
+    const char *const *more = c->network->metadata;
+    for (int i = 0; more && more[i] && i < MOST; i++) metadata[OWN + i] = more[i];
     FV_TRY(fv_weights_save(path, c->entries, (size_t)c->count, metadata));
     return check(c, path, worst);
 }

@@ -6,9 +6,10 @@
 #include <string.h>
 
 #include "model/nets/brivl.h"
+#include "model/nets/clip.h"
 #include "model/nets/vqgan.h"
 
-static const fv_network_kind *const kinds[] = {&fv_vqgan_kind, &fv_brivl_kind};
+static const fv_network_kind *const kinds[] = {&fv_clip_kind, &fv_vqgan_kind, &fv_brivl_kind};
 
 enum { MOST_REGISTERED = 16 };
 static const fv_network_kind *registered[MOST_REGISTERED];
@@ -36,6 +37,9 @@ fv_status fv_network_open(fv_network **out, const fv_network_files *files)
 {
     const fv_network_kind *kind = fv_network_detect(files);
     if (kind) return kind->open(out, files);
+    fv_weights *w; /* one that cannot be read has been recognised by none */
+    if (files->checkpoint) FV_TRY(fv_weights_open(&w, files->checkpoint));
+    if (files->checkpoint) fv_weights_close(w);
     return fv_fail(FV_ERR_ARGUMENT,
                    "checkpoint %s needs its cfg: give one with --config FILE, "
                    "in a guide as CFG + CHECKPOINT",

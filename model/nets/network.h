@@ -60,6 +60,13 @@ typedef struct fv_network_kind {
     fv_ref (*codebook)(fv_builder *b, const fv_network *n);
 } fv_network_kind;
 
+/* How a family makes a square of a photo. */
+typedef enum fv_resize {
+    FV_RESIZE_PLAIN,    /* to the square at once, as BriVL does */
+    FV_RESIZE_SHORTEST, /* the shorter side to the square's, bicubic, then its centre: CLIP */
+    FV_RESIZE_SQUASH    /* to the square at once, bicubic: Chinese-CLIP */
+} fv_resize;
+
 /* What is known of an open network. First member of each family's own struct. */
 struct fv_network {
     const fv_network_kind *kind;
@@ -68,10 +75,12 @@ struct fv_network {
     fv_source source;                        /* the checkpoint's tensors, and the store */
     int image_size;                          /* S, pixels a side */
     float mean[3], std[3];                   /* of the pixels: (x - mean) / std */
+    fv_resize resize;                        /* of photos */
     int map_side, map_channels;              /* H = W, C */
     int dim;                                 /* D */
     int text_limit, text_length;             /* tokens: at most, and as texts are padded to */
     int vocabulary_size, ids;                /* pieces (0: no vocabulary); rows of the table */
+    const char *const *metadata; /* pairs, then NULL: what its own files do not say; or NULL */
     bool corners; /* activations with corners: 16 bits take whole gradients along (relu6) */
     int latent_channels, factor; /* of the decoder: numbers a cell of the latent; pixels a cell */
     int codes;                   /* that a cell of the latent may be; 0: any numbers */

@@ -61,7 +61,7 @@ static fv_ref position_rows(fv_builder *b, int d, int tokens)
     return r;
 }
 
-static fv_ref bert_layer(fv_builder *b, const fv_bert *bert, int heads, fv_ref x)
+static fv_ref bert_layer(fv_builder *b, const fv_bert *bert, int heads, fv_ref x, fv_ref key_bias)
 {
     static const char *const qkv[3] = {"attention.self.query", "attention.self.key",
                                        "attention.self.value"};
@@ -73,10 +73,15 @@ static fv_ref bert_layer(fv_builder *b, const fv_bert *bert, int heads, fv_ref x
     l.first = fv_load_linear(b, "intermediate.dense", 0, d);
     l.second = fv_load_linear(b, "output.dense", d, fv_plan_shape(b->plan, l.first.w).w);
     l.norm2 = fv_load_norm(b, "output.LayerNorm", d);
-    return fv_transformer_build(b, &l, x, FV_NONE);
+    return fv_transformer_build(b, &l, x, key_bias);
 }
 
 fv_ref fv_bert_build(fv_builder *b, const fv_bert *bert, fv_ref ids)
+{
+    return fv_bert_build_masked(b, bert, ids, FV_NONE);
+}
+
+fv_ref fv_bert_build_masked(fv_builder *b, const fv_bert *bert, fv_ref ids, fv_ref key_bias)
 {
     int tokens = fv_plan_shape(b->plan, ids).c;
     fv_ref words = fv_load_matrix(b, "embeddings.word_embeddings.weight", 0, bert->hidden);
@@ -89,7 +94,7 @@ fv_ref fv_bert_build(fv_builder *b, const fv_bert *bert, fv_ref ids)
     x = fv_layernorm(b->plan, "embeddings", x, norm.w, norm.b, bert->eps);
     for (int i = 0; i < bert->layers; i++) {
         fv_enter(b, "encoder.layer.%d.", i);
-        x = bert_layer(b, bert, bert->heads ? bert->heads : d / 64, x);
+        x = bert_layer(b, bert, bert->heads ? bert->heads : d / 64, x, key_bias);
         fv_leave(b);
         char name[32];
         snprintf(name, sizeof name, "encoder.layer.%d", i);

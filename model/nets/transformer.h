@@ -32,5 +32,7 @@ typedef struct fv_bert {
 /* BertModel (Devlin et al. 2018) under the current path ("textencoder.backbone.bert."), erf
  * GELU, token type 0, no attention mask. ids {n,1,1,t} int32 -> last hidden state {n,1,t,d}. */
 fv_ref fv_bert_build(fv_builder *b, const fv_bert *bert, fv_ref ids);
+/* The same with {n,1,1,t} added to the scores of each key. */
+fv_ref fv_bert_build_masked(fv_builder *b, const fv_bert *bert, fv_ref ids, fv_ref key_bias);
 
 #endif
