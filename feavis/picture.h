@@ -31,6 +31,15 @@ void fv_picture_to_tensor(const fv_picture *p, int side, float *out);
 /* The same to width x height: out holds width * height * 3. */
 void fv_picture_resize(const fv_picture *p, int width, int height, float *out);
 
+/* How a square is made of a photo that is none. */
+typedef enum fv_square {
+    FV_SQUARE_BILINEAR, /* both sides at once: fv_picture_to_tensor */
+    FV_SQUARE_CENTRE,   /* the shorter side, bicubic as by Pillow; then the centre: CLIP */
+    FV_SQUARE_SQUASH    /* both sides at once, bicubic as by Pillow: Chinese-CLIP */
+} fv_square;
+/* [side * side * 3] floats in [0,1]. Fails for want of memory alone. */
+fv_status fv_picture_square(const fv_picture *p, int side, fv_square how, float *out);
+
 #ifdef __cplusplus
 }
 #endif

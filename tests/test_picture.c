@@ -326,6 +326,45 @@ static void test_pnm_depths_and_cuts(void **state)
 }
 
 /* The official preprocessing: floats of PyTorch, so equal up to the order of four products. */
+/* Squares of odd photos, to the byte: Pillow 11's bicubic, shortest side and centre crop ("clip")
+ * or both sides at once ("square"), 32 x 32. */
+static void squares_are_those_of_pillow(void **state)
+{
+    (void)state;
+    enum { SIDE = 32 };
+    static const struct {
+        const char *name;
+        int width, height;
+    } photos[] = {{"50x37", 50, 37}, {"37x50", 37, 50}, {"32x32", 32, 32}, {"20x20", 20, 20},
+                  {"97x33", 97, 33}, {"33x64", 33, 64}, {"5x3", 5, 3}};
+    char path[1024], name[32];
+    fv_weights *golden;
+    const char *folder = getenv("FEAVIS_UNPACKED");
+    snprintf(path, sizeof path, "%s/clip/pictures.safetensors", folder ? folder : ".");
+    MUST(fv_weights_open(&golden, path));
+    for (size_t i = 0; i < 2 * (sizeof photos / sizeof *photos); i++) {
+        fv_picture p = {photos[i / 2].width, photos[i / 2].height, NULL};
+        float found[SIDE * SIDE * 3], expected[SIDE * SIDE * 3], pixels[97 * 64 * 3];
+        uint8_t rgb[97 * 64 * 3];
+        const fv_entry *e = fv_weights_find(golden, photos[i / 2].name);
+        assert_non_null(e);
+        assert_int_equal(fv_entry_count(e), p.width * p.height * 3);
+        fv_entry_read_f32(e, pixels);
+        for (size_t k = 0; k < fv_entry_count(e); k++) rgb[k] = (uint8_t)pixels[k];
+        p.rgb = rgb;
+        snprintf(name, sizeof name, "%s.%s", photos[i / 2].name, i % 2 ? "clip" : "square");
+        e = fv_weights_find(golden, name);
+        assert_non_null(e);
+        fv_entry_read_f32(e, expected);
+        MUST(fv_picture_square(&p, SIDE, i % 2 ? FV_SQUARE_CENTRE : FV_SQUARE_SQUASH, found));
+        for (int k = 0; k < SIDE * SIDE * 3; k++)
+            if (found[k] != expected[k] / 255.0f)
+                fail_msg("%s: number %d is %g, expected %g", name, k, (double)found[k] * 255,
+                         (double)expected[k]);
+    }
+    fv_weights_close(golden);
+}
+
 static void test_resize(void **state)
 {
     static const int sides[] = {8, 50};
@@ -417,6 +456,7 @@ int main(void)
         cmocka_unit_test(a_jpeg_of_many_scans_is_refused_before_they_are_read),
         cmocka_unit_test(what_a_header_claims_is_looked_at_before_memory_is_taken),
         cmocka_unit_test(test_resize),
+        cmocka_unit_test(squares_are_those_of_pillow),
         cmocka_unit_test(test_pnm_depths_and_cuts),
         cmocka_unit_test(test_thumbnail),
         cmocka_unit_test(test_heat_map),

@@ -294,6 +294,14 @@ fv_status fv_model_embed_text(fv_model *m, const char *text, float *embedding,
     return FV_OK;
 }
 
+fv_status fv_model_look_at(const fv_model *m, const fv_picture *p, float *out)
+{
+    static const fv_square squares[] = {[FV_RESIZE_PLAIN] = FV_SQUARE_BILINEAR,
+                                        [FV_RESIZE_SHORTEST] = FV_SQUARE_CENTRE,
+                                        [FV_RESIZE_SQUASH] = FV_SQUARE_SQUASH};
+    return fv_picture_square(p, m->network->image_size, squares[m->network->resize], out);
+}
+
 fv_status fv_model_embed_ids(fv_model *m, const int32_t *ids, int count, float *embedding)
 {
     fv_text_encoder *tower;

@@ -5,6 +5,7 @@
 
 #include "feavis/imagine/engine.h"
 #include "feavis/model.h"
+#include "feavis/picture.h"
 #include "feavis/settings/guides_syntax.h"
 #include "feavis/settings/options.h"
 #include "model/text/words.h"
@@ -33,6 +34,9 @@ fv_status fv_model_decoder(fv_model *m, const fv_network **out);
 fv_status fv_model_text_tower(fv_model *m, int length, fv_text_encoder **out);
 /* Embeds ids, padding included: their count is the length, whatever the options say. */
 fv_status fv_model_embed_ids(fv_model *m, const int32_t *ids, int count, float *embedding);
+
+/* A photo as this model was shown photos in training: [S * S * 3] floats in [0,1]. */
+fv_status fv_model_look_at(const fv_model *m, const fv_picture *p, float *out);
 
 /* The image tower of guide i on pixels {n,S,S,3}. Where there are several, the names of its layers
  * begin with "guide1.", "guide2.". */

@@ -22,15 +22,37 @@ struct fv_critic {
     fv_model *model;
     fv_plan *plan;
     fv_ref pixels, map, embedding;
-    int side, map_side, channels, dim;
+    int side, channels, dim;
+    fv_shape shape;                 /* of the map */
+    int map_side;                   /* of the square that its last positions are */
     float *input;                   /* [side * side * 3] */
-    float *maps, *vector;           /* [map_side^2 * channels], [dim] */
+    float *maps, *vector;           /* [positions * channels], [dim] */
     float *base_mean, *base_spread; /* [channels], of smooth noise; NULL until needed */
     fv_plan *head;                  /* map -> embedding and back; NULL until needed */
     fv_ref head_map, head_embedding;
 };
 
 /* --- open, close --- */
+
+/* A map of tokens has those that are no place (a class) first. */
+static int square_in(fv_shape map)
+{
+    int side = 1;
+    while ((side + 1) * (side + 1) <= map.h * map.w) side++;
+    return side;
+}
+
+static int positions_of(const fv_critic *c)
+{
+    return c->shape.h * c->shape.w;
+}
+
+/* The first number of the square, in what has the map's shape. */
+static const float *places(const fv_critic *c)
+{
+    int before = positions_of(c) - c->map_side * c->map_side;
+    return c->maps + (size_t)before * (size_t)c->channels;
+}
 
 static fv_status build(fv_critic *c)
 {
@@ -43,8 +65,8 @@ static fv_status build(fv_critic *c)
     fv_plan_output(p, c->map);
     fv_plan_output(p, c->embedding);
     FV_TRY(fv_plan_finish(p, FV_PLAN_FORWARD));
-    fv_shape map = fv_plan_shape(p, c->map);
-    c->map_side = map.h;
+    fv_shape map = c->shape = fv_plan_shape(p, c->map);
+    c->map_side = square_in(map);
     c->channels = map.c;
     size_t n = (size_t)c->side * (size_t)c->side * 3;
     c->input = malloc(n * sizeof *c->input);
@@ -92,7 +114,7 @@ static fv_status look(fv_critic *c, const float *pixels)
 
 fv_status fv_critic_embed(fv_critic *c, const fv_picture *p, float *embedding)
 {
-    fv_picture_to_tensor(p, c->side, c->input);
+    FV_TRY(fv_model_look_at(c->model, p, c->input));
     FV_TRY(look(c, c->input));
     return fv_plan_download(c->plan, c->embedding, embedding);
 }
@@ -184,7 +206,7 @@ fv_status fv_critic_survival(fv_critic *c, const fv_picture *p, const char *text
     float *target = malloc((size_t)c->dim * sizeof *target);
     if (!target) return fv_fail(FV_ERR_MEMORY, "measuring survival: out of memory");
     fv_status s = fv_model_embed_text(c->model, text, target, NULL);
-    fv_picture_to_tensor(p, c->side, c->input);
+    if (s >= 0) s = fv_model_look_at(c->model, p, c->input);
     if (s >= 0) s = cosine(c, c->input, target, &r.whole);
     if (s >= 0) s = blurred_picture(c, p);
     if (s >= 0) s = cosine(c, c->input, target, &r.blurred);
@@ -213,12 +235,12 @@ fv_status fv_critic_activation(fv_critic *c, const fv_picture *p, int channel, f
 {
     if (channel < 0 || channel >= c->channels)
         return fv_fail(FV_ERR_ARGUMENT, "channel %d: there are 0 to %d", channel, c->channels - 1);
-    fv_picture_to_tensor(p, c->side, c->input);
+    FV_TRY(fv_model_look_at(c->model, p, c->input));
     FV_TRY(look(c, c->input));
     FV_TRY(fv_plan_download(c->plan, c->map, c->maps));
     size_t positions = (size_t)c->map_side * (size_t)c->map_side;
     for (size_t i = 0; i < positions; i++)
-        out[i] = c->maps[i * (size_t)c->channels + (size_t)channel];
+        out[i] = places(c)[i * (size_t)c->channels + (size_t)channel];
     return FV_OK;
 }
 
@@ -226,7 +248,7 @@ fv_status fv_critic_activation(fv_critic *c, const fv_picture *p, int channel, f
 static fv_status channel_means(fv_critic *c, float *means)
 {
     FV_TRY(fv_plan_download(c->plan, c->map, c->maps));
-    int positions = c->map_side * c->map_side;
+    int positions = positions_of(c);
     memset(means, 0, (size_t)c->channels * sizeof *means);
     for (int i = 0; i < positions; i++)
         for (int k = 0; k < c->channels; k++)
@@ -309,8 +331,8 @@ fv_status fv_critic_channels(fv_critic *c, const fv_picture *p, fv_channel *out,
     FV_TRY(need_base(c));
     float *means = malloc((size_t)c->channels * sizeof *means);
     if (!means) return fv_fail(FV_ERR_MEMORY, "ranking channels: out of memory");
-    fv_picture_to_tensor(p, c->side, c->input);
-    fv_status s = look(c, c->input);
+    fv_status s = fv_model_look_at(c->model, p, c->input);
+    if (s >= 0) s = look(c, c->input);
     if (s >= 0) s = channel_means(c, means);
     if (s >= 0) s = take_unusual(c, means, out, count);
     free(means);
@@ -325,13 +347,13 @@ fv_status fv_critic_channels_at(fv_critic *c, const fv_picture *p, float x, floa
         return fv_fail(FV_ERR_ARGUMENT, "position %g, %g is outside the picture", (double)x,
                        (double)y);
     FV_TRY(need_base(c));
-    fv_picture_to_tensor(p, c->side, c->input);
+    FV_TRY(fv_model_look_at(c->model, p, c->input));
     FV_TRY(look(c, c->input));
     FV_TRY(fv_plan_download(c->plan, c->map, c->maps));
     int column = (int)(x * (float)c->map_side), row = (int)(y * (float)c->map_side);
     if (column > last) column = last;
     if (row > last) row = last;
-    const float *here = c->maps + (size_t)(row * c->map_side + column) * (size_t)c->channels;
+    const float *here = places(c) + (size_t)(row * c->map_side + column) * (size_t)c->channels;
     return take_unusual(c, here, out, count);
 }
 
@@ -342,7 +364,7 @@ static fv_status need_head(fv_critic *c)
     if (c->head) return FV_OK;
     fv_plan *p;
     FV_TRY(fv_plan_new(&p, c->model->engine->backend));
-    c->head_map = fv_plan_param(p, "map", (fv_shape){1, c->map_side, c->map_side, c->channels});
+    c->head_map = fv_plan_param(p, "map", c->shape);
     c->head_embedding = fv_network_head(c->model->network, p, c->head_map);
     fv_plan_output(p, c->head_embedding);
     fv_status s = fv_plan_finish(p, FV_PLAN_BACKWARD);
@@ -356,7 +378,7 @@ static fv_status need_head(fv_critic *c)
 /* Adds d cosine / d channel, all positions together, at the map of `pixels` to gains. */
 static fv_status add_gains(fv_critic *c, const float *pixels, const float *text, float *gains)
 {
-    size_t positions = (size_t)c->map_side * (size_t)c->map_side, n = (size_t)c->channels;
+    size_t positions = (size_t)positions_of(c), n = (size_t)c->channels;
     FV_TRY(look(c, pixels));
     FV_TRY(fv_plan_download(c->plan, c->map, c->maps));
     FV_TRY(fv_plan_block_upload(c->head, FV_BLOCK_VALUE, c->maps));
@@ -382,10 +404,10 @@ fv_status fv_critic_search(fv_critic *c, const char *text, const fv_picture *p, 
     if (s >= 0) s = fv_model_embed_text(c->model, text, target, NULL);
     for (int i = 0; s >= 0 && i < pictures; i++) {
         if (p)
-            fv_picture_to_tensor(p, c->side, c->input);
+            s = fv_model_look_at(c->model, p, c->input);
         else
             noise_picture(c, i);
-        s = add_gains(c, c->input, target, gains);
+        if (s >= 0) s = add_gains(c, c->input, target, gains);
     }
     for (int k = 0; s >= 0 && k < c->channels; k++)
         gains[k] = gains[k] * usual(c, k) / (float)pictures;

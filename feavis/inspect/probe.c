@@ -81,9 +81,9 @@ static fv_status read_image(prober *q)
     if (q->normalised) return read_array(q);
     fv_picture picture;
     FV_TRY(fv_picture_read(&picture, q->in->image));
-    fv_picture_to_tensor(&picture, q->shape.h, q->image);
+    fv_status s = fv_model_look_at(q->m, &picture, q->image);
     fv_picture_free(&picture);
-    return FV_OK;
+    return s;
 }
 
 /* The token ids, [length]; their count, padding included, is the text length. */

@@ -16,6 +16,7 @@ enum { LINE = 1024, SMALL_SIDE = 256, SMALL_BATCH = 8, LARGE_BATCH = 4 };
 
 /* Pictures on their way into the network. */
 typedef struct batch {
+    const fv_model *model;
     char *const *paths;
     int count, side;
     float *pixels; /* [batch][S][S][3] */
@@ -62,6 +63,7 @@ fv_status fv_embedder_open(fv_embedder **out, fv_model *m, int size)
     for (int i = 0; i < 2; i++) {
         batch *b = &e->work[i];
         b->side = side;
+        b->model = m;
         b->pixels = calloc(n * (size_t)side * (size_t)side * 3, sizeof *b->pixels);
         b->read = malloc(n * sizeof *b->read);
         b->failures = malloc(n * sizeof *b->failures);
@@ -97,9 +99,10 @@ static void *decode(void *context)
         fv_picture p;
         b->read[i] = fv_picture_read(&p, b->paths[i]) >= 0;
         if (b->read[i]) {
-            fv_picture_to_tensor(&p, b->side, b->pixels + (size_t)i * floats);
+            b->read[i] = fv_model_look_at(b->model, &p, b->pixels + (size_t)i * floats) >= 0;
             fv_picture_free(&p);
-        } else { /* the message is this thread's own */
+        }
+        if (!b->read[i]) { /* the message is this thread's own */
             snprintf(b->failures[i], sizeof b->failures[i], "%s", fv_error());
             memset(b->pixels + (size_t)i * floats, 0, floats * sizeof *b->pixels);
         }
