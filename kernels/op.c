@@ -366,6 +366,12 @@ static fv_status quantise_shape(const fv_op *op, fv_shape *y)
     return expect(op, "codes", op->w, (fv_shape){1, 1, rows, y->c});
 }
 
+const fv_penalty_info fv_penalties[FV_PENALTY_COUNT] = {
+#define ROW(KIND, name, differences, value, slope, root) [FV_PENALTY_##KIND] = {#name, differences},
+    FV_PENALTIES(ROW)
+#undef ROW
+};
+
 static fv_status penalty_shape(const fv_op *op, fv_shape *y)
 {
     *y = (fv_shape){op->x->shape.n, 1, 1, 1};

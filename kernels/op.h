@@ -40,7 +40,7 @@
  *   clamp       y = min(max(x, 0), 1)         dx = dy, but 0 where a step against it would lead
  *                                             further away from [0,1]: dy (x - y) < 0
  *   quantise    y = the row of w next to each row of x, the first of several; w {1,1,k,c}; dx = dy
- *   penalty     y {n,1,1,1} = a regulariser of x (see fv_penalty)
+ *   penalty     y {n,1,1,1} = a regulariser of x (see FV_PENALTIES)
  *   gram        y {n,1,c,c} = sum over h,w of x[.,i] x[.,j]: which channels fire together
  *   cosine      y {n,1,1,1} = <x, w> / max(|x|, eps) over all numbers of a picture; w {1,h,w,c}:
  *                                             of unit length, it is the cosine with w
@@ -122,13 +122,45 @@ typedef enum fv_act {
         FV_ACT_COUNT
 } fv_act;
 
+/* Every penalty, once: the mean over positions and channels of `value`, where x is a number, right
+ * and down by how much those in the next column and in the next row are more, 0 past the last.
+ * slope: d value / d x. One that reads differences also pulls both numbers of each by difference /
+ * root. Backends compute with these expressions: NUM(c) is a constant of their numbers, ROOT(v) the
+ * square root. So a row is all that a new penalty needs.
+ *   ROW(KIND, name, whether it reads differences, value, slope, root) */
+#define FV_PENALTIES(ROW)                                                                          \
+    ROW(TV, tv, true, FV_TV_ROOT - NUM(1e-3), NUM(0), FV_TV_ROOT)                                  \
+    ROW(RANGE, range, false, FV_OUTSIDE((x - 1) * (x - 1), (x * x)),                               \
+        FV_OUTSIDE(2 * (x - 1), 2 * x), NUM(1))                                                    \
+    ROW(GREY, grey, false, (x - NUM(0.5)) * (x - NUM(0.5)), 2 * (x - NUM(0.5)), NUM(1))            \
+    ROW(SQUARE, square, false, (x * x), 2 * x, NUM(1)) /* how strongly a layer answers */
+
+#define FV_TV_ROOT                   ROOT((right * right) + (down * down) + NUM(1e-6))
+#define FV_OUTSIDE(above_1, below_0) (x > 1 ? (above_1) : x < 0 ? (below_0) : NUM(0))
+
 typedef enum fv_penalty {
-    FV_PENALTY_TV,    /* mean over positions and channels of sqrt(dx^2 + dy^2 + 1e-6) - 1e-3,
-                         forward differences, 0 past the last row and column */
-    FV_PENALTY_RANGE, /* mean of max(x - 1, 0)^2 + max(-x, 0)^2 */
-    FV_PENALTY_GREY,  /* mean of (x - 1/2)^2 */
-    FV_PENALTY_SQUARE /* mean of x^2; as an objective: how strongly a layer answers */
+#define FV_PENALTY_KIND(KIND, ...) FV_PENALTY_##KIND,
+    FV_PENALTIES(FV_PENALTY_KIND)
+#undef FV_PENALTY_KIND
+        FV_PENALTY_COUNT
 } fv_penalty;
+
+/* Rows as cases of a switch over the kinds. */
+#define FV_PENALTY_VALUE(KIND, name, differences, value, slope, root)                              \
+    case FV_PENALTY_##KIND:                                                                        \
+        return value;
+#define FV_PENALTY_SLOPE(KIND, name, differences, value, slope, root)                              \
+    case FV_PENALTY_##KIND:                                                                        \
+        return slope;
+#define FV_PENALTY_ROOT(KIND, name, differences, value, slope, root)                               \
+    case FV_PENALTY_##KIND:                                                                        \
+        return root;
+
+typedef struct fv_penalty_info {
+    const char *name;
+    bool differences;
+} fv_penalty_info;
+extern const fv_penalty_info fv_penalties[FV_PENALTY_COUNT];
 
 /* perturb: columns of w and of b (b holds the random key as int32 bit patterns). */
 enum { FV_PERTURB_GAIN = 0, FV_PERTURB_SHIFT = 3, FV_PERTURB_SIGMA = 6, FV_PERTURB_COLUMNS = 7 };

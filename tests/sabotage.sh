@@ -1,7 +1,7 @@
 #!/bin/sh
 # sabotage.sh SOURCE BUILD [LIBRARY...]: breaks the source in a copy, one way at a time, and each has to be found:
 # by the compiler, by the linker, or by the check of a finished plan (model/plan/verify.c).
-#   an activation or an op that a backend or a rule has forgotten
+#   an activation or an op that a backend or a rule has forgotten; a penalty that a switch has
 #   an operand left out of a lifetime; a live span laid over another
 set -eu
 source=$(cd "$1" && pwd) build=$(cd "$2" && pwd)
@@ -58,6 +58,23 @@ change kernels/op.h 's/^    ROW(RELU6, /    ROW(HARD_SWISH, hard_swish, FV_KEEP_
 found "an activation that is forgotten" c kernels/ref/elementwise.c
 found "an activation that is forgotten" cuda kernels/cuda/elementwise.cu
 case $(uname -m) in x86_64) found "an activation that is forgotten" cpu kernels/cpu/activation.c ;; esac
+restore kernels/op.h
+
+# A penalty is one row, which every backend computes; a place of its own that names the others has
+# to name it.
+change kernels/op.h 's/^    ROW(GREY, /    ROW(CUBE, cube, false, x * x * x, 3 * x * x, NUM(1)) \\\n&/'
+for file in c:kernels/op.c c:kernels/ref/picture.c cuda:kernels/cuda/picture.cu; do
+    if compiles "${file%%:*}" "${file#*:}"; then
+        echo "enough: a row for a penalty in ${file#*:}"
+    else
+        echo "a row is not enough for a penalty in ${file#*:}:"
+        cat "$work/log"
+        failed=1
+    fi
+done
+change kernels/ref/picture.c '0,/FV_PENALTIES(FV_PENALTY_SLOPE)/s//case FV_PENALTY_TV: case FV_PENALTY_RANGE: case FV_PENALTY_GREY: case FV_PENALTY_SQUARE:/'
+found "a penalty that is forgotten" c kernels/ref/picture.c
+restore kernels/ref/picture.c
 restore kernels/op.h
 
 change kernels/op.h 's/^    ROW(ADD, /    ROW(TWICE, twice, BACKWARD, same_shape, keeps_nothing, NULL) \\\n&/'

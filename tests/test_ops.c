@@ -155,10 +155,11 @@ static const test_case cases[] = {
     {FV_OP_AVGPOOL, S(1, 7, 6, 4), .side = 3, .spread = 1},
     {FV_OP_CLAMP, S(2, 3, 5, 3), .spread = 2},
     {FV_OP_QUANTISE, S(2, 3, 2, 5), S(0, 0, 0, 0), S(1, 1, 9, 5), .spread = 1},
-    {FV_OP_PENALTY, S(2, 5, 4, 3), .penalty = FV_PENALTY_TV},
-    {FV_OP_PENALTY, S(2, 5, 4, 3), .penalty = FV_PENALTY_RANGE, .spread = 2},
-    {FV_OP_PENALTY, S(2, 5, 4, 3), .penalty = FV_PENALTY_GREY},
-    {FV_OP_PENALTY, S(2, 5, 4, 37), .penalty = FV_PENALTY_SQUARE},
+#define ROW(KIND, ...)                                                                             \
+    {FV_OP_PENALTY, S(2, 5, 4, 3), .penalty = FV_PENALTY_##KIND},                                  \
+        {FV_OP_PENALTY, S(2, 3, 5, 37), .penalty = FV_PENALTY_##KIND, .spread = 2},
+    FV_PENALTIES(ROW)
+#undef ROW
 };
 /* For the comparison of backends only. */
 static const test_case large_cases[] = {

@@ -7,7 +7,11 @@
 
 #include "feavis/imagine/recipe.h"
 
-const char *const fv_penalty_names[FV_PENALTIES] = {"tv", "range", "grey"};
+const fv_penalty fv_penalty_kinds[FV_PENALTY_OPTIONS] = {
+#define X(KIND, name) FV_PENALTY_##KIND,
+    FV_PICTURE_PENALTIES(X)
+#undef X
+};
 
 static fv_status read_channels(fv_objectives *g, const fv_model *m)
 {
@@ -91,7 +95,9 @@ static fv_status nothing(void)
 
 fv_status fv_objectives_read(fv_objectives *out, fv_model *m, const fv_options *o)
 {
-    fv_objectives g = {.penalty_weights = {(float)o->tv, (float)o->range, (float)o->grey}};
+#define X(KIND, name) (float)o->name,
+    fv_objectives g = {.penalty_weights = {FV_PICTURE_PENALTIES(X)}};
+#undef X
     fv_status s = fv_weighted_parse(&g.texts, &g.text_count, o->text, '|', "text");
     if (s >= 0) s = fv_weighted_parse(&g.channels, &g.channel_count, o->llp, ',', "llp");
     if (s >= 0) s = fv_terms_read(&g.terms, m, o->term);
@@ -131,7 +137,7 @@ void fv_objectives_clear(fv_objectives *g)
 
 bool fv_objectives_same_plan(const fv_objectives *a, const fv_objectives *b)
 {
-    for (int i = 0; i < FV_PENALTIES; i++)
+    for (int i = 0; i < FV_PENALTY_OPTIONS; i++)
         if ((a->penalty_weights[i] != 0) != (b->penalty_weights[i] != 0)) return false;
     return a->text_count == b->text_count && a->channel_count == b->channel_count &&
            fv_terms_same_plan(&a->terms, &b->terms);
@@ -170,17 +176,16 @@ void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objective
                          const fv_model *m, const fv_options *o, const fv_ref views[FV_MAX_GUIDES],
                          fv_ref picture)
 {
-    static const fv_penalty kinds[FV_PENALTIES] = {FV_PENALTY_TV, FV_PENALTY_RANGE,
-                                                   FV_PENALTY_GREY};
     *refs = (fv_objective_refs){.numbers = -1, .neurons = -1, .views = o->views};
     for (int i = 0; i < FV_MAX_GUIDES; i++) refs->targets[i] = refs->cosines[i] = -1;
     for (int i = 0; i < m->guide_count; i++)
         if (fv_objectives_need(g, m, i)) build_guide(p, refs, g, m, o, i, views[i]);
     fv_terms_build(p, refs->terms, &g->terms, m);
-    for (int i = 0; i < FV_PENALTIES; i++) {
+    for (int i = 0; i < FV_PENALTY_OPTIONS; i++) {
         refs->penalties[i] = -1;
         if (g->penalty_weights[i] == 0) continue;
-        refs->penalties[i] = fv_penalise(p, fv_penalty_names[i], picture, kinds[i]);
+        fv_penalty kind = fv_penalty_kinds[i];
+        refs->penalties[i] = fv_penalise(p, fv_penalties[kind].name, picture, kind);
         fv_plan_output(p, refs->penalties[i]);
     }
 }
@@ -247,7 +252,7 @@ fv_status fv_objectives_scores(fv_plan *p, const fv_objective_refs *refs, const 
         if (n < FV_MOST_PARTS) out->parts[n++] = value;
     }
     if (g->terms.count && refs->neurons < 0) out->neuron = (float)all_terms;
-    for (int i = 0; i < FV_PENALTIES; i++) {
+    for (int i = 0; i < FV_PENALTY_OPTIONS; i++) {
         float value;
         if (refs->penalties[i] < 0) continue;
         FV_TRY(fv_plan_download(p, refs->penalties[i], &value));
@@ -284,7 +289,7 @@ fv_status fv_objectives_seed(fv_plan *p, const fv_objective_refs *refs, const fv
         fv_weighted column = {.name = g->terms.at[i].name, .weight = g->terms.at[i].weight};
         FV_TRY(seed_columns(p, refs->terms[i].value, refs->views, &column, 1, 1));
     }
-    for (int i = 0; i < FV_PENALTIES; i++)
+    for (int i = 0; i < FV_PENALTY_OPTIONS; i++)
         if (refs->penalties[i] >= 0)
             FV_TRY(fv_plan_seed(p, refs->penalties[i], &g->penalty_weights[i]));
     return FV_OK;

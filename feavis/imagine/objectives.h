@@ -17,8 +17,11 @@
 #include "feavis/imagine/terms.h"
 #include "feavis/loss.h"
 
-enum { FV_PENALTIES = 3 };
-extern const char *const fv_penalty_names[FV_PENALTIES]; /* of the options, in this order */
+/* The penalties that are options, by their kinds and names there. */
+#define FV_PICTURE_PENALTIES(X) X(TV, tv) X(RANGE, range) X(GREY, grey)
+#define FV_ONE_MORE(KIND, name) +1
+enum { FV_PENALTY_OPTIONS = FV_PICTURE_PENALTIES(FV_ONE_MORE) };
+extern const fv_penalty fv_penalty_kinds[FV_PENALTY_OPTIONS];
 
 typedef struct fv_objectives {
     fv_weighted *texts, *channels;
@@ -29,7 +32,7 @@ typedef struct fv_objectives {
     float *embeddings[FV_MAX_GUIDES]; /* [text_count * dim] of that guide */
     int32_t *channel_numbers;
     fv_terms terms;
-    float penalty_weights[FV_PENALTIES];
+    float penalty_weights[FV_PENALTY_OPTIONS];
 } fv_objectives;
 
 /* Reads texts and channels of the options and embeds the texts. Nothing asked for is an error. */
@@ -42,7 +45,7 @@ typedef struct fv_objective_refs {
     fv_ref targets[FV_MAX_GUIDES], cosines[FV_MAX_GUIDES]; /* -1 without text */
     fv_ref numbers, neurons;                               /* -1 without channels */
     fv_term_refs terms[FV_MOST_TERMS];
-    fv_ref penalties[FV_PENALTIES]; /* -1 where the weight is 0 */
+    fv_ref penalties[FV_PENALTY_OPTIONS]; /* -1 where the weight is 0 */
     int views;
 } fv_objective_refs;
 

@@ -43,10 +43,10 @@ static void take_parts(fv_session *s, const fv_scores *scores)
     for (int i = 0; i < g->terms.count && n < FV_MOST_PARTS; i++, n++)
         s->parts[n] =
             make_part(FV_PART_TERM, g->terms.at[i].name, g->terms.at[i].weight, scores->parts[n]);
-    for (int i = 0; i < FV_PENALTIES; i++)
+    for (int i = 0; i < FV_PENALTY_OPTIONS; i++)
         if (s->net.refs.penalties[i] >= 0 && n < FV_MOST_PARTS) {
-            s->parts[n] = make_part(FV_PART_PENALTY, fv_penalty_names[i], g->penalty_weights[i],
-                                    scores->parts[n]);
+            s->parts[n] = make_part(FV_PART_PENALTY, fv_penalties[fv_penalty_kinds[i]].name,
+                                    g->penalty_weights[i], scores->parts[n]);
             n++;
         }
     s->part_count = n;

@@ -264,27 +264,52 @@ void perturb_backward(fv_backend *be, const fv_op *op)
 /* --- penalty --- */
 
 struct penalised {
-    mixed x;
+    mixed map;
     fv_penalty kind;
+    bool around; /* reads differences */
     uint32_t h, w, c;
     FV_INLINE void differences(size_t i, uint32_t row, uint32_t column, float *right,
                                float *down) const
     {
-        float here = x.get(i);
-        *right = column + 1 < w ? x.get(i + c) - here : 0;
-        *down = row + 1 < h ? x.get(i + (size_t)w * c) - here : 0;
+        float here = map.get(i);
+        *right = column + 1 < w ? map.get(i + c) - here : 0;
+        *down = row + 1 < h ? map.get(i + (size_t)w * c) - here : 0;
     }
+#define NUM(c)  static_cast<float>(c)
+#define ROOT(v) sqrtf(v)
     /* of element e of picture n */
     FV_INLINE float value(uint32_t n, uint32_t e) const
     {
         size_t i = (size_t)n * h * w * c + e;
-        float v = x.get(i), right, down;
-        if (kind == FV_PENALTY_GREY) return (v - 0.5f) * (v - 0.5f);
-        if (kind == FV_PENALTY_SQUARE) return v * v;
-        if (kind == FV_PENALTY_RANGE) return v > 1 ? (v - 1) * (v - 1) : v < 0 ? v * v : 0;
-        differences(i, e / c / w, e / c % w, &right, &down);
-        return sqrtf(right * right + down * down + 1e-6f) - 1e-3f;
+        float x = map.get(i), right = 0, down = 0;
+        if (around) differences(i, e / c / w, e / c % w, &right, &down);
+        switch (kind) {
+            FV_PENALTIES(FV_PENALTY_VALUE)
+        case FV_PENALTY_COUNT:
+            break;
+        }
+        return 0;
     }
+    FV_INLINE float slope(float x) const
+    {
+        switch (kind) {
+            FV_PENALTIES(FV_PENALTY_SLOPE)
+        case FV_PENALTY_COUNT:
+            break;
+        }
+        return 0;
+    }
+    FV_INLINE float root(float right, float down) const
+    {
+        switch (kind) {
+            FV_PENALTIES(FV_PENALTY_ROOT)
+        case FV_PENALTY_COUNT:
+            break;
+        }
+        return 1;
+    }
+#undef NUM
+#undef ROOT
 };
 
 FV_KERNEL penalty_kernel(penalised f, float *partial, uint32_t count)
@@ -327,7 +352,9 @@ fv_status penalty_prepare(fv_backend *be, fv_op *op)
 static penalised penalised_of(const fv_op *op)
 {
     fv_shape s = op->x->shape;
-    return {mixed::of(op->x), op->attr.penalty, (uint32_t)s.h, (uint32_t)s.w, (uint32_t)s.c};
+    fv_penalty kind = op->attr.penalty;
+    return {mixed::of(op->x), kind,          fv_penalties[kind].differences,
+            (uint32_t)s.h,    (uint32_t)s.w, (uint32_t)s.c};
 }
 
 void penalty_forward(fv_backend *be, const fv_op *op)
@@ -342,27 +369,25 @@ void penalty_forward(fv_backend *be, const fv_op *op)
     each(d, "penalty sums", f, mixed::of(op->y), false, op->y);
 }
 
-/* tv: each of the up to three roots that this element is part of pulls it */
+/* Of differences, each of the up to three that this element is part of pulls it. */
 struct penalty_slope {
     penalised f;
     mixed dy;
     FV_INLINE float at(uint32_t i) const
     {
         uint32_t picture = f.h * f.w * f.c, n = i / picture, e = i % picture;
-        float g = dy.get(n) / (float)picture, v = f.x.get(i), right, down, sum = 0;
-        if (f.kind == FV_PENALTY_GREY) return g * 2 * (v - 0.5f);
-        if (f.kind == FV_PENALTY_SQUARE) return g * 2 * v;
-        if (f.kind == FV_PENALTY_RANGE) return g * 2 * (v > 1 ? v - 1 : v < 0 ? v : 0);
+        float g = dy.get(n) / (float)picture, right, down, sum = f.slope(f.map.get(i));
+        if (!f.around) return g * sum;
         uint32_t row = e / f.c / f.w, column = e / f.c % f.w;
         f.differences(i, row, column, &right, &down);
-        sum -= (right + down) / sqrtf(right * right + down * down + 1e-6f);
+        sum -= (right + down) / f.root(right, down);
         if (column > 0) {
             f.differences(i - f.c, row, column - 1, &right, &down);
-            sum += right / sqrtf(right * right + down * down + 1e-6f);
+            sum += right / f.root(right, down);
         }
         if (row > 0) {
             f.differences(i - (size_t)f.w * f.c, row - 1, column, &right, &down);
-            sum += down / sqrtf(right * right + down * down + 1e-6f);
+            sum += down / f.root(right, down);
         }
         return g * sum;
     }

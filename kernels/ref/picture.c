@@ -117,41 +117,98 @@ static void differences(const real *x, fv_shape s, int i, int j, int c, double *
     *down = i + 1 < s.h ? (double)x[at + (size_t)s.w * s.c] - x[at] : 0;
 }
 
-static const double tv_floor = 1e-6;
+/* A penalty of one kind is inlined with its row. */
+#define INLINE  static inline __attribute__((always_inline))
+#define NUM(c)  (c)
+#define ROOT(v) sqrt(v)
+INLINE double value_of(fv_penalty kind, double x, double right, double down)
+{
+    switch (kind) {
+        FV_PENALTIES(FV_PENALTY_VALUE)
+    case FV_PENALTY_COUNT:
+        break;
+    }
+    return 0;
+}
 
-/* One picture's penalty; see fv_penalty. */
-static double penalise(fv_penalty kind, const real *x, fv_shape s)
+INLINE double slope_of(fv_penalty kind, double x)
+{
+    switch (kind) {
+        FV_PENALTIES(FV_PENALTY_SLOPE)
+    case FV_PENALTY_COUNT:
+        break;
+    }
+    return 0;
+}
+
+INLINE double root_of(fv_penalty kind, double right, double down)
+{
+    switch (kind) {
+        FV_PENALTIES(FV_PENALTY_ROOT)
+    case FV_PENALTY_COUNT:
+        break;
+    }
+    return 1;
+}
+#undef NUM
+#undef ROOT
+
+/* One picture's penalty. */
+INLINE double penalise(fv_penalty kind, bool around, const real *x, fv_shape s)
 {
     double sum = 0, right, down;
-    size_t count = (size_t)s.h * s.w * s.c;
-    if (kind == FV_PENALTY_TV) {
-        for (int i = 0; i < s.h; i++)
-            for (int j = 0; j < s.w; j++)
-                for (int c = 0; c < s.c; c++) {
-                    differences(x, s, i, j, c, &right, &down);
-                    sum += sqrt(right * right + down * down + tv_floor) - sqrt(tv_floor);
-                }
-    } else {
-        for (size_t i = 0; i < count; i++) {
-            double over = x[i] > 1 ? x[i] - 1 : x[i] < 0 ? x[i] : 0;
-            double off = x[i] - (kind == FV_PENALTY_GREY ? 0.5 : 0);
-            sum += kind == FV_PENALTY_RANGE ? over * over : off * off;
-        }
+    size_t count = (size_t)s.h * s.w * s.c, at = 0;
+    if (!around) {
+        for (; at < count; at++) sum += value_of(kind, x[at], 0, 0);
+        return sum / (double)count;
     }
+    for (int i = 0; i < s.h; i++)
+        for (int j = 0; j < s.w; j++)
+            for (int c = 0; c < s.c; c++, at++) {
+                differences(x, s, i, j, c, &right, &down);
+                sum += value_of(kind, x[at], right, down);
+            }
     return sum / (double)count;
+}
+
+/* Adds its gradient, times g, to dx, or sets it. */
+INLINE void pull(fv_penalty kind, bool around, const real *x, fv_shape s, double g, bool add,
+                 real *dx)
+{
+    double right, down;
+    size_t count = (size_t)s.h * s.w * s.c, at = 0;
+    for (size_t i = 0; i < count; i++) put(&dx[i], add, g * slope_of(kind, x[i]));
+    for (int i = 0; around && i < s.h; i++)
+        for (int j = 0; j < s.w; j++)
+            for (int c = 0; c < s.c; c++, at++) {
+                differences(x, s, i, j, c, &right, &down);
+                double k = g / root_of(kind, right, down);
+                dx[at] -= (real)(k * (right + down));
+                if (j + 1 < s.w) dx[at + s.c] += (real)(k * right);
+                if (i + 1 < s.h) dx[at + (size_t)s.w * s.c] += (real)(k * down);
+            }
 }
 
 void REF(penalty_forward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
     fv_shape s = op->x->shape;
-    size_t count = (size_t)s.h * s.w * s.c;
-    for (int n = 0; n < s.n; n++)
-        ((real *)op->y->data)[n] =
-            (real)penalise(op->attr.penalty, (const real *)op->x->data + n * count, s);
+    for (int n = 0; n < s.n; n++) {
+        const real *x = (const real *)op->x->data + (size_t)n * s.h * s.w * s.c;
+        real *y = (real *)op->y->data + n;
+        switch (op->attr.penalty) {
+#define ROW(KIND, name, differences, ...)                                                          \
+    case FV_PENALTY_##KIND:                                                                        \
+        *y = (real)penalise(FV_PENALTY_##KIND, differences, x, s);                                 \
+        break;
+            FV_PENALTIES(ROW)
+#undef ROW
+        case FV_PENALTY_COUNT:
+            break;
+        }
+    }
 }
 
-/* tv: each difference pulls its two pixels; range, grey, square: 2 (x - target) */
 void REF(penalty_backward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
@@ -161,25 +218,16 @@ void REF(penalty_backward)(fv_backend *be, const fv_op *op)
     for (int n = 0; n < s.n; n++) {
         const real *x = (const real *)op->x->data + n * count;
         real *dx = (real *)op->dx->data + n * count;
-        double g = ((const real *)op->dy->data)[n] / (double)count, right, down;
-        for (size_t i = 0; i < count; i++) {
-            double over = x[i] > 1 ? x[i] - 1 : x[i] < 0 ? x[i] : 0;
-            double pull = op->attr.penalty == FV_PENALTY_RANGE    ? 2 * over
-                          : op->attr.penalty == FV_PENALTY_GREY   ? 2 * (x[i] - 0.5)
-                          : op->attr.penalty == FV_PENALTY_SQUARE ? 2 * x[i]
-                                                                  : 0;
-            put(&dx[i], op->add_dx, g * pull);
+        double g = ((const real *)op->dy->data)[n] / (double)count;
+        switch (op->attr.penalty) {
+#define ROW(KIND, name, differences, ...)                                                          \
+    case FV_PENALTY_##KIND:                                                                        \
+        pull(FV_PENALTY_##KIND, differences, x, s, g, op->add_dx, dx);                             \
+        break;
+            FV_PENALTIES(ROW)
+#undef ROW
+        case FV_PENALTY_COUNT:
+            break;
         }
-        if (op->attr.penalty != FV_PENALTY_TV) continue;
-        for (int i = 0; i < s.h; i++)
-            for (int j = 0; j < s.w; j++)
-                for (int c = 0; c < s.c; c++) {
-                    differences(x, s, i, j, c, &right, &down);
-                    double k = g / sqrt(right * right + down * down + tv_floor);
-                    size_t at = ((size_t)i * s.w + j) * s.c + c;
-                    dx[at] -= (real)(k * (right + down));
-                    if (j + 1 < s.w) dx[at + s.c] += (real)(k * right);
-                    if (i + 1 < s.h) dx[at + (size_t)s.w * s.c] += (real)(k * down);
-                }
     }
 }
