@@ -17,7 +17,7 @@ enum {
     OUT = 4,
     IN = 6,
     POINTS = IN * IN,
-    ROOM_BYTES = 4 << 20, /* of a thread */
+    ROOM_BYTES = 1 << 20, /* of a thread: its second cache */
     LEAST_TILES = 32,
     TASKS = 8, /* to aim at, with no fewer tiles in one */
     LEAST_WIDE = 16
@@ -56,6 +56,13 @@ bool ISA(is_winograd)(const fv_op *op)
            (size_t)y.n * tiles_of(y.h, y.w) >= LEAST_TILES;
 }
 
+/* Floats from one of the 36 matrices of v or m to the next: no multiple of 4096 bytes, which would
+ * put 36 lines that are written together into one set of the first cache. */
+static size_t step_of(size_t tiles, size_t channels)
+{
+    return tiles * channels + 16;
+}
+
 /* Sizes; memory of `scratch` if it is there. */
 static winograd winograd_of(fv_shape from, fv_shape to, float *scratch)
 {
@@ -70,7 +77,7 @@ static winograd winograd_of(fv_shape from, fv_shape to, float *scratch)
     if (z.of_task < LEAST_TILES) z.of_task = LEAST_TILES;
     z.of_task = ceil_divide(z.tiles, ceil_divide(z.tiles, z.of_task));
     z.u_step = ISA(packed_count)(out, in);
-    z.room = z.of_task * POINTS * (in + out);
+    z.room = POINTS * (step_of(z.of_task, in) + step_of(z.of_task, out));
     z.u = scratch;
     z.rooms = scratch ? scratch + POINTS * z.u_step : NULL;
     return z;
@@ -187,16 +194,21 @@ INLINE void transform_patch(const bool whole, const patch *q, size_t c, size_t l
                             size_t step)
 {
     vf half[IN][IN], d[IN], to[IN];
+#pragma GCC unroll 6
     for (int i = 0; i < IN; i++) {
+#pragma GCC unroll 6
         for (int j = 0; j < IN; j++) {
             const float *from = q->at[i][j];
             d[j] = whole ? v_load(from + c) : from ? load_lanes(from + c, lanes) : (vf){0};
         }
         inputs_at(half[i], d);
     }
+#pragma GCC unroll 6
     for (int j = 0; j < IN; j++) {
+#pragma GCC unroll 6
         for (int i = 0; i < IN; i++) d[i] = half[i][j];
         inputs_at(to, d);
+#pragma GCC unroll 6
         for (int i = 0; i < IN; i++) {
             float *out = v + (size_t)(i * IN + j) * step;
             if (whole)
@@ -255,10 +267,13 @@ static void give_tile(const winograd *z, size_t tile, const float *m, size_t ste
     for (size_t k = 0; k < out; k += LANES) {
         size_t lanes = least(LANES, out - k);
         vf half[OUT][IN], d[IN], to[OUT];
+#pragma GCC unroll 6
         for (int j = 0; j < IN; j++) {
+#pragma GCC unroll 6
             for (int i = 0; i < IN; i++)
                 d[i] = load_lanes(m + (size_t)(i * IN + j) * step + k, lanes);
             outputs_at(to, d);
+#pragma GCC unroll 4
             for (int i = 0; i < OUT; i++) half[i][j] = to[i];
         }
         for (int i = 0; i < rows; i++) {
@@ -274,17 +289,18 @@ static void tiles_task(void *context, int i)
     const winograd *z = context;
     size_t first = (size_t)i * z->of_task, count = least(z->of_task, z->tiles - first);
     size_t in = (size_t)z->from.c, out = (size_t)z->to.c;
-    float *v = z->rooms + (size_t)fv_thread() * z->room, *m = v + POINTS * count * in;
-    for (size_t t = 0; t < count; t++) take_tile(z, first + t, v + t * in, count * in);
+    size_t v_step = step_of(count, in), m_step = step_of(count, out);
+    float *v = z->rooms + (size_t)fv_thread() * z->room, *m = v + POINTS * v_step;
+    for (size_t t = 0; t < count; t++) take_tile(z, first + t, v + t * in, v_step);
     for (size_t f = 0; f < POINTS; f++) ISA(product_alone)
     (&(fv_product){.m = count,
                    .n = out,
                    .k = in,
-                   .a = v + f * count * in,
+                   .a = v + f * v_step,
                    .lda = in,
                    .b = z->u + f * z->u_step,
-                   .c = m + f * count * out});
-    for (size_t t = 0; t < count; t++) give_tile(z, first + t, m + t * out, count * out);
+                   .c = m + f * m_step});
+    for (size_t t = 0; t < count; t++) give_tile(z, first + t, m + t * out, m_step);
 }
 
 static void run(fv_backend *be, winograd *z)
