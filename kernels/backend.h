@@ -91,18 +91,18 @@ struct fv_backend {
     fv_status (*freeze)(fv_backend *be, fv_tensor *t);
     /* Fails, saying what to lower, if so many bytes more cannot be had. */
     fv_status (*room_for)(fv_backend *be, size_t bytes);
-    /* Recording: between begin and end, kernels, copy and adam are noted instead of run; replay
-     * enqueues them all at once, with the addresses and shapes of then. Between begin and end
-     * nothing may be allocated, moved or waited for. */
-    fv_status (*record_begin)(fv_backend *be);
-    fv_status (*record_end)(fv_backend *be, void **recording);
-    fv_status (*replay)(fv_backend *be, void *recording);
-    void (*forget)(fv_backend *be, void *recording);
-    /* Enqueues a copy between tensors of one shape and format. There if recording is. */
+    /* Graph capture: between begin and end, kernels, copy and adam are captured instead of run;
+     * replay enqueues them all at once, with the addresses and shapes of then. Between begin and
+     * end nothing may be allocated, moved or waited for. */
+    fv_status (*capture_begin)(fv_backend *be);
+    fv_status (*capture_end)(fv_backend *be, void **graph);
+    fv_status (*replay)(fv_backend *be, void *graph);
+    void (*free_graph)(fv_backend *be, void *graph);
+    /* Enqueues a copy between tensors of one shape and format. There if capture is. */
     void (*copy)(fv_backend *be, fv_tensor *to, const fv_tensor *from);
     /* A look that stalls nothing: show starts copying src (in float) to the host, behind the work
      * enqueued so far, and returns; work enqueued later does not wait for it and cannot change
-     * it. shown waits for the newest of these copies alone. There if recording is. */
+     * it. shown waits for the newest of these copies alone. There if capture is. */
     fv_status (*show)(fv_backend *be, const fv_tensor *src);
     fv_status (*shown)(fv_backend *be, const fv_tensor *src, float *host);
     /* Time stamps in the order of the work; milliseconds after sync. */

@@ -1,7 +1,7 @@
 /* Whole plans on the cuda backend: the emulator always, a GPU where there is one.
  *
  * The plan is a step's: params -> waves -> views -> a toy BriVL -> cosines, a neuron and a penalty,
- * and back. Its gradient is held against cpu; recordings against the same calls one by one; every
+ * and back. Its gradient is held against cpu; graphs against the same calls one by one; every
  * launch, product and allocation is checked by the emulator.
  *
  *   test_cuda                  on the emulator
@@ -256,7 +256,7 @@ static void towers_in_bfloat(void **state)
     check_tower("b0", "bf16", 0.95, 2e-2, false);
 }
 
-/* --- recordings --- */
+/* --- graph capture --- */
 
 static fv_status look(void *user, fv_plan *p, const fv_op *op, bool backward)
 {
@@ -274,7 +274,7 @@ static float *run_steps(fv_backend *be, const fv_brivl *m, int how, float stats[
     int looks = 0;
     MUST(build(&s, be, m, FV_PLAN_BACKWARD));
     if (how == 2) fv_plan_watch(s.p, look, &looks);
-    assert_true(fv_plan_records(s.p) == (how != 2));
+    assert_true(fv_plan_captures(s.p) == (how != 2));
     start(&s, m->base.dim);
     for (int t = 0; t < STEPS; t++) {
         float numbers[FV_ADAM_COLUMNS];
@@ -315,7 +315,7 @@ static void recordings_give_the_same_bytes(void **state)
     no_faults(be);
     if (!on_gpu) {
         /* one of whole steps; one of forward and one of backward */
-        assert_int_equal(fv_cuda_emulated_stats(be)->recordings, 3);
+        assert_int_equal(fv_cuda_emulated_stats(be)->captures, 3);
         assert_int_equal(fv_cuda_emulated_stats(be)->replays, 3 * (STEPS - 1));
     }
     for (int how = 0; how < 3; how++) free(params[how]);
@@ -564,7 +564,7 @@ static fv_model *open_model(fv_backend *be, fv_options *o)
     return m;
 }
 
-/* FEW steps, recorded or (because the gradient is wanted) op by op: the same picture. */
+/* FEW steps, captured or (because the gradient is wanted) op by op: the same picture. */
 static void sessions_replay_their_steps(void **state)
 {
     (void)state;
@@ -680,26 +680,26 @@ static void faults_are_seen(void **state)
     (void)state;
     if (on_gpu) skip();
     fv_backend *be = open_device("fp32");
-    void *memory, *recording;
+    void *memory, *graph;
     float numbers[4] = {0};
     fv_tensor t = {"t", {1, 1, 1, 4}, FV_REAL, FV_ROLE_VALUE, numbers, FV_FORMAT_F32};
     assert_true(be->upload(be, &t, FV_F32, numbers) < 0); /* not device memory */
     assert_non_null(strstr(fv_cuda_emulated_stats(be)->faults, "outside device memory"));
     fv_backend_close(be);
     be = open_device("fp32");
-    MUST(be->record_begin(be));
+    MUST(be->capture_begin(be));
     (void)!be->alloc(be, 64, &memory);
     be->free(be, memory);
-    assert_true(be->record_end(be, &recording) < 0);
-    assert_non_null(strstr(fv_cuda_emulated_stats(be)->faults, "allocating while recording"));
-    be->forget(be, recording);
+    assert_true(be->capture_end(be, &graph) < 0);
+    assert_non_null(strstr(fv_cuda_emulated_stats(be)->faults, "allocating while capturing"));
+    be->free_graph(be, graph);
     fv_backend_close(be);
     be = open_device("fp32");
-    MUST(be->record_begin(be));
+    MUST(be->capture_begin(be));
     assert_true(be->sync(be) < 0);
-    assert_true(be->record_end(be, &recording) < 0);
-    assert_non_null(strstr(fv_cuda_emulated_stats(be)->faults, "waiting while recording"));
-    be->forget(be, recording);
+    assert_true(be->capture_end(be, &graph) < 0);
+    assert_non_null(strstr(fv_cuda_emulated_stats(be)->faults, "waiting while capturing"));
+    be->free_graph(be, graph);
     fv_backend_close(be);
     be = open_device("fp32");
     fv_tensor y = t;

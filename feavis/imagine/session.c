@@ -262,18 +262,18 @@ static void report(fv_session *s, const fv_scores *scores, fv_progress *out)
                          .dropped = s->dropped};
 }
 
-/* Where the backend replays recordings a step is one of them, and a cancel waits for its end;
+/* Where the backend replays graphs a step is one of them, and a cancel waits for its end;
  * it is watched op by op only for the gradient. Elsewhere it is watched always. */
 static fv_status watch_step(fv_session *s)
 {
     fv_plan_watch(s->net.plan, NULL, NULL);
-    if (!fv_plan_records(s->net.plan) || s->gradient_wanted) fv_plan_watch(s->net.plan, watch, s);
+    if (!fv_plan_captures(s->net.plan) || s->gradient_wanted) fv_plan_watch(s->net.plan, watch, s);
     return is_cancelled(s) ? stopped() : FV_OK;
 }
 
 /* All of a step at once. What a loss that is not finite did to the params is undone by the
  * restore that follows. */
-static fv_status begin_recorded(fv_session *s)
+static fv_status begin_graph(fv_session *s)
 {
     float numbers[FV_ADAM_COLUMNS];
     adam_numbers(s, numbers);
@@ -301,10 +301,10 @@ static fv_status begin_step(fv_session *s)
     FV_TRY(fv_session_replay(s));
     FV_TRY(fv_session_take_pending(s));
     FV_TRY(watch_step(s));
-    s->recorded = fv_plan_records(s->net.plan) && s->step % KEEP_EVERY != 0;
+    s->captured = fv_plan_captures(s->net.plan) && s->step % KEEP_EVERY != 0;
     s->scores = (fv_scores){.loss = NAN, .cosine = NAN, .neuron = NAN};
     s->finite = true;
-    FV_TRY(s->recorded ? begin_recorded(s) : begin_by_parts(s));
+    FV_TRY(s->captured ? begin_graph(s) : begin_by_parts(s));
     s->owed = s->finite ? FV_OWED_END : FV_OWED_RESTORE;
     return FV_OK;
 }
@@ -314,15 +314,15 @@ fv_status fv_session_end_step(fv_session *s)
     float stats[FV_ADAM_STATS];
     FV_TRY(fv_session_mend(s));
     if (s->owed != FV_OWED_END) return FV_OK;
-    if (s->recorded) FV_TRY(fv_session_take_in(s)); /* that of the step before */
+    if (s->captured) FV_TRY(fv_session_take_in(s)); /* that of the step before */
     FV_TRY(fv_plan_step_end(s->net.plan, stats));
-    if (s->recorded)
+    if (s->captured)
         FV_TRY(fv_objectives_scores(s->net.plan, &s->net.refs, &s->objectives, &s->scores,
                                     &s->finite));
     s->finite = s->finite && stats[FV_ADAM_STAT_BAD] == 0;
     if (s->finite) FV_TRY(fv_generator_after_step(s->net.plan, s->now, s->decoder));
     s->gradient_norm = sqrtf(stats[FV_ADAM_STAT_NORM2]);
-    if (s->recorded && s->finite) FV_TRY(fv_session_send_picture(s, &s->scores));
+    if (s->captured && s->finite) FV_TRY(fv_session_send_picture(s, &s->scores));
     s->owed = s->finite ? FV_OWED_LOOK : FV_OWED_RESTORE;
     if (!s->finite) return FV_OK;
     s->restored_in_a_row = 0;

@@ -54,7 +54,7 @@ struct fv_session {
     fv_owed owed;
     fv_scores scores; /* of the step under way */
     bool finite;      /* its loss and gradient, as far as they are known */
-    bool recorded;    /* it runs as a recording */
+    bool captured;    /* it runs as a graph */
     double caution;   /* factor on the step size, halved by the NaN guard */
     int restored, restored_in_a_row;
     float *kept;         /* [3 * params] of a good step, for the NaN guard: see fv_kept_blocks */

@@ -25,7 +25,7 @@ fv_status fv_cuda_open(fv_backend *be, const char *spec);
 
 /* What the emulated device has seen. */
 typedef struct fv_emulated_stats {
-    long launches, products, copies, recordings, replays, waits;
+    long launches, products, copies, captures, replays, waits;
     size_t allocated, most_allocated; /* bytes */
     const char *faults;               /* one line a fault; "": none */
     /* may be changed: */
@@ -38,7 +38,7 @@ typedef struct fv_emulated_stats {
 
 /* The spec is that of fv_cuda_open, beginning with "emulated". On the host, and slow; fails
  * where a GPU would: launches over the limits, operands a library would not take, memory that is
- * not allocated or no longer, waiting or allocating while recording. */
+ * not allocated or no longer, waiting or allocating while capturing. */
 fv_status fv_cuda_emulated_open(fv_backend *be, const char *spec);
 fv_emulated_stats *fv_cuda_emulated_stats(fv_backend *be);
 /* Name number i, by the alphabet, of what was launched so far ("product": by the library), and

@@ -1,4 +1,4 @@
-/* A device as the kernels' host code sees it: memory, products, recordings, and launch().
+/* A device as the kernels' host code sees it: memory, products, graphs, and launch().
  *
  * Two classes implement it: the GPU (gpu.cu, through the CUDA runtime and cuBLASLt) and the
  * emulator (emulator.cc, on the host, which checks what a GPU would have done silently wrong).
@@ -62,10 +62,10 @@ struct device {
     virtual void *product_plan(const product &p) = 0;
     virtual void product_run(void *plan, const product &p) = 0;
     virtual void product_forget(void *plan) = 0;
-    virtual fv_status record_begin() = 0;
-    virtual fv_status record_end(void **recording) = 0;
-    virtual fv_status replay(void *recording) = 0;
-    virtual void forget(void *recording) = 0;
+    virtual fv_status capture_begin() = 0;
+    virtual fv_status capture_end(void **graph) = 0;
+    virtual fv_status replay(void *graph) = 0;
+    virtual void free_graph(void *graph) = 0;
     virtual void mark(int event) = 0;                  /* enqueues a time stamp */
     virtual double milliseconds(int from, int to) = 0; /* after sync */
 

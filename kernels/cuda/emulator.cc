@@ -1,6 +1,6 @@
 /* The emulator: kernels run block by block on the host, and everything that a GPU takes on trust
  * is checked: limits of a launch, alignment and bounds of a product's operands, what may be done
- * while recording. Threads that meet at barriers are fibers (fibers.cc); see
+ * while capturing. Threads that meet at barriers are fibers (fibers.cc); see
  * grid.cuh. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,9 +45,9 @@ struct emulated_device : device {
     fibers *block = nullptr; /* made by the first launch that needs them */
     std::string faults;
     fv_emulated_stats stats = {};
-    bool recording = false;
+    bool capturing = false;
     bool own = false; /* no library */
-    std::vector<std::function<void()>> *tape = nullptr;
+    std::vector<std::function<void()>> *graph = nullptr;
     char name[64];
 
     emulated_device()
@@ -80,9 +80,9 @@ struct emulated_device : device {
         }
     }
 
-    void not_recording(const char *what)
+    void not_capturing(const char *what)
     {
-        if (recording) fault(std::string(what) + " while recording");
+        if (capturing) fault(std::string(what) + " while capturing");
     }
 
     /* Where nothing runs nothing is touched: pages that are only promised will do. */
@@ -100,7 +100,7 @@ struct emulated_device : device {
 
     fv_status alloc(size_t bytes, void **out) override
     {
-        not_recording("allocating");
+        not_capturing("allocating");
         size_t rounded = bytes ? (bytes + 255) / 256 * 256 : 256;
         *out = nullptr;
         if (stats.allocated + bytes > stats.memory_limit || rounded < bytes ||
@@ -115,7 +115,7 @@ struct emulated_device : device {
     void free(void *p) override
     {
         if (!p) return;
-        not_recording("freeing");
+        not_capturing("freeing");
         auto it = memory.find(static_cast<char *>(p));
         if (it == memory.end()) {
             fault("freeing memory that is not allocated");
@@ -177,7 +177,7 @@ struct emulated_device : device {
 
     fv_status copy_in(void *to, const void *host, size_t bytes) override
     {
-        not_recording("uploading");
+        not_capturing("uploading");
         must_be_inside("upload", to, bytes);
         if (failed == FV_OK) memcpy(to, host, bytes);
         return result();
@@ -185,7 +185,7 @@ struct emulated_device : device {
 
     fv_status copy_out(void *host, const void *from, size_t bytes) override
     {
-        not_recording("downloading");
+        not_capturing("downloading");
         stats.waits++;
         must_be_inside("download", from, bytes);
         if (failed == FV_OK) memcpy(host, from, bytes);
@@ -208,7 +208,7 @@ struct emulated_device : device {
 
     fv_status sync() override
     {
-        not_recording("waiting");
+        not_capturing("waiting");
         stats.waits++;
         return result();
     }
@@ -216,7 +216,7 @@ struct emulated_device : device {
     /* The copy is made at once, like all work here; the host gets it no sooner than it asks. */
     fv_status show(const void *from, size_t bytes) override
     {
-        not_recording("showing");
+        not_capturing("showing");
         must_be_inside("show", from, bytes);
         if (failed != FV_OK) return result();
         picture &p = pictures[newest ^= 1];
@@ -235,12 +235,12 @@ struct emulated_device : device {
         return result();
     }
 
-    /* Now, or onto the tape. */
+    /* Now, or into the graph. */
     void enqueue(std::function<void()> work)
     {
         if (failed != FV_OK || stats.dry) return;
-        if (recording)
-            tape->push_back(std::move(work));
+        if (capturing)
+            graph->push_back(std::move(work));
         else
             work();
     }
@@ -383,36 +383,36 @@ struct emulated_device : device {
         }
     }
 
-    /* --- recordings --- */
+    /* --- graph capture --- */
 
-    fv_status record_begin() override
+    fv_status capture_begin() override
     {
-        not_recording("recording");
-        stats.recordings++;
-        recording = true;
-        tape = new std::vector<std::function<void()>>;
+        not_capturing("capturing");
+        stats.captures++;
+        capturing = true;
+        graph = new std::vector<std::function<void()>>;
         return result();
     }
 
-    fv_status record_end(void **out) override
+    fv_status capture_end(void **out) override
     {
-        recording = false;
-        *out = tape;
-        tape = nullptr;
+        capturing = false;
+        *out = graph;
+        graph = nullptr;
         return result();
     }
 
-    fv_status replay(void *recorded) override
+    fv_status replay(void *captured) override
     {
-        not_recording("replaying");
+        not_capturing("replaying");
         stats.replays++;
-        for (auto &work : *static_cast<std::vector<std::function<void()>> *>(recorded)) work();
+        for (auto &work : *static_cast<std::vector<std::function<void()>> *>(captured)) work();
         return result();
     }
 
-    void forget(void *recorded) override
+    void free_graph(void *captured) override
     {
-        delete static_cast<std::vector<std::function<void()>> *>(recorded);
+        delete static_cast<std::vector<std::function<void()>> *>(captured);
     }
 
     void mark(int) override

@@ -1,4 +1,4 @@
-/* The GPU as a device: one stream, memory from the runtime, products by cuBLASLt, recordings as
+/* The GPU as a device: one stream, memory from the runtime, products by cuBLASLt, graphs as
  * CUDA graphs. The runtime is linked statically and finds the driver by itself when it is first
  * called; without a driver the first call fails, and so does fv_cuda_open, with a message.
  *
@@ -376,39 +376,39 @@ struct gpu_device : device {
         if (!q->fused) finish_product(this, p);
     }
 
-    /* --- recordings: CUDA graphs --- */
+    /* --- graph capture --- */
 
-    fv_status record_begin() override
+    fv_status capture_begin() override
     {
         enter();
-        note(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "recording");
+        note(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capturing a graph");
         return result();
     }
 
-    fv_status record_end(void **recording) override
+    fv_status capture_end(void **captured) override
     {
         cudaGraph_t graph = nullptr;
         cudaGraphExec_t ready = nullptr;
-        note(cudaStreamEndCapture(stream, &graph), "recording");
+        note(cudaStreamEndCapture(stream, &graph), "capturing a graph");
         if (graph) {
             note(cudaGraphInstantiateWithFlags(&ready, graph, 0), "making a graph");
             cudaGraphDestroy(graph);
         }
-        *recording = ready;
+        *captured = ready;
         return result();
     }
 
-    fv_status replay(void *recording) override
+    fv_status replay(void *captured) override
     {
         enter();
-        note(cudaGraphLaunch(static_cast<cudaGraphExec_t>(recording), stream), "starting a graph");
+        note(cudaGraphLaunch(static_cast<cudaGraphExec_t>(captured), stream), "starting a graph");
         return result();
     }
 
-    void forget(void *recording) override
+    void free_graph(void *captured) override
     {
         enter();
-        note(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(recording)), "freeing a graph");
+        note(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(captured)), "freeing a graph");
     }
 
     /* --- time --- */

@@ -216,24 +216,24 @@ static fv_status shown(fv_backend *be, const fv_tensor *src, float *host)
     return device_of(be)->shown(host, shown_bytes(src));
 }
 
-static fv_status record_begin(fv_backend *be)
+static fv_status capture_begin(fv_backend *be)
 {
-    return device_of(be)->record_begin();
+    return device_of(be)->capture_begin();
 }
 
-static fv_status record_end(fv_backend *be, void **recording)
+static fv_status capture_end(fv_backend *be, void **graph)
 {
-    return device_of(be)->record_end(recording);
+    return device_of(be)->capture_end(graph);
 }
 
-static fv_status replay(fv_backend *be, void *recording)
+static fv_status replay(fv_backend *be, void *graph)
 {
-    return device_of(be)->replay(recording);
+    return device_of(be)->replay(graph);
 }
 
-static void forget(fv_backend *be, void *recording)
+static void free_graph(fv_backend *be, void *graph)
 {
-    device_of(be)->forget(recording);
+    device_of(be)->free_graph(graph);
 }
 
 static void mark(fv_backend *be, int event)
@@ -314,10 +314,10 @@ fv_status wire(fv_backend *be, device *d, const char *precision)
     be->freeze = freeze;
     be->room_for = room_for;
     be->copy = copy;
-    be->record_begin = record_begin;
-    be->record_end = record_end;
+    be->capture_begin = capture_begin;
+    be->capture_end = capture_end;
     be->replay = replay;
-    be->forget = forget;
+    be->free_graph = free_graph;
     be->show = show;
     be->shown = shown;
     be->mark = mark;

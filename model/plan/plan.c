@@ -287,7 +287,7 @@ fv_ref fv_plan_find(const fv_plan *p, const char *name)
 static void give_back(fv_plan *p)
 {
     for (int i = 0; i < FV_PARTS; i++)
-        if (p->recordings[i]) p->be->forget(p->be, p->recordings[i]);
+        if (p->graphs[i]) p->be->free_graph(p->be, p->graphs[i]);
     for (int i = 0; i < p->op_count; i++) {
         fv_op *op = fv_running_op(p, i);
         if (p->be->kernels[op->kind].release) p->be->kernels[op->kind].release(p->be, op);

@@ -128,7 +128,7 @@ fv_status fv_plan_finish(fv_plan *p, unsigned flags);
 /* Called after each op of forward that was not joined to another (op->y is whole) or before each op
  * of backward (op->dy is whole); for an op that fv_plan_passes once a picture, and its tensors may
  * hold no more than one. A negative status stops the run and is returned. A watched plan
- * runs op by op, also on a backend that records: NULL ends the watch. */
+ * runs op by op, also on a backend that captures: NULL ends the watch. */
 typedef fv_status (*fv_watch)(void *user, fv_plan *p, const fv_op *op, bool backward);
 void fv_plan_watch(fv_plan *p, fv_watch watch, void *user);
 
@@ -152,7 +152,7 @@ size_t fv_plan_param_count(const fv_plan *p);
 fv_status fv_plan_block_download(fv_plan *p, fv_block block, float *values);
 fv_status fv_plan_block_upload(fv_plan *p, fv_block block, const float *values);
 /* From now on Adam keeps this param's channel k in [low[k], high[k]], besides what its numbers say.
- * After fv_plan_finish, and before the first step of a plan that records. */
+ * After fv_plan_finish, and before the first step of a plan that captures. */
 fv_status fv_plan_bound(fv_plan *p, fv_ref param, const float *low, const float *high);
 /* One Adam step on all params; see backend.h for numbers and stats. */
 fv_status fv_plan_adam(fv_plan *p, const float numbers[FV_ADAM_COLUMNS],
@@ -162,19 +162,19 @@ fv_status fv_plan_adam(fv_plan *p, const float numbers[FV_ADAM_COLUMNS],
 fv_status fv_plan_adam_begin(fv_plan *p, const float numbers[FV_ADAM_COLUMNS]);
 /* Forward, backward with the seeds set before, and Adam, with one wait at the end. The same as
  * the three calls, except that backward and Adam run whatever forward gave. Where
- * fv_plan_records, all of it is one recording that is replayed. */
+ * fv_plan_captures, all of it is one graph that is replayed. */
 fv_status fv_plan_step(fv_plan *p, const float numbers[FV_ADAM_COLUMNS],
                        float stats[FV_ADAM_STATS]);
-/* The same in two halves: begin enqueues all of it where fv_plan_records (and does it elsewhere),
+/* The same in two halves: begin enqueues all of it where fv_plan_captures (and does it elsewhere),
  * end waits. In between the host may do something else, but not touch the plan. */
 fv_status fv_plan_step_begin(fv_plan *p, const float numbers[FV_ADAM_COLUMNS]);
 fv_status fv_plan_step_end(fv_plan *p, float stats[FV_ADAM_STATS]);
 /* An output of the steps so far on its way to the host, while later ones run; see fv_backend.show.
- * Where fv_plan_records only. shown is for the newest. */
+ * Where fv_plan_captures only. shown is for the newest. */
 fv_status fv_plan_show(fv_plan *p, fv_ref output);
 fv_status fv_plan_shown(fv_plan *p, fv_ref output, float *values);
-/* Whether the backend replays recordings of this plan: not while it is watched. */
-bool fv_plan_records(const fv_plan *p);
+/* Whether the backend captures and replays graphs of this plan: not while it is watched. */
+bool fv_plan_captures(const fv_plan *p);
 
 /* --- looking at it --- */
 typedef struct fv_plan_info {

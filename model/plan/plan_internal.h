@@ -11,7 +11,7 @@
 
 enum { FV_MAX_SCOPES = 32, FV_NAME_BYTES = 256, FV_MESSAGE_BYTES = 1024 };
 
-/* What can be recorded: the list downwards, upwards, or a whole step with Adam. */
+/* What can be captured as a graph: forward, backward, or a whole step with Adam. */
 enum { FV_PART_FORWARD, FV_PART_BACKWARD, FV_PART_STEP, FV_PARTS };
 
 typedef struct fv_node {
@@ -21,7 +21,7 @@ typedef struct fv_node {
     bool needs_gradient, wanted, output, has_aux;
     bool written;        /* a gradient writer has been met */
     float *seed;         /* outputs of plans with gradients; zeros until set */
-    fv_tensor seed_copy; /* on the device, where the backend records: outlives a forward */
+    fv_tensor seed_copy; /* on the device, where the backend captures: outlives a forward */
     bool owns_data;
     int readers;            /* ops that read the value: join.c */
     bool passes;            /* an operand of p->passing: */
@@ -72,7 +72,7 @@ struct fv_plan {
     fv_tensor bounds[2]; /* low, high of every param number; no data: none were given */
     fv_watch watch;
     void *watch_user;
-    void *recordings[FV_PARTS];
+    void *graphs[FV_PARTS];
     int runs[FV_PARTS];
 };
 

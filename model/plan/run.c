@@ -1,6 +1,6 @@
-/* Running a plan: forward, seeds, backward, Adam; whole steps, recorded where the backend can.
+/* Running a plan: forward, seeds, backward, Adam; whole steps, captured as graphs where the backend can.
  *
- * A recording holds the same calls with the same addresses. Numbers that change from step to step
+ * A graph holds the same calls with the same addresses. Numbers that change from step to step
  * (views, targets, seeds, Adam's) are uploaded before it is replayed, into memory of their own. */
 #include <math.h>
 #include <stdlib.h>
@@ -47,7 +47,7 @@ static fv_status poison_dead(fv_plan *p, int first, int last)
     return FV_OK;
 }
 
-/* --- what a recording consists of --- */
+/* --- what a graph consists of --- */
 
 /* What is done with op i of the list, in the order of the list or of its reverse. */
 typedef fv_status (*visit)(fv_plan *p, int i, void *user);
@@ -137,9 +137,9 @@ static void enqueue_step(fv_plan *p)
     enqueue_adam(p);
 }
 
-bool fv_plan_records(const fv_plan *p)
+bool fv_plan_captures(const fv_plan *p)
 {
-    return p->be->record_begin && !p->watch && !(p->flags & FV_PLAN_POISON);
+    return p->be->capture_begin && !p->watch && !(p->flags & FV_PLAN_POISON);
 }
 
 static fv_status run_part(fv_plan *p, int part)
@@ -147,16 +147,16 @@ static fv_status run_part(fv_plan *p, int part)
     static void (*const enqueue[FV_PARTS])(fv_plan *) = {enqueue_forward, enqueue_backward,
                                                          enqueue_step};
     /* the first time by itself: libraries load their code when it is first used */
-    if (!fv_plan_records(p) || p->runs[part]++ == 0) {
+    if (!fv_plan_captures(p) || p->runs[part]++ == 0) {
         enqueue[part](p);
         return FV_OK;
     }
-    if (!p->recordings[part]) {
-        FV_TRY(p->be->record_begin(p->be));
+    if (!p->graphs[part]) {
+        FV_TRY(p->be->capture_begin(p->be));
         enqueue[part](p);
-        FV_TRY(p->be->record_end(p->be, &p->recordings[part]));
+        FV_TRY(p->be->capture_end(p->be, &p->graphs[part]));
     }
-    return p->be->replay(p->be, p->recordings[part]);
+    return p->be->replay(p->be, p->graphs[part]);
 }
 
 /* --- running --- */
@@ -300,14 +300,14 @@ fv_status fv_plan_step_begin(fv_plan *p, const float numbers[FV_ADAM_COLUMNS])
 {
     FV_TRY(has_backward(p, "running a step"));
     FV_TRY(fv_plan_block_exists(p, FV_BLOCK_M));
-    bool records = fv_plan_records(p);
-    if (!records) {
+    bool captures = fv_plan_captures(p);
+    if (!captures) {
         FV_TRY(fv_plan_forward(p));
         FV_TRY(fv_plan_backward(p));
     }
-    if (records) FV_TRY(upload_seeds(p));
+    if (captures) FV_TRY(upload_seeds(p));
     FV_TRY(p->be->upload(p->be, &p->adam_numbers, FV_F32, numbers));
-    if (records) return run_part(p, FV_PART_STEP);
+    if (captures) return run_part(p, FV_PART_STEP);
     enqueue_adam(p);
     return FV_OK;
 }
