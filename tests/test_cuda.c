@@ -122,7 +122,7 @@ static void start(step_plan *s, int dim)
     free(targets);
 }
 
-/* Views, noise and seeds of step t. */
+/* Views, noise and output gradients of step t. */
 static void set_step(step_plan *s, int image_size, int t)
 {
     float maps[6 * VIEWS], numbers[7 * VIEWS];
@@ -143,9 +143,9 @@ static void set_step(step_plan *s, int image_size, int t)
     MUST(fv_plan_upload_i32(s->p, s->keys, keys));
     const float cosines[4] = {-0.5f, 0.25f, -0.5f, 0.25f}, tv = 0.001f;
     const float neurons[4] = {-0.01f, 0, -0.01f, 0.005f};
-    MUST(fv_plan_seed(s->p, s->cosines, cosines));
-    MUST(fv_plan_seed(s->p, s->neurons, neurons));
-    MUST(fv_plan_seed(s->p, s->tv, &tv));
+    MUST(fv_plan_output_gradient(s->p, s->cosines, cosines));
+    MUST(fv_plan_output_gradient(s->p, s->neurons, neurons));
+    MUST(fv_plan_output_gradient(s->p, s->tv, &tv));
 }
 
 static void adam_numbers(float k[FV_ADAM_COLUMNS], int t)
@@ -442,7 +442,7 @@ static void walk(const fv_plan *p)
     stats->user = &l;
     walk_forward(&l);
     for (int i = 0; i < p->node_count; i++)
-        if (p->nodes[i]->seed) written(&l, root_of(&p->nodes[i]->gradient));
+        if (p->nodes[i]->output_gradient) written(&l, root_of(&p->nodes[i]->gradient));
     walk_backward(&l);
     l.op = NULL;
     for (int i = 0; i < p->node_count; i++)

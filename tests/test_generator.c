@@ -554,7 +554,7 @@ static void a_decoder_makes_its_pictures(void **state)
     for (int i = 0; i < W * H * 3; i++)
         assert_true(fabs((double)picture[i] - by_hand(latent, W, i / 3 / W, i / 3 % W, i % 3)) <
                     1e-6);
-    MUST(fv_plan_seed(p, made, seed));
+    MUST(fv_plan_output_gradient(p, made, seed));
     MUST(fv_plan_backward(p));
     MUST(fv_plan_block_download(p, FV_BLOCK_GRADIENT, gradient));
     for (int k = 0; k < COUNT; k++) { /* central differences of the picture by hand */

@@ -365,7 +365,7 @@ static void embed_together(fv_backend *be, fv_network *const n[2], int first, in
         float seed[4096];
         for (int k = 0; k < n[i]->dim; k++) seed[k] = 1;
         MUST(fv_plan_download(p, y[i], embeddings[i]));
-        MUST(fv_plan_seed(p, y[i], seed));
+        MUST(fv_plan_output_gradient(p, y[i], seed));
     }
     MUST(fv_plan_backward(p));
     MUST(fv_plan_download_gradient(p, x, gradient));

@@ -170,7 +170,7 @@ static void gradients_of_views_are_those_of_differences(void **state)
         fill(x, PIXELS, 2);
         fill(seed, SEEN, 3);
         look(&b, x, before);
-        MUST(fv_plan_seed(b.plan, b.seen, seed));
+        MUST(fv_plan_output_gradient(b.plan, b.seen, seed));
         MUST(fv_plan_backward(b.plan));
         MUST(fv_plan_download_gradient(b.plan, b.picture, gradient));
         for (int salt = 4; salt < 8; salt++) {

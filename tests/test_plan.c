@@ -166,7 +166,7 @@ static void gradients_of_shared_inputs_add_up(void **state)
     float x[ROWS * WIDTH], gradient[ROWS * WIDTH], seed[ROWS] = {1, 1, 1};
     for (int i = 0; i < ROWS * WIDTH; i++) x[i] = 0.25f + 0.125f * (float)((i * 7) % 5);
     sum_of_y(&s, x);
-    MUST(fv_plan_seed(s.plan, s.y, seed));
+    MUST(fv_plan_output_gradient(s.plan, s.y, seed));
     MUST(fv_plan_backward(s.plan));
     MUST(fv_plan_download_gradient(s.plan, s.x, gradient));
     for (int i = 0; i < ROWS * WIDTH; i++) {
@@ -268,8 +268,8 @@ static void run_blocks(fv_backend *be, unsigned flags, float *gradient, float *y
     MUST(fv_plan_forward(p));
     MUST(fv_plan_download(p, outputs[1], y));
     for (int i = 0; i < N; i++) values[i] *= 0.01f;
-    MUST(fv_plan_seed(p, outputs[0], values));
-    MUST(fv_plan_seed(p, outputs[1], seed));
+    MUST(fv_plan_output_gradient(p, outputs[0], values));
+    MUST(fv_plan_output_gradient(p, outputs[1], seed));
     MUST(fv_plan_backward(p));
     MUST(fv_plan_download_gradient(p, x, gradient));
     *ops = fv_plan_op_count(p);
@@ -335,7 +335,7 @@ static void gated_groups(const char *backend, float *gradient)
     for (int i = 0; i < PICTURES * MAP; i++) seed[i] = (float)(i % 5) - 1.5f;
     MUST(fv_plan_upload(p, x, values));
     MUST(fv_plan_forward(p));
-    MUST(fv_plan_seed(p, fv_plan_find(p, "score"), seed));
+    MUST(fv_plan_output_gradient(p, fv_plan_find(p, "score"), seed));
     MUST(fv_plan_backward(p));
     MUST(fv_plan_download_gradient(p, x, gradient));
     fv_plan_free(p);
@@ -440,7 +440,7 @@ static void unseeded_outputs_count_as_zero(void **state)
         float x[ROWS * WIDTH], gradient[ROWS * WIDTH], seed[ROWS] = {1, 1, 1};
         for (int i = 0; i < ROWS * WIDTH; i++) x[i] = 1 + (float)i;
         sum_of_y(&s, x);
-        MUST(fv_plan_seed(s.plan, s.y, seed));
+        MUST(fv_plan_output_gradient(s.plan, s.y, seed));
         MUST(fv_plan_backward(s.plan));
         sum_of_y(&s, x);
         MUST(fv_plan_backward(s.plan));
@@ -527,7 +527,7 @@ static void adam_follows_the_paper(void **state)
         for (int t = 1; t <= 25; t++) {
             float numbers[FV_ADAM_COLUMNS], stats[FV_ADAM_STATS], y[ROWS];
             MUST(fv_plan_forward(s.plan));
-            MUST(fv_plan_seed(s.plan, s.y, seed));
+            MUST(fv_plan_output_gradient(s.plan, s.y, seed));
             MUST(fv_plan_backward(s.plan));
             MUST(fv_plan_download_gradient(s.plan, s.x, g));
             adam_numbers(numbers, t);
@@ -570,7 +570,7 @@ static void adam_clamps_and_leaves_bad_gradients_alone(void **state)
         float numbers[FV_ADAM_COLUMNS], stats[FV_ADAM_STATS];
         for (int i = 0; i < ROWS * WIDTH; i++) x[i] = before[i] = 0.1f * (float)(i % 4);
         sum_of_y(&s, x);
-        MUST(fv_plan_seed(s.plan, s.y, seed));
+        MUST(fv_plan_output_gradient(s.plan, s.y, seed));
         MUST(fv_plan_backward(s.plan));
         adam_numbers(numbers, 1);
         MUST(fv_plan_adam(s.plan, numbers, stats));
@@ -583,7 +583,7 @@ static void adam_clamps_and_leaves_bad_gradients_alone(void **state)
         numbers[FV_ADAM_LOW] = 0;
         numbers[FV_ADAM_HIGH] = 0.25f;
         sum_of_y(&s, x);
-        MUST(fv_plan_seed(s.plan, s.y, seed));
+        MUST(fv_plan_output_gradient(s.plan, s.y, seed));
         MUST(fv_plan_backward(s.plan));
         MUST(fv_plan_adam(s.plan, numbers, stats));
         MUST(fv_plan_download(s.plan, s.x, x));

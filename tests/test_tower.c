@@ -229,7 +229,7 @@ static void check_image_tower(const fv_brivl *m, fv_backend *be, const fv_weight
     float *text = read_golden(golden, "txt_emb", &n);
     MUST(fv_plan_upload(p, pixels, hwc));
     MUST(fv_plan_forward(p));
-    MUST(fv_plan_seed(p, y, text));
+    MUST(fv_plan_output_gradient(p, y, text));
     MUST(fv_plan_backward(p));
     if (tapped) check_taps(taps, all, COUNT(image_probes), golden, tolerance);
     fv_shape s;
@@ -255,7 +255,7 @@ static void check_image_tower(const fv_brivl *m, fv_backend *be, const fv_weight
     MUST(fv_plan_download(p, neuron, &value));
     /* one number, not a norm over thousands: its relative error is five times as free */
     check("LLP-7", &value, 1, golden, "llp7_value", 5 * tolerance);
-    MUST(fv_plan_seed(p, neuron, &seed));
+    MUST(fv_plan_output_gradient(p, neuron, &seed));
     MUST(fv_plan_backward(p));
     MUST(fv_plan_download_gradient(p, pixels, gradient));
     for (size_t i = 0; i < fv_count(shape); i++) gradient[i] *= m->base.std[i % 3];
@@ -333,7 +333,7 @@ static float *pixel_gradient(const fv_brivl *m, const fv_weights *golden, const 
     float *text = read_golden(golden, "txt_emb", &n), *gradient = malloc(*count * sizeof *gradient);
     MUST(fv_plan_upload(p, pixels, hwc));
     MUST(fv_plan_forward(p));
-    MUST(fv_plan_seed(p, y, text));
+    MUST(fv_plan_output_gradient(p, y, text));
     MUST(fv_plan_backward(p));
     MUST(fv_plan_download_gradient(p, pixels, gradient));
     fv_plan_free(p);
@@ -467,7 +467,7 @@ static void image_head(void **state)
     double norm = 0;
     for (size_t i = 0; i < n; i++) norm += (double)target[i] * (double)target[i];
     for (size_t i = 0; i < 2 * n; i++) seed[i] = (float)((double)target[i % n] / sqrt(norm));
-    MUST(fv_plan_seed(p, y, seed));
+    MUST(fv_plan_output_gradient(p, y, seed));
     MUST(fv_plan_backward(p));
     MUST(fv_plan_download_gradient(p, map, gradient));
     float *swapped = as_nchw(gradient, shape);

@@ -75,7 +75,7 @@ static fv_backend *open_backend(void)
     return be;
 }
 
-/* Whether something besides ops needs the span: a value that is an output, or its seed. */
+/* Whether something besides ops needs the span: a value that is an output, or its gradient. */
 static bool of_an_output(const fv_plan *p, int span)
 {
     for (int i = 0; i < p->node_count; i++) {
@@ -176,7 +176,7 @@ static void kernels_touch_nothing_that_is_dead(void **state)
             for (int i = 0; i < PICTURES * MAP; i++) seed[i] = (float)(i % 5) - 1.5f;
             MUST(fv_plan_upload(p, fv_plan_find(p, "x"), x));
             MUST(fv_plan_forward(p));
-            MUST(fv_plan_seed(p, fv_plan_find(p, "score"), seed));
+            MUST(fv_plan_output_gradient(p, fv_plan_find(p, "score"), seed));
             MUST(fv_plan_backward(p));
             MUST(fv_plan_download_gradient(p, fv_plan_find(p, "x"), gradient[poisoned]));
             fv_plan_free(p);

@@ -104,7 +104,7 @@ static void gradient_is_that_of_finite_differences(void **state)
     fill(x, PIXELS, 2);
     fill(seed, SEEN, 3);
     look(&b, x, 2, before);
-    MUST(fv_plan_seed(b.plan, b.seen, seed));
+    MUST(fv_plan_output_gradient(b.plan, b.seen, seed));
     MUST(fv_plan_backward(b.plan));
     MUST(fv_plan_download_gradient(b.plan, b.picture, gradient));
     for (int salt = 4; salt < 8; salt++) {

@@ -1,4 +1,4 @@
-/* Text, channels and penalties as outputs and seeds of a plan. See objectives.h. */
+/* Text, channels and penalties as outputs of a plan, and their gradients. See objectives.h. */
 #include "feavis/imagine/objectives.h"
 
 #include <math.h>
@@ -264,33 +264,34 @@ fv_status fv_objectives_scores(fv_plan *p, const fv_objective_refs *refs, const 
     return FV_OK;
 }
 
-static fv_status seed_columns(fv_plan *p, fv_ref output, int views, const fv_weighted *columns,
-                              int count, float share)
+static fv_status column_gradients(fv_plan *p, fv_ref output, int views, const fv_weighted *columns,
+                                  int count, float share)
 {
     size_t n = (size_t)views * (size_t)count;
-    float *seed = malloc(n * sizeof *seed);
-    if (!seed) return fv_fail(FV_ERR_MEMORY, "seeding: out of memory");
+    float *gradient = malloc(n * sizeof *gradient);
+    if (!gradient) return fv_fail(FV_ERR_MEMORY, "weighing objectives: out of memory");
     for (size_t i = 0; i < n; i++)
-        seed[i] = -(share * columns[i % (size_t)count].weight) / (float)views;
-    fv_status s = fv_plan_seed(p, output, seed);
-    free(seed);
+        gradient[i] = -(share * columns[i % (size_t)count].weight) / (float)views;
+    fv_status s = fv_plan_output_gradient(p, output, gradient);
+    free(gradient);
     return s;
 }
 
-fv_status fv_objectives_seed(fv_plan *p, const fv_objective_refs *refs, const fv_objectives *g)
+fv_status fv_objectives_output_gradients(fv_plan *p, const fv_objective_refs *refs,
+                                         const fv_objectives *g)
 {
     for (int i = 0; i < g->guide_count; i++)
         if (refs->cosines[i] >= 0)
-            FV_TRY(seed_columns(p, refs->cosines[i], refs->views, g->texts, g->text_count,
-                                g->guide_weights[i]));
+            FV_TRY(column_gradients(p, refs->cosines[i], refs->views, g->texts, g->text_count,
+                                    g->guide_weights[i]));
     if (refs->neurons >= 0)
-        FV_TRY(seed_columns(p, refs->neurons, refs->views, g->channels, g->channel_count, 1));
+        FV_TRY(column_gradients(p, refs->neurons, refs->views, g->channels, g->channel_count, 1));
     for (int i = 0; i < g->terms.count; i++) {
         fv_weighted column = {.name = g->terms.at[i].name, .weight = g->terms.at[i].weight};
-        FV_TRY(seed_columns(p, refs->terms[i].value, refs->views, &column, 1, 1));
+        FV_TRY(column_gradients(p, refs->terms[i].value, refs->views, &column, 1, 1));
     }
     for (int i = 0; i < FV_PENALTY_OPTIONS; i++)
         if (refs->penalties[i] >= 0)
-            FV_TRY(fv_plan_seed(p, refs->penalties[i], &g->penalty_weights[i]));
+            FV_TRY(fv_plan_output_gradient(p, refs->penalties[i], &g->penalty_weights[i]));
     return FV_OK;
 }

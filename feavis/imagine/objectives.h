@@ -8,9 +8,9 @@
  *   tv, range, grey   penalties of the picture, {1,1,1,1}; weight down
  *
  * loss = - sum over guides and texts of both weights * mean over views of cosine
- *        - (the same for channels and terms) + sum of weight * penalty. Weights live in the seeds
- * of backward and text embeddings in an input, so both may change between two steps; only another
- * number of texts or channels makes a new plan. */
+ *        - (the same for channels and terms) + sum of weight * penalty. Weights live in the
+ * outputs' gradients of backward and text embeddings in an input, so both may change between two
+ * steps; only another number of texts or channels makes a new plan. */
 #ifndef FV_OBJECTIVES_H
 #define FV_OBJECTIVES_H
 
@@ -69,6 +69,7 @@ typedef struct fv_scores {
 fv_status fv_objectives_scores(fv_plan *p, const fv_objective_refs *refs, const fv_objectives *g,
                                fv_scores *out, bool *finite);
 /* Before backward. */
-fv_status fv_objectives_seed(fv_plan *p, const fv_objective_refs *refs, const fv_objectives *g);
+fv_status fv_objectives_output_gradients(fv_plan *p, const fv_objective_refs *refs,
+                                         const fv_objectives *g);
 
 #endif

@@ -1,5 +1,5 @@
-/* The loop: views, forward, seeds, backward, Adam; with cancel and a NaN guard. See feavis.h, and
- * session.h for the other files of a session.
+/* The loop: views, forward, output gradients, backward, Adam; with cancel and a NaN guard. See
+ * feavis.h, and session.h for the other files of a session.
  *
  * Threads: fv_session_run and _step belong to one thread. cancel, set, preview, parts and gradient
  * may come from any other: cancel is one atomic flag, the others take the mutex, which the loop
@@ -278,7 +278,7 @@ static fv_status begin_graph(fv_session *s)
     float numbers[FV_ADAM_COLUMNS];
     adam_numbers(s, numbers);
     FV_TRY(fv_session_draw_views(s, s->step));
-    FV_TRY(fv_objectives_seed(s->net.plan, &s->net.refs, &s->objectives));
+    FV_TRY(fv_objectives_output_gradients(s->net.plan, &s->net.refs, &s->objectives));
     return fv_plan_step_begin(s->net.plan, numbers);
 }
 
@@ -290,7 +290,7 @@ static fv_status begin_by_parts(fv_session *s)
     if (!s->finite) return FV_OK;
     if (s->step % KEEP_EVERY == 0) FV_TRY(keep_state(s));
     FV_TRY(fv_session_take_picture(s, &s->scores));
-    FV_TRY(fv_objectives_seed(s->net.plan, &s->net.refs, &s->objectives));
+    FV_TRY(fv_objectives_output_gradients(s->net.plan, &s->net.refs, &s->objectives));
     FV_TRY(fv_plan_backward(s->net.plan));
     adam_numbers(s, numbers);
     return fv_plan_adam_begin(s->net.plan, numbers);

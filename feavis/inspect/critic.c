@@ -383,7 +383,7 @@ static fv_status add_gains(fv_critic *c, const float *pixels, const float *text,
     FV_TRY(fv_plan_download(c->plan, c->map, c->maps));
     FV_TRY(fv_plan_block_upload(c->head, FV_BLOCK_VALUE, c->maps));
     FV_TRY(fv_plan_forward(c->head));
-    FV_TRY(fv_plan_seed(c->head, c->head_embedding, text));
+    FV_TRY(fv_plan_output_gradient(c->head, c->head_embedding, text));
     FV_TRY(fv_plan_backward(c->head));
     FV_TRY(fv_plan_download_gradient(c->head, c->head_map, c->maps));
     for (size_t i = 0; i < positions; i++)

@@ -221,7 +221,7 @@ static fv_status run_image(prober *q, fv_plan *p)
     if (s >= 0) s = fv_plan_upload(p, input, q->image);
     if (s >= 0) s = fv_plan_forward(p);
     if (s >= 0) s = fv_plan_download(p, y, q->embedding);
-    if (s >= 0) s = fv_plan_seed(p, y, q->text);
+    if (s >= 0) s = fv_plan_output_gradient(p, y, q->text);
     if (s >= 0) s = fv_plan_backward(p);
     if (s >= 0) s = fv_plan_download_gradient(p, input, q->image);
     return end_taps(q, false, s);

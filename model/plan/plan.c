@@ -295,7 +295,7 @@ static void give_back(fv_plan *p)
     for (int i = 0; i < p->node_count; i++) {
         node *n = p->nodes[i];
         if (n->owns_data) p->be->free(p->be, n->value.data);
-        if (n->seed_copy.data) p->be->free(p->be, n->seed_copy.data);
+        if (n->output_gradient_copy.data) p->be->free(p->be, n->output_gradient_copy.data);
     }
     for (int b = 0; b < FV_BLOCKS; b++) p->be->free(p->be, p->blocks[b]);
     p->be->free(p->be, p->adam_numbers.data);
@@ -310,7 +310,7 @@ void fv_plan_free(fv_plan *p)
     if (!p) return;
     if (p->be) give_back(p);
     for (int i = 0; i < p->node_count; i++) {
-        free(p->nodes[i]->seed);
+        free(p->nodes[i]->output_gradient);
         free(p->nodes[i]->name);
         free(p->nodes[i]);
     }

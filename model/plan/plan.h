@@ -7,9 +7,9 @@
  * A builder that fails returns -1, and every later builder given a -1 passes it on, so network
  * code needs no checks: fv_plan_finish reports the first failure. Builders know no backend.
  *
- * The loss is not an op. Outputs are ordinary tensors; loss = sum over outputs of <seed, value>,
- * and the seeds are uploaded before each backward. So objective weights can change between two
- * steps, and the whole loss lives in one place on the host.
+ * The loss is not an op. Outputs are ordinary tensors; loss = sum over outputs of
+ * <output gradient, value>, and these gradients are uploaded before each backward. So objective
+ * weights can change between two steps, and the whole loss lives in one place on the host.
  *
  * Memory: fv_plan_finish gives every value, gradient and kept auxiliary an offset in one arena,
  * by lifetime. A value can be read from outside only in a watch callback, unless it is an
@@ -94,7 +94,7 @@ fv_ref fv_cosine(fv_plan *p, const char *name, fv_ref x, fv_ref w, double eps);
 
 enum { FV_NONE = -2 }; /* an optional operand that is not there (bias, key bias) */
 
-/* Marks a value as an output: it stays readable after forward, and takes a seed. */
+/* Marks a value as an output: it stays readable after forward, and takes an output gradient. */
 void fv_plan_output(fv_plan *p, fv_ref r);
 
 fv_shape fv_plan_shape(const fv_plan *p, fv_ref r); /* zeros for a failed ref */
@@ -133,9 +133,9 @@ typedef fv_status (*fv_watch)(void *user, fv_plan *p, const fv_op *op, bool back
 void fv_plan_watch(fv_plan *p, fv_watch watch, void *user);
 
 fv_status fv_plan_forward(fv_plan *p);
-/* loss = sum <seed, value>; seeds of all outputs must have been set since the last forward
- * (an output whose seed was not set counts as zero). */
-fv_status fv_plan_seed(fv_plan *p, fv_ref output, const float *seed);
+/* loss = sum <gradient, value>: d loss / d output, of all outputs set since the last forward (one
+ * that was not set counts as zero). */
+fv_status fv_plan_output_gradient(fv_plan *p, fv_ref output, const float *gradient);
 fv_status fv_plan_backward(fv_plan *p);
 
 /* Whole tensors: leaves at any time, outputs after forward. */
@@ -160,8 +160,8 @@ fv_status fv_plan_adam(fv_plan *p, const float numbers[FV_ADAM_COLUMNS],
 /* Its first half: once it returns well the params move, and fv_plan_step_end waits for that. A
  * step_end that fails may be called again. */
 fv_status fv_plan_adam_begin(fv_plan *p, const float numbers[FV_ADAM_COLUMNS]);
-/* Forward, backward with the seeds set before, and Adam, with one wait at the end. The same as
- * the three calls, except that backward and Adam run whatever forward gave. Where
+/* Forward, backward with the output gradients set before, and Adam, with one wait at the end. The
+ * same as the three calls, except that backward and Adam run whatever forward gave. Where
  * fv_plan_captures, all of it is one graph that is replayed. */
 fv_status fv_plan_step(fv_plan *p, const float numbers[FV_ADAM_COLUMNS],
                        float stats[FV_ADAM_STATS]);

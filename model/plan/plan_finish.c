@@ -1,6 +1,6 @@
 /* Ending a plan: gradient marking, memory by lifetime, kernels. See plan.h.
  *
- * Time runs 0 .. 2N: forward of op i is step i, seeds arrive at N, backward of op i is
+ * Time runs 0 .. 2N: forward of op i is step i, output gradients arrive at N, backward of op i is
  * 2N - i. A value lives from its op to its last reader; by fv_op_uses a reader may be a backward
  * step. A gradient lives from its first writer to its producer's backward. */
 #include <stdlib.h>
@@ -31,7 +31,7 @@ static void mark_gradients(fv_plan *p)
     for (int i = 0; i < p->node_count; i++) {
         node *n = p->nodes[i];
         n->wanted = n->output;
-        n->written = n->output; /* the seed writes first */
+        n->written = n->output; /* its output gradient is there first */
     }
     for (int i = p->op_count - 1; i >= 0; i--) {
         fv_op *op = &p->ops[i];
@@ -210,16 +210,18 @@ static fv_status prepare_kernels(fv_plan *p)
     return FV_OK;
 }
 
-static fv_status make_seeds(fv_plan *p)
+static fv_status make_output_gradients(fv_plan *p)
 {
     for (int i = 0; i < p->node_count; i++) {
         node *n = p->nodes[i];
         if (!n->output || !has_gradient(n)) continue;
-        n->seed = calloc(fv_count(n->value.shape), sizeof *n->seed);
-        if (!n->seed) return fv_fail(FV_ERR_MEMORY, "%s: out of memory for a seed", n->name);
+        n->output_gradient = calloc(fv_count(n->value.shape), sizeof *n->output_gradient);
+        if (!n->output_gradient)
+            return fv_fail(FV_ERR_MEMORY, "%s: out of memory for an output gradient", n->name);
         if (!p->be->copy) continue;
-        n->seed_copy = n->gradient;
-        FV_TRY(p->be->alloc(p->be, fv_tensor_bytes(p->be, &n->gradient), &n->seed_copy.data));
+        n->output_gradient_copy = n->gradient;
+        FV_TRY(p->be->alloc(p->be, fv_tensor_bytes(p->be, &n->gradient),
+                            &n->output_gradient_copy.data));
     }
     return FV_OK;
 }
@@ -244,7 +246,7 @@ fv_status fv_plan_finish(fv_plan *p, unsigned flags)
     fv_status status = place_params(p);
     if (status >= 0) status = place_arena(p);
     if (status >= 0) status = prepare_kernels(p);
-    if (status >= 0) status = make_seeds(p);
+    if (status >= 0) status = make_output_gradients(p);
     if (status < 0) fv_plan_fail(p, status);
     return status;
 }

@@ -19,9 +19,10 @@ typedef struct fv_node {
     char *name;
     int op; /* the op that makes it; -1: a leaf */
     bool needs_gradient, wanted, output, has_aux;
-    bool written;        /* a gradient writer has been met */
-    float *seed;         /* outputs of plans with gradients; zeros until set */
-    fv_tensor seed_copy; /* on the device, where the backend captures: outlives a forward */
+    bool written;           /* a gradient writer has been met */
+    float *output_gradient; /* outputs of plans with gradients; zeros until set */
+    fv_tensor
+        output_gradient_copy; /* on the device, where the backend captures: outlives a forward */
     bool owns_data;
     int readers;            /* ops that read the value: join.c */
     bool passes;            /* an operand of p->passing: */

@@ -1,7 +1,9 @@
-/* Running a plan: forward, seeds, backward, Adam; whole steps, captured as graphs where the backend can.
+/* Running a plan: forward, output gradients, backward, Adam; whole steps, captured as graphs where
+ * the backend can.
  *
  * A graph holds the same calls with the same addresses. Numbers that change from step to step
- * (views, targets, seeds, Adam's) are uploaded before it is replayed, into memory of their own. */
+ * (views, targets, output gradients, Adam's) are uploaded before it is replayed, into memory of
+ * their own. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,15 +110,16 @@ static void enqueue_forward(fv_plan *p)
     (void)each_op(p, false, forward, NULL);
 }
 
-static void enqueue_seeds(fv_plan *p)
+static void enqueue_output_gradients(fv_plan *p)
 {
     for (int i = 0; p->be->copy && i < p->node_count; i++)
-        if (p->nodes[i]->seed) p->be->copy(p->be, &p->nodes[i]->gradient, &p->nodes[i]->seed_copy);
+        if (p->nodes[i]->output_gradient)
+            p->be->copy(p->be, &p->nodes[i]->gradient, &p->nodes[i]->output_gradient_copy);
 }
 
 static void enqueue_backward(fv_plan *p)
 {
-    enqueue_seeds(p);
+    enqueue_output_gradients(p);
     (void)each_op(p, true, backward, NULL);
 }
 
@@ -182,24 +185,26 @@ fv_status fv_plan_forward(fv_plan *p)
     return p->be->sync(p->be);
 }
 
-fv_status fv_plan_seed(fv_plan *p, fv_ref output, const float *seed)
+fv_status fv_plan_output_gradient(fv_plan *p, fv_ref output, const float *gradient)
 {
-    FV_TRY(fv_plan_runnable(p, "seeding a gradient"));
+    FV_TRY(fv_plan_runnable(p, "setting an output gradient"));
     if (output < 0 || output >= p->node_count || !p->nodes[output]->output)
-        return fv_fail(FV_ERR_ARGUMENT, "seeding %s: it is no output", fv_plan_name(p, output));
+        return fv_fail(FV_ERR_ARGUMENT, "the output gradient of %s: it is no output",
+                       fv_plan_name(p, output));
     fv_node *n = p->nodes[output];
-    if (n->seed) memcpy(n->seed, seed, fv_count(n->value.shape) * sizeof *seed);
-    return FV_OK; /* no path to a param: the seed has no effect */
+    if (n->output_gradient)
+        memcpy(n->output_gradient, gradient, fv_count(n->value.shape) * sizeof *gradient);
+    return FV_OK; /* no path to a param: it has no effect */
 }
 
-static fv_status upload_seeds(fv_plan *p)
+static fv_status upload_output_gradients(fv_plan *p)
 {
     for (int i = 0; i < p->node_count; i++) {
         fv_node *n = p->nodes[i];
-        if (!n->seed) continue;
-        fv_tensor *to = n->seed_copy.data ? &n->seed_copy : &n->gradient;
-        FV_TRY(p->be->upload(p->be, to, FV_F32, n->seed));
-        memset(n->seed, 0, fv_count(n->value.shape) * sizeof *n->seed);
+        if (!n->output_gradient) continue;
+        fv_tensor *to = n->output_gradient_copy.data ? &n->output_gradient_copy : &n->gradient;
+        FV_TRY(p->be->upload(p->be, to, FV_F32, n->output_gradient));
+        memset(n->output_gradient, 0, fv_count(n->value.shape) * sizeof *n->output_gradient);
     }
     return FV_OK;
 }
@@ -214,12 +219,12 @@ static fv_status has_backward(const fv_plan *p, const char *what)
 fv_status fv_plan_backward(fv_plan *p)
 {
     FV_TRY(has_backward(p, "running a plan backward"));
-    FV_TRY(upload_seeds(p));
+    FV_TRY(upload_output_gradients(p));
     if (!p->watch) {
         FV_TRY(run_part(p, FV_PART_BACKWARD));
         return p->be->sync(p->be);
     }
-    enqueue_seeds(p);
+    enqueue_output_gradients(p);
     FV_TRY(each_op(p, true, backward_watched, NULL));
     return p->be->sync(p->be);
 }
@@ -305,7 +310,7 @@ fv_status fv_plan_step_begin(fv_plan *p, const float numbers[FV_ADAM_COLUMNS])
         FV_TRY(fv_plan_forward(p));
         FV_TRY(fv_plan_backward(p));
     }
-    if (captures) FV_TRY(upload_seeds(p));
+    if (captures) FV_TRY(upload_output_gradients(p));
     FV_TRY(p->be->upload(p->be, &p->adam_numbers, FV_F32, numbers));
     if (captures) return run_part(p, FV_PART_STEP);
     enqueue_adam(p);
@@ -393,8 +398,8 @@ fv_status fv_plan_profile(fv_plan *p, double *forward_ms, double *backward_ms)
     timing up = {backward_ms, ops + visits, 0, visits + 1, backward};
     if (p->be->mark) p->be->mark(p->be, down.first);
     fv_status status = each_op(p, false, time_op, &down);
-    if (status >= 0) status = upload_seeds(p);
-    enqueue_seeds(p);
+    if (status >= 0) status = upload_output_gradients(p);
+    enqueue_output_gradients(p);
     if (p->be->mark) p->be->mark(p->be, up.first);
     if (status >= 0) status = each_op(p, true, time_op, &up);
     if (status >= 0) status = p->be->sync(p->be);

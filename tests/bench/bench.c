@@ -43,7 +43,7 @@ typedef struct bench {
     fv_plan *plan;
     fv_ref pixels, embedding;
     fv_text_inputs text;
-    float *seed;
+    float *gradient;
     double *best; /* [2 * ops]: seconds of each op forward, then backward; */
     double *once; /* the same of this run: an op may come by once a picture */
     double mark, load_seconds;
@@ -117,10 +117,10 @@ static fv_status fill(bench *b)
 {
     size_t count = fv_plan_param_count(b->plan);
     float *values = malloc((count ? count : 1) * sizeof *values);
-    b->seed = malloc(fv_count(fv_plan_shape(b->plan, b->embedding)) * sizeof *b->seed);
-    if (!values || !b->seed) return fv_fail(FV_ERR_MEMORY, "bench: out of memory");
+    b->gradient = malloc(fv_count(fv_plan_shape(b->plan, b->embedding)) * sizeof *b->gradient);
+    if (!values || !b->gradient) return fv_fail(FV_ERR_MEMORY, "bench: out of memory");
     for (size_t i = 0; i < count; i++) values[i] = (float)(i * 7919 % 1021) / 1021;
-    for (size_t i = 0; i < fv_count(fv_plan_shape(b->plan, b->embedding)); i++) b->seed[i] = 1;
+    for (size_t i = 0; i < fv_count(fv_plan_shape(b->plan, b->embedding)); i++) b->gradient[i] = 1;
     fv_status s = count ? fv_plan_upload(b->plan, b->pixels, values) : FV_OK;
     free(values);
     return s;
@@ -192,12 +192,12 @@ static fv_status run_once(bench *b)
     if (b->s.step && b->s.gradient) {
         const float numbers[FV_ADAM_COLUMNS] = {1e-3f, 0.9f, 0.99f, 1e-12f, 0.1f, 0.01f, 0, 1};
         float stats[FV_ADAM_STATS];
-        FV_TRY(fv_plan_seed(b->plan, b->embedding, b->seed));
+        FV_TRY(fv_plan_output_gradient(b->plan, b->embedding, b->gradient));
         return fv_plan_step(b->plan, numbers, stats);
     }
     FV_TRY(fv_plan_forward(b->plan));
     if (!b->s.gradient) return FV_OK;
-    FV_TRY(fv_plan_seed(b->plan, b->embedding, b->seed));
+    FV_TRY(fv_plan_output_gradient(b->plan, b->embedding, b->gradient));
     return fv_plan_backward(b->plan);
 }
 
@@ -240,7 +240,7 @@ static fv_status measure_by_marks(bench *b)
     if (!ms) return fv_fail(FV_ERR_MEMORY, "bench: out of memory");
     fv_status s = FV_OK;
     for (int i = 0; i < b->s.runs && s >= 0; i++) {
-        s = fv_plan_seed(b->plan, b->embedding, b->seed);
+        s = fv_plan_output_gradient(b->plan, b->embedding, b->gradient);
         if (s >= 0) s = fv_plan_profile(b->plan, ms, ms + count);
         for (int k = 0; k < count && s >= 0; k++) {
             note(b, fv_plan_op(b->plan, k), false, 1e-3 * ms[k]);
@@ -423,7 +423,7 @@ int main(int argc, char **argv)
     fv_plan_free(b.plan);
     fv_network_close(b.network);
     fv_backend_close(b.be);
-    free(b.seed);
+    free(b.gradient);
     free(b.best);
     return s < 0;
 }
