@@ -267,13 +267,13 @@ static fv_status look(void *user, fv_plan *p, const fv_op *op, bool backward)
     return FV_OK;
 }
 
-/* STEPS steps as whole steps, as three calls, or watched op by op: the params afterwards. */
+/* STEPS steps as whole steps, as three calls, or with a hook, op by op: the params afterwards. */
 static float *run_steps(fv_backend *be, const fv_brivl *m, int how, float stats[FV_ADAM_STATS])
 {
     step_plan s;
     int looks = 0;
     MUST(build(&s, be, m, FV_PLAN_BACKWARD));
-    if (how == 2) fv_plan_watch(s.p, look, &looks);
+    if (how == 2) fv_plan_hook(s.p, look, &looks);
     assert_true(fv_plan_captures(s.p) == (how != 2));
     start(&s, m->base.dim);
     for (int t = 0; t < STEPS; t++) {
@@ -569,7 +569,7 @@ static void sessions_replay_their_steps(void **state)
 {
     (void)state;
     static uint8_t rgb[2][PICTURE * PICTURE * 3];
-    for (int watched = 0; watched < 2; watched++) {
+    for (int hooked = 0; hooked < 2; hooked++) {
         fv_backend *be = open_device("fp16");
         fv_options *o;
         fv_session *s;
@@ -578,15 +578,15 @@ static void sessions_replay_their_steps(void **state)
         MUST(fv_options_new(&o));
         fv_model *m = open_model(be, o);
         MUST(fv_session_open(&s, m, o));
-        fv_session_want_gradient(s, watched);
+        fv_session_want_gradient(s, hooked);
         for (int i = 0; i < FEW; i++) MUST(fv_session_step(s, &progress));
         assert_true(progress.gradient > 0 && isfinite(progress.loss) && progress.restored == 0);
         MUST(fv_session_preview(s, &picture));
-        memcpy(rgb[watched], picture.rgb, sizeof rgb[0]);
+        memcpy(rgb[hooked], picture.rgb, sizeof rgb[0]);
         fv_picture_free(&picture);
         no_faults(be);
         /* steps 1 to 3 are whole; the first of them runs by itself, the others are replayed */
-        if (!on_gpu) assert_int_equal(fv_cuda_emulated_stats(be)->replays, watched ? 0 : FEW - 2);
+        if (!on_gpu) assert_int_equal(fv_cuda_emulated_stats(be)->replays, hooked ? 0 : FEW - 2);
         fv_session_cancel(s);
         assert_int_equal(fv_session_step(s, &progress), FV_CANCELLED);
         fv_session_close(s);

@@ -2,9 +2,9 @@
 #include <math.h>
 
 #include "kernels/rng.h"
+#include "model/plan/hooks.h"
 #include "model/plan/memory.h"
 #include "model/plan/plan.h"
-#include "model/plan/taps.h"
 #include "tests/check.h"
 
 /* --- memory --- */
@@ -368,8 +368,8 @@ static fv_status count_visits(void *user, fv_plan *p, const fv_op *op, bool back
     return FV_OK;
 }
 
-/* Maps count as large from `near` bytes on: how many ops pass, and that a watch meets these once a
- * picture, and that no tap can ask for them. */
+/* Maps count as large from `near` bytes on: how many ops pass, and that a hook meets these once a
+ * picture, and that none can ask for them by name. */
 static int passing_ops(fv_backend *be, size_t near)
 {
     fv_ref x, outputs[2];
@@ -382,13 +382,13 @@ static int passing_ops(fv_backend *be, size_t near)
         expected[0] += times;
         expected[1] += fv_plan_op(p, i)->dy ? times : 0;
     }
-    fv_plan_watch(p, count_visits, visits);
+    fv_plan_hook(p, count_visits, visits);
     MUST(fv_plan_forward(p));
     MUST(fv_plan_backward(p));
     assert_memory_equal(visits, expected, sizeof visits);
-    fv_taps *taps;
+    fv_hooks *hooks;
     const char *name = "two.depthwise";
-    if (passing) FAILS(fv_taps_new(&taps, p, &name, 1), FV_ERR_ARGUMENT, "passed by pictures");
+    if (passing) FAILS(fv_hooks_new(&hooks, p, &name, 1), FV_ERR_ARGUMENT, "run in micro-batches");
     fv_plan_free(p);
     p = build_blocks(be, FV_PLAN_BACKWARD | FV_PLAN_WHOLE, &x, outputs);
     for (int i = 0; i < fv_plan_op_count(p); i++) assert_false(fv_plan_passes(p, i));

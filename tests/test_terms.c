@@ -1,11 +1,11 @@
-/* Terms on any layer: their syntax, what they compute against the layer read by a tap, their
+/* Terms on any layer: their syntax, what they compute against the layer read by a hook, their
  * gradients, live changes, and that nothing behind the layer is computed. */
 #include <math.h>
 
 #include "feavis/feavis.h"
 #include "feavis/imagine/generators/generator.h"
 #include "feavis/imagine/session.h"
-#include "model/plan/taps.h"
+#include "model/plan/hooks.h"
 #include "tests/toy.h"
 
 /* --- syntax --- */

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "model/nets/brivl.h"
-#include "model/plan/taps.h"
+#include "model/plan/hooks.h"
 
 enum { PATH_BYTES = 1024 };
 
@@ -113,7 +113,7 @@ static void check(const char *what, const float *found, size_t found_count,
 /* --- whole towers --- */
 
 typedef struct probe {
-    const char *tap, *golden;
+    const char *tensor, *golden;
     bool map; /* stored as [c,h,w] */
 } probe;
 
@@ -152,27 +152,27 @@ static const probe text_probes[] = {
 };
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 
-static void check_taps(const fv_taps *taps, const probe *probes, int count,
-                       const fv_weights *golden, double tolerance)
+static void check_hooks(const fv_hooks *hooks, const probe *probes, int count,
+                        const fv_weights *golden, double tolerance)
 {
     for (int i = 0; i < count; i++) {
         fv_shape s;
-        const float *values = fv_taps_values(taps, i, &s);
-        if (!values) fail_msg("tap %s was not taken", probes[i].tap);
+        const float *values = fv_hooks_values(hooks, i, &s);
+        if (!values) fail_msg("hook %s was not taken", probes[i].tensor);
         float *copy = probes[i].map ? as_nchw(values, s) : NULL;
-        check(probes[i].tap, copy ? copy : values, fv_count(s), golden, probes[i].golden,
+        check(probes[i].tensor, copy ? copy : values, fv_count(s), golden, probes[i].golden,
               tolerance);
         free(copy);
     }
 }
 
-static fv_taps *tap(fv_plan *p, const probe *probes, int count)
+static fv_hooks *hook(fv_plan *p, const probe *probes, int count)
 {
     const char *names[32];
-    fv_taps *taps;
-    for (int i = 0; i < count; i++) names[i] = probes[i].tap;
-    MUST(fv_taps_new(&taps, p, names, count));
-    return taps;
+    fv_hooks *hooks;
+    for (int i = 0; i < count; i++) names[i] = probes[i].tensor;
+    MUST(fv_hooks_new(&hooks, p, names, count));
+    return hooks;
 }
 
 static void check_text_tower(const fv_brivl *m, fv_backend *be, const fv_weights *golden,
@@ -182,15 +182,15 @@ static void check_text_tower(const fv_brivl *m, fv_backend *be, const fv_weights
     size_t length, one;
     float *ids = read_golden(golden, "ids", &length), *used = read_golden(golden, "text_len", &one);
     MUST(fv_text_encoder_open(&e, &m->base, be, (int)length));
-    fv_taps *taps = tap(fv_text_encoder_plan(e), text_probes, COUNT(text_probes));
+    fv_hooks *hooks = hook(fv_text_encoder_plan(e), text_probes, COUNT(text_probes));
     int32_t *tokens = malloc(length * sizeof *tokens);
     for (size_t i = 0; i < length; i++) tokens[i] = (int32_t)ids[i];
     float *embedding = malloc((size_t)m->base.dim * sizeof *embedding);
     MUST(fv_text_encode_ids(e, tokens, (int)used[0], embedding));
-    check_taps(taps, text_probes, COUNT(text_probes), golden, tolerance);
+    check_hooks(hooks, text_probes, COUNT(text_probes), golden, tolerance);
     tokens[1] = 1 << 20;
     assert_int_equal(fv_text_encode_ids(e, tokens, (int)used[0], embedding), FV_ERR_ARGUMENT);
-    fv_taps_free(taps);
+    fv_hooks_free(hooks);
     fv_text_encoder_close(e);
     free(tokens);
     free(embedding);
@@ -201,7 +201,7 @@ static void check_text_tower(const fv_brivl *m, fv_backend *be, const fv_weights
 /* pixels -> embedding . text, and back. Tapped: layer by layer; else as pictures are grown, with
  * what the backend fuses. */
 static void check_image_tower(const fv_brivl *m, fv_backend *be, const fv_weights *golden,
-                              bool tapped, double tolerance, double gradient_tolerance)
+                              bool hooked, double tolerance, double gradient_tolerance)
 {
     enum { TAPS = 32 };
     probe all[TAPS];
@@ -221,8 +221,8 @@ static void check_image_tower(const fv_brivl *m, fv_backend *be, const fv_weight
     fv_plan_output(p, y);
     fv_plan_output(p, neuron);
     unsigned flags = FV_PLAN_BACKWARD | FV_PLAN_POISON;
-    MUST(fv_plan_finish(p, tapped ? flags | FV_PLAN_WHOLE : flags));
-    fv_taps *taps = tapped ? tap(p, all, count) : NULL;
+    MUST(fv_plan_finish(p, hooked ? flags | FV_PLAN_WHOLE : flags));
+    fv_hooks *hooks = hooked ? hook(p, all, count) : NULL;
 
     size_t n;
     float *chw = read_golden(golden, "pixels", &n), *hwc = as_nhwc(chw, shape);
@@ -231,13 +231,13 @@ static void check_image_tower(const fv_brivl *m, fv_backend *be, const fv_weight
     MUST(fv_plan_forward(p));
     MUST(fv_plan_output_gradient(p, y, text));
     MUST(fv_plan_backward(p));
-    if (tapped) check_taps(taps, all, COUNT(image_probes), golden, tolerance);
+    if (hooked) check_hooks(hooks, all, COUNT(image_probes), golden, tolerance);
     fv_shape s;
-    for (int i = COUNT(image_probes); tapped && i < count; i++) {
-        const float *values = fv_taps_values(taps, i, &s);
-        if (!values) fail_msg("tap %s was not taken", all[i].tap);
+    for (int i = COUNT(image_probes); hooked && i < count; i++) {
+        const float *values = fv_hooks_values(hooks, i, &s);
+        if (!values) fail_msg("hook %s was not taken", all[i].tensor);
         float *copy = all[i].map ? as_nchw(values, s) : NULL;
-        check(all[i].tap, copy ? copy : values, fv_count(s), golden, all[i].golden,
+        check(all[i].tensor, copy ? copy : values, fv_count(s), golden, all[i].golden,
               gradient_tolerance);
         free(copy);
     }
@@ -266,7 +266,7 @@ static void check_image_tower(const fv_brivl *m, fv_backend *be, const fv_weight
     free(chw);
     free(hwc);
     free(text);
-    fv_taps_free(taps);
+    fv_hooks_free(hooks);
     fv_plan_free(p);
 }
 
@@ -455,14 +455,14 @@ static void image_head(void **state)
                                    {"imgencoder.learnable.imgAtt.layers.1", "attended", false},
                                    {"imgencoder.learnable.imgFC.fc2", "embedding", false},
                                    {"image_embedding", "unit", false}};
-    fv_taps *taps = tap(p, probes, COUNT(probes));
+    fv_hooks *hooks = hook(p, probes, COUNT(probes));
     size_t n;
     float *chw = read_golden(golden, "feature_map", &n), *hwc = as_nhwc(chw, shape);
     float *target = read_golden(golden, "target", &n);
     MUST(fv_plan_upload(p, map, hwc));
     MUST(fv_plan_forward(p));
     /* these goldens are float32 results: 1e-5 is their own rounding */
-    check_taps(taps, probes, COUNT(probes), golden, 1e-5);
+    check_hooks(hooks, probes, COUNT(probes), golden, 1e-5);
     float *seed = malloc(2 * n * sizeof *seed), *gradient = malloc(fv_count(shape) * sizeof(float));
     double norm = 0;
     for (size_t i = 0; i < n; i++) norm += (double)target[i] * (double)target[i];
@@ -478,7 +478,7 @@ static void image_head(void **state)
     free(target);
     free(chw);
     free(hwc);
-    fv_taps_free(taps);
+    fv_hooks_free(hooks);
     fv_plan_free(p);
     fv_backend_close(be);
     fv_weights_close(weights);

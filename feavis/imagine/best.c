@@ -15,7 +15,7 @@ static fv_status look(fv_session *s, double *loss)
 {
     fv_scores scores;
     bool finite;
-    fv_plan_watch(s->net.plan, NULL, NULL); /* a look that a cancel cut would be missed later */
+    fv_plan_hook(s->net.plan, NULL, NULL); /* a look that a cancel cut would be missed later */
     FV_TRY(fv_session_forward(s, FV_VIEWS_BLURRED, &scores, &finite));
     *loss = finite ? (double)scores.loss : INFINITY;
     return FV_OK;

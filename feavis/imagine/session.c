@@ -36,7 +36,7 @@ static fv_status stopped(void)
     return fv_fail(FV_ERR_STOPPED, "cancelled");
 }
 
-static fv_status watch(void *user, fv_plan *p, const fv_op *op, bool backward)
+static fv_status after_op(void *user, fv_plan *p, const fv_op *op, bool backward)
 {
     fv_session *s = user;
     if (is_cancelled(s)) return stopped();
@@ -263,11 +263,12 @@ static void report(fv_session *s, const fv_scores *scores, fv_progress *out)
 }
 
 /* Where the backend replays graphs a step is one of them, and a cancel waits for its end;
- * it is watched op by op only for the gradient. Elsewhere it is watched always. */
-static fv_status watch_step(fv_session *s)
+ * it has a hook, and runs op by op, only for the gradient. Elsewhere it always has. */
+static fv_status hook_step(fv_session *s)
 {
-    fv_plan_watch(s->net.plan, NULL, NULL);
-    if (!fv_plan_captures(s->net.plan) || s->gradient_wanted) fv_plan_watch(s->net.plan, watch, s);
+    fv_plan_hook(s->net.plan, NULL, NULL);
+    if (!fv_plan_captures(s->net.plan) || s->gradient_wanted)
+        fv_plan_hook(s->net.plan, after_op, s);
     return is_cancelled(s) ? stopped() : FV_OK;
 }
 
@@ -300,7 +301,7 @@ static fv_status begin_step(fv_session *s)
 {
     FV_TRY(fv_session_replay(s));
     FV_TRY(fv_session_take_pending(s));
-    FV_TRY(watch_step(s));
+    FV_TRY(hook_step(s));
     s->captured = fv_plan_captures(s->net.plan) && s->step % KEEP_EVERY != 0;
     s->scores = (fv_scores){.loss = NAN, .cosine = NAN, .neuron = NAN};
     s->finite = true;
@@ -397,7 +398,7 @@ fv_status fv_session_picture(fv_session *s, fv_picture *out, fv_progress *scores
     bool finite;
     atomic_store(&s->cancelled, false); /* what was cancelled is over; */
     FV_TRY(fv_session_settle(s));
-    fv_plan_watch(s->net.plan, NULL, NULL); /* and this pass is short */
+    fv_plan_hook(s->net.plan, NULL, NULL); /* and this pass is short */
     FV_TRY(fv_session_replay(s));
     fv_status status = fv_session_swap_best(s);
     if (status >= 0) status = fv_session_forward(s, FV_VIEWS_WHOLE, &final, &finite);

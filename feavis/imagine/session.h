@@ -133,7 +133,7 @@ fv_status fv_session_take_picture(fv_session *s, const fv_scores *scores);
 /* The same without waiting: whoever wants the picture, or the next step while the device works,
  * takes it in. */
 fv_status fv_session_send_picture(fv_session *s, const fv_scores *scores);
-/* From the watch, before the op that made `y` runs backward. */
+/* From the hook, before the op that made `y` runs backward. */
 fv_status fv_session_watch_gradient(fv_session *s, fv_plan *p, const fv_op *op);
 
 #endif

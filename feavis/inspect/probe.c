@@ -9,7 +9,7 @@
 #include "feavis/model.h"
 #include "feavis/picture.h"
 #include "feavis/probe.h"
-#include "model/plan/taps.h"
+#include "model/plan/hooks.h"
 
 enum { MOST_TAPS = 64 };
 
@@ -22,7 +22,7 @@ typedef struct prober {
     float *text, *embedding;
     char *names[MOST_TAPS];
     int name_count;
-    fv_taps *taps; /* of the tower that is running: the names that it computes */
+    fv_hooks *hooks; /* of the tower that is running: the names that it computes */
 } prober;
 
 /* Between [c,h,w] files and {1,h,w,c} tensors. */
@@ -168,7 +168,7 @@ static fv_status begin_taps(prober *q, fv_plan *p, bool text)
     int count = 0;
     for (int i = 0; i < q->name_count; i++)
         if (is_of_text(q->names[i]) == text) names[count++] = q->names[i];
-    return fv_taps_new(&q->taps, p, names, count);
+    return fv_hooks_new(&q->hooks, p, names, count);
 }
 
 static fv_status end_taps(prober *q, bool text, fv_status s)
@@ -177,15 +177,15 @@ static fv_status end_taps(prober *q, bool text, fv_status s)
     for (int i = 0; i < q->name_count; i++) {
         fv_shape shape;
         if (is_of_text(q->names[i]) != text) continue;
-        const float *values = q->taps ? fv_taps_values(q->taps, at++, &shape) : NULL;
+        const float *values = q->hooks ? fv_hooks_values(q->hooks, at++, &shape) : NULL;
         if (s >= 0 && values)
             s = save_tensor(q, q->names[i], values, shape);
         else if (s >= 0)
-            s = fv_fail(FV_ERR_ARGUMENT, "tap %s: gradients go to the picture, not to the text",
+            s = fv_fail(FV_ERR_ARGUMENT, "hook %s: gradients go to the picture, not to the text",
                         q->names[i]);
     }
-    fv_taps_free(q->taps);
-    q->taps = NULL;
+    fv_hooks_free(q->hooks);
+    q->hooks = NULL;
     return s;
 }
 

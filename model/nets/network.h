@@ -139,6 +139,6 @@ void fv_text_encoder_close(fv_text_encoder *e);
 fv_status fv_text_encode(fv_text_encoder *e, const char *utf8, float *embedding, fv_tokens *tokens);
 /* Embeds ids [length], the first `used` of them not padding. */
 fv_status fv_text_encode_ids(fv_text_encoder *e, const int32_t *ids, int used, float *embedding);
-fv_plan *fv_text_encoder_plan(fv_text_encoder *e); /* for taps */
+fv_plan *fv_text_encoder_plan(fv_text_encoder *e); /* for hooks */
 
 #endif

@@ -12,7 +12,7 @@
  * weights can change between two steps, and the whole loss lives in one place on the host.
  *
  * Memory: fv_plan_finish gives every value, gradient and kept auxiliary an offset in one arena,
- * by lifetime. A value can be read from outside only in a watch callback, unless it is an
+ * by lifetime. A value can be read from outside only in a hook, unless it is an
  * output. */
 #ifndef FV_PLAN_H
 #define FV_PLAN_H
@@ -99,7 +99,7 @@ void fv_plan_output(fv_plan *p, fv_ref r);
 
 fv_shape fv_plan_shape(const fv_plan *p, fv_ref r); /* zeros for a failed ref */
 const char *fv_plan_name(const fv_plan *p, fv_ref r);
-/* The tensor itself, to recognise it in a watch callback; NULL for a failed ref. */
+/* The tensor itself, to recognise it in a hook; NULL for a failed ref. */
 const fv_tensor *fv_plan_tensor(const fv_plan *p, fv_ref r);
 fv_ref fv_plan_find(const fv_plan *p, const char *name); /* -1 if there is none */
 /* The tensor that an op makes, by its full name, its second name, or the end of one behind a '.' if
@@ -118,7 +118,7 @@ enum {
     FV_PLAN_BACKWARD = 1, /* plan gradients, from outputs to params */
     FV_PLAN_POISON = 2,   /* tests: memory is NaN before a forward and as soon as nobody needs it */
     FV_PLAN_WHOLE = 4     /* every op stays by itself and runs for the whole batch, so that every
-                             value can be watched (fv_backend.joins, fuses, near_bytes) */
+                             value can be seen by a hook (fv_backend.joins, fuses, near_bytes) */
 };
 /* Ends building: prepares kernels and allocates. No builder may be called afterwards. */
 fv_status fv_plan_finish(fv_plan *p, unsigned flags);
@@ -127,10 +127,10 @@ fv_status fv_plan_finish(fv_plan *p, unsigned flags);
 
 /* Called after each op of forward that was not joined to another (op->y is whole) or before each op
  * of backward (op->dy is whole); for an op that fv_plan_passes once a picture, and its tensors may
- * hold no more than one. A negative status stops the run and is returned. A watched plan
- * runs op by op, also on a backend that captures: NULL ends the watch. */
-typedef fv_status (*fv_watch)(void *user, fv_plan *p, const fv_op *op, bool backward);
-void fv_plan_watch(fv_plan *p, fv_watch watch, void *user);
+ * hold no more than one. A negative status stops the run and is returned. A plan
+ * with a hook runs op by op, also on a backend that captures: NULL takes it away. */
+typedef fv_status (*fv_hook)(void *user, fv_plan *p, const fv_op *op, bool backward);
+void fv_plan_hook(fv_plan *p, fv_hook hook, void *user);
 
 fv_status fv_plan_forward(fv_plan *p);
 /* loss = sum <gradient, value>: d loss / d output, of all outputs set since the last forward (one
@@ -173,7 +173,7 @@ fv_status fv_plan_step_end(fv_plan *p, float stats[FV_ADAM_STATS]);
  * Where fv_plan_captures only. shown is for the newest. */
 fv_status fv_plan_show(fv_plan *p, fv_ref output);
 fv_status fv_plan_shown(fv_plan *p, fv_ref output, float *values);
-/* Whether the backend captures and replays graphs of this plan: not while it is watched. */
+/* Whether the backend captures and replays graphs of this plan: not while it has a hook. */
 bool fv_plan_captures(const fv_plan *p);
 
 /* --- looking at it --- */

@@ -71,8 +71,8 @@ struct fv_plan {
     size_t param_count;
     fv_tensor adam_numbers, adam_stats;
     fv_tensor bounds[2]; /* low, high of every param number; no data: none were given */
-    fv_watch watch;
-    void *watch_user;
+    fv_hook hook;
+    void *hook_user;
     void *graphs[FV_PARTS];
     int runs[FV_PARTS];
 };

@@ -11,10 +11,10 @@
 
 #include "model/plan/plan_internal.h"
 
-void fv_plan_watch(fv_plan *p, fv_watch watch, void *user)
+void fv_plan_hook(fv_plan *p, fv_hook hook, void *user)
 {
-    p->watch = watch;
-    p->watch_user = user;
+    p->hook = hook;
+    p->hook_user = user;
 }
 
 /* Fills bytes of the arena with NaN. */
@@ -142,7 +142,7 @@ static void enqueue_step(fv_plan *p)
 
 bool fv_plan_captures(const fv_plan *p)
 {
-    return p->be->capture_begin && !p->watch && !(p->flags & FV_PLAN_POISON);
+    return p->be->capture_begin && !p->hook && !(p->flags & FV_PLAN_POISON);
 }
 
 static fv_status run_part(fv_plan *p, int part)
@@ -164,16 +164,16 @@ static fv_status run_part(fv_plan *p, int part)
 
 /* --- running --- */
 
-static fv_status forward_watched(fv_plan *p, int i, void *user)
+static fv_status forward_hooked(fv_plan *p, int i, void *user)
 {
     FV_TRY(forward(p, i, user));
-    return p->watch(p->watch_user, p, &p->ops[i], false);
+    return p->hook(p->hook_user, p, &p->ops[i], false);
 }
 
-static fv_status backward_watched(fv_plan *p, int i, void *user)
+static fv_status backward_hooked(fv_plan *p, int i, void *user)
 {
     if (!p->ops[i].dy) return FV_OK;
-    FV_TRY(p->watch(p->watch_user, p, &p->ops[i], true));
+    FV_TRY(p->hook(p->hook_user, p, &p->ops[i], true));
     return backward(p, i, user);
 }
 
@@ -181,7 +181,7 @@ fv_status fv_plan_forward(fv_plan *p)
 {
     FV_TRY(fv_plan_runnable(p, "running a plan forward"));
     if (p->flags & FV_PLAN_POISON) FV_TRY(poison(p, 0, p->arena_bytes));
-    FV_TRY(p->watch ? each_op(p, false, forward_watched, NULL) : run_part(p, FV_PART_FORWARD));
+    FV_TRY(p->hook ? each_op(p, false, forward_hooked, NULL) : run_part(p, FV_PART_FORWARD));
     return p->be->sync(p->be);
 }
 
@@ -220,12 +220,12 @@ fv_status fv_plan_backward(fv_plan *p)
 {
     FV_TRY(has_backward(p, "running a plan backward"));
     FV_TRY(upload_output_gradients(p));
-    if (!p->watch) {
+    if (!p->hook) {
         FV_TRY(run_part(p, FV_PART_BACKWARD));
         return p->be->sync(p->be);
     }
     enqueue_output_gradients(p);
-    FV_TRY(each_op(p, true, backward_watched, NULL));
+    FV_TRY(each_op(p, true, backward_hooked, NULL));
     return p->be->sync(p->be);
 }
 

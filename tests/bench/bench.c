@@ -47,7 +47,7 @@ typedef struct bench {
     double *best; /* [2 * ops]: seconds of each op forward, then backward; */
     double *once; /* the same of this run: an op may come by once a picture */
     double mark, load_seconds;
-    const fv_op *running; /* backward: the op that the watch has announced */
+    const fv_op *running; /* backward: the op that the hook has announced */
 } bench;
 
 static double now(void)
@@ -218,7 +218,7 @@ static void end_run(bench *b)
     }
 }
 
-static fv_status watch(void *user, fv_plan *p, const fv_op *op, bool backward)
+static fv_status time_op(void *user, fv_plan *p, const fv_op *op, bool backward)
 {
     (void)p;
     bench *b = user;
@@ -259,7 +259,7 @@ static fv_status measure_ops(bench *b)
     if (!b->best) return fv_fail(FV_ERR_MEMORY, "bench: out of memory");
     b->once = b->best + 2 * count;
     if (b->be->mark) FV_TRY(measure_by_marks(b));
-    if (!b->be->mark) fv_plan_watch(b->plan, watch, b);
+    if (!b->be->mark) fv_plan_hook(b->plan, time_op, b);
     for (int i = 0; i < b->s.runs && !b->be->mark; i++) {
         b->running = NULL;
         b->mark = now();
@@ -267,7 +267,7 @@ static fv_status measure_ops(bench *b)
         if (b->running) note(b, b->running, true, now() - b->mark);
         end_run(b);
     }
-    fv_plan_watch(b->plan, NULL, NULL);
+    fv_plan_hook(b->plan, NULL, NULL);
     double total[FV_OP_COUNT][2] = {{0}}, macs[FV_OP_COUNT] = {0};
     printf("%-11s %9s %9s %8s %8s  %s\n", "op", "forward", "backward", "GFLOP/s", "GFLOP/s", "y");
     for (int i = 0; i < count; i++) {

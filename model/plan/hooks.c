@@ -1,22 +1,22 @@
-/* Copies of named tensors of a running plan. See taps.h. */
-#include "model/plan/taps.h"
+/* Copies of named tensors of a running plan. See hooks.h. */
+#include "model/plan/hooks.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/text/text.h"
 
-typedef struct tap {
+typedef struct hook {
     const fv_tensor *tensor;
     bool gradient, taken;
     float *values;
-} tap;
+} hook;
 
-struct fv_taps {
+struct fv_hooks {
     fv_plan *plan;
     fv_backend *backend;
     int count;
-    tap taps[];
+    hook hooks[];
 };
 
 static const char *nearest(const fv_plan *p, const char *name)
@@ -34,12 +34,12 @@ static const char *nearest(const fv_plan *p, const char *name)
     return best;
 }
 
-static fv_status watch(void *user, fv_plan *p, const fv_op *op, bool backward)
+static fv_status copy_named(void *user, fv_plan *p, const fv_op *op, bool backward)
 {
     (void)p;
-    fv_taps *t = user;
+    fv_hooks *t = user;
     for (int i = 0; i < t->count; i++) {
-        tap *one = &t->taps[i];
+        hook *one = &t->hooks[i];
         if (one->tensor != op->y || one->gradient != backward) continue;
         FV_TRY(t->backend->download(t->backend, backward ? op->dy : op->y, FV_F32, one->values));
         one->taken = true;
@@ -65,53 +65,53 @@ static bool is_whole(const fv_plan *p, const fv_tensor *tensor)
     return true;
 }
 
-static fv_status add_tap(tap *out, const fv_plan *p, const char *name)
+static fv_status add_hook(hook *out, const fv_plan *p, const char *name)
 {
     out->gradient = strncmp(name, "d:", 2) == 0;
     if (out->gradient) name += 2;
     out->tensor = fv_plan_tensor(p, fv_plan_find(p, name));
     if (!out->tensor || !made_by_op(p, out->tensor))
         return fv_fail(FV_ERR_ARGUMENT,
-                       "tap %s: the plan computes no tensor of that name; the "
+                       "hook %s: the plan computes no tensor of that name; the "
                        "nearest is %s",
                        name, nearest(p, name));
     if (!is_whole(p, out->tensor))
-        return fv_fail(FV_ERR_ARGUMENT,
-                       "tap %s: fused, or passed by pictures; finish the plan with FV_PLAN_WHOLE",
-                       name);
+        return fv_fail(
+            FV_ERR_ARGUMENT,
+            "hook %s: fused, or run in micro-batches; finish the plan with FV_PLAN_WHOLE", name);
     out->values = malloc(fv_count(out->tensor->shape) * sizeof *out->values);
-    return out->values ? FV_OK : fv_fail(FV_ERR_MEMORY, "tap %s: out of memory", name);
+    return out->values ? FV_OK : fv_fail(FV_ERR_MEMORY, "hook %s: out of memory", name);
 }
 
-fv_status fv_taps_new(fv_taps **out, fv_plan *p, const char *const *names, int count)
+fv_status fv_hooks_new(fv_hooks **out, fv_plan *p, const char *const *names, int count)
 {
-    fv_taps *t = calloc(1, sizeof *t + (size_t)count * sizeof *t->taps);
-    if (!t) return fv_fail(FV_ERR_MEMORY, "making taps: out of memory");
+    fv_hooks *t = calloc(1, sizeof *t + (size_t)count * sizeof *t->hooks);
+    if (!t) return fv_fail(FV_ERR_MEMORY, "making hooks: out of memory");
     t->plan = p;
     t->backend = fv_plan_backend(p);
     for (int i = 0; i < count; i++, t->count++) {
-        fv_status s = add_tap(&t->taps[i], p, names[i]);
+        fv_status s = add_hook(&t->hooks[i], p, names[i]);
         if (s < 0) {
-            fv_taps_free(t);
+            fv_hooks_free(t);
             return s;
         }
     }
-    fv_plan_watch(p, watch, t);
+    fv_plan_hook(p, copy_named, t);
     *out = t;
     return FV_OK;
 }
 
-void fv_taps_free(fv_taps *t)
+void fv_hooks_free(fv_hooks *t)
 {
     if (!t) return;
-    fv_plan_watch(t->plan, NULL, NULL);
-    for (int i = 0; i < t->count; i++) free(t->taps[i].values);
+    fv_plan_hook(t->plan, NULL, NULL);
+    for (int i = 0; i < t->count; i++) free(t->hooks[i].values);
     free(t);
 }
 
-const float *fv_taps_values(const fv_taps *t, int i, fv_shape *shape)
+const float *fv_hooks_values(const fv_hooks *t, int i, fv_shape *shape)
 {
-    if (!t->taps[i].taken) return NULL;
-    *shape = t->taps[i].tensor->shape;
-    return t->taps[i].values;
+    if (!t->hooks[i].taken) return NULL;
+    *shape = t->hooks[i].tensor->shape;
+    return t->hooks[i].values;
 }
