@@ -65,7 +65,7 @@ struct fv_backend {
     bool fuses;
     /* Maps of a batch that take more bytes than this are better passed from op to op for one
      * picture after another (model/plan/microbatch.c); 0: never. */
-    size_t near_bytes;
+    size_t microbatch_bytes;
     fv_kernel kernels[FV_OP_COUNT];
 
     /* Zeroed memory, aligned to 64 bytes at least. Rare: a handful a plan. */

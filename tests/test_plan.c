@@ -358,7 +358,7 @@ static void statistics_are_no_map_to_compute_again(void **state)
     assert_true(norm > 0 && sqrt(error / norm) < 1e-5); /* sums of floats, as in test_ops */
 }
 
-/* --- one picture after another --- */
+/* --- micro-batches --- */
 
 static fv_status count_visits(void *user, fv_plan *p, const fv_op *op, bool backward)
 {
@@ -370,15 +370,15 @@ static fv_status count_visits(void *user, fv_plan *p, const fv_op *op, bool back
 
 /* Maps count as large from `near` bytes on: how many ops pass, and that a hook meets these once a
  * picture, and that none can ask for them by name. */
-static int passing_ops(fv_backend *be, size_t near)
+static int microbatched_ops(fv_backend *be, size_t near)
 {
     fv_ref x, outputs[2];
-    be->near_bytes = near;
+    be->microbatch_bytes = near;
     fv_plan *p = build_blocks(be, FV_PLAN_BACKWARD, &x, outputs);
-    int passing = 0, visits[2] = {0, 0}, expected[2] = {0, 0};
+    int microbatched = 0, visits[2] = {0, 0}, expected[2] = {0, 0};
     for (int i = 0; i < fv_plan_op_count(p); i++) {
-        int times = fv_plan_passes(p, i) ? PICTURES : 1;
-        passing += fv_plan_passes(p, i);
+        int times = fv_plan_microbatched(p, i) ? PICTURES : 1;
+        microbatched += fv_plan_microbatched(p, i);
         expected[0] += times;
         expected[1] += fv_plan_op(p, i)->dy ? times : 0;
     }
@@ -388,12 +388,13 @@ static int passing_ops(fv_backend *be, size_t near)
     assert_memory_equal(visits, expected, sizeof visits);
     fv_hooks *hooks;
     const char *name = "two.depthwise";
-    if (passing) FAILS(fv_hooks_new(&hooks, p, &name, 1), FV_ERR_ARGUMENT, "run in micro-batches");
+    if (microbatched)
+        FAILS(fv_hooks_new(&hooks, p, &name, 1), FV_ERR_ARGUMENT, "run in micro-batches");
     fv_plan_free(p);
     p = build_blocks(be, FV_PLAN_BACKWARD | FV_PLAN_WHOLE, &x, outputs);
-    for (int i = 0; i < fv_plan_op_count(p); i++) assert_false(fv_plan_passes(p, i));
+    for (int i = 0; i < fv_plan_op_count(p); i++) assert_false(fv_plan_microbatched(p, i));
     fv_plan_free(p);
-    return passing;
+    return microbatched;
 }
 
 /* The same additions in the same order: not a bit may change. */
@@ -407,19 +408,19 @@ static void pictures_that_pass_alone_give_the_same(void **state)
         be->fuses = false;
         /* between the maps of a block, and those of blocks */
         size_t wide = be->real_bytes * PICTURES * SIDE * SIDE * (2 * MAP + 1);
-        int all = 1 + 3 * 8 + 5, passing = passing_ops(be, wide);
-        assert_int_equal(passing_ops(be, 0), 0);
-        assert_int_equal(passing_ops(be, 1), all);
-        assert_true(passing > 3 * 6 && passing < all - 4);
+        int all = 1 + 3 * 8 + 5, microbatched = microbatched_ops(be, wide);
+        assert_int_equal(microbatched_ops(be, 0), 0);
+        assert_int_equal(microbatched_ops(be, 1), all);
+        assert_true(microbatched > 3 * 6 && microbatched < all - 4);
         for (int fused = 0; fused < 2; fused++)
             for (int some = 0; some < 2; some++) {
                 float gradient[2][N], y[2][PICTURES * MAP];
                 int ops;
                 size_t arena, near[] = {1, wide};
                 be->fuses = fused;
-                be->near_bytes = 0;
+                be->microbatch_bytes = 0;
                 run_blocks(be, FV_PLAN_BACKWARD | FV_PLAN_POISON, gradient[0], y[0], &ops, &arena);
-                be->near_bytes = near[some];
+                be->microbatch_bytes = near[some];
                 run_blocks(be, FV_PLAN_BACKWARD | FV_PLAN_POISON, gradient[1], y[1], &ops, &arena);
                 assert_memory_equal(gradient[0], gradient[1], sizeof gradient[0]);
                 assert_memory_equal(y[0], y[1], sizeof y[0]);

@@ -51,7 +51,7 @@ static fv_plan *build(fv_backend *be, int way)
     fv_plan *p;
     be->joins = way == 1;
     be->fuses = way >= 2;
-    be->near_bytes = way == 3 ? 1 : 0;
+    be->microbatch_bytes = way == 3 ? 1 : 0;
     MUST(fv_plan_new(&p, be));
     fv_ref x = fv_plan_param(p, "x", (fv_shape){PICTURES, SIDE, SIDE, MAP});
     fv_ref y = residual_block(p, "one", x);
@@ -91,7 +91,7 @@ static void every_life_that_is_cut_is_found(void **state)
     fv_backend *be = open_backend();
     for (int way = 0; way < WAYS; way++) {
         fv_plan *p = build(be, way);
-        assert_true((p->stretch.pictures > 0) == (way == 3));
+        assert_true((p->microbatch.pictures > 0) == (way == 3));
         MUST(fv_plan_verify(p));
         for (int i = 0; i < p->span_count; i++) {
             fv_span keep = p->spans[i];

@@ -60,7 +60,7 @@ static bool is_whole(const fv_plan *p, const fv_tensor *tensor)
     for (int i = 0; i < fv_plan_op_count(p); i++) {
         const fv_op *op = fv_plan_op(p, i);
         if (op->x == tensor && op->before != FV_ACT_NONE) return false;
-        if (op->y == tensor && (op->fused.mean_y || fv_plan_passes(p, i))) return false;
+        if (op->y == tensor && (op->fused.mean_y || fv_plan_microbatched(p, i))) return false;
     }
     return true;
 }

@@ -318,8 +318,8 @@ void fv_plan_free(fv_plan *p)
     free(p->aliases);
     free(p->nodes);
     free(p->ops);
-    free(p->passing);
-    free(p->alone);
+    free(p->microbatch_ops);
+    free(p->per_picture);
     free(p->spans);
     free(p);
 }

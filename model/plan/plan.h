@@ -118,7 +118,7 @@ enum {
     FV_PLAN_BACKWARD = 1, /* plan gradients, from outputs to params */
     FV_PLAN_POISON = 2,   /* tests: memory is NaN before a forward and as soon as nobody needs it */
     FV_PLAN_WHOLE = 4     /* every op stays by itself and runs for the whole batch, so that every
-                             value can be seen by a hook (fv_backend.joins, fuses, near_bytes) */
+                             value can be seen by a hook (fv_backend.joins, fuses, microbatch_bytes) */
 };
 /* Ends building: prepares kernels and allocates. No builder may be called afterwards. */
 fv_status fv_plan_finish(fv_plan *p, unsigned flags);
@@ -126,9 +126,9 @@ fv_status fv_plan_finish(fv_plan *p, unsigned flags);
 /* --- running --- */
 
 /* Called after each op of forward that was not joined to another (op->y is whole) or before each op
- * of backward (op->dy is whole); for an op that fv_plan_passes once a picture, and its tensors may
- * hold no more than one. A negative status stops the run and is returned. A plan
- * with a hook runs op by op, also on a backend that captures: NULL takes it away. */
+ * of backward (op->dy is whole); for an op that fv_plan_microbatched once a picture, and its
+ * tensors may hold no more than one. A negative status stops the run and is returned. A plan with a
+ * hook runs op by op, also on a backend that captures: NULL takes it away. */
 typedef fv_status (*fv_hook)(void *user, fv_plan *p, const fv_op *op, bool backward);
 void fv_plan_hook(fv_plan *p, fv_hook hook, void *user);
 
@@ -189,8 +189,8 @@ typedef struct fv_plan_info {
 fv_plan_info fv_plan_describe(const fv_plan *p);
 int fv_plan_op_count(const fv_plan *p);
 const fv_op *fv_plan_op(const fv_plan *p, int i);
-/* Whether op i runs for one picture of a batch after another (fv_backend.near_bytes). */
-bool fv_plan_passes(const fv_plan *p, int i);
+/* Whether op i runs for one picture of a batch after another (fv_backend.microbatch_bytes). */
+bool fv_plan_microbatched(const fv_plan *p, int i);
 /* Runs forward and backward once and times each op (arrays of fv_plan_op_count; ops without a
  * gradient take 0). Seeds count as in fv_plan_backward. */
 fv_status fv_plan_profile(fv_plan *p, double *forward_ms, double *backward_ms);

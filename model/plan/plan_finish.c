@@ -155,7 +155,7 @@ static void *in_arena(const fv_plan *p, int span)
 static fv_status place_arena(fv_plan *p)
 {
     for (int i = 0; i < p->op_count; i++) FV_TRY(op_lifetimes(p, i));
-    FV_TRY(fv_confine_spans(p));
+    FV_TRY(fv_microbatch_spans(p));
     FV_TRY(fv_memory_plan(p->spans, (size_t)p->span_count, &p->arena_bytes));
     if (p->be->room_for) FV_TRY(p->be->room_for(p->be, p->arena_bytes));
     FV_TRY(p->be->alloc(p->be, p->arena_bytes ? p->arena_bytes : FV_ALIGNMENT, &p->arena));
@@ -167,7 +167,7 @@ static fv_status place_arena(fv_plan *p)
         n->aux.data = in_arena(p, n->aux_span);
     }
     FV_TRY(fv_plan_verify(p));
-    return fv_make_passing_ops(p);
+    return fv_make_microbatch_ops(p);
 }
 
 /* Params, their gradients and moments: four blocks of one layout. */
@@ -242,7 +242,7 @@ fv_status fv_plan_finish(fv_plan *p, unsigned flags)
     if (flags & FV_PLAN_BACKWARD) mark_gradients(p);
     if (fuses) fv_fuse_gates(p);
     if (fuses) fv_overwrite_maps(p);
-    fv_choose_stretch(p, whole ? 0 : p->be->near_bytes);
+    fv_choose_microbatch(p, whole ? 0 : p->be->microbatch_bytes);
     fv_status status = place_params(p);
     if (status >= 0) status = place_arena(p);
     if (status >= 0) status = prepare_kernels(p);

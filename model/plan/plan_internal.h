@@ -1,6 +1,6 @@
 /* The inside of fv_plan, for the files that share it: plan.c (building, moving numbers),
  * plan_finish.c (gradients, memory, kernels), join.c, fuse.c and microbatch.c (what ops do for each
- * other, and for one picture after another), verify.c and run.c (forward, backward, steps). */
+ * other, and micro-batches), verify.c and run.c (forward, backward, steps). */
 #ifndef FV_PLAN_INTERNAL_H
 #define FV_PLAN_INTERNAL_H
 
@@ -25,7 +25,7 @@ typedef struct fv_node {
         output_gradient_copy; /* on the device, where the backend captures: outlives a forward */
     bool owns_data;
     int readers;            /* ops that read the value: join.c */
-    bool passes;            /* an operand of p->passing: */
+    bool in_microbatch;     /* an operand of microbatch_ops: */
     fv_tensor one[3];       /* of one picture, by fv_member: value, gradient, aux (microbatch.c) */
     struct fv_node *shares; /* its gradient is this node's: dx2 = dy of a residual */
     bool left_out;          /* has no memory: its readers compute it (fuse.c) */
@@ -38,11 +38,11 @@ typedef struct fv_alias {
     fv_ref target;
 } fv_alias;
 
-/* Ops that run for one picture after another (microbatch.c): ops[first .. last]; none if last <
+/* Ops that run in micro-batches of one picture (microbatch.c): ops[first .. last]; none if last <
  * first. */
-typedef struct fv_stretch {
+typedef struct fv_microbatch {
     int first, last, pictures;
-} fv_stretch;
+} fv_microbatch;
 
 struct fv_plan {
     fv_backend *be;
@@ -50,8 +50,8 @@ struct fv_plan {
     int node_count, node_room;
     fv_op *ops;
     int op_count, op_room;
-    fv_stretch stretch;
-    fv_op *passing; /* what runs in the place of ops[stretch.first .. stretch.last] */
+    fv_microbatch microbatch;
+    fv_op *microbatch_ops; /* what runs in the place of ops[microbatch.first .. microbatch.last] */
     fv_alias *aliases;
     int alias_count, alias_room;
     size_t scopes[FV_MAX_SCOPES]; /* length of `prefix` at each push */
@@ -64,7 +64,7 @@ struct fv_plan {
 
     fv_span *spans;
     int span_count, span_room;
-    bool *alone; /* by span, with a stretch: it holds one picture */
+    bool *per_picture; /* by span, with a micro-batch: it holds one picture */
     void *arena, *scratch;
     size_t arena_bytes, scratch_bytes, weight_bytes;
     void *blocks[FV_BLOCKS];
@@ -133,11 +133,11 @@ void fv_fuse_gates(fv_plan *p);
 void fv_overwrite_maps(fv_plan *p);
 
 /* microbatch.c: once gradients are marked; once lifetimes are known; once memory is there. */
-void fv_choose_stretch(fv_plan *p, size_t near_bytes);
-fv_status fv_confine_spans(fv_plan *p);
-fv_status fv_make_passing_ops(fv_plan *p);
-/* The passing ops' operands show this picture. */
-void fv_aim(fv_plan *p, int picture);
+void fv_choose_microbatch(fv_plan *p, size_t microbatch_bytes);
+fv_status fv_microbatch_spans(fv_plan *p);
+fv_status fv_make_microbatch_ops(fv_plan *p);
+/* The operands of microbatch_ops show this picture. */
+void fv_microbatch_show(fv_plan *p, int picture);
 
 /* verify.c: that no two spans that live at once share bytes, and that every operand is in memory
  * whenever its op runs. What it finds is a fault of the planner. */
@@ -146,7 +146,7 @@ fv_status fv_plan_verify(const fv_plan *p);
 /* Op i as it runs. */
 static inline fv_op *fv_running_op(const fv_plan *p, int i)
 {
-    return fv_plan_passes(p, i) ? &p->passing[i - p->stretch.first] : &p->ops[i];
+    return fv_plan_microbatched(p, i) ? &p->microbatch_ops[i - p->microbatch.first] : &p->ops[i];
 }
 
 fv_status fv_plan_runnable(const fv_plan *p, const char *what);

@@ -58,7 +58,7 @@ static fv_status downwards(fv_plan *p, int first, int end, visit v, void *user)
 {
     for (int i = first; i < end; i++) {
         FV_TRY(v(p, i, user));
-        if (!fv_plan_passes(p, i)) FV_TRY(poison_dead(p, i, i));
+        if (!fv_plan_microbatched(p, i)) FV_TRY(poison_dead(p, i, i));
     }
     return FV_OK;
 }
@@ -68,22 +68,22 @@ static fv_status upwards(fv_plan *p, int first, int end, visit v, void *user)
     for (int i = end - 1; i >= first; i--) {
         FV_TRY(v(p, i, user));
         int step = fv_backward_step(p, i);
-        if (!fv_plan_passes(p, i)) FV_TRY(poison_dead(p, step, step));
+        if (!fv_plan_microbatched(p, i)) FV_TRY(poison_dead(p, step, step));
     }
     return FV_OK;
 }
 
-/* All of it; the ops of a stretch come by once for each picture. */
+/* All of it; the ops of a micro-batch once for each picture. */
 static fv_status each_op(fv_plan *p, bool back, visit v, void *user)
 {
     fv_status (*const along)(fv_plan *, int, int, visit, void *) = back ? upwards : downwards;
-    int first = p->stretch.first, end = p->stretch.last + 1;
+    int first = p->microbatch.first, end = p->microbatch.last + 1;
     FV_TRY(back ? along(p, end, p->op_count, v, user) : along(p, 0, first, v, user));
-    for (int k = 0; k < p->stretch.pictures; k++) {
-        fv_aim(p, k);
+    for (int k = 0; k < p->microbatch.pictures; k++) {
+        fv_microbatch_show(p, k);
         FV_TRY(along(p, first, end, v, user));
     }
-    if (p->stretch.pictures)
+    if (p->microbatch.pictures)
         FV_TRY(back ? poison_dead(p, fv_backward_step(p, end - 1), fv_backward_step(p, first))
                     : poison_dead(p, first, end - 1));
     return back ? along(p, 0, first, v, user) : along(p, end, p->op_count, v, user);
@@ -389,7 +389,7 @@ static void take_marks(fv_plan *p, const timing *t)
 fv_status fv_plan_profile(fv_plan *p, double *forward_ms, double *backward_ms)
 {
     FV_TRY(has_backward(p, "timing a plan"));
-    int n = p->op_count, visits = n * (p->stretch.pictures + 1);
+    int n = p->op_count, visits = n * (p->microbatch.pictures + 1);
     int *ops = calloc(2 * (size_t)visits + 1, sizeof *ops);
     if (!ops) return fv_fail(FV_ERR_MEMORY, "timing a plan: out of memory");
     memset(forward_ms, 0, (size_t)n * sizeof *forward_ms);

@@ -34,12 +34,12 @@ static fv_status spans_apart(const fv_plan *p)
 static bool lives(const fv_plan *p, int span, int step)
 {
     const fv_span *s = &p->spans[span];
-    int first = p->stretch.first, last = p->stretch.last;
+    int first = p->microbatch.first, last = p->microbatch.last;
     if (step > p->op_count) {
-        first = fv_backward_step(p, p->stretch.last);
-        last = fv_backward_step(p, p->stretch.first);
+        first = fv_backward_step(p, p->microbatch.last);
+        last = fv_backward_step(p, p->microbatch.first);
     }
-    if (!p->alone || p->alone[span] || step < first || step > last) first = last = step;
+    if (!p->per_picture || p->per_picture[span] || step < first || step > last) first = last = step;
     return s->first <= first && s->last >= last;
 }
 
