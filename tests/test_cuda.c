@@ -295,7 +295,7 @@ static float *run_steps(fv_backend *be, const fv_brivl *m, int how, float stats[
     return params;
 }
 
-static void recordings_give_the_same_bytes(void **state)
+static void graphs_give_the_same_bytes(void **state)
 {
     (void)state;
     fv_brivl *m;
@@ -755,7 +755,7 @@ int main(int count, char **args)
         cmocka_unit_test(towers_in_float),
         cmocka_unit_test(towers_in_half),
         cmocka_unit_test(towers_in_bfloat),
-        cmocka_unit_test(recordings_give_the_same_bytes),
+        cmocka_unit_test(graphs_give_the_same_bytes),
         cmocka_unit_test(a_large_plan_keeps_to_the_limits),
         cmocka_unit_test(a_picture_does_not_wait_and_is_not_overtaken),
         cmocka_unit_test(sessions_replay_their_steps),

@@ -212,7 +212,7 @@ static void decode_one(const sample *s, const char *backend, const char *name)
     snprintf(part, sizeof part, "%s.seed", name);
     float *seed = golden_map(&b, part, NULL);
     for (size_t i = 0; i < fv_count(fv_plan_shape(b.plan, y)); i++) seed[i] *= 2; /* of [-1,1] */
-    MUST(fv_plan_seed(b.plan, y, seed));
+    MUST(fv_plan_output_gradient(b.plan, y, seed));
     MUST(fv_plan_backward(b.plan));
     MUST(fv_plan_download_gradient(b.plan, latent, z));
     snprintf(part, sizeof part, "%s.gradient", name);
@@ -424,7 +424,7 @@ static void invert_steps(inversion *v, float *z, const float *seed, bool project
         double loss = 0, expected = golden_number(&v->b, step_name(v, t, "loss"));
         for (size_t i = 0; i < pixels; i++) loss -= (double)picture[i] * (double)seed[i];
         assert_true(fabs(loss - expected) <= 1e-5 * (1 + fabs(expected)));
-        MUST(fv_plan_seed(p, v->picture, down));
+        MUST(fv_plan_output_gradient(p, v->picture, down));
         MUST(fv_plan_backward(p));
         MUST(fv_plan_download_gradient(p, v->z, rows));
         check_step_map(v, t, "gradient", rows, v->count, gradient_tolerance);
