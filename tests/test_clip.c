@@ -171,10 +171,10 @@ static void to_nchw(float *out, const float *in, fv_shape s)
             for (size_t k = 0; k < c; k++) out[(n * c + k) * hw + i] = in[(n * hw + i) * c + k];
 }
 
-static void compare_tap(const small *s, const fv_weights *g, fv_taps *taps, int i)
+static void compare_tap(const small *s, const fv_weights *g, fv_hooks *taps, int i)
 {
     fv_shape shape;
-    const float *values = fv_taps_values(taps, i, &shape);
+    const float *values = fv_hooks_values(taps, i, &shape);
     size_t count = fv_count(shape);
     float *expected = golden(g, s->taps[i].golden, count), *found = malloc(count * sizeof *found);
     assert_non_null(found);
@@ -190,7 +190,7 @@ static void compare_tap(const small *s, const fv_weights *g, fv_taps *taps, int 
 static void check_image(const small *s, const fv_network *n, const fv_weights *g, fv_backend *be)
 {
     fv_plan *p;
-    fv_taps *taps;
+    fv_hooks *taps;
     const char *names[4];
     int tap_count = 0, side = n->image_size;
     fv_shape shape = {2, side, side, 3};
@@ -202,7 +202,7 @@ static void check_image(const small *s, const fv_network *n, const fv_weights *g
     MUST(fv_plan_finish(p, FV_PLAN_BACKWARD | FV_PLAN_WHOLE | FV_PLAN_POISON));
     for (; tap_count < 4 && s->taps[tap_count].layer; tap_count++)
         names[tap_count] = s->taps[tap_count].layer;
-    MUST(fv_taps_new(&taps, p, names, tap_count));
+    MUST(fv_hooks_new(&taps, p, names, tap_count));
     float *bytes = golden(g, "pixels", pixels), *in = malloc(pixels * sizeof *in);
     float *seed = golden(g, "text", 2 * dim), *image = golden(g, "image", 2 * dim);
     float *gradient = golden(g, "grad_pixels", pixels), *found = malloc(2 * dim * sizeof *found);
@@ -213,13 +213,13 @@ static void check_image(const small *s, const fv_network *n, const fv_weights *g
     MUST(fv_plan_forward(p));
     MUST(fv_plan_download(p, y, found));
     compare(s->name, "the image embedding", found, image, 2 * dim, 2e-5);
-    MUST(fv_plan_seed(p, y, seed));
+    MUST(fv_plan_output_gradient(p, y, seed));
     MUST(fv_plan_backward(p));
     MUST(fv_plan_download_gradient(p, x, in));
     to_nchw(bytes, in, shape);
     compare(s->name, "the gradient", bytes, gradient, pixels, s->gradient);
     for (int i = 0; i < tap_count; i++) compare_tap(s, g, taps, i);
-    fv_taps_free(taps);
+    fv_hooks_free(taps);
     fv_plan_free(p);
     free(bytes);
     free(in);

@@ -114,7 +114,7 @@ static double descend(bench *b, float *latent, int steps, int *changed)
         fv_generator_bounds(b->o, b->decoder, &numbers[FV_ADAM_LOW], &numbers[FV_ADAM_HIGH]);
         memcpy(before, latent, b->count * sizeof *latent);
         picture_of(b, latent, picture);
-        MUST(fv_plan_seed(b->plan, b->picture, seed));
+        MUST(fv_plan_output_gradient(b->plan, b->picture, seed));
         MUST(fv_plan_backward(b->plan));
         MUST(fv_plan_adam(b->plan, numbers, stats));
         MUST(fv_generator_after_step(b->plan, b->o, b->decoder));
@@ -218,7 +218,7 @@ static void gradients_are_those_of_finite_differences(void **state)
         /* clipped pixels have a slope of their own */
         for (size_t k = 0; k < PIXELS; k++)
             seed[k] = up[k] > 0.05f && up[k] < 0.95f ? random_number(k, 1) : 0;
-        MUST(fv_plan_seed(b.plan, b.picture, seed));
+        MUST(fv_plan_output_gradient(b.plan, b.picture, seed));
         MUST(fv_plan_backward(b.plan));
         MUST(fv_plan_block_download(b.plan, FV_BLOCK_GRADIENT, gradient));
         for (size_t k = 0; k < b.count; k++) {

@@ -5,6 +5,7 @@
  *             [gradient=0|1] [backend=B] [threads=N] [runs=N] [ops=1] [serve=1] [peak=1] [cpu=1]
  *             [step=1] [launches=1]
  *
+ * CFG may be a checkpoint that needs none (a CLIP).
  * decode, encode: of an autoencoder, whose checkpoint stands in the place of CFG; size= of the
  *         picture.
  * runs=N  runs N times after one to warm up, and prints best and median.
@@ -39,7 +40,6 @@ typedef struct bench {
     settings s;
     fv_backend *be;
     fv_network *network;
-    fv_brivl *model; /* the network, where it is one */
     fv_plan *plan;
     fv_ref pixels, embedding;
     fv_text_inputs text;
@@ -102,13 +102,15 @@ static bool read_settings(settings *s, int argc, char **argv)
 
 static fv_status build_image(bench *b)
 {
-    fv_brivl_config *c = &b->model->config;
-    if (b->s.size) c->image_size = b->s.size;
+    fv_network *n = b->network;
+    fv_brivl *brivl = n->kind == &fv_brivl_kind ? (fv_brivl *)(void *)n : NULL;
+    if (b->s.size) n->image_size = b->s.size;
+    if (brivl) brivl->config.image_size = n->image_size;
     fv_plan *p = b->plan;
-    fv_shape shape = {b->s.batch, c->image_size, c->image_size, 3};
+    fv_shape shape = {b->s.batch, n->image_size, n->image_size, 3};
     b->pixels = fv_plan_param(p, "pixels", shape);
     fv_plan_push(p, "%s", "");
-    b->embedding = fv_network_image(&b->model->base, p, b->pixels, true).embedding;
+    b->embedding = fv_network_image(n, p, b->pixels, true).embedding;
     fv_plan_pop(p);
     return FV_OK;
 }
@@ -144,13 +146,8 @@ static bool is_autoencoder(const bench *b)
 static fv_status open_network(bench *b)
 {
     fv_network_files files = {.config = b->s.config, .checkpoint = b->s.checkpoint};
-    if (is_autoencoder(b)) {
-        files = (fv_network_files){.checkpoint = b->s.config};
-        return fv_network_open(&b->network, &files);
-    }
-    FV_TRY(fv_brivl_open(&b->model, &files));
-    b->network = &b->model->base;
-    return FV_OK;
+    fv_network_files alone = {.checkpoint = b->s.config};
+    return fv_network_open(&b->network, fv_network_detect(&alone) ? &alone : &files);
 }
 
 static fv_status build_autoencoder(bench *b)
@@ -172,12 +169,13 @@ static fv_status open_bench(bench *b)
     FV_TRY(open_backend(b));
     FV_TRY(open_network(b));
     FV_TRY(fv_plan_new(&b->plan, b->be));
-    if (!b->model) {
+    if (is_autoencoder(b)) {
         FV_TRY(build_autoencoder(b));
     } else if (strcmp(b->s.tower, "text") == 0) {
         b->s.gradient = false;
-        fv_builder at = fv_network_builder(&b->model->base, b->plan);
-        b->embedding = fv_brivl_text(&at, &b->model->config, b->model->base.text_length, &b->text);
+        const fv_network *n = b->network;
+        fv_builder at = fv_network_builder(n, b->plan);
+        b->embedding = n->kind->text(&at, n, n->text_length, &b->text);
     } else {
         FV_TRY(build_image(b));
     }
