@@ -14,7 +14,7 @@
 
 #include "model/nets/clip.h"
 #include "model/nets/inventory.h"
-#include "model/plan/taps.h"
+#include "model/plan/hooks.h"
 #include "tests/check.h"
 
 static const char *unpacked(const char *fmt, const char *name)
