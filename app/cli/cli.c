@@ -80,7 +80,9 @@ typedef struct own_flag {
 } own_flag;
 
 static const own_flag own_flags[] = {
-    {"file", OWN_TEXT, offsetof(cli, file), "imagine compare "},
+    {"file", OWN_TEXT, offsetof(cli, file), "imagine compare series "},
+    {"carry", OWN_TEXT, offsetof(cli, carry), "series "},
+    {"style", OWN_TEXT, offsetof(cli, style), "series "},
     {"image", OWN_TEXT, offsetof(cli, image), "probe "},
     {"ids", OWN_TEXT, offsetof(cli, ids), "probe "},
     {"taps", OWN_TEXT, offsetof(cli, taps), "probe "},
@@ -369,6 +371,7 @@ void cli_help(void)
          "  feavis imagine --preset NAME    the pictures of a preset, or its settings for TEXT\n"
          "  feavis imagine --term LAYER:K   what any layer, channel or neuron wants (help terms)\n"
          "  feavis compare TEXT --guide A --guide B     by each model and by both (help guides)\n"
+         "  feavis series STORY.txt         a picture a sentence: sheet, scroll and film\n"
          "  feavis neuron 108,456           what channels of the last layer before pooling want\n"
          "  feavis again PICTURE.png        the same picture from the recipe inside it\n"
          "  feavis resume STATE             go on from a state saved with --state\n"
@@ -468,7 +471,9 @@ void cli_help_options(void)
     }
     puts("\nOther flags; one that a command has no use for is refused\n"
          "  --preset NAME        settings and pictures from presets/NAME.yml, or a .yml file\n"
-         "  --file FILE          imagine, compare: one text a line\n"
+         "  --file FILE          imagine, compare, series: one text a line\n"
+         "  --carry WHAT         series: nothing, picture (the start of the next) or palette\n"
+         "  --style TEXT         series: a text that all of them share: \"水墨画:0.3\"\n"
          "  --image, --ids, --taps   probe: the picture, the token ids, the tensors to write\n"
          "  --images SOURCE      a folder, or a list of file names (one a line; --folder: theirs)\n"
          "  --texts FILE         one text a line, - for standard input\n"

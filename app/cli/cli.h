@@ -15,6 +15,7 @@ typedef struct cli {
     const char *image, *ids, *taps;              /* probe */
     const char *images, *texts, *pairs, *folder; /* many pictures and texts: see many.h */
     const char *labels, *prompts, *index;
+    const char *carry, *style;       /* series: from one picture to the next, and of all */
     const char *script;              /* window: what works it instead of a person */
     const char *judge, *csv, *sheet; /* judge: its file, and where results go */
     int top, batch;                  /* 0: not given */
@@ -76,6 +77,7 @@ int command_info(cli *c);
 int command_probe(cli *c);
 int command_presets(cli *c);
 int command_match(cli *c);
+int command_series(cli *c);
 int command_classify(cli *c);
 int command_compare(cli *c);
 int command_embed(cli *c);

@@ -26,6 +26,9 @@ typedef struct display {
     bool quiet, terminal;
     int last_step;
     double last_seconds;
+    fv_session *session;
+    grow_fn after;
+    void *user;
 } display;
 
 static void print_time(char *out, size_t size, double seconds)
@@ -39,12 +42,11 @@ static void print_time(char *out, size_t size, double seconds)
         snprintf(out, size, "%d:%02d h", s / 3600, s / 60 % 60);
 }
 
-static bool show_progress(void *user, const fv_progress *p)
+static void show_progress(display *d, const fv_progress *p)
 {
-    display *d = user;
     bool last = p->step == p->steps;
     double pause = d->terminal ? 0.1 : 5;
-    if (d->quiet || (!last && p->step > 1 && p->seconds - d->last_seconds < pause)) return true;
+    if (d->quiet || (!last && p->step > 1 && p->seconds - d->last_seconds < pause)) return;
     char left[32], scores[96] = "";
     size_t at = 0;
     print_time(left, sizeof left, p->rate > 0 ? (p->steps - p->step) / p->rate : 0);
@@ -57,7 +59,13 @@ static bool show_progress(void *user, const fv_progress *p)
     fflush(stderr);
     d->last_step = p->step;
     d->last_seconds = p->seconds;
-    return true;
+}
+
+static bool after_step(void *user, const fv_progress *p)
+{
+    display *d = user;
+    show_progress(d, p);
+    return !d->after || d->after(d->user, d->session, p);
 }
 
 static void warn_of_text(const fv_text_report *r, int text, const fv_model *m)
@@ -93,13 +101,22 @@ bool grow_interrupted(void)
     return interrupted;
 }
 
-fv_status grow_run(fv_session *s, bool quiet)
+fv_status grow_run_with(fv_session *s, bool quiet, grow_fn after, void *user)
 {
-    display d = {.quiet = quiet, .terminal = isatty(STDERR_FILENO)};
+    display d = {.quiet = quiet,
+                 .terminal = isatty(STDERR_FILENO),
+                 .session = s,
+                 .after = after,
+                 .user = user};
     running = s;
     if (interrupted) fv_session_cancel(s);
-    fv_status status = fv_session_run(s, show_progress, &d);
+    fv_status status = fv_session_run(s, after_step, &d);
     running = NULL;
     if (d.terminal && d.last_step && !quiet) fputc('\n', stderr);
     return status;
+}
+
+fv_status grow_run(fv_session *s, bool quiet)
+{
+    return grow_run_with(s, quiet, NULL, NULL);
 }

@@ -10,6 +10,9 @@ void grow_catch_interrupts(void);
 bool grow_interrupted(void);
 /* All steps; as fv_session_run. */
 fv_status grow_run(fv_session *s, bool quiet);
+/* The same; `after` is called behind each step, and false stops the run. */
+typedef bool (*grow_fn)(void *user, fv_session *s, const fv_progress *p);
+fv_status grow_run_with(fv_session *s, bool quiet, grow_fn after, void *user);
 /* Texts that are cut, or that a model knows little about, on stderr. */
 void grow_warn(const fv_session *s, fv_model *m);
 

@@ -14,6 +14,7 @@ static const cli_command commands[] = {
     {"window", command_window, "*", "text"},
     {"imagine", command_imagine, "*", "text"},
     {"compare", command_compare, SEEN "out ", "text"},
+    {"series", command_series, SEEN "out ", ""},
     {"neuron", command_neuron, "*", "llp"},
     {"again", command_again, "*", ""},
     {"resume", command_resume, "*", ""},
