@@ -384,6 +384,7 @@ void cli_help(void)
          "  feavis embed --images DIR --out INDEX.npy   embeddings of many pictures\n"
          "  feavis search TEXT --index INDEX.npy        the pictures nearest to a text\n"
          "  feavis convert CHECKPOINT.pth --out FILE.safetensors   only the towers in use\n"
+         "  feavis codes PICTURE --decoder FILE --out CODES.csv    a VQGAN's codes, and back\n"
          "  feavis info CHECKPOINT [--config CFG]       what is in it, and whether it fits\n"
          "  feavis help options             every option\n"
          "  feavis help terms               asking any layer of the network\n"

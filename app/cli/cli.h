@@ -83,6 +83,7 @@ int command_compare(cli *c);
 int command_embed(cli *c);
 int command_search(cli *c);
 int command_convert(cli *c);
+int command_codes(cli *c);
 int command_judge(cli *c);
 
 /* info on a file that is no picture */

@@ -26,6 +26,7 @@ static const cli_command commands[] = {
     {"embed", command_embed, "@Model out ", NULL},
     {"search", command_search, "@Model text ", "text"},
     {"convert", command_convert, "config tower out ", ""},
+    {"codes", command_codes, "decoder size out backend device threads ", ""},
     {"judge", command_judge, "@Model gallery ", "gallery"},
 };
 
