@@ -120,16 +120,6 @@ static fv_status wrong_shape(const fv_builder *b, const fv_entry *e, const int64
                    fv_weights_path(b->source->weights), e->name, found, expected);
 }
 
-bool fv_entry_fits(const fv_entry *e, const int64_t *dims, int ndim)
-{
-    bool fits = true;
-    for (int i = 0; fits && (i < ndim || i < e->ndim); i++) {
-        int64_t found = i < e->ndim ? e->dims[i] : 1, want = i < ndim ? dims[i] : 1;
-        fits = want ? found == want : found > 0 && found <= FV_LARGEST_SIZE;
-    }
-    return fits;
-}
-
 double *fv_load_values(fv_builder *b, const char *name, int64_t *dims, int ndim)
 {
     if (fv_plan_status(b->plan) < 0) return NULL;

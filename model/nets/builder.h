@@ -86,9 +86,6 @@ fv_layer fv_load_norm(fv_builder *b, const char *name, int width);
 fv_layer fv_load_conv_bn(fv_builder *b, const char *conv, const char *bn, int out, int in, int k,
                          bool depthwise, double eps);
 
-/* Whether a loader that wants these dims takes the tensor: ones at the end count for nothing, so
- * that a 1x1 convolution may be written as a matrix. 0: any, up to FV_LARGEST_SIZE. */
-bool fv_entry_fits(const fv_entry *e, const int64_t *dims, int ndim);
 /* "[48, any, 3, 3]" */
 enum { FV_DIMS_TEXT = 192 };
 void fv_describe_dims(char out[FV_DIMS_TEXT], const int64_t *dims, int ndim);

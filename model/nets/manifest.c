@@ -86,6 +86,16 @@ fv_status fv_manifest_make(fv_manifest *out, const fv_network *n, bool momentum)
     return s;
 }
 
+bool fv_entry_fits(const fv_entry *e, const int64_t *dims, int ndim)
+{
+    bool fits = true;
+    for (int i = 0; fits && (i < ndim || i < e->ndim); i++) {
+        int64_t found = i < e->ndim ? e->dims[i] : 1, want = i < ndim ? dims[i] : 1;
+        fits = want ? found == want : found > 0 && found <= FV_LARGEST_SIZE;
+    }
+    return fits;
+}
+
 const fv_entry *fv_needed_find(const fv_needed *part, const fv_weights *w, bool *fits)
 {
     const fv_entry *e = fv_weights_find(w, part->name);

@@ -31,6 +31,9 @@ void fv_manifest_clear(fv_manifest *m);
 /* For the loaders of builder.h: one more, unless there is one of that name. */
 fv_status fv_manifest_add(fv_manifest *m, const fv_needed *part);
 
+/* Whether a loader that wants these dims takes the tensor: ones at the end count for nothing, so
+ * that a 1x1 convolution may be written as a matrix. 0: any, up to FV_LARGEST_SIZE. */
+bool fv_entry_fits(const fv_entry *e, const int64_t *dims, int ndim);
 /* NULL if the tensor is missing; *fits: its shape is as wanted, and its numbers can be read. */
 const fv_entry *fv_needed_find(const fv_needed *part, const fv_weights *w, bool *fits);
 
