@@ -301,6 +301,29 @@ static void repack(double *to, const double *from, const double *gain, int out, 
             }
 }
 
+/* "name.weight" [out, in, k, k] as {out, k, k, in} */
+static fv_ref load_taps(fv_builder *b, const char *weight, int out, int in, int k)
+{
+    int64_t dims[4] = {out, in, k, k};
+    double *raw = fv_load_values(b, weight, dims, 4);
+    double *w = raw ? malloc((size_t)(dims[0] * dims[1] * k * k) * sizeof *w) : NULL;
+    if (raw && !w)
+        fv_plan_fail(b->plan, fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", weight));
+    if (w) repack(w, raw, NULL, (int)dims[0], (int)dims[1], k, false);
+    fv_ref r = keep(b, weight, (fv_shape){(int)dims[0], k, k, (int)dims[1]}, w);
+    free(raw);
+    free(w);
+    return r;
+}
+
+fv_ref fv_load_kernel(fv_builder *b, const char *name, int out, int in, int k)
+{
+    char weight[NAME_BYTES];
+    snprintf(weight, sizeof weight, "%s.weight", name);
+    fv_ref stored = fv_builder_stored(b, weight);
+    return stored != FV_NONE ? stored : load_taps(b, weight, out, in, k);
+}
+
 fv_layer fv_load_conv(fv_builder *b, const char *name, int out, int in, int k)
 {
     char weight[NAME_BYTES], bias[NAME_BYTES];
@@ -308,16 +331,8 @@ fv_layer fv_load_conv(fv_builder *b, const char *name, int out, int in, int k)
     snprintf(bias, sizeof bias, "%s.bias", name);
     fv_layer l = stored_layer(b, weight, bias);
     if (l.w != FV_NONE) return l;
-    int64_t dims[4] = {out, in, k, k};
-    double *raw = fv_load_values(b, weight, dims, 4);
-    double *w = raw ? malloc((size_t)(dims[0] * dims[1] * k * k) * sizeof *w) : NULL;
-    if (raw && !w)
-        fv_plan_fail(b->plan, fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", weight));
-    if (w) repack(w, raw, NULL, (int)dims[0], (int)dims[1], k, false);
-    l.w = keep(b, weight, (fv_shape){(int)dims[0], k, k, (int)dims[1]}, w);
-    l.b = load_vector(b, bias, (int)dims[0]);
-    free(raw);
-    free(w);
+    l.w = load_taps(b, weight, out, in, k);
+    l.b = load_vector(b, bias, fv_plan_shape(b->plan, l.w).n);
     return l;
 }
 

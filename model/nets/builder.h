@@ -77,6 +77,8 @@ fv_layer fv_load_linears(fv_builder *b, const char *const *names, int count, con
 /* A convolution with a bias: "name.weight" [out, in, k, k], which becomes OHWI, and "name.bias"
  * [out]. out 0: any. */
 fv_layer fv_load_conv(fv_builder *b, const char *name, int out, int in, int k);
+/* The same without a bias. */
+fv_ref fv_load_kernel(fv_builder *b, const char *name, int out, int in, int k);
 /* Scale and shift of a LayerNorm or GroupNorm. */
 fv_layer fv_load_norm(fv_builder *b, const char *name, int width);
 

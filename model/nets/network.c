@@ -7,9 +7,11 @@
 
 #include "model/nets/brivl.h"
 #include "model/nets/clip.h"
+#include "model/nets/taesd.h"
 #include "model/nets/vqgan.h"
 
-static const fv_network_kind *const kinds[] = {&fv_clip_kind, &fv_vqgan_kind, &fv_brivl_kind};
+static const fv_network_kind *const kinds[] = {&fv_clip_kind, &fv_vqgan_kind, &fv_taesd_kind,
+                                               &fv_brivl_kind};
 
 enum { MOST_REGISTERED = 16 };
 static const fv_network_kind *registered[MOST_REGISTERED];
