@@ -891,7 +891,10 @@ static void probe_writes_arrays(void **state)
     NPY_IS("a/cosine.npy", 0, 0);
     NPY_IS("a/gradient.npy", 4, 1, 3, 72, 72);
     NPY_IS("a/imgencoder.backbone.blocks.0.0.conv_pw.npy", 4, 1, 16, 36, 36);
-    char *by_ids = SUCCEEDS("probe", TOY, "--image", "flat.npy", "--ids", "ids.npy", "--out", "b");
+    char *by_ids = SUCCEEDS("probe", TOY, "--image", "flat.npy", "--ids", "ids.npy", "--out", "b",
+                            "--taps", "blocks.0.0.conv_pw,d:blocks.0.0.conv_pw");
+    same_files("a/imgencoder.backbone.blocks.0.0.conv_pw.npy", "b/blocks.0.0.conv_pw.npy");
+    NPY_IS("b/d:blocks.0.0.conv_pw.npy", 4, 1, 16, 36, 36);
     assert_string_equal(by_ids, by_text);
     same_files("a/gradient.npy", "b/gradient.npy");
     free(by_text);
@@ -906,8 +909,8 @@ static void probe_writes_arrays(void **state)
     REFUSED("100000", "probe", TOY, "--image", "image.npy", "--ids", "large.npy");
     REFUSED("-1", "probe", TOY, "--image", "image.npy", "--ids", "negative.npy");
     REFUSED("0 used", "probe", TOY, "--image", "image.npy", "--ids", "none.npy");
-    REFUSED("conv_pw", "probe", TOY, "--image", "image.npy", "moon", "--taps",
-            "imgencoder.backbone.blocks.0.0.conv_pv");
+    REFUSED("hook imgencoder.backbone.blocks.0.0.conv_pv: there is no layer", "probe", TOY,
+            "--image", "image.npy", "moon", "--taps", "imgencoder.backbone.blocks.0.0.conv_pv");
     REFUSED("toy.yml", "probe", TOY, "--image", "image.npy", "moon", "--out", "toy.yml");
 }
 

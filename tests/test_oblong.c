@@ -6,10 +6,10 @@
 #include "feavis/critic.h"
 #include "feavis/gif.h"
 #include "feavis/history.h"
-#include "feavis/imagine/views.h"
 #include "feavis/loss.h"
 #include "feavis/sheet.h"
 #include "tests/toy.h"
+#include "tests/views_bench.h"
 
 enum { W = 60, H = 36, BYTES = W * H * 3 };
 
@@ -55,41 +55,14 @@ static void sizes_are_one_side_or_two(void **state)
 
 /* --- views --- */
 
-typedef struct bench {
-    fv_backend *backend;
-    fv_plan *plan;
-    fv_options *options;
-    fv_views views;
-    fv_ref picture, seen;
-} bench;
-
 enum { SIDE = 12, VIEWS = 3, SEEN = VIEWS * SIDE * SIDE * 3 };
 
-static bench open_bench(const char *size, const char *const (*settings)[2], int count)
+static bench silent(const char *size, const char *const (*settings)[2], size_t count)
 {
-    bench b = {0};
-    MUST(fv_options_new(&b.options));
-    set(b.options, "size", size);
-    set(b.options, "views", "3");
-    set(b.options, "noise", "0");
-    set(b.options, "noise-end", "0");
-    for (int i = 0; i < count; i++) set(b.options, settings[i][0], settings[i][1]);
-    MUST(fv_backend_open(&b.backend, "ref64", 1));
-    MUST(fv_plan_new(&b.plan, b.backend));
-    b.picture = fv_plan_param(b.plan, "picture",
-                              (fv_shape){1, fv_height(b.options), fv_width(b.options), 3});
-    b.seen = fv_views_build(b.plan, &b.views, b.options, SIDE, b.picture);
-    fv_plan_output(b.plan, b.seen);
-    MUST(fv_plan_finish(b.plan, FV_PLAN_BACKWARD));
-    return b;
-}
-
-static void close_bench(bench *b)
-{
-    fv_views_clear(&b->views);
-    fv_plan_free(b->plan);
-    fv_backend_close(b->backend);
-    fv_options_free(b->options);
+    const char *all[16][2] = {{"size", size}, {"views", "3"}, {"noise", "0"}, {"noise-end", "0"}};
+    assert_true(count <= 12);
+    if (count) memcpy(all + 4, settings, count * sizeof all[0]);
+    return open_bench(SIDE, (const char *const(*)[2])all, 4 + count);
 }
 
 /* Without shift and rotation every view lies inside the picture, each in its own part of the long
@@ -99,7 +72,7 @@ static void views_lie_along_the_long_side(void **state)
     (void)state;
     static const char *const still[][2] = {{"shift", "0"}, {"rotate", "0"}, {"scale-min", "1"}};
     for (int high = 0; high < 2; high++) {
-        bench b = open_bench(high ? "16x50" : "50x16", still, 3);
+        bench b = silent(high ? "16x50" : "50x16", still, 3);
         double least = 99, most = -1;
         for (int step = 0; step < 60; step++) {
             double last = -1;
@@ -131,7 +104,7 @@ static void views_lie_along_the_long_side(void **state)
 static void the_whole_picture_is_seen(void **state)
 {
     (void)state;
-    bench b = open_bench("48x16", NULL, 0);
+    bench b = silent("48x16", NULL, 0);
     MUST(fv_views_draw(b.plan, &b.views, b.options, FV_VIEWS_WHOLE));
     for (int v = 0; v < VIEWS; v++) {
         const float *row = b.views.warp_values + 6 * v;
@@ -164,7 +137,7 @@ static void gradients_of_views_are_those_of_differences(void **state)
     enum { PIXELS = 40 * 18 * 3 };
     static const char *const blurred[][2] = {{"blur", "4"}, {"shift", "2"}};
     for (int high = 0; high < 2; high++) {
-        bench b = open_bench(high ? "18x40" : "40x18", blurred, 2);
+        bench b = silent(high ? "18x40" : "40x18", blurred, 2);
         static float x[PIXELS], moved[PIXELS], seed[SEEN], before[SEEN], after[SEEN],
             gradient[PIXELS];
         fill(x, PIXELS, 2);

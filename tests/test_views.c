@@ -1,43 +1,16 @@
 /* Views with blur: what is drawn, and that its gradient is the one of finite differences. */
 #include <math.h>
 
-#include "feavis/imagine/views.h"
-#include "tests/check.h"
+#include "tests/views_bench.h"
 
 enum { CANVAS = 20, SIDE = 12, PIXELS = CANVAS * CANVAS * 3, SEEN = 2 * SIDE * SIDE * 3 };
 
-typedef struct bench {
-    fv_backend *backend;
-    fv_plan *plan;
-    fv_options *options;
-    fv_views views;
-    fv_ref picture, seen;
-} bench;
-
-static bench open_bench(const char *blur, const char *noise)
+static bench blurred(const char *blur, const char *noise)
 {
-    bench b = {0};
     const char *const settings[][2] = {{"size", "20"},   {"views", "2"},    {"shift", "2"},
                                        {"rotate", "20"}, {"noise", noise},  {"noise-end", noise},
                                        {"blur", blur},   {"blur-end", "0"}, {"steps", "9"}};
-    MUST(fv_options_new(&b.options));
-    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
-        MUST(fv_options_set(b.options, settings[i][0], settings[i][1]));
-    MUST(fv_backend_open(&b.backend, "ref64", 1));
-    MUST(fv_plan_new(&b.plan, b.backend));
-    b.picture = fv_plan_param(b.plan, "picture", (fv_shape){1, CANVAS, CANVAS, 3});
-    b.seen = fv_views_build(b.plan, &b.views, b.options, SIDE, b.picture);
-    fv_plan_output(b.plan, b.seen);
-    MUST(fv_plan_finish(b.plan, FV_PLAN_BACKWARD));
-    return b;
-}
-
-static void close_bench(bench *b)
-{
-    fv_views_clear(&b->views);
-    fv_plan_free(b->plan);
-    fv_backend_close(b->backend);
-    fv_options_free(b->options);
+    return open_bench(SIDE, settings, sizeof settings / sizeof settings[0]);
 }
 
 static void look(bench *b, const float *picture, int step, float *seen)
@@ -64,7 +37,7 @@ static double spread(const float *x)
 static void blur_keeps_flat_and_smooths_the_rest(void **state)
 {
     (void)state;
-    bench b = open_bench("6", "0");
+    bench b = blurred("6", "0");
     float picture[PIXELS], seen[SEEN], whole[SEEN];
     for (int i = 0; i < PIXELS; i++) picture[i] = 0.25f;
     MUST(fv_options_set(b.options, "colour-shift", "0"));
@@ -73,7 +46,7 @@ static void blur_keeps_flat_and_smooths_the_rest(void **state)
         for (int i = 0; i < SEEN; i++) assert_float_equal(seen[i], 0.25, 1e-6);
     }
     fill(picture, PIXELS, 1);
-    bench sharp = open_bench("0", "0");
+    bench sharp = blurred("0", "0");
     MUST(fv_options_set(sharp.options, "colour-shift", "0"));
     double with = 0, without = 0;
     for (int step = 0; step < 4; step++) {
@@ -99,7 +72,7 @@ static void blur_keeps_flat_and_smooths_the_rest(void **state)
 static void gradient_is_that_of_finite_differences(void **state)
 {
     (void)state;
-    bench b = open_bench("4", "0.1");
+    bench b = blurred("4", "0.1");
     float x[PIXELS], moved[PIXELS], seed[SEEN], before[SEEN], after[SEEN], gradient[PIXELS];
     fill(x, PIXELS, 2);
     fill(seed, SEEN, 3);
@@ -131,7 +104,7 @@ static double side_of(const bench *b, int view)
 static void shares_shrink_to_their_end(void **state)
 {
     (void)state;
-    bench plain = open_bench("0", "0"), shrunk = open_bench("0", "0");
+    bench plain = blurred("0", "0"), shrunk = blurred("0", "0");
     MUST(fv_options_set(shrunk.options, "scale-end", "0.5"));
     for (int step = 0; step < 9; step++) {
         MUST(fv_views_draw(plain.plan, &plain.views, plain.options, step));

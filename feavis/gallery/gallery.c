@@ -77,9 +77,13 @@ static void make_slug(char out[SLUG_BYTES + 1], const char *title)
 
 /* Gives what was written the first free name; frees w in any case. */
 static fv_status take_name(const char *folder, const char *title, uint64_t seed, const char *ending,
-                           fv_file_writer *w, char **path)
+                           fv_file_writer *w, fv_status written, char **path)
 {
     char slug[SLUG_BYTES + 1], *name;
+    if (written < 0) {
+        fv_file_abandon(w);
+        return written;
+    }
     make_slug(slug, title);
     for (int copy = 1; copy < MOST_COPIES; copy++) {
         char number[16] = "";
@@ -109,9 +113,7 @@ fv_status fv_gallery_add(const char *folder, const char *title, uint64_t seed,
     fv_file_writer *w;
     FV_TRY(fv_file_begin_in(&w, folder));
     fv_status s = fv_picture_write_to(w, picture, recipe);
-    if (s >= 0) return take_name(folder, title, seed, ".png", w, path);
-    fv_file_abandon(w);
-    return s;
+    return take_name(folder, title, seed, ".png", w, s, path);
 }
 
 fv_status fv_gallery_add_text(const char *folder, const char *title, uint64_t seed,
@@ -120,9 +122,7 @@ fv_status fv_gallery_add_text(const char *folder, const char *title, uint64_t se
     fv_file_writer *w;
     FV_TRY(fv_file_begin_in(&w, folder));
     fv_status s = fv_file_write(w, text, size);
-    if (s >= 0) return take_name(folder, title, seed, ending, w, path);
-    fv_file_abandon(w);
-    return s;
+    return take_name(folder, title, seed, ending, w, s, path);
 }
 
 fv_status fv_gallery_add_film(const char *folder, const char *title, uint64_t seed,
@@ -134,7 +134,5 @@ fv_status fv_gallery_add_film(const char *folder, const char *title, uint64_t se
     FV_TRY(fv_file_begin_in(&w, folder));
     fv_status s =
         (gif ? fv_gif_write_to : fv_film_write_to)(w, frames, count, milliseconds, recipe);
-    if (s >= 0) return take_name(folder, title, seed, gif ? ".gif" : ".png", w, path);
-    fv_file_abandon(w);
-    return s;
+    return take_name(folder, title, seed, gif ? ".gif" : ".png", w, s, path);
 }

@@ -160,8 +160,5 @@ fv_status fv_film_write(const fv_picture *frames, int count, int milliseconds, c
 {
     fv_file_writer *w;
     FV_TRY(fv_file_begin(&w, path));
-    fv_status s = fv_film_write_to(w, frames, count, milliseconds, recipe);
-    if (s >= 0) return fv_file_commit(w);
-    fv_file_abandon(w);
-    return s;
+    return fv_file_end(w, fv_film_write_to(w, frames, count, milliseconds, recipe));
 }

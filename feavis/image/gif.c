@@ -302,8 +302,5 @@ fv_status fv_gif_write(const fv_picture *frames, int count, int milliseconds, co
 {
     fv_file_writer *w;
     FV_TRY(fv_file_begin(&w, path));
-    fv_status s = fv_gif_write_to(w, frames, count, milliseconds, comment);
-    if (s >= 0) return fv_file_commit(w);
-    fv_file_abandon(w);
-    return s;
+    return fv_file_end(w, fv_gif_write_to(w, frames, count, milliseconds, comment));
 }

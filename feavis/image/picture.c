@@ -91,10 +91,7 @@ fv_status fv_picture_write(const fv_picture *p, const char *path, const char *re
 {
     fv_file_writer *w;
     FV_TRY(fv_file_begin(&w, path));
-    fv_status s = fv_picture_write_to(w, p, recipe);
-    if (s >= 0) return fv_file_commit(w);
-    fv_file_abandon(w);
-    return s;
+    return fv_file_end(w, fv_picture_write_to(w, p, recipe));
 }
 
 /* --- reading a recipe --- */

@@ -365,16 +365,18 @@ fv_status fv_file_commit(fv_file_writer *w)
     return end(w);
 }
 
+fv_status fv_file_end(fv_file_writer *w, fv_status status)
+{
+    if (status >= 0) return fv_file_commit(w);
+    fv_file_abandon(w);
+    return status;
+}
+
 fv_status fv_file_save(const char *path, const void *data, size_t n)
 {
     fv_file_writer *w;
     FV_TRY(fv_file_begin(&w, path));
-    fv_status st = fv_file_write(w, data, n);
-    if (st != FV_OK) {
-        fv_file_abandon(w);
-        return st;
-    }
-    return fv_file_commit(w);
+    return fv_file_end(w, fv_file_write(w, data, n));
 }
 
 /* --- names that are free --- */

@@ -37,6 +37,10 @@ fv_status fv_file_commit_new(fv_file_writer *w, const char *path, bool *taken);
 /* Removes what was written and frees w. NULL is fine. */
 void fv_file_abandon(fv_file_writer *w);
 
+/* Ends a file whose writing went as `status` says: commits it after FV_OK, else abandons it.
+ * Returns what went wrong. */
+fv_status fv_file_end(fv_file_writer *w, fv_status status);
+
 /* Begin, write and commit at once. */
 fv_status fv_file_save(const char *path, const void *data, size_t n);
 

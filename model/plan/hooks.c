@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/text/text.h"
-
 typedef struct hook {
     const fv_tensor *tensor;
     bool gradient, taken;
@@ -18,21 +16,6 @@ struct fv_hooks {
     int count;
     hook hooks[];
 };
-
-static const char *nearest(const fv_plan *p, const char *name)
-{
-    const char *best = "";
-    int least = 1 << 20;
-    for (int i = 0; i < fv_plan_op_count(p); i++) {
-        const char *candidate = fv_plan_op(p, i)->y->name;
-        int d = fv_edits(name, candidate);
-        if (d < least) {
-            least = d;
-            best = candidate;
-        }
-    }
-    return best;
-}
 
 static fv_status copy_named(void *user, fv_plan *p, const fv_op *op, bool backward)
 {
@@ -47,34 +30,29 @@ static fv_status copy_named(void *user, fv_plan *p, const fv_op *op, bool backwa
     return FV_OK;
 }
 
-static bool made_by_op(const fv_plan *p, const fv_tensor *tensor)
-{
-    for (int i = 0; i < fv_plan_op_count(p); i++)
-        if (fv_plan_op(p, i)->y == tensor) return true;
-    return false;
-}
-
-/* Whether the value and its gradient are what their names say, or were fused into a reader. */
+/* Whether an op makes it, and value and gradient are what its name says: not fused into a reader.
+ */
 static bool is_whole(const fv_plan *p, const fv_tensor *tensor)
 {
+    bool made = false;
     for (int i = 0; i < fv_plan_op_count(p); i++) {
         const fv_op *op = fv_plan_op(p, i);
         if (op->x == tensor && op->before != FV_ACT_NONE) return false;
-        if (op->y == tensor && (op->fused.mean_y || fv_plan_microbatched(p, i))) return false;
+        if (op->y != tensor) continue;
+        if (op->fused.mean_y || fv_plan_microbatched(p, i)) return false;
+        made = true;
     }
-    return true;
+    return made;
 }
 
 static fv_status add_hook(hook *out, const fv_plan *p, const char *name)
 {
+    fv_ref r;
     out->gradient = strncmp(name, "d:", 2) == 0;
     if (out->gradient) name += 2;
-    out->tensor = fv_plan_tensor(p, fv_plan_find(p, name));
-    if (!out->tensor || !made_by_op(p, out->tensor))
-        return fv_fail(FV_ERR_ARGUMENT,
-                       "hook %s: the plan computes no tensor of that name; the "
-                       "nearest is %s",
-                       name, nearest(p, name));
+    fv_status s = fv_plan_find_layer(p, name, &r);
+    if (s < 0) return fv_fail_context(s, "hook %s", name);
+    out->tensor = fv_plan_tensor(p, r);
     if (!is_whole(p, out->tensor))
         return fv_fail(
             FV_ERR_ARGUMENT,

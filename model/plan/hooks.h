@@ -9,7 +9,7 @@
 
 typedef struct fv_hooks fv_hooks;
 
-/* names: tensors made by an op of the plan (or their aliases); "d:" before a name asks for the
+/* names: layers of the plan, as fv_plan_find_layer takes them; "d:" before a name asks for the
  * gradient d(loss)/d(tensor) instead of the value. An unknown name is an error that suggests the
  * nearest; so is one that was fused into another op (FV_PLAN_WHOLE keeps them apart).
  * Takes the plan's hook; one set of these a plan. Free before the plan. */

@@ -277,9 +277,7 @@ fv_status fv_npy_save_f32(const char *path, const float *data, int ndim, const i
     fv_status st = fv_file_write(file, start, sizeof start);
     if (st == FV_OK) st = fv_file_write(file, header, length);
     if (st == FV_OK) st = fv_file_write(file, data, (size_t)count * sizeof *data);
-    if (st == FV_OK) return fv_file_commit(file);
-    fv_file_abandon(file);
-    return st;
+    return fv_file_end(file, st);
 }
 
 void fv_npy_matrix_header(char out[FV_NPY_MATRIX_HEADER], int64_t rows, int64_t columns)

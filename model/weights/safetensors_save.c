@@ -229,10 +229,7 @@ static fv_status save_checked(const char *path, const text_buffer *b, const fv_s
 {
     fv_file_writer *file;
     FV_TRY(fv_file_begin(&file, path));
-    fv_status st = write_all(file, b, entries, count);
-    if (st == FV_OK) return fv_file_commit(file);
-    fv_file_abandon(file);
-    return st;
+    return fv_file_end(file, write_all(file, b, entries, count));
 }
 
 fv_status fv_weights_save(const char *path, const fv_save_entry *entries, size_t count,
