@@ -186,10 +186,11 @@ static fv_status take_flag(cli *c, const char *name, const char *value)
         c->preset = NULL;
         return fv_preset_open(&c->preset, value);
     }
-    if (fv_option_find(name)->flags & FV_OPTION_LIST) FV_TRY(join(c, name, &value));
+    const fv_option *option = fv_option_find(name); /* NULL: fv_options_set says what is meant */
+    if (option && option->flags & FV_OPTION_LIST) FV_TRY(join(c, name, &value));
     /* checked at once, so that a wrong flag is named before anything is read */
     FV_TRY(fv_options_set(c->options, name, value));
-    if (fv_option_find(name)->kind == FV_OPTION_SEED && strcmp(value, "random") == 0) {
+    if (option->kind == FV_OPTION_SEED && strcmp(value, "random") == 0) {
         /* one for all that is made now, also where flags are set a second time */
         snprintf(c->seed, sizeof c->seed, "%s", fv_options_get(c->options, name));
         fprintf(stderr, "feavis: the seed is %s\n", c->seed);
