@@ -107,7 +107,7 @@ static fv_status open_ref64(fv_backend *be)
 static fv_status open_cpu(fv_backend *be, const char *name, int threads)
 {
     open_ref(be);
-    be->fuses = true;
+    be->fuses_dwconv = true;
     be->microbatch_bytes = (size_t)4 << 20; /* what a core shares of the third cache */
     return fv_cpu_open(be, name, threads);
 }

@@ -56,13 +56,14 @@ struct fv_backend {
      * into an activation and what comes out of it: a third of an EfficientNet's memory. */
     bool recomputes;
     /* Fewer and larger ops are better: plans give residuals to the product before them and
-     * activations to whoever reads them, and make one op of a squeeze-excite (model/plan/join.c).
+     * activations to whoever reads them, and make one op of a squeeze-excite
+     * (model/plan/fuse_ops.c).
      */
-    bool joins;
+    bool fuses_ops;
     /* dwconv2d can take over what happens to its input and to its gradient (`before`, dy_gate,
      * dy_mean and mean_y in op.h), and conv2d and linear add a residual: large maps are read and
      * written less often. */
-    bool fuses;
+    bool fuses_dwconv;
     /* Maps of a batch that take more bytes than this are better passed from op to op for one
      * picture after another (model/plan/microbatch.c); 0: never. */
     size_t microbatch_bytes;

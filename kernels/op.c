@@ -83,7 +83,7 @@ bool fv_act_by_input(fv_act act)
 static fv_status by_input(const fv_op *op, fv_act act)
 {
     if (fv_act_by_input(act)) return FV_OK;
-    return fv_fail(FV_ERR_SHAPE, "%s: %s cannot be joined to it", op->name, fv_act_name(act));
+    return fv_fail(FV_ERR_SHAPE, "%s: %s cannot be fused into it", op->name, fv_act_name(act));
 }
 
 static fv_status dwconv2d_shape(const fv_op *op, fv_shape *y)

@@ -49,8 +49,9 @@
  * backward (so the derivative of a fused activation needs no extra memory).
  *
  * `before` and `excite`, and x2 of conv2d and linear (a residual, or NULL; without an activation
- * only), are what a plan joins other ops into where the backend asks for it: see fv_backend.joins,
- * fuses. An op with a residual leaves its dy as it is, so that dx2 may be dy itself. */
+ * only), are what a plan fuses other ops into where the backend asks for it: see
+ * fv_backend.fuses_ops, fuses_dwconv. An op with a residual leaves its dy as it is, so that dx2 may
+ * be dy itself. */
 #ifndef FV_OP_H
 #define FV_OP_H
 
@@ -218,8 +219,8 @@ typedef enum fv_operand {
 
 typedef enum fv_member { FV_VALUE, FV_GRADIENT, FV_AUX, FV_CONSTANT } fv_member;
 
-/* What a plan gives an op when it moves work from one op to another (model/plan/fuse.c); all zero
- * where it has not. */
+/* What a plan gives an op when it moves work from one op to another (model/plan/fuse_dwconv.c); all
+ * zero where it has not. */
 typedef struct fv_fusion {
     /* mul_channel: if not NULL, backward cannot read x, nor forward if it has no memory: it was
      * kept_act(kept_x) (see fv_backend.recomputes). */

@@ -84,7 +84,7 @@ static const test_case cases[] = {
     {FV_OP_ACT, S(2, 3, 5, 3), .act = FV_ACT_QUICK_GELU, .spread = 4},
     {FV_OP_ACT, S(2, 3, 5, 3), .act = FV_ACT_TANH},
     {FV_OP_ACT, S(2, 3, 5, 3), .act = FV_ACT_NONE},
-    /* what a plan joins, for backends that ask for it */
+    /* what a plan fuses, for backends that ask for it */
     {FV_OP_CONV2D, S(2, 3, 5, 6), S(2, 3, 5, 4), S(4, 1, 1, 6), S(1, 1, 1, 4), FV_ACT_NONE,
      .conv = {1, 1, 0, 0, 0, 0}},
     {FV_OP_CONV2D, S(2, 7, 5, 3), S(2, 3, 3, 4), S(4, 3, 3, 3), S(1, 1, 1, 4), FV_ACT_NONE,
@@ -738,14 +738,14 @@ static void sums_of_large_groups_are_taken_by_pieces(void **state)
     fv_backend_close(truth);
 }
 
-/* Some ops are only in plans for a backend that joins or fuses; the reference knows all. */
+/* Some ops are only in plans for a backend that fuses; the reference knows all. */
 static bool takes(const fv_backend *be, const test_case *c)
 {
     if (strncmp(be->name, "ref", 3) == 0) return true;
     bool residual = c->x2.n && (c->kind == FV_OP_CONV2D || c->kind == FV_OP_LINEAR);
-    if (residual) return be->joins || be->fuses;
-    if (c->kind == FV_OP_EXCITE) return be->joins;
-    return c->gated ? be->fuses : !c->before || be->joins || be->fuses;
+    if (residual) return be->fuses_ops || be->fuses_dwconv;
+    if (c->kind == FV_OP_EXCITE) return be->fuses_ops;
+    return c->gated ? be->fuses_dwconv : !c->before || be->fuses_ops || be->fuses_dwconv;
 }
 
 static void compare_all(fv_backend *be, double tolerance)

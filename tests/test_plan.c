@@ -186,7 +186,7 @@ static void gradients_of_shared_inputs_add_up(void **state)
     fv_backend_close(be);
 }
 
-/* --- joined ops --- */
+/* --- fused ops --- */
 
 enum { PICTURES = 3, SIDE = 6, MAP = 8, WIDE = 16 };
 
@@ -229,7 +229,7 @@ static fv_ref block(fv_plan *p, fv_ref x)
 }
 
 /* Two blocks, a map that is an output too, a map added to what was made of it, and one whose
- * activation two ops read: what must not be joined beside what must. */
+ * activation two ops read: what must not be fused beside what must. */
 static fv_plan *build_blocks(fv_backend *be, unsigned flags, fv_ref *x, fv_ref outputs[2])
 {
     fv_plan *p;
@@ -280,7 +280,7 @@ static void run_blocks(fv_backend *be, unsigned flags, float *gradient, float *y
     fv_plan_free(p);
 }
 
-static void joined_ops_compute_the_same(void **state)
+static void fused_ops_compute_the_same(void **state)
 {
     (void)state;
     enum { N = PICTURES * SIDE * SIDE * MAP };
@@ -289,8 +289,8 @@ static void joined_ops_compute_the_same(void **state)
     size_t arena[4];
     fv_backend *be = open_backend("ref64");
     for (int k = 0; k < 4; k++) {
-        be->joins = k == 1 || k == 2;
-        be->fuses = k == 3;
+        be->fuses_ops = k == 1 || k == 2;
+        be->fuses_dwconv = k == 3;
         unsigned whole = k == 1 ? FV_PLAN_WHOLE : 0;
         run_blocks(be, FV_PLAN_BACKWARD | FV_PLAN_POISON | whole, gradients[k], y[k], &ops[k],
                    &arena[k]);
@@ -311,7 +311,7 @@ static void joined_ops_compute_the_same(void **state)
         for (int i = 0; i < N; i++)
             if (!(fabs((double)gradients[0][i] - (double)gradients[k][i]) < 1e-6 * largest))
                 fail_msg("gradient %d: %g, %s %g", i, (double)gradients[0][i],
-                         k == 2 ? "joined" : "fused", (double)gradients[k][i]);
+                         k == 2 ? "fused ops" : "fused into dwconv", (double)gradients[k][i]);
     fv_backend_close(be);
 }
 
@@ -405,7 +405,7 @@ static void pictures_that_pass_alone_give_the_same(void **state)
     static const char *const names[] = {"ref64", "ref", "cpu"};
     for (int k = 0; k < 3; k++) {
         fv_backend *be = open_backend(names[k]);
-        be->fuses = false;
+        be->fuses_dwconv = false;
         /* between the maps of a block, and those of blocks */
         size_t wide = be->real_bytes * PICTURES * SIDE * SIDE * (2 * MAP + 1);
         int all = 1 + 3 * 8 + 5, microbatched = microbatched_ops(be, wide);
@@ -417,7 +417,7 @@ static void pictures_that_pass_alone_give_the_same(void **state)
                 float gradient[2][N], y[2][PICTURES * MAP];
                 int ops;
                 size_t arena, near[] = {1, wide};
-                be->fuses = fused;
+                be->fuses_dwconv = fused;
                 be->microbatch_bytes = 0;
                 run_blocks(be, FV_PLAN_BACKWARD | FV_PLAN_POISON, gradient[0], y[0], &ops, &arena);
                 be->microbatch_bytes = near[some];
@@ -614,7 +614,7 @@ int main(void)
         cmocka_unit_test(first_failure_is_reported),
         cmocka_unit_test(a_plan_without_backend_has_shapes_alone),
         cmocka_unit_test(gradients_of_shared_inputs_add_up),
-        cmocka_unit_test(joined_ops_compute_the_same),
+        cmocka_unit_test(fused_ops_compute_the_same),
         cmocka_unit_test(statistics_are_no_map_to_compute_again),
         cmocka_unit_test(pictures_that_pass_alone_give_the_same),
         cmocka_unit_test(unseeded_outputs_count_as_zero),

@@ -303,7 +303,7 @@ fv_status wire(fv_backend *be, device *d, const char *precision)
     be->impl = d;
     be->real_bytes = sizeof(float);
     be->threads = 1;
-    be->joins = true;
+    be->fuses_ops = true;
     be->alloc = alloc;
     be->free = free_memory;
     be->upload = upload;

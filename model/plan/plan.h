@@ -117,16 +117,17 @@ enum {
     FV_PLAN_FORWARD = 0,
     FV_PLAN_BACKWARD = 1, /* plan gradients, from outputs to params */
     FV_PLAN_POISON = 2,   /* tests: memory is NaN before a forward and as soon as nobody needs it */
-    FV_PLAN_WHOLE = 4     /* every op stays by itself and runs for the whole batch, so that every
-                             value can be seen by a hook (fv_backend.joins, fuses, microbatch_bytes) */
+    FV_PLAN_WHOLE =
+        4 /* every op stays by itself and runs for the whole batch, so that every
+             value can be seen by a hook (fv_backend.fuses_ops, fuses_dwconv, microbatch_bytes) */
 };
 /* Ends building: prepares kernels and allocates. No builder may be called afterwards. */
 fv_status fv_plan_finish(fv_plan *p, unsigned flags);
 
 /* --- running --- */
 
-/* Called after each op of forward that was not joined to another (op->y is whole) or before each op
- * of backward (op->dy is whole); for an op that fv_plan_microbatched once a picture, and its
+/* Called after each op of forward that was not fused into another (op->y is whole) or before each
+ * op of backward (op->dy is whole); for an op that fv_plan_microbatched once a picture, and its
  * tensors may hold no more than one. A negative status stops the run and is returned. A plan with a
  * hook runs op by op, also on a backend that captures: NULL takes it away. */
 typedef fv_status (*fv_hook)(void *user, fv_plan *p, const fv_op *op, bool backward);

@@ -234,10 +234,10 @@ fv_status fv_plan_finish(fv_plan *p, unsigned flags)
                        p->be ? "is finished already" : "has no backend");
     p->flags = flags;
     p->finished = true;
-    bool whole = flags & FV_PLAN_WHOLE, fuses = p->be->fuses && !whole;
+    bool whole = flags & FV_PLAN_WHOLE, fuses = p->be->fuses_dwconv && !whole;
     if (!whole) fv_plan_prune(p);
-    if (p->be->joins && !whole) fv_plan_join(p);
-    if (fuses) fv_join_maps(p);
+    if (p->be->fuses_ops && !whole) fv_fuse_ops(p);
+    if (fuses) fv_fuse_maps(p);
     choose_formats(p);
     if (flags & FV_PLAN_BACKWARD) mark_gradients(p);
     if (fuses) fv_fuse_gates(p);

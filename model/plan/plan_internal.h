@@ -1,6 +1,6 @@
 /* The inside of fv_plan, for the files that share it: plan.c (building, moving numbers),
- * plan_finish.c (gradients, memory, kernels), join.c, fuse.c and microbatch.c (what ops do for each
- * other, and micro-batches), verify.c and run.c (forward, backward, steps). */
+ * plan_finish.c (gradients, memory, kernels), fuse_ops.c, fuse_dwconv.c and microbatch.c (what ops
+ * do for each other, and micro-batches), verify.c and run.c (forward, backward, steps). */
 #ifndef FV_PLAN_INTERNAL_H
 #define FV_PLAN_INTERNAL_H
 
@@ -24,12 +24,12 @@ typedef struct fv_node {
     fv_tensor
         output_gradient_copy; /* on the device, where the backend captures: outlives a forward */
     bool owns_data;
-    int readers;            /* ops that read the value: join.c */
+    int readers;            /* ops that read the value: fuse_ops.c */
     bool in_microbatch;     /* an operand of microbatch_ops: */
     fv_tensor one[3];       /* of one picture, by fv_member: value, gradient, aux (microbatch.c) */
     struct fv_node *shares; /* its gradient is this node's: dx2 = dy of a residual */
-    bool left_out;          /* has no memory: its readers compute it (fuse.c) */
-    bool overwritten;       /* the gradient takes the value's memory (fuse.c) */
+    bool left_out;          /* has no memory: its readers compute it (fuse_dwconv.c) */
+    bool overwritten;       /* the gradient takes the value's memory (fuse_dwconv.c) */
     int value_span, gradient_span, aux_span; /* -1: not in the arena */
 } fv_node;
 
@@ -121,14 +121,15 @@ static inline int fv_backward_step(const fv_plan *p, int op)
     return 2 * p->op_count - op;
 }
 
-/* join.c: fewer, larger ops; before gradients are marked. First, those alone that an output needs.
+/* fuse_ops.c: fewer, larger ops; before gradients are marked. First, those alone that an output
+ * needs.
  */
 void fv_plan_prune(fv_plan *p);
-void fv_plan_join(fv_plan *p);
+void fv_fuse_ops(fv_plan *p);
 /* Of that, only activations that move into what reads them, and residuals. */
-void fv_join_maps(fv_plan *p);
+void fv_fuse_maps(fv_plan *p);
 
-/* fuse.c: after gradients are marked. */
+/* fuse_dwconv.c: after gradients are marked. */
 void fv_fuse_gates(fv_plan *p);
 void fv_overwrite_maps(fv_plan *p);
 

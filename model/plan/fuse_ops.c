@@ -1,12 +1,12 @@
-/* Joining ops, where the backend asks for it (fv_backend.joins): fewer launches, and fewer maps
- * that are written only to be read once.
+/* Fusion of ops, where the backend asks for it (fv_backend.fuses_ops): fewer launches, and fewer
+ * maps that are written only to be read once.
  *
  *   mean_hw, linear, linear, mul_channel        ->  excite
  *   conv2d or dwconv2d with an activation that  ->  without it; the reader applies it to what it
  *   one dwconv2d or excite alone reads              reads (`before`), and keeps what went into it
  *   conv2d or linear, then add                  ->  with a residual
  *
- * A backend that fuses (fv_backend.fuses) asks for the last two only.
+ * A backend with fv_backend.fuses_dwconv asks for the last two only.
  * Values that vanish keep their names, but no op makes them any more. */
 #include "model/plan/plan_internal.h"
 
@@ -71,7 +71,7 @@ static bool frozen(const fv_tensor *t)
     return t && t->role == FV_ROLE_WEIGHT;
 }
 
-static void join_squeeze_excite(fv_plan *p, fv_op *op)
+static void fuse_squeeze_excite(fv_plan *p, fv_op *op)
 {
     fv_op *gate = sole_maker(p, op->x2), *hidden = gate ? sole_maker(p, gate->x) : NULL;
     fv_op *mean = hidden ? sole_maker(p, hidden->x) : NULL;
@@ -94,7 +94,7 @@ static void join_squeeze_excite(fv_plan *p, fv_op *op)
     drop(mean);
 }
 
-static void join_activation(const fv_plan *p, fv_op *op)
+static void fuse_activation(const fv_plan *p, fv_op *op)
 {
     fv_op *maker = sole_maker(p, op->x);
     if (!maker || (maker->kind != FV_OP_CONV2D && maker->kind != FV_OP_DWCONV2D)) return;
@@ -110,7 +110,7 @@ static bool takes_residual(const fv_op *op)
 }
 
 /* The product writes the sum; whatever it adds has to be there by then. */
-static void join_add(const fv_plan *p, fv_op *op)
+static void fuse_add(const fv_plan *p, fv_op *op)
 {
     for (int turn = 0; turn < 2; turn++) {
         fv_op *maker = sole_maker(p, turn ? op->x2 : op->x);
@@ -128,32 +128,32 @@ static void join_add(const fv_plan *p, fv_op *op)
     }
 }
 
-static void join_activations(fv_plan *p)
+static void fuse_activations(fv_plan *p)
 {
     count_readers(p);
     for (int i = 0; i < p->op_count; i++)
         if (p->ops[i].kind == FV_OP_DWCONV2D || p->ops[i].kind == FV_OP_EXCITE)
-            join_activation(p, &p->ops[i]);
+            fuse_activation(p, &p->ops[i]);
 }
 
-static void join_adds(fv_plan *p)
+static void fuse_adds(fv_plan *p)
 {
     for (int i = 0; i < p->op_count; i++)
-        if (p->ops[i].kind == FV_OP_ADD) join_add(p, &p->ops[i]);
+        if (p->ops[i].kind == FV_OP_ADD) fuse_add(p, &p->ops[i]);
     compact(p);
 }
 
-void fv_join_maps(fv_plan *p)
+void fv_fuse_maps(fv_plan *p)
 {
-    join_activations(p);
-    join_adds(p);
+    fuse_activations(p);
+    fuse_adds(p);
 }
 
-void fv_plan_join(fv_plan *p)
+void fv_fuse_ops(fv_plan *p)
 {
     count_readers(p);
     for (int i = 0; i < p->op_count; i++)
-        if (p->ops[i].kind == FV_OP_MUL_CHANNEL) join_squeeze_excite(p, &p->ops[i]);
+        if (p->ops[i].kind == FV_OP_MUL_CHANNEL) fuse_squeeze_excite(p, &p->ops[i]);
     compact(p);
-    fv_join_maps(p);
+    fv_fuse_maps(p);
 }

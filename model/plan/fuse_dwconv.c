@@ -1,5 +1,6 @@
-/* Fusing, where the backend asks for it (fv_backend.fuses): work on large maps moves into the
- * depthwise convolution, which reads them anyway. An activation before it moves by join.c.
+/* Fusion into the depthwise convolution, where the backend asks for it (fv_backend.fuses_dwconv):
+ * work on large maps moves into the op that reads them anyway. An activation before it moves by
+ * fuse_ops.c.
  *
  *   dwconv2d -> mean_hw          A squeeze-excite. The gradient of what it reads is
  *           \\-> mul_channel      dy * gate + dmean / (h w): the depthwise convolution computes
