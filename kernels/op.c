@@ -330,7 +330,7 @@ static fv_status perturb_shape(const fv_op *op, fv_shape *y)
     return expect(op, "keys", op->b, (fv_shape){y->n, 1, 1, FV_PERTURB_KEYS});
 }
 
-static fv_status pick_shape(const fv_op *op, fv_shape *y)
+static fv_status gather_channels_shape(const fv_op *op, fv_shape *y)
 {
     int k = op->b ? op->b->shape.c : 0;
     FV_TRY(expect(op, "channels", op->b, vector(k)));
@@ -545,7 +545,7 @@ double fv_op_macs(const fv_op *op)
     case FV_OP_EMBED:
     case FV_OP_WARP:
     case FV_OP_PERTURB:
-    case FV_OP_PICK:
+    case FV_OP_GATHER_CHANNELS:
     case FV_OP_UPSAMPLE:
     case FV_OP_AVGPOOL:
     case FV_OP_CLAMP:

@@ -33,7 +33,7 @@
  *   warp        y {v,S,S,c}: y(i,j) = x(a*(j,i)+t), bilinear, mirrored borders
  *                                             w {v,1,1,6}; x.n is 1 (all views) or v
  *   perturb     y = x * gain + shift + sigma * noise     w {n,1,1,7}, b int32 {n,1,1,4}
- *   pick        y {n,h,w,k} = x[..., b[k]]    b int32 {1,1,1,k}
+ *   gather_channels  y {n,h,w,k} = x[..., b[k]]    b int32 {1,1,1,k}
  *   upsample    y {n,2h,2w,c}: y(i,j) = x(i / 2, j / 2), whole quotients: the nearest
  *   avgpool     y {n,h/k,w/k,c} = mean over k x k positions, whole quotients: what is left over
  *                                             on the right and below counts nowhere
@@ -86,7 +86,7 @@ extern "C" {
     ROW(SEPARABLE, separable, BACKWARD, separable_shape, keeps_nothing, NULL)                      \
     ROW(WARP, warp, BACKWARD, warp_shape, keeps_nothing, NULL)                                     \
     ROW(PERTURB, perturb, BACKWARD, perturb_shape, keeps_nothing, NULL)                            \
-    ROW(PICK, pick, BACKWARD, pick_shape, keeps_nothing, NULL)                                     \
+    ROW(GATHER_CHANNELS, gather_channels, BACKWARD, gather_channels_shape, keeps_nothing, NULL)    \
     ROW(UPSAMPLE, upsample, BACKWARD, upsample_shape, keeps_nothing, NULL)                         \
     ROW(AVGPOOL, avgpool, BACKWARD, avgpool_shape, keeps_nothing, NULL)                            \
     ROW(CLAMP, clamp, BACKWARD, same_shape, keeps_x, NULL)                                         \

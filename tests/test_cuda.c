@@ -99,7 +99,7 @@ static fv_status build(step_plan *s, fv_backend *be, const fv_brivl *m, unsigned
     s->cosines = fv_linear(p, "cosines", y, s->targets, FV_NONE, FV_ACT_NONE);
     fv_plan_output(p, s->cosines);
     fv_ref numbers = fv_plan_weight_i32(p, "channels", (fv_shape){1, 1, 1, 2}, channels);
-    s->neurons = fv_max_hw(p, "llp", fv_pick(p, "llp.maps", map, numbers));
+    s->neurons = fv_max_hw(p, "llp", fv_gather_channels(p, "llp.maps", map, numbers));
     fv_plan_output(p, s->neurons);
     return fv_plan_finish(p, flags);
 }

@@ -147,7 +147,8 @@ static const test_case cases[] = {
     {FV_OP_WARP, S(1, 9, 8, 3), S(0, 0, 0, 0), S(3, 1, 1, 6), .side = 6},
     {FV_OP_WARP, S(2, 5, 6, 3), S(0, 0, 0, 0), S(2, 1, 1, 6), .side = 7},
     {FV_OP_PERTURB, S(2, 5, 3, 3), S(0, 0, 0, 0), S(2, 1, 1, 7), S(2, 1, 1, 4), .spread = 1},
-    {FV_OP_PICK, S(2, 3, 5, 7), S(0, 0, 0, 0), S(0, 0, 0, 0), S(1, 1, 1, 3), .spread = 1},
+    {FV_OP_GATHER_CHANNELS, S(2, 3, 5, 7), S(0, 0, 0, 0), S(0, 0, 0, 0), S(1, 1, 1, 3),
+     .spread = 1},
     {FV_OP_UPSAMPLE, S(2, 3, 5, 7), .spread = 1},
     {FV_OP_UPSAMPLE, S(1, 1, 4, 16), .spread = 1},
     {FV_OP_AVGPOOL, S(2, 4, 6, 5), .side = 2, .spread = 1},
@@ -359,7 +360,7 @@ static void special_operands(run *r)
         }
     if (c->kind == FV_OP_PERTURB)
         for (int i = 0; i < c->b.n * 4; i++) r->hb_int[i] = 3 + 5 * i;
-    if (c->kind == FV_OP_PICK) {
+    if (c->kind == FV_OP_GATHER_CHANNELS) {
         static const int32_t channels[3] = {6, 0, 6};
         memcpy(r->hb_int, channels, sizeof channels);
     }
@@ -403,7 +404,7 @@ static void make_operands(run *r)
         r->op.b2 = &r->b2;
     }
     if (c->b.n) {
-        bool integers = c->kind == FV_OP_PERTURB || c->kind == FV_OP_PICK;
+        bool integers = c->kind == FV_OP_PERTURB || c->kind == FV_OP_GATHER_CHANNELS;
         make(r, &r->b, "b", c->b, integers ? FV_I32 : FV_REAL);
         r->hb = integers ? NULL : randoms(c->b, 4, 1);
         r->hb_int = integers ? calloc(fv_count(c->b), sizeof(int32_t)) : NULL;
@@ -907,7 +908,7 @@ static void formulas(void **state)
         case FV_OP_ATTENTION: /* the first token sees itself alone */
             if (r.c->causal) e = x[2 * c / 3];
             break;
-        case FV_OP_PICK:
+        case FV_OP_GATHER_CHANNELS:
             e = x[6];
             break;
         case FV_OP_AFFINE:

@@ -215,9 +215,9 @@ static void check_image_tower(const fv_brivl *m, fv_backend *be, const fv_weight
     fv_image_layers layers = fv_network_image(&m->base, p, pixels, true);
     fv_ref map = layers.map, y = layers.embedding;
     int channel = 7;
-    fv_ref picked = fv_pick(
+    fv_ref gathered = fv_gather_channels(
         p, "llp", map, fv_plan_weight_i32(p, "llp.channels", (fv_shape){1, 1, 1, 1}, &channel));
-    fv_ref neuron = fv_mean_hw(p, "llp.mean", picked);
+    fv_ref neuron = fv_mean_hw(p, "llp.mean", gathered);
     fv_plan_output(p, y);
     fv_plan_output(p, neuron);
     unsigned flags = FV_PLAN_BACKWARD | FV_PLAN_POISON;

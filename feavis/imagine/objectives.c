@@ -166,8 +166,9 @@ static void build_guide(fv_plan *p, fv_objective_refs *refs, const fv_objectives
     if (i == 0 && g->channel_count) {
         refs->numbers =
             fv_plan_input(p, "llp.numbers", (fv_shape){1, 1, 1, g->channel_count}, FV_I32);
-        fv_ref picked = fv_pick(p, "llp.maps", layers.map, refs->numbers);
-        refs->neurons = o->llp_reduce ? fv_max_hw(p, "llp", picked) : fv_mean_hw(p, "llp", picked);
+        fv_ref gathered = fv_gather_channels(p, "llp.maps", layers.map, refs->numbers);
+        refs->neurons =
+            o->llp_reduce ? fv_max_hw(p, "llp", gathered) : fv_mean_hw(p, "llp", gathered);
         fv_plan_output(p, refs->neurons);
     }
 }

@@ -147,7 +147,7 @@ static fv_ref reduced(fv_plan *p, const fv_term *t, fv_term_refs *r, fv_ref x)
 static fv_ref build_channel(fv_plan *p, const fv_term *t, fv_term_refs *r, fv_ref x)
 {
     r->number = fv_plan_input(p, "channel", (fv_shape){1, 1, 1, 1}, FV_I32);
-    return reduced(p, t, r, fv_pick(p, "map", x, r->number));
+    return reduced(p, t, r, fv_gather_channels(p, "map", x, r->number));
 }
 
 static fv_ref build_direction(fv_plan *p, const fv_term *t, fv_term_refs *r, fv_ref x)

@@ -1,6 +1,6 @@
-/* act, mul_channel forward, add, affine, pick, upsample, avgpool, clamp, embed, and the activations
- * fused into convolutions and linear maps. See kernels/op.h for the formulas; `at` and `eight`
- * compute elements by their flat index in NHWC. */
+/* act, mul_channel forward, add, affine, gather_channels, upsample, avgpool, clamp, embed, and the
+ * activations fused into convolutions and linear maps. See kernels/op.h for the formulas; `at` and
+ * `eight` compute elements by their flat index in NHWC. */
 #include "kernels/cuda/device.cuh"
 
 namespace FV_SPACE
@@ -197,7 +197,7 @@ FV_INLINE uint32_t in_range(int32_t c, uint32_t count)
     return c < 0 ? 0 : (uint32_t)c >= count ? count - 1 : (uint32_t)c;
 }
 
-struct picked { /* y[r,k] = x[r, b[k]] */
+struct gathered { /* y[r,k] = x[r, b[k]] */
     mixed x;
     const int32_t *channel;
     uint32_t in, out;
@@ -223,19 +223,19 @@ struct unpicked { /* dx[r,c] = sum over k with b[k] = c of dy[r,k] */
     FV_ONE_BY_ONE
 };
 
-void pick_forward(fv_backend *be, const fv_op *op)
+void gather_channels_forward(fv_backend *be, const fv_op *op)
 {
-    picked f{mixed::of(op->x), static_cast<const int32_t *>(op->b->data), (uint32_t)op->x->shape.c,
-             (uint32_t)op->y->shape.c};
-    each(device_of(be), "pick", f, mixed::of(op->y), false, op->y);
+    gathered f{mixed::of(op->x), static_cast<const int32_t *>(op->b->data),
+               (uint32_t)op->x->shape.c, (uint32_t)op->y->shape.c};
+    each(device_of(be), "gather_channels", f, mixed::of(op->y), false, op->y);
 }
 
-void pick_backward(fv_backend *be, const fv_op *op)
+void gather_channels_backward(fv_backend *be, const fv_op *op)
 {
     if (!op->dx) return;
     unpicked f{mixed::of(op->dy), static_cast<const int32_t *>(op->b->data),
                (uint32_t)op->x->shape.c, (uint32_t)op->y->shape.c};
-    each(device_of(be), "pick backward", f, mixed::of(op->dx), op->add_dx, op->dx);
+    each(device_of(be), "gather_channels backward", f, mixed::of(op->dx), op->add_dx, op->dx);
 }
 
 /* --- upsample and clamp --- */

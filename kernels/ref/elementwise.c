@@ -1,4 +1,4 @@
-/* act, mul_channel, add, affine, pick, upsample, avgpool, clamp. See op.h. */
+/* act, mul_channel, add, affine, gather_channels, upsample, avgpool, clamp. See op.h. */
 #include "kernels/ref/table.h"
 
 /* y = act(x) */
@@ -116,7 +116,7 @@ static size_t channel(const fv_op *op, int k)
 }
 
 /* y[r,k] = x[r,b[k]] */
-void REF(pick_forward)(fv_backend *be, const fv_op *op)
+void REF(gather_channels_forward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
     size_t rows = fv_rows(op->x->shape), in = (size_t)op->x->shape.c;
@@ -127,7 +127,7 @@ void REF(pick_forward)(fv_backend *be, const fv_op *op)
 }
 
 /* dx[r,b[k]] += dy[r,k], all else 0 */
-void REF(pick_backward)(fv_backend *be, const fv_op *op)
+void REF(gather_channels_backward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
     if (!op->dx) return;

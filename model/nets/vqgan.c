@@ -135,7 +135,7 @@ static fv_ref first_channels(fv_builder *b, const char *name, fv_ref x, int keep
     fv_ref which =
         fv_plan_weight_i32(b->plan, "mean.channels", (fv_shape){1, 1, 1, keep}, channels);
     free(channels);
-    return fv_pick(b->plan, name, x, which);
+    return fv_gather_channels(b->plan, name, x, which);
 }
 
 fv_ref fv_vqgan_encode(fv_builder *b, const fv_network *n, fv_ref pixels)

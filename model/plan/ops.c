@@ -110,9 +110,10 @@ fv_ref fv_perturb(fv_plan *p, const char *name, fv_ref x, fv_ref numbers, fv_ref
     return fv_plan_add(p, name, (fv_op){.kind = FV_OP_PERTURB}, x, FV_NONE, numbers, keys);
 }
 
-fv_ref fv_pick(fv_plan *p, const char *name, fv_ref x, fv_ref channels)
+fv_ref fv_gather_channels(fv_plan *p, const char *name, fv_ref x, fv_ref channels)
 {
-    return fv_plan_add(p, name, (fv_op){.kind = FV_OP_PICK}, x, FV_NONE, FV_NONE, channels);
+    return fv_plan_add(p, name, (fv_op){.kind = FV_OP_GATHER_CHANNELS}, x, FV_NONE, FV_NONE,
+                       channels);
 }
 
 fv_ref fv_upsample(fv_plan *p, const char *name, fv_ref x)

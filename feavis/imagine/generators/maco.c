@@ -93,11 +93,11 @@ static fv_ref build(fv_plan *p, const fv_options *o, const fv_network *decoder)
     fv_ref x = phases(p, o, 0);
     for (int colour = 1; colour < 3; colour++) x = fv_add(p, "colours", x, phases(p, o, colour));
     x = fv_affine(p, "spectrum", x, magnitudes(p, o), FV_NONE);
-    fv_ref re =
-        fv_pick(p, "real", x, fv_plan_weight_i32(p, "real.channels", (fv_shape){1, 1, 1, 3}, real));
-    fv_ref im =
-        fv_pick(p, "imaginary", x,
-                fv_plan_weight_i32(p, "imaginary.channels", (fv_shape){1, 1, 1, 3}, imaginary));
+    fv_ref re = fv_gather_channels(
+        p, "real", x, fv_plan_weight_i32(p, "real.channels", (fv_shape){1, 1, 1, 3}, real));
+    fv_ref im = fv_gather_channels(
+        p, "imaginary", x,
+        fv_plan_weight_i32(p, "imaginary.channels", (fv_shape){1, 1, 1, 3}, imaginary));
     fv_ref cos_a = wave_matrix(p, "rows.cosines", COSINE, h, h);
     fv_ref sin_a = wave_matrix(p, "rows.sines", SINE, h, h);
     fv_ref cos_b = wave_matrix(p, "columns.cosines", COSINE, w, half);
