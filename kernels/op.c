@@ -322,12 +322,12 @@ static fv_status warp_shape(const fv_op *op, fv_shape *y)
     return FV_OK;
 }
 
-static fv_status perturb_shape(const fv_op *op, fv_shape *y)
+static fv_status colour_jitter_shape(const fv_op *op, fv_shape *y)
 {
     *y = op->x->shape;
     if (y->c != 3) return fv_fail(FV_ERR_SHAPE, "%s: needs 3 channels, got %d", op->name, y->c);
-    FV_TRY(expect(op, "numbers", op->w, (fv_shape){y->n, 1, 1, FV_PERTURB_COLUMNS}));
-    return expect(op, "keys", op->b, (fv_shape){y->n, 1, 1, FV_PERTURB_KEYS});
+    FV_TRY(expect(op, "numbers", op->w, (fv_shape){y->n, 1, 1, FV_JITTER_COLUMNS}));
+    return expect(op, "keys", op->b, (fv_shape){y->n, 1, 1, FV_JITTER_KEYS});
 }
 
 static fv_status gather_channels_shape(const fv_op *op, fv_shape *y)
@@ -544,7 +544,7 @@ double fv_op_macs(const fv_op *op)
     case FV_OP_GROUPNORM:
     case FV_OP_EMBED:
     case FV_OP_WARP:
-    case FV_OP_PERTURB:
+    case FV_OP_COLOUR_JITTER:
     case FV_OP_GATHER_CHANNELS:
     case FV_OP_UPSAMPLE:
     case FV_OP_AVGPOOL:

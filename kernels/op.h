@@ -32,7 +32,7 @@
  *   separable   y {n,H,W,c} = w . x . b^T     w {1,1,H,h}, b {1,1,W,w}: resampling, DCT, blur
  *   warp        y {v,S,S,c}: y(i,j) = x(a*(j,i)+t), bilinear, mirrored borders
  *                                             w {v,1,1,6}; x.n is 1 (all views) or v
- *   perturb     y = x * gain + shift + sigma * noise     w {n,1,1,7}, b int32 {n,1,1,4}
+ *   colour_jitter  y = x * gain + shift + sigma * noise     w {n,1,1,7}, b int32 {n,1,1,4}
  *   gather_channels  y {n,h,w,k} = x[..., b[k]]    b int32 {1,1,1,k}
  *   upsample    y {n,2h,2w,c}: y(i,j) = x(i / 2, j / 2), whole quotients: the nearest
  *   avgpool     y {n,h/k,w/k,c} = mean over k x k positions, whole quotients: what is left over
@@ -85,7 +85,7 @@ extern "C" {
     ROW(EMBED, embed, FORWARD_ONLY, embed_shape, keeps_nothing, NULL)                              \
     ROW(SEPARABLE, separable, BACKWARD, separable_shape, keeps_nothing, NULL)                      \
     ROW(WARP, warp, BACKWARD, warp_shape, keeps_nothing, NULL)                                     \
-    ROW(PERTURB, perturb, BACKWARD, perturb_shape, keeps_nothing, NULL)                            \
+    ROW(COLOUR_JITTER, colour_jitter, BACKWARD, colour_jitter_shape, keeps_nothing, NULL)          \
     ROW(GATHER_CHANNELS, gather_channels, BACKWARD, gather_channels_shape, keeps_nothing, NULL)    \
     ROW(UPSAMPLE, upsample, BACKWARD, upsample_shape, keeps_nothing, NULL)                         \
     ROW(AVGPOOL, avgpool, BACKWARD, avgpool_shape, keeps_nothing, NULL)                            \
@@ -163,15 +163,9 @@ typedef struct fv_penalty_info {
 } fv_penalty_info;
 extern const fv_penalty_info fv_penalties[FV_PENALTY_COUNT];
 
-/* perturb: columns of w and of b (b holds the random key as int32 bit patterns). */
-enum { FV_PERTURB_GAIN = 0, FV_PERTURB_SHIFT = 3, FV_PERTURB_SIGMA = 6, FV_PERTURB_COLUMNS = 7 };
-enum {
-    FV_PERTURB_SEED_LO = 0,
-    FV_PERTURB_SEED_HI,
-    FV_PERTURB_STEP,
-    FV_PERTURB_VIEW,
-    FV_PERTURB_KEYS
-};
+/* colour_jitter: columns of w and of b (b holds the random key as int32 bit patterns). */
+enum { FV_JITTER_GAIN = 0, FV_JITTER_SHIFT = 3, FV_JITTER_SIGMA = 6, FV_JITTER_COLUMNS = 7 };
+enum { FV_JITTER_SEED_LO = 0, FV_JITTER_SEED_HI, FV_JITTER_STEP, FV_JITTER_VIEW, FV_JITTER_KEYS };
 
 typedef struct fv_conv_attr {
     int k, stride;

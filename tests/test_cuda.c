@@ -92,7 +92,7 @@ static fv_status build(step_plan *s, fv_backend *be, const fv_brivl *m, unsigned
     s->numbers = fv_plan_input(p, "numbers", (fv_shape){VIEWS, 1, 1, 7}, FV_REAL);
     s->keys = fv_plan_input(p, "keys", (fv_shape){VIEWS, 1, 1, 4}, FV_I32);
     x = fv_warp(p, "cut", x, s->maps, m->base.image_size);
-    x = fv_perturb(p, "views", x, s->numbers, s->keys);
+    x = fv_colour_jitter(p, "views", x, s->numbers, s->keys);
     fv_image_layers layers = fv_network_image(&m->base, p, x, true);
     fv_ref map = layers.map, y = layers.embedding;
     s->targets = fv_plan_input(p, "targets", (fv_shape){1, 1, 2, m->base.dim}, FV_REAL);

@@ -146,7 +146,7 @@ static const test_case cases[] = {
     {FV_OP_SEPARABLE, S(1, 7, 6, 3), S(0, 0, 0, 0), S(1, 1, 3, 7), S(1, 1, 2, 6), .spread = 1},
     {FV_OP_WARP, S(1, 9, 8, 3), S(0, 0, 0, 0), S(3, 1, 1, 6), .side = 6},
     {FV_OP_WARP, S(2, 5, 6, 3), S(0, 0, 0, 0), S(2, 1, 1, 6), .side = 7},
-    {FV_OP_PERTURB, S(2, 5, 3, 3), S(0, 0, 0, 0), S(2, 1, 1, 7), S(2, 1, 1, 4), .spread = 1},
+    {FV_OP_COLOUR_JITTER, S(2, 5, 3, 3), S(0, 0, 0, 0), S(2, 1, 1, 7), S(2, 1, 1, 4), .spread = 1},
     {FV_OP_GATHER_CHANNELS, S(2, 3, 5, 7), S(0, 0, 0, 0), S(0, 0, 0, 0), S(1, 1, 1, 3),
      .spread = 1},
     {FV_OP_UPSAMPLE, S(2, 3, 5, 7), .spread = 1},
@@ -232,7 +232,8 @@ static const test_case large_cases[] = {
     {FV_OP_ATTENTION, S(2, 1, 37, 1536), .heads = 8, .spread = 0.3f},
     {FV_OP_SEPARABLE, S(1, 96, 96, 3), S(0, 0, 0, 0), S(1, 1, 96, 96), S(1, 1, 96, 96),
      .spread = 1},
-    {FV_OP_PERTURB, S(2, 65, 65, 3), S(0, 0, 0, 0), S(2, 1, 1, 7), S(2, 1, 1, 4), .spread = 1},
+    {FV_OP_COLOUR_JITTER, S(2, 65, 65, 3), S(0, 0, 0, 0), S(2, 1, 1, 7), S(2, 1, 1, 4),
+     .spread = 1},
     {FV_OP_WARP, S(1, 80, 80, 3), S(0, 0, 0, 0), S(3, 1, 1, 6), .side = 64},
     /* several runs of positions; sums over whole vectors and what is left of them */
     {FV_OP_MEAN_HW, S(2, 40, 41, 72), .spread = 1},
@@ -302,8 +303,8 @@ static void make(run *r, fv_tensor *t, const char *name, fv_shape shape, fv_dtyp
 {
     *t = (fv_tensor){name, shape, type, FV_ROLE_VALUE, NULL, FV_FORMAT_REAL};
     if (strchr(name, 'x')) t->format = r->x_format; /* x, x2, dx, dx2 */
-    if (r->c && strchr("wb", *name) && r->c->kind != FV_OP_WARP && r->c->kind != FV_OP_PERTURB &&
-        r->c->kind != FV_OP_ATTENTION)
+    if (r->c && strchr("wb", *name) && r->c->kind != FV_OP_WARP &&
+        r->c->kind != FV_OP_COLOUR_JITTER && r->c->kind != FV_OP_ATTENTION)
         t->role = FV_ROLE_WEIGHT;
     must(r->be->alloc(r->be, fv_tensor_bytes(r->be, t), &t->data));
 }
@@ -358,7 +359,7 @@ static void special_operands(run *r)
             const double row[6] = {0.9, 0.3, -1.3 + v, -0.2, 1.1, 0.7 - 1.9 * v};
             for (int i = 0; i < 6; i++) r->hw[6 * v + i] = (double)(float)row[i];
         }
-    if (c->kind == FV_OP_PERTURB)
+    if (c->kind == FV_OP_COLOUR_JITTER)
         for (int i = 0; i < c->b.n * 4; i++) r->hb_int[i] = 3 + 5 * i;
     if (c->kind == FV_OP_GATHER_CHANNELS) {
         static const int32_t channels[3] = {6, 0, 6};
@@ -404,7 +405,7 @@ static void make_operands(run *r)
         r->op.b2 = &r->b2;
     }
     if (c->b.n) {
-        bool integers = c->kind == FV_OP_PERTURB || c->kind == FV_OP_GATHER_CHANNELS;
+        bool integers = c->kind == FV_OP_COLOUR_JITTER || c->kind == FV_OP_GATHER_CHANNELS;
         make(r, &r->b, "b", c->b, integers ? FV_I32 : FV_REAL);
         r->hb = integers ? NULL : randoms(c->b, 4, 1);
         r->hb_int = integers ? calloc(fv_count(c->b), sizeof(int32_t)) : NULL;
@@ -758,7 +759,7 @@ static void compare_all(fv_backend *be, double tolerance)
         const test_case *c = i < COUNT(cases) ? &cases[i] : &large_cases[i - COUNT(cases)];
         if (!takes(be, c)) continue;
         bool picture = c->kind == FV_OP_SEPARABLE || c->kind == FV_OP_WARP ||
-                       c->kind == FV_OP_PERTURB || c->kind == FV_OP_PENALTY ||
+                       c->kind == FV_OP_COLOUR_JITTER || c->kind == FV_OP_PENALTY ||
                        c->kind == FV_OP_QUANTISE;
         for (int frozen = 0; frozen < 2; frozen++)
             compare_case(be, truth, c, frozen, picture ? FV_FORMAT_REAL : working, tolerance);

@@ -13,8 +13,8 @@ fv_ref fv_views_build(fv_plan *p, fv_views *v, const fv_options *o, int side, fv
     size_t n = (size_t)o->views;
     *v = (fv_views){.count = o->views, .side = side};
     v->warp_values = calloc(n * 6, sizeof(float));
-    v->numbers_values = calloc(n * FV_PERTURB_COLUMNS, sizeof(float));
-    v->key_values = calloc(n * FV_PERTURB_KEYS, sizeof(int32_t));
+    v->numbers_values = calloc(n * FV_JITTER_COLUMNS, sizeof(float));
+    v->key_values = calloc(n * FV_JITTER_KEYS, sizeof(int32_t));
     v->width = fv_width(o);
     v->height = fv_height(o);
     v->blur[0] = v->blur[1] = -1;
@@ -25,8 +25,8 @@ fv_ref fv_views_build(fv_plan *p, fv_views *v, const fv_options *o, int side, fv
         return fv_plan_fail(p, fv_fail(FV_ERR_MEMORY, "views: out of memory"));
     v->warp = fv_plan_input(p, "views.warp", (fv_shape){o->views, 1, 1, 6}, FV_REAL);
     v->numbers =
-        fv_plan_input(p, "views.numbers", (fv_shape){o->views, 1, 1, FV_PERTURB_COLUMNS}, FV_REAL);
-    v->keys = fv_plan_input(p, "views.keys", (fv_shape){o->views, 1, 1, FV_PERTURB_KEYS}, FV_I32);
+        fv_plan_input(p, "views.numbers", (fv_shape){o->views, 1, 1, FV_JITTER_COLUMNS}, FV_REAL);
+    v->keys = fv_plan_input(p, "views.keys", (fv_shape){o->views, 1, 1, FV_JITTER_KEYS}, FV_I32);
     fv_ref x = picture;
     if (blurred) {
         int w = v->width, h = v->height;
@@ -36,7 +36,7 @@ fv_ref fv_views_build(fv_plan *p, fv_views *v, const fv_options *o, int side, fv
         x = fv_separable(p, "views.blurred", x, v->blur[0], v->blur[1]);
     }
     x = fv_warp(p, "views.cut", x, v->warp, side);
-    return fv_perturb(p, "views", x, v->numbers, v->keys);
+    return fv_colour_jitter(p, "views", x, v->numbers, v->keys);
 }
 
 void fv_views_clear(fv_views *v)
@@ -104,15 +104,15 @@ static double between(double from, double to, double t)
 static void draw_view(fv_views *v, const fv_options *o, int view, int step)
 {
     float *warp = v->warp_values + 6 * view;
-    float *numbers = v->numbers_values + FV_PERTURB_COLUMNS * view;
-    int32_t *key = v->key_values + FV_PERTURB_KEYS * view;
+    float *numbers = v->numbers_values + FV_JITTER_COLUMNS * view;
+    int32_t *key = v->key_values + FV_JITTER_KEYS * view;
     uint64_t seed = (uint64_t)o->seed;
-    key[FV_PERTURB_SEED_LO] = (int32_t)(uint32_t)seed;
-    key[FV_PERTURB_SEED_HI] = (int32_t)(uint32_t)(seed >> 32);
-    key[FV_PERTURB_STEP] = step < 0 ? 0 : step;
-    key[FV_PERTURB_VIEW] = view;
-    for (int c = 0; c < 3; c++) numbers[FV_PERTURB_GAIN + c] = 1, numbers[FV_PERTURB_SHIFT + c] = 0;
-    numbers[FV_PERTURB_SIGMA] = 0;
+    key[FV_JITTER_SEED_LO] = (int32_t)(uint32_t)seed;
+    key[FV_JITTER_SEED_HI] = (int32_t)(uint32_t)(seed >> 32);
+    key[FV_JITTER_STEP] = step < 0 ? 0 : step;
+    key[FV_JITTER_VIEW] = view;
+    for (int c = 0; c < 3; c++) numbers[FV_JITTER_GAIN + c] = 1, numbers[FV_JITTER_SHIFT + c] = 0;
+    numbers[FV_JITTER_SIGMA] = 0;
     if (step < 0) {
         if (v->width == v->height)
             set_warp(warp, v, 1, 0, 0, 0, 0);
@@ -132,10 +132,10 @@ static void draw_view(fv_views *v, const fv_options *o, int view, int step)
     fv_random4 gain = fv_philox(seed, 0, (uint32_t)step, (uint32_t)view, FV_STREAM_COLOUR);
     fv_random4 shift = fv_philox(seed, 1, (uint32_t)step, (uint32_t)view, FV_STREAM_COLOUR);
     for (int c = 0; c < 3; c++) {
-        numbers[FV_PERTURB_GAIN + c] = (float)(1 + colour * either_way(gain.v[c]));
-        numbers[FV_PERTURB_SHIFT + c] = (float)(colour * either_way(shift.v[c]));
+        numbers[FV_JITTER_GAIN + c] = (float)(1 + colour * either_way(gain.v[c]));
+        numbers[FV_JITTER_SHIFT + c] = (float)(colour * either_way(shift.v[c]));
     }
-    numbers[FV_PERTURB_SIGMA] = (float)between(o->noise, o->noise_end, done);
+    numbers[FV_JITTER_SIGMA] = (float)between(o->noise, o->noise_end, done);
 }
 
 void fv_gaussian_row(float *row, int n, int i, double sigma)

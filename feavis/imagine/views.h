@@ -18,8 +18,8 @@ typedef struct fv_views {
     fv_ref
         blur[2]; /* the Gaussian as matrices {1,1,H,H} and {1,1,W,W}, one for a square; -1: none */
     float *blur_values;                  /* room for either; NULL without */
-    float *warp_values, *numbers_values; /* [count * 6], [count * FV_PERTURB_COLUMNS] */
-    int32_t *key_values;                 /* [count * FV_PERTURB_KEYS] */
+    float *warp_values, *numbers_values; /* [count * 6], [count * FV_JITTER_COLUMNS] */
+    int32_t *key_values;                 /* [count * FV_JITTER_KEYS] */
 } fv_views;
 
 /* picture {1,H,W,3} -> {views,side,side,3}. Fills *v; fv_views_clear frees its arrays. */

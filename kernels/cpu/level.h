@@ -42,7 +42,7 @@ FV_CPU_ROW(avgpool)
 FV_CPU_ROW(clamp)
 FV_CPU_ROW(quantise)
 FV_CPU_ROW(warp)
-FV_CPU_ROW(perturb)
+FV_CPU_ROW(colour_jitter)
 fv_status ISA(conv2d_prepare)(fv_backend *be, fv_op *op);
 fv_status ISA(dwconv2d_prepare)(fv_backend *be, fv_op *op);
 void ISA(dwconv2d_release)(fv_backend *be, fv_op *op);

@@ -1,5 +1,5 @@
-/* warp and perturb. Formulas: kernels/op.h. A warp's backward scatters, so every view writes into
- * a picture of its own, and these are summed in the order of the views. */
+/* warp and colour_jitter. Formulas: kernels/op.h. A warp's backward scatters, so every view writes
+ * into a picture of its own, and these are summed in the order of the views. */
 #include <math.h>
 #include <string.h>
 
@@ -114,7 +114,7 @@ void ISA(warp_backward)(fv_backend *be, const fv_op *op)
     fv_parallel(be, op->x->shape.n * op->x->shape.h, gather_task, op_context(op));
 }
 
-/* --- perturb --- */
+/* --- colour_jitter --- */
 
 enum { PAIRS = 2048 }; /* of elements a task */
 
@@ -183,27 +183,27 @@ static void noise_block(float out[2 * BLOCK], uint64_t seed, uint32_t first, uin
     }
 }
 
-static void perturb_task(void *context, int task)
+static void colour_jitter_task(void *context, int task)
 {
     const fv_op *op = context;
     int each = tasks_a_view(op), n = task / each;
     size_t size = view_size(op), begin = (size_t)(task % each) * 2 * PAIRS;
     size_t end = begin + 2 * PAIRS < size ? begin + 2 * PAIRS : size;
-    const float *w = (const float *)op->w->data + FV_PERTURB_COLUMNS * n;
-    const int32_t *key = (const int32_t *)op->b->data + FV_PERTURB_KEYS * n;
+    const float *w = (const float *)op->w->data + FV_JITTER_COLUMNS * n;
+    const int32_t *key = (const int32_t *)op->b->data + FV_JITTER_KEYS * n;
     const float *x = (const float *)op->x->data + (size_t)n * size;
-    float *y = (float *)op->y->data + (size_t)n * size, sigma = w[FV_PERTURB_SIGMA];
-    uint64_t seed = (uint32_t)key[FV_PERTURB_SEED_LO] | (uint64_t)(uint32_t)key[FV_PERTURB_SEED_HI]
-                                                            << 32;
+    float *y = (float *)op->y->data + (size_t)n * size, sigma = w[FV_JITTER_SIGMA];
+    uint64_t seed = (uint32_t)key[FV_JITTER_SEED_LO] | (uint64_t)(uint32_t)key[FV_JITTER_SEED_HI]
+                                                           << 32;
     float noise[2 * BLOCK] = {0}, gain[2 * BLOCK + 2], shift[2 * BLOCK + 2];
     for (size_t i = 0; i < 2 * BLOCK + 2; i++) {
-        gain[i] = w[FV_PERTURB_GAIN + i % 3];
-        shift[i] = w[FV_PERTURB_SHIFT + i % 3];
+        gain[i] = w[FV_JITTER_GAIN + i % 3];
+        shift[i] = w[FV_JITTER_SHIFT + i % 3];
     }
     for (size_t e = begin; e < end; e += 2 * BLOCK) {
         if (sigma != 0)
-            noise_block(noise, seed, (uint32_t)(e / 2), (uint32_t)key[FV_PERTURB_STEP],
-                        (uint32_t)key[FV_PERTURB_VIEW]);
+            noise_block(noise, seed, (uint32_t)(e / 2), (uint32_t)key[FV_JITTER_STEP],
+                        (uint32_t)key[FV_JITTER_VIEW]);
         size_t count = end - e < 2 * BLOCK ? end - e : 2 * BLOCK;
         const float *g = gain + e % 3, *s = shift + e % 3;
         for (size_t i = 0; i < count; i++)
@@ -211,22 +211,22 @@ static void perturb_task(void *context, int task)
     }
 }
 
-void ISA(perturb_forward)(fv_backend *be, const fv_op *op)
+void ISA(colour_jitter_forward)(fv_backend *be, const fv_op *op)
 {
-    fv_parallel(be, op->x->shape.n * tasks_a_view(op), perturb_task, op_context(op));
+    fv_parallel(be, op->x->shape.n * tasks_a_view(op), colour_jitter_task, op_context(op));
 }
 
-static void perturb_back_task(void *context, int task)
+static void colour_jitter_back_task(void *context, int task)
 {
     const fv_op *op = context;
     int each = tasks_a_view(op), n = task / each;
     size_t size = view_size(op), begin = (size_t)(task % each) * 2 * PAIRS;
     size_t end = begin + 2 * PAIRS < size ? begin + 2 * PAIRS : size;
-    const float *w = (const float *)op->w->data + FV_PERTURB_COLUMNS * n;
+    const float *w = (const float *)op->w->data + FV_JITTER_COLUMNS * n;
     const float *dy = (const float *)op->dy->data + (size_t)n * size;
     float *dx = (float *)op->dx->data + (size_t)n * size;
     float gain[3 * 16 + 2];
-    for (size_t i = 0; i < 3 * 16 + 2; i++) gain[i] = w[FV_PERTURB_GAIN + i % 3];
+    for (size_t i = 0; i < 3 * 16 + 2; i++) gain[i] = w[FV_JITTER_GAIN + i % 3];
     for (size_t e = begin; e < end; e += 3 * 16) {
         size_t count = end - e < 3 * 16 ? end - e : 3 * 16;
         const float *g = gain + e % 3;
@@ -235,8 +235,8 @@ static void perturb_back_task(void *context, int task)
     }
 }
 
-void ISA(perturb_backward)(fv_backend *be, const fv_op *op)
+void ISA(colour_jitter_backward)(fv_backend *be, const fv_op *op)
 {
     if (op->dx)
-        fv_parallel(be, op->x->shape.n * tasks_a_view(op), perturb_back_task, op_context(op));
+        fv_parallel(be, op->x->shape.n * tasks_a_view(op), colour_jitter_back_task, op_context(op));
 }

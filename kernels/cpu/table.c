@@ -23,7 +23,7 @@ void ISA(open)(fv_backend *be)
         [FV_OP_ATTENTION] = ROW(attention, ISA(attention_prepare), NULL),
         [FV_OP_SEPARABLE] = ROW(separable, ISA(separable_prepare), NULL),
         [FV_OP_WARP] = ROW(warp, ISA(warp_prepare), NULL),
-        [FV_OP_PERTURB] = ROW(perturb, NULL, NULL),
+        [FV_OP_COLOUR_JITTER] = ROW(colour_jitter, NULL, NULL),
         [FV_OP_UPSAMPLE] = ROW(upsample, NULL, NULL),
         [FV_OP_AVGPOOL] = ROW(avgpool, NULL, NULL),
         [FV_OP_CLAMP] = ROW(clamp, NULL, NULL),

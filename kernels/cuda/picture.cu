@@ -1,4 +1,4 @@
-/* warp, perturb, penalty, Adam: what happens between the params and the network, in float.
+/* warp, colour_jitter, penalty, Adam: what happens between the params and the network, in float.
  * See kernels/op.h.
  *
  * warp backward is a gather: an input pixel looks for the outputs whose bilinear footprint covers
@@ -208,10 +208,10 @@ void warp_backward(fv_backend *be, const fv_op *op)
            count);
 }
 
-/* --- perturb --- */
+/* --- colour_jitter --- */
 
 /* x * gain[c] + shift[c] + sigma * noise; element e of a view takes half of Philox block e / 2 */
-struct perturbed {
+struct jittered {
     mixed x;
     const float *numbers;
     const int32_t *keys;
@@ -219,46 +219,46 @@ struct perturbed {
     FV_INLINE float at(uint32_t i) const
     {
         uint32_t n = i / picture, e = i % picture;
-        const float *w = numbers + (size_t)n * FV_PERTURB_COLUMNS;
-        const int32_t *key = keys + (size_t)n * FV_PERTURB_KEYS;
+        const float *w = numbers + (size_t)n * FV_JITTER_COLUMNS;
+        const int32_t *key = keys + (size_t)n * FV_JITTER_KEYS;
         uint64_t seed =
-            (uint32_t)key[FV_PERTURB_SEED_LO] | (uint64_t)(uint32_t)key[FV_PERTURB_SEED_HI] << 32;
-        fv_random4 r = fv_philox(seed, e / 2, (uint32_t)key[FV_PERTURB_STEP],
-                                 (uint32_t)key[FV_PERTURB_VIEW], FV_STREAM_NOISE);
+            (uint32_t)key[FV_JITTER_SEED_LO] | (uint64_t)(uint32_t)key[FV_JITTER_SEED_HI] << 32;
+        fv_random4 r = fv_philox(seed, e / 2, (uint32_t)key[FV_JITTER_STEP],
+                                 (uint32_t)key[FV_JITTER_VIEW], FV_STREAM_NOISE);
         float noise = e & 1 ? fv_normal(r.v[2], r.v[3]) : fv_normal(r.v[0], r.v[1]);
-        return x.get(i) * w[FV_PERTURB_GAIN + e % 3] + w[FV_PERTURB_SHIFT + e % 3] +
-               w[FV_PERTURB_SIGMA] * noise;
+        return x.get(i) * w[FV_JITTER_GAIN + e % 3] + w[FV_JITTER_SHIFT + e % 3] +
+               w[FV_JITTER_SIGMA] * noise;
     }
     FV_ONE_BY_ONE
 };
 
-struct perturbed_slope {
+struct jittered_slope {
     mixed dy;
     const float *numbers;
     uint32_t picture;
     FV_INLINE float at(uint32_t i) const
     {
-        return dy.get(i) * numbers[(size_t)(i / picture) * FV_PERTURB_COLUMNS + FV_PERTURB_GAIN +
+        return dy.get(i) * numbers[(size_t)(i / picture) * FV_JITTER_COLUMNS + FV_JITTER_GAIN +
                                    i % picture % 3];
     }
     FV_ONE_BY_ONE
 };
 
-void perturb_forward(fv_backend *be, const fv_op *op)
+void colour_jitter_forward(fv_backend *be, const fv_op *op)
 {
     fv_shape s = op->x->shape;
-    perturbed f{mixed::of(op->x), static_cast<const float *>(op->w->data),
-                static_cast<const int32_t *>(op->b->data), (uint32_t)(s.h * s.w * s.c)};
-    each(device_of(be), "perturb", f, mixed::of(op->y), false, op->y);
+    jittered f{mixed::of(op->x), static_cast<const float *>(op->w->data),
+               static_cast<const int32_t *>(op->b->data), (uint32_t)(s.h * s.w * s.c)};
+    each(device_of(be), "colour_jitter", f, mixed::of(op->y), false, op->y);
 }
 
-void perturb_backward(fv_backend *be, const fv_op *op)
+void colour_jitter_backward(fv_backend *be, const fv_op *op)
 {
     if (!op->dx) return;
     fv_shape s = op->x->shape;
-    perturbed_slope f{mixed::of(op->dy), static_cast<const float *>(op->w->data),
-                      (uint32_t)(s.h * s.w * s.c)};
-    each(device_of(be), "perturb backward", f, mixed::of(op->dx), op->add_dx, op->dx);
+    jittered_slope f{mixed::of(op->dy), static_cast<const float *>(op->w->data),
+                     (uint32_t)(s.h * s.w * s.c)};
+    each(device_of(be), "colour_jitter backward", f, mixed::of(op->dx), op->add_dx, op->dx);
 }
 
 /* --- penalty --- */

@@ -23,7 +23,7 @@ fv_format choose_format(fv_backend *be, const fv_op *op, bool output)
     switch (op->kind) {
     case FV_OP_SEPARABLE:
     case FV_OP_WARP:
-    case FV_OP_PERTURB:
+    case FV_OP_COLOUR_JITTER:
     case FV_OP_PENALTY:
     case FV_OP_CLAMP:
     case FV_OP_QUANTISE:

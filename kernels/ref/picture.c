@@ -1,4 +1,4 @@
-/* warp, perturb, penalty: what happens between the params and the network. See op.h. */
+/* warp, colour_jitter, penalty: what happens between the params and the network. See op.h. */
 #include "kernels/ref/table.h"
 #include "kernels/rng.h"
 
@@ -73,7 +73,7 @@ void REF(warp_backward)(fv_backend *be, const fv_op *op)
 
 /* y = x * gain[c] + shift[c] + sigma * noise; element e of a view takes the even or odd half of
  * Philox block e / 2 */
-void REF(perturb_forward)(fv_backend *be, const fv_op *op)
+void REF(colour_jitter_forward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
     fv_shape s = op->x->shape;
@@ -81,22 +81,22 @@ void REF(perturb_forward)(fv_backend *be, const fv_op *op)
     const real *x = op->x->data, *w = op->w->data;
     const int32_t *key = op->b->data;
     real *y = op->y->data;
-    for (int n = 0; n < s.n; n++, w += FV_PERTURB_COLUMNS, key += FV_PERTURB_KEYS) {
+    for (int n = 0; n < s.n; n++, w += FV_JITTER_COLUMNS, key += FV_JITTER_KEYS) {
         uint64_t seed =
-            (uint32_t)key[FV_PERTURB_SEED_LO] | (uint64_t)(uint32_t)key[FV_PERTURB_SEED_HI] << 32;
+            (uint32_t)key[FV_JITTER_SEED_LO] | (uint64_t)(uint32_t)key[FV_JITTER_SEED_HI] << 32;
         for (size_t e = 0; e < count; e++) {
-            fv_random4 r = fv_philox(seed, (uint32_t)(e / 2), (uint32_t)key[FV_PERTURB_STEP],
-                                     (uint32_t)key[FV_PERTURB_VIEW], FV_STREAM_NOISE);
+            fv_random4 r = fv_philox(seed, (uint32_t)(e / 2), (uint32_t)key[FV_JITTER_STEP],
+                                     (uint32_t)key[FV_JITTER_VIEW], FV_STREAM_NOISE);
             real noise = fv_normal(r.v[2 * (e & 1)], r.v[2 * (e & 1) + 1]);
             size_t c = e % 3;
-            *y++ = *x++ * w[FV_PERTURB_GAIN + c] + w[FV_PERTURB_SHIFT + c] +
-                   w[FV_PERTURB_SIGMA] * noise;
+            *y++ =
+                *x++ * w[FV_JITTER_GAIN + c] + w[FV_JITTER_SHIFT + c] + w[FV_JITTER_SIGMA] * noise;
         }
     }
 }
 
 /* dx = dy * gain[c] */
-void REF(perturb_backward)(fv_backend *be, const fv_op *op)
+void REF(colour_jitter_backward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
     if (!op->dx) return;
@@ -104,9 +104,9 @@ void REF(perturb_backward)(fv_backend *be, const fv_op *op)
     size_t count = (size_t)s.h * s.w * s.c;
     const real *dy = op->dy->data, *w = op->w->data;
     real *dx = op->dx->data;
-    for (int n = 0; n < s.n; n++, w += FV_PERTURB_COLUMNS)
+    for (int n = 0; n < s.n; n++, w += FV_JITTER_COLUMNS)
         for (size_t e = 0; e < count; e++)
-            put(dx++, op->add_dx, (double)*dy++ * w[FV_PERTURB_GAIN + e % 3]);
+            put(dx++, op->add_dx, (double)*dy++ * w[FV_JITTER_GAIN + e % 3]);
 }
 
 /* Forward differences at (i, j): 0 past the last row and column. */

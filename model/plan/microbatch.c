@@ -37,7 +37,7 @@ static bool is_per_picture(fv_op_kind kind)
     case FV_OP_EMBED:
     case FV_OP_SEPARABLE:
     case FV_OP_WARP:
-    case FV_OP_PERTURB:
+    case FV_OP_COLOUR_JITTER:
     case FV_OP_GATHER_CHANNELS:
     case FV_OP_CLAMP:
     case FV_OP_QUANTISE:

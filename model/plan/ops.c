@@ -105,9 +105,9 @@ fv_ref fv_warp(fv_plan *p, const char *name, fv_ref x, fv_ref views, int side)
                        views, FV_NONE);
 }
 
-fv_ref fv_perturb(fv_plan *p, const char *name, fv_ref x, fv_ref numbers, fv_ref keys)
+fv_ref fv_colour_jitter(fv_plan *p, const char *name, fv_ref x, fv_ref numbers, fv_ref keys)
 {
-    return fv_plan_add(p, name, (fv_op){.kind = FV_OP_PERTURB}, x, FV_NONE, numbers, keys);
+    return fv_plan_add(p, name, (fv_op){.kind = FV_OP_COLOUR_JITTER}, x, FV_NONE, numbers, keys);
 }
 
 fv_ref fv_gather_channels(fv_plan *p, const char *name, fv_ref x, fv_ref channels)

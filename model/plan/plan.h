@@ -82,7 +82,7 @@ fv_ref fv_causal_attention(fv_plan *p, const char *name, fv_ref qkv, int heads);
 fv_ref fv_embed(fv_plan *p, const char *name, fv_ref ids, fv_ref table, fv_ref positions);
 fv_ref fv_separable(fv_plan *p, const char *name, fv_ref x, fv_ref rows, fv_ref columns);
 fv_ref fv_warp(fv_plan *p, const char *name, fv_ref x, fv_ref views, int side);
-fv_ref fv_perturb(fv_plan *p, const char *name, fv_ref x, fv_ref numbers, fv_ref keys);
+fv_ref fv_colour_jitter(fv_plan *p, const char *name, fv_ref x, fv_ref numbers, fv_ref keys);
 fv_ref fv_gather_channels(fv_plan *p, const char *name, fv_ref x, fv_ref channels);
 fv_ref fv_upsample(fv_plan *p, const char *name, fv_ref x);
 fv_ref fv_avgpool(fv_plan *p, const char *name, fv_ref x, int k);
