@@ -142,7 +142,7 @@ static fv_status mul_channel_shape(const fv_op *op, fv_shape *y)
     return expect(op, "gate", op->x2, (fv_shape){y->n, 1, 1, y->c});
 }
 
-static fv_status excite_shape(const fv_op *op, fv_shape *y)
+static fv_status squeeze_excite_shape(const fv_op *op, fv_shape *y)
 {
     int c = op->x->shape.c, squeezed = op->w ? op->w->shape.w : 0;
     *y = op->x->shape;
@@ -154,7 +154,8 @@ static fv_status excite_shape(const fv_op *op, fv_shape *y)
     return expect(op, "b2", op->b2, vector(c));
 }
 
-static fv_shape excite_aux(const fv_op *op, fv_shape y) /* before the hidden activation; gate */
+static fv_shape squeeze_excite_aux(const fv_op *op,
+                                   fv_shape y) /* before the hidden activation; gate */
 {
     return (fv_shape){y.n, 1, 1, op->w->shape.w + y.c};
 }
@@ -521,7 +522,7 @@ double fv_op_macs(const fv_op *op)
         return y * op->attr.conv.k * op->attr.conv.k;
     case FV_OP_LINEAR:
         return y * x.c;
-    case FV_OP_EXCITE:
+    case FV_OP_SQUEEZE_EXCITE:
         return 2.0 * x.n * x.c * op->w->shape.w;
     case FV_OP_MIX_ROWS:
         return y * x.h * x.w;

@@ -11,10 +11,9 @@
  *   linear      y = act(x . w^T + b) + x2     w {1,1,out,in}, b {1,1,1,out} or NULL; rows of x
  *   act         y = act(x)
  *   mul_channel y = x * x2                    x2 {n,1,1,c}: the squeeze-excite gate
- *   excite      y = v * sigmoid(w2 . act(w . mean_hw(v) + b) + b2), v = before(x): squeeze-excite;
- *                                             w {1,1,s,c}, b {1,1,1,s}, w2 {1,1,c,s}, b2 {1,1,1,c}
- *   add         y = x + x2                    same shapes
- *   affine      y = x * w + b                 w, b {1,1,1,c}, or both {1,h,w,c}; b may be NULL
+ *   squeeze_excite      y = v * sigmoid(w2 . act(w . mean_hw(v) + b) + b2), v = before(x):
+ * squeeze-excite; w {1,1,s,c}, b {1,1,1,s}, w2 {1,1,c,s}, b2 {1,1,1,c} add         y = x + x2 same
+ * shapes affine      y = x * w + b                 w, b {1,1,1,c}, or both {1,h,w,c}; b may be NULL
  *   mean_hw     y {n,1,1,c} = mean over h,w
  *   max_hw      y {n,1,1,c} = max over h,w    gradient goes to the first maximum
  *   mix_rows    y {n,1,r,c} = w . x           w {1,1,r,h*w}: one constant matrix over positions
@@ -48,8 +47,8 @@
  * The rule for dy: an op is the only reader of its dy and may overwrite it while it runs
  * backward (so the derivative of a fused activation needs no extra memory).
  *
- * `before` and `excite`, and x2 of conv2d and linear (a residual, or NULL; without an activation
- * only), are what a plan fuses other ops into where the backend asks for it: see
+ * `before` and `squeeze_excite`, and x2 of conv2d and linear (a residual, or NULL; without an
+ * activation only), are what a plan fuses other ops into where the backend asks for it: see
  * fv_backend.fuses_ops, fuses_dwconv. An op with a residual leaves its dy as it is, so that dx2 may
  * be dy itself. */
 #ifndef FV_OP_H
@@ -72,7 +71,8 @@ extern "C" {
     ROW(LINEAR, linear, BACKWARD, linear_shape, act_keeps, aux_as_y)                               \
     ROW(ACT, act, BACKWARD, same_shape, act_op_keeps, NULL)                                        \
     ROW(MUL_CHANNEL, mul_channel, BACKWARD, mul_channel_shape, keeps_x_x2, NULL)                   \
-    ROW(EXCITE, excite, BACKWARD, excite_shape, keeps_x_aux, excite_aux)                           \
+    ROW(SQUEEZE_EXCITE, squeeze_excite, BACKWARD, squeeze_excite_shape, keeps_x_aux,               \
+        squeeze_excite_aux)                                                                        \
     ROW(ADD, add, BACKWARD, add_shape, keeps_nothing, NULL)                                        \
     ROW(AFFINE, affine, BACKWARD, affine_shape, keeps_nothing, NULL)                               \
     ROW(MEAN_HW, mean_hw, BACKWARD, reduce_hw_shape, keeps_nothing, NULL)                          \
@@ -232,9 +232,9 @@ typedef struct fv_op {
     fv_op_kind kind;
     const char *name; /* for messages and listings; borrowed from the plan */
     fv_act act;       /* fused activation of conv2d, dwconv2d, linear, groupnorm (which computes its
-                         input again in backward), excite's hidden layer; the function of act */
-    fv_act before;    /* dwconv2d, excite: of x, as it is read. With it dwconv2d's dx may be x's own
-                         memory: each number's slope is read before its gradient is written */
+                         input again in backward), squeeze_excite's hidden layer; the function of act */
+    fv_act before;    /* dwconv2d, squeeze_excite: of x, as it is read. With it dwconv2d's dx may be
+                         x's own    memory: each number's slope is read before its gradient is written */
     union {
         fv_conv_attr conv;
         fv_attention_attr attention;
@@ -247,7 +247,7 @@ typedef struct fv_op {
 
     const fv_tensor *x, *x2;  /* inputs; x2 NULL where the row above has none */
     const fv_tensor *w, *b;   /* constants */
-    const fv_tensor *w2, *b2; /* of excite */
+    const fv_tensor *w2, *b2; /* of squeeze_excite */
     fv_tensor *y;
     fv_tensor *aux; /* what forward keeps for backward beyond x, x2, y; NULL: not kept */
     fv_fusion fused;

@@ -483,7 +483,7 @@ static void a_large_plan_keeps_to_the_limits(void **state)
         long launches = stats->launches + stats->products - before, blocks = 16;
         /* ops have been fused: no pass over a map for an add, a gate, or an activation but
          * that of the network's last convolution and the head's relu layers */
-        assert_int_equal(launches_of(be, "excite"), blocks);
+        assert_int_equal(launches_of(be, "squeeze_excite"), blocks);
         assert_int_equal(launches_of(be, "dwconv2d"), blocks);
         assert_int_equal(launches_of(be, "dwconv2d backward"), blocks);
         assert_int_equal(launches_of(be, "add") + launches_of(be, "mul_channel"), 0);

@@ -99,11 +99,11 @@ static const test_case cases[] = {
      .conv = {3, 2, 1, 0, 1, 1}, .spread = 3, .before = FV_ACT_SILU},
     {FV_OP_DWCONV2D, S(2, 6, 9, 8), S(0, 0, 0, 0), S(1, 5, 5, 8), S(1, 1, 1, 8), FV_ACT_RELU6,
      .conv = {5, 1, 2, 2, 2, 2}, .spread = 8, .before = FV_ACT_RELU6},
-    {FV_OP_EXCITE, S(2, 3, 5, 7), S(0, 0, 0, 0), S(1, 1, 3, 7), S(1, 1, 1, 3), FV_ACT_SILU,
+    {FV_OP_SQUEEZE_EXCITE, S(2, 3, 5, 7), S(0, 0, 0, 0), S(1, 1, 3, 7), S(1, 1, 1, 3), FV_ACT_SILU,
      .spread = 2, .w2 = S(1, 1, 7, 3), .b2 = S(1, 1, 1, 7)},
-    {FV_OP_EXCITE, S(2, 4, 3, 16), S(0, 0, 0, 0), S(1, 1, 2, 16), S(1, 1, 1, 2), FV_ACT_GELU,
-     .spread = 2, .before = FV_ACT_SILU, .w2 = S(1, 1, 16, 2), .b2 = S(1, 1, 1, 16)},
-    {FV_OP_EXCITE, S(1, 3, 2, 6), S(0, 0, 0, 0), S(1, 1, 2, 6), S(1, 1, 1, 2), FV_ACT_SILU,
+    {FV_OP_SQUEEZE_EXCITE, S(2, 4, 3, 16), S(0, 0, 0, 0), S(1, 1, 2, 16), S(1, 1, 1, 2),
+     FV_ACT_GELU, .spread = 2, .before = FV_ACT_SILU, .w2 = S(1, 1, 16, 2), .b2 = S(1, 1, 1, 16)},
+    {FV_OP_SQUEEZE_EXCITE, S(1, 3, 2, 6), S(0, 0, 0, 0), S(1, 1, 2, 6), S(1, 1, 1, 2), FV_ACT_SILU,
      .spread = 2, .before = FV_ACT_QUICK_GELU, .w2 = S(1, 1, 6, 2), .b2 = S(1, 1, 1, 6)},
     {FV_OP_MUL_CHANNEL, S(2, 3, 5, 7), S(2, 1, 1, 7), .spread = 1},
     {FV_OP_MUL_CHANNEL, S(1, 4, 4, 70), S(1, 1, 1, 70), .spread = 1},
@@ -201,8 +201,8 @@ static const test_case large_cases[] = {
      .conv = {5, 2, 1, 2, 2, 2}, .spread = 4, .before = FV_ACT_SILU},
     {FV_OP_DWCONV2D, S(2, 17, 35, 72), S(0, 0, 0, 0), S(1, 3, 3, 72), S(1, 1, 1, 72), FV_ACT_RELU6,
      .conv = {3, 1, 1, 1, 1, 1}, .spread = 4, .before = FV_ACT_RELU6},
-    {FV_OP_EXCITE, S(2, 29, 31, 272), S(0, 0, 0, 0), S(1, 1, 11, 272), S(1, 1, 1, 11), FV_ACT_SILU,
-     .before = FV_ACT_SILU, .w2 = S(1, 1, 272, 11), .b2 = S(1, 1, 1, 272)},
+    {FV_OP_SQUEEZE_EXCITE, S(2, 29, 31, 272), S(0, 0, 0, 0), S(1, 1, 11, 272), S(1, 1, 1, 11),
+     FV_ACT_SILU, .before = FV_ACT_SILU, .w2 = S(1, 1, 272, 11), .b2 = S(1, 1, 1, 272)},
     {FV_OP_CONV2D, S(2, 9, 9, 48), S(2, 9, 9, 24), S(24, 1, 1, 48), S(1, 1, 1, 24), FV_ACT_NONE,
      .conv = {1, 1, 0, 0, 0, 0}},
     {FV_OP_DWCONV2D, S(2, 37, 31, 72), S(0, 0, 0, 0), S(1, 5, 5, 72), S(1, 1, 1, 72), FV_ACT_SILU,
@@ -746,7 +746,7 @@ static bool takes(const fv_backend *be, const test_case *c)
     if (strncmp(be->name, "ref", 3) == 0) return true;
     bool residual = c->x2.n && (c->kind == FV_OP_CONV2D || c->kind == FV_OP_LINEAR);
     if (residual) return be->fuses_ops || be->fuses_dwconv;
-    if (c->kind == FV_OP_EXCITE) return be->fuses_ops;
+    if (c->kind == FV_OP_SQUEEZE_EXCITE) return be->fuses_ops;
     return c->gated ? be->fuses_dwconv : !c->before || be->fuses_ops || be->fuses_dwconv;
 }
 

@@ -297,8 +297,9 @@ static void fused_ops_compute_the_same(void **state)
     }
     assert_int_equal(ops[0], 1 + 3 * 8 + 5);
     assert_int_equal(ops[1], ops[0]);
-    assert_int_equal(ops[2], 1 + 3 * 4 + 3); /* a block: expand, depthwise, excite, project */
-    assert_int_equal(ops[3], ops[0] - 5);    /* fused: the sums go with what they add to */
+    assert_int_equal(ops[2],
+                     1 + 3 * 4 + 3);      /* a block: expand, depthwise, squeeze_excite, project */
+    assert_int_equal(ops[3], ops[0] - 5); /* fused: the sums go with what they add to */
     assert_true(arena[2] < arena[0]);
     assert_true(arena[3] <= arena[0]);
     assert_memory_equal(gradients[0], gradients[1], sizeof gradients[0]);

@@ -46,7 +46,7 @@ fv_format choose_format(fv_backend *be, const fv_op *op, bool output)
         return working;
     case FV_OP_ACT:
     case FV_OP_MUL_CHANNEL:
-    case FV_OP_EXCITE:
+    case FV_OP_SQUEEZE_EXCITE:
     case FV_OP_ADD:
     case FV_OP_AFFINE:
     case FV_OP_MEAN_HW:
@@ -262,7 +262,7 @@ void fill_table(fv_kernel rows[FV_OP_COUNT])
     rows[FV_OP_CONV2D].prepare = conv2d_prepare;
     rows[FV_OP_LINEAR].prepare = linear_prepare;
     rows[FV_OP_MUL_CHANNEL].prepare = positions_prepare;
-    rows[FV_OP_EXCITE].prepare = excite_prepare;
+    rows[FV_OP_SQUEEZE_EXCITE].prepare = squeeze_excite_prepare;
     rows[FV_OP_MEAN_HW].prepare = positions_prepare;
     rows[FV_OP_MAX_HW].prepare = positions_prepare;
     rows[FV_OP_MIX_ROWS].prepare = mix_rows_prepare;
@@ -275,7 +275,7 @@ void fill_table(fv_kernel rows[FV_OP_COUNT])
     rows[FV_OP_COSINE].prepare = cosine_prepare;
     rows[FV_OP_CONV2D].release = product_release;
     rows[FV_OP_LINEAR].release = product_release;
-    rows[FV_OP_EXCITE].release = excite_release;
+    rows[FV_OP_SQUEEZE_EXCITE].release = squeeze_excite_release;
     rows[FV_OP_MIX_ROWS].release = product_release;
 }
 

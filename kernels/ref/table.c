@@ -16,7 +16,7 @@ static const fv_kernel rows_of_table[FV_OP_COUNT] = {FV_OPS(ROW)};
 void REF(table)(fv_kernel rows[FV_OP_COUNT])
 {
     for (int i = 0; i < FV_OP_COUNT; i++) rows[i] = rows_of_table[i];
-    rows[FV_OP_EXCITE].prepare = REF(excite_prepare);
+    rows[FV_OP_SQUEEZE_EXCITE].prepare = REF(squeeze_excite_prepare);
     rows[FV_OP_ATTENTION].prepare = REF(attention_prepare);
     rows[FV_OP_SEPARABLE].prepare = REF(separable_prepare);
     rows[FV_OP_GRAM].prepare = REF(gram_prepare);

@@ -14,7 +14,7 @@
 FV_OPS(FV_REF_DECLARE)
 #undef FV_REF_DECLARE
 
-fv_status REF(excite_prepare)(fv_backend *be, fv_op *op);
+fv_status REF(squeeze_excite_prepare)(fv_backend *be, fv_op *op);
 fv_status REF(separable_prepare)(fv_backend *be, fv_op *op);
 fv_status REF(attention_prepare)(fv_backend *be, fv_op *op);
 fv_status REF(gram_prepare)(fv_backend *be, fv_op *op);

@@ -1,10 +1,10 @@
 /* Fusion of ops, where the backend asks for it (fv_backend.fuses_ops): fewer launches, and fewer
  * maps that are written only to be read once.
  *
- *   mean_hw, linear, linear, mul_channel        ->  excite
+ *   mean_hw, linear, linear, mul_channel        ->  squeeze_excite
  *   conv2d or dwconv2d with an activation that  ->  without it; the reader applies it to what it
- *   one dwconv2d or excite alone reads              reads (`before`), and keeps what went into it
- *   conv2d or linear, then add                  ->  with a residual
+ *   one dwconv2d or squeeze_excite alone reads              reads (`before`), and keeps what went
+ * into it conv2d or linear, then add                  ->  with a residual
  *
  * A backend with fv_backend.fuses_dwconv asks for the last two only.
  * Values that vanish keep their names, but no op makes them any more. */
@@ -80,7 +80,7 @@ static void fuse_squeeze_excite(fv_plan *p, fv_op *op)
                  mean->kind == FV_OP_MEAN_HW && mean->x == op->x;
     if (!found || !frozen(gate->w) || !frozen(gate->b) || !frozen(hidden->w) || !frozen(hidden->b))
         return;
-    *op = (fv_op){.kind = FV_OP_EXCITE,
+    *op = (fv_op){.kind = FV_OP_SQUEEZE_EXCITE,
                   .name = op->name,
                   .act = hidden->act,
                   .x = op->x,
@@ -132,7 +132,7 @@ static void fuse_activations(fv_plan *p)
 {
     count_readers(p);
     for (int i = 0; i < p->op_count; i++)
-        if (p->ops[i].kind == FV_OP_DWCONV2D || p->ops[i].kind == FV_OP_EXCITE)
+        if (p->ops[i].kind == FV_OP_DWCONV2D || p->ops[i].kind == FV_OP_SQUEEZE_EXCITE)
             fuse_activation(p, &p->ops[i]);
 }
 

@@ -21,7 +21,7 @@ static bool is_per_picture(fv_op_kind kind)
     case FV_OP_LINEAR:
     case FV_OP_ACT:
     case FV_OP_MUL_CHANNEL:
-    case FV_OP_EXCITE:
+    case FV_OP_SQUEEZE_EXCITE:
     case FV_OP_ADD:
     case FV_OP_MEAN_HW:
     case FV_OP_GROUPNORM:

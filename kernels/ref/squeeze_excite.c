@@ -1,10 +1,11 @@
-/* excite: squeeze-excite (Hu et al., Squeeze-and-excitation networks, 2018) as one op. See op.h.
+/* squeeze_excite: squeeze-excite (Hu et al., Squeeze-and-excitation networks, 2018) as one op. See
+ * op.h.
  *
  * aux[n] = what goes into the hidden activation (s numbers) | the gate (c numbers); scratch holds
  * one vector of c numbers and one of s. */
 #include "kernels/ref/table.h"
 
-fv_status REF(excite_prepare)(fv_backend *be, fv_op *op)
+fv_status REF(squeeze_excite_prepare)(fv_backend *be, fv_op *op)
 {
     (void)be;
     op->scratch_bytes = ((size_t)op->x->shape.c + (size_t)op->w->shape.w) * sizeof(real);
@@ -27,7 +28,7 @@ static void sums(const fv_op *op, const real *x, const real *dy, real *out)
 }
 
 /* h = w mean + b;   gate = sigmoid(w2 act(h) + b2);   y = before(x) * gate */
-void REF(excite_forward)(fv_backend *be, const fv_op *op)
+void REF(squeeze_excite_forward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
     fv_shape s = op->x->shape;
@@ -59,7 +60,7 @@ void REF(excite_forward)(fv_backend *be, const fv_op *op)
 
 /* dv = dy gate + w^T dh / positions, with dh = act'(h) w2^T (sigmoid' sum of dy v);
  * dx = dv before'(x) */
-void REF(excite_backward)(fv_backend *be, const fv_op *op)
+void REF(squeeze_excite_backward)(fv_backend *be, const fv_op *op)
 {
     (void)be;
     if (!op->dx) return;

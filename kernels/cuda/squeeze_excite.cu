@@ -1,4 +1,4 @@
-/* excite: squeeze-excite in three launches a direction, where its five ops took ten.
+/* squeeze_excite: squeeze-excite in three launches a direction, where its five ops took ten.
  *
  *   forward    sums of v over slices of positions | h = w mean(v) + b, one block a hidden unit |
  *              gate = sigmoid(w2 act(h) + b2) and v * gate, each block for its own channels
@@ -15,14 +15,14 @@
 namespace FV_SPACE
 {
 
-struct excite_state {
+struct squeeze_excite_state {
     device *d;
     fv_tensor turned; /* w2 as {1, 1, hidden, c} */
 };
 
-static excite_state *state_of(const fv_op *op)
+static squeeze_excite_state *state_of(const fv_op *op)
 {
-    return static_cast<excite_state *>(op->state);
+    return static_cast<squeeze_excite_state *>(op->state);
 }
 
 struct turned_matrix {
@@ -43,12 +43,12 @@ static void turn(device *d, const fv_op *op)
 }
 
 /* The slices' sums, then dh. */
-fv_status excite_prepare(fv_backend *be, fv_op *op)
+fv_status squeeze_excite_prepare(fv_backend *be, fv_op *op)
 {
     device *d = device_of(be);
     fv_format format = format_of(op->x);
     FV_TRY(adopt(d, op->w, format));
-    excite_state *s = new (std::nothrow) excite_state{d, *op->w};
+    squeeze_excite_state *s = new (std::nothrow) squeeze_excite_state{d, *op->w};
     op->state = s;
     if (!s) return fv_fail(FV_ERR_MEMORY, "%s: out of memory", op->name);
     s->turned.data = nullptr;
@@ -60,7 +60,7 @@ fv_status excite_prepare(fv_backend *be, fv_op *op)
     return FV_OK;
 }
 
-void excite_release(fv_backend *be, fv_op *op)
+void squeeze_excite_release(fv_backend *be, fv_op *op)
 {
     (void)be;
     if (!op->state) return;
@@ -125,7 +125,7 @@ FV_INLINE void widen(V m, const slices &c, const corner &at, const hidden_layer 
 }
 
 template <class V, int W>
-FV_KERNEL excite_kernel(V x, V m, mixed b2, V y, slices c, hidden_layer l, fv_act before)
+FV_KERNEL squeeze_excite_kernel(V x, V m, mixed b2, V y, slices c, hidden_layer l, fv_act before)
 {
     corner at = my_corner(c);
     float gate[W];
@@ -146,8 +146,8 @@ FV_KERNEL excite_kernel(V x, V m, mixed b2, V y, slices c, hidden_layer l, fv_ac
 }
 
 template <class V, int W>
-FV_KERNEL excite_backward_kernel(V x, V m, V dy, V dx, slices c, hidden_layer l, fv_act before,
-                                 bool add)
+FV_KERNEL squeeze_excite_backward_kernel(V x, V m, V dy, V dx, slices c, hidden_layer l,
+                                         fv_act before, bool add)
 {
     corner at = my_corner(c);
     float more[W];
@@ -188,44 +188,45 @@ static void launch_hidden(device *d, const char *name, const fv_op *op, const fv
         m);
 }
 
-void excite_forward(fv_backend *be, const fv_op *op)
+void squeeze_excite_forward(fv_backend *be, const fv_op *op)
 {
     device *d = device_of(be);
     const fv_tensor *turned = &state_of(op)->turned;
     if (op->w2->role != FV_ROLE_WEIGHT) turn(d, op);
-    sum_positions(d, "excite sums", op->x, op->before, nullptr, static_cast<float *>(op->scratch));
+    sum_positions(d, "squeeze_excite sums", op->x, op->before, nullptr,
+                  static_cast<float *>(op->scratch));
     hidden_layer l = hidden_of(op, nullptr);
-    launch_hidden(d, "excite hidden", op, op->w, l);
+    launch_hidden(d, "squeeze_excite hidden", op, op->w, l);
     slices c = cut_walk(op->x);
     with_view(
         [&](auto tag) {
             using V = decltype(tag);
-            auto kernel = c.width == 8 ? excite_kernel<V, 8> : excite_kernel<V, 1>;
-            launch(d, "excite", true, kernel, grid_of(c, op->x->shape.n), dim3(THREADS),
+            auto kernel = c.width == 8 ? squeeze_excite_kernel<V, 8> : squeeze_excite_kernel<V, 1>;
+            launch(d, "squeeze_excite", true, kernel, grid_of(c, op->x->shape.n), dim3(THREADS),
                    (THREADS + WARP) * (size_t)c.width * sizeof(float), V::of(op->x), V::of(turned),
                    mixed::of(op->b2), V::of(op->y), c, l, op->before);
         },
         op->x, turned, op->y);
 }
 
-void excite_backward(fv_backend *be, const fv_op *op)
+void squeeze_excite_backward(fv_backend *be, const fv_op *op)
 {
     if (!op->dx) return;
     device *d = device_of(be);
     float *partial = static_cast<float *>(op->scratch);
     size_t sums = (size_t)op->x->shape.n * cut_sums(op->x).slices * (size_t)op->x->shape.c;
-    sum_positions(d, "excite backward sums", op->x, op->before, op->dy, partial);
+    sum_positions(d, "squeeze_excite backward sums", op->x, op->before, op->dy, partial);
     hidden_layer l = hidden_of(op, partial + sums);
-    launch_hidden(d, "excite backward hidden", op, &state_of(op)->turned, l);
+    launch_hidden(d, "squeeze_excite backward hidden", op, &state_of(op)->turned, l);
     slices c = cut_walk(op->x);
     with_view(
         [&](auto tag) {
             using V = decltype(tag);
-            auto kernel =
-                c.width == 8 ? excite_backward_kernel<V, 8> : excite_backward_kernel<V, 1>;
-            launch(d, "excite backward", true, kernel, grid_of(c, op->x->shape.n), dim3(THREADS),
-                   (THREADS + WARP) * (size_t)c.width * sizeof(float), V::of(op->x), V::of(op->w),
-                   V::of(op->dy), V::of(op->dx), c, l, op->before, op->add_dx);
+            auto kernel = c.width == 8 ? squeeze_excite_backward_kernel<V, 8>
+                                       : squeeze_excite_backward_kernel<V, 1>;
+            launch(d, "squeeze_excite backward", true, kernel, grid_of(c, op->x->shape.n),
+                   dim3(THREADS), (THREADS + WARP) * (size_t)c.width * sizeof(float), V::of(op->x),
+                   V::of(op->w), V::of(op->dy), V::of(op->dx), c, l, op->before, op->add_dx);
         },
         op->x, op->w, op->dy, op->dx);
 }
