@@ -66,13 +66,13 @@ static fv_status restore_state(fv_session *s)
                    : fv_fail(FV_ERR_DEVICE,
                              "step %d: the gradient is not finite, also with a step size %g times "
                              "smaller; the picture stays that of step %d",
-                             s->step, s->caution, s->kept_step);
+                             s->step, s->rate_scale, s->kept_step);
     }
     FV_TRY(fv_session_state_write(s->net.plan, s->kept));
     s->owed = FV_OWED_NOTHING;
     s->restored_in_a_row++;
     s->restored++;
-    s->caution /= 2;
+    s->rate_scale /= 2;
     return FV_OK;
 }
 
@@ -96,7 +96,7 @@ static fv_status make_room(fv_session *s)
 static fv_status open_session(fv_session *s, fv_model *m, const fv_options *o)
 {
     s->model = m;
-    s->caution = 1;
+    s->rate_scale = 1;
     FV_TRY(fv_options_copy(&s->recipe, o));
     FV_TRY(fv_start_note(s->recipe));
     FV_TRY(fv_options_note_terms(s->recipe));
@@ -224,7 +224,7 @@ static void adam_numbers(const fv_session *s, float numbers[FV_ADAM_COLUMNS])
 {
     const fv_options *o = s->now;
     int t = s->step + 1;
-    numbers[FV_ADAM_RATE] = (float)(o->rate * schedule(o, s->step) * s->caution);
+    numbers[FV_ADAM_RATE] = (float)(o->rate * schedule(o, s->step) * s->rate_scale);
     numbers[FV_ADAM_BETA1] = (float)o->beta1;
     numbers[FV_ADAM_BETA2] = (float)o->beta2;
     /* gradients of a cosine are small: the usual 1e-8 would act as a brake */

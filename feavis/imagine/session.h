@@ -52,10 +52,10 @@ struct fv_session {
 
     int step, replayed; /* finished steps; changes of the recipe already applied */
     fv_owed owed;
-    fv_scores scores; /* of the step under way */
-    bool finite;      /* its loss and gradient, as far as they are known */
-    bool captured;    /* it runs as a graph */
-    double caution;   /* factor on the step size, halved by the NaN guard */
+    fv_scores scores;  /* of the step under way */
+    bool finite;       /* its loss and gradient, as far as they are known */
+    bool captured;     /* it runs as a graph */
+    double rate_scale; /* factor on the step size, halved by the NaN guard */
     int restored, restored_in_a_row;
     float *kept;         /* [3 * params] of a good step, for the NaN guard: see fv_kept_blocks */
     int kept_step;       /* -1: reading it failed half-way */

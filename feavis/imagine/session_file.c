@@ -32,7 +32,7 @@ fv_status fv_session_save(fv_session *s, const char *path)
     }
     entries[6] = (fv_save_entry){"best.value", FV_FILE_F32, 1, {(int64_t)n}, s->best};
     fv_print(numbers, sizeof numbers, "%d %d %a %d %d %d %a", s->step,
-             guarded ? s->kept_step : s->step, s->caution, s->restored, s->restored_in_a_row,
+             guarded ? s->kept_step : s->step, s->rate_scale, s->restored, s->restored_in_a_row,
              s->best_step, s->best_loss);
     const char *const metadata[] = {"feavis.recipe", recipe, "feavis.files", files, "feavis.state",
                                     numbers,         NULL};
@@ -89,12 +89,13 @@ static fv_status read_state(fv_session *s, const fv_weights *w)
 {
     const char *numbers = fv_weights_metadata(w, "feavis.state");
     int step, kept_step, restored, in_a_row, best_step = 0;
-    double caution, best_loss = 0;
-    int found = numbers ? fv_scan(numbers, "%d %d %la %d %d %d %la", &step, &kept_step, &caution,
+    double rate_scale, best_loss = 0;
+    int found = numbers ? fv_scan(numbers, "%d %d %la %d %d %d %la", &step, &kept_step, &rate_scale,
                                   &restored, &in_a_row, &best_step, &best_loss)
                         : 0;
     bool whole = found == 7 || (found == 5 && !s->best); /* files without a best state are older */
-    if (!whole || step < 0 || kept_step < 0 || best_step < 0 || !(caution > 0 && caution <= 1))
+    if (!whole || step < 0 || kept_step < 0 || best_step < 0 ||
+        !(rate_scale > 0 && rate_scale <= 1))
         return fv_fail(FV_ERR_FORMAT, "saved state %s: its numbers are damaged",
                        fv_weights_path(w));
     s->step = step;
@@ -106,7 +107,7 @@ static fv_status read_state(fv_session *s, const fv_weights *w)
     s->best_step = best_step;
     s->best_loss = best_loss;
     s->kept_step = kept_step;
-    s->caution = caution;
+    s->rate_scale = rate_scale;
     s->restored = restored;
     s->restored_in_a_row = in_a_row;
     return FV_OK;

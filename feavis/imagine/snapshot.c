@@ -8,7 +8,7 @@
 struct fv_snapshot {
     fv_options *recipe, *now;
     int step, replayed, restored, best_step;
-    double caution, best_loss;
+    double rate_scale, best_loss;
     size_t count;               /* parameters */
     float *blocks;              /* [3 * count]: value, m, v */
     float *best;                /* [count]; NULL unless keep is best */
@@ -23,7 +23,7 @@ fv_status fv_session_take_snapshot(fv_session *s, fv_snapshot **out)
     *k = (fv_snapshot){.step = s->step,
                        .replayed = s->replayed,
                        .restored = s->restored,
-                       .caution = s->caution,
+                       .rate_scale = s->rate_scale,
                        .best_step = s->best_step,
                        .best_loss = s->best_loss,
                        .count = s->param_count};
@@ -86,7 +86,7 @@ fv_status fv_session_restore(fv_session *s, const fv_snapshot *k)
     s->replayed = k->replayed;
     s->restored = k->restored;
     s->restored_in_a_row = 0;
-    s->caution = k->caution;
+    s->rate_scale = k->rate_scale;
     return FV_OK;
 }
 
