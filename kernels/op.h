@@ -1,3 +1,4 @@
+/* clang-format off */
 /* THE op table: what every backend must be able to compute.
  *
  * An op reads inputs x and x2 (which may receive gradients) and constants w and b (which never
@@ -6,43 +7,44 @@
  *
  * Notation: y[n,h,w,c]; "." is a product over c; act is applied last. Shapes as {n,h,w,c}.
  *
- *   conv2d      y = act(conv(x, w) + b) + x2  w {out,k,k,in}, b {1,1,1,out} or NULL
- *   dwconv2d    y = act(dwconv(v, w) + b)     w {1,k,k,c},    b {1,1,1,c}   or NULL; v = before(x)
- *   linear      y = act(x . w^T + b) + x2     w {1,1,out,in}, b {1,1,1,out} or NULL; rows of x
- *   act         y = act(x)
- *   mul_channel y = x * x2                    x2 {n,1,1,c}: the squeeze-excite gate
- *   squeeze_excite      y = v * sigmoid(w2 . act(w . mean_hw(v) + b) + b2), v = before(x):
- * squeeze-excite; w {1,1,s,c}, b {1,1,1,s}, w2 {1,1,c,s}, b2 {1,1,1,c} add         y = x + x2 same
- * shapes affine      y = x * w + b                 w, b {1,1,1,c}, or both {1,h,w,c}; b may be NULL
- *   mean_hw     y {n,1,1,c} = mean over h,w
- *   max_hw      y {n,1,1,c} = max over h,w    gradient goes to the first maximum
- *   mix_rows    y {n,1,r,c} = w . x           w {1,1,r,h*w}: one constant matrix over positions
- *   l2norm      y = x / max(|x|, eps)         per row
- *   layernorm   y = (x - mean) / sqrt(var + eps) * w + b   per row
- *   groupnorm   y = act((x - mean) / sqrt(var + eps) * w + b)   per picture and group of channels:
- *                                             mean and var over h, w and the c / groups channels
- *                                             that lie side by side; w, b {1,1,1,c}
- *   attention   x {n,h,w,3d} = q|k|v packed   y {n,h,w,d}; every position is a token, t = h * w;
- *                                             scale 1/sqrt(d/heads);
- *                                             b {n,1,1,t} or NULL is added to every score; causal:
- *                                             a token sees those up to itself
- *   embed       x {n,1,1,t} int32 ids         y {n,1,t,d} = w[id] + b[t]; w {1,1,vocab,d},
- *                                             b {1,1,t,d}; forward only
- *   separable   y {n,H,W,c} = w . x . b^T     w {1,1,H,h}, b {1,1,W,w}: resampling, DCT, blur
- *   warp        y {v,S,S,c}: y(i,j) = x(a*(j,i)+t), bilinear, mirrored borders
- *                                             w {v,1,1,6}; x.n is 1 (all views) or v
- *   colour_jitter  y = x * gain + shift + sigma * noise     w {n,1,1,7}, b int32 {n,1,1,4}
- *   gather_channels  y {n,h,w,k} = x[..., b[k]]    b int32 {1,1,1,k}
- *   upsample    y {n,2h,2w,c}: y(i,j) = x(i / 2, j / 2), whole quotients: the nearest
- *   avgpool     y {n,h/k,w/k,c} = mean over k x k positions, whole quotients: what is left over
- *                                             on the right and below counts nowhere
- *   clamp       y = min(max(x, 0), 1)         dx = dy, but 0 where a step against it would lead
- *                                             further away from [0,1]: dy (x - y) < 0
- *   quantise    y = the row of w next to each row of x, the first of several; w {1,1,k,c}; dx = dy
- *   penalty     y {n,1,1,1} = a regulariser of x (see FV_PENALTIES)
- *   gram        y {n,1,c,c} = sum over h,w of x[.,i] x[.,j]: which channels fire together
- *   cosine      y {n,1,1,1} = <x, w> / max(|x|, eps) over all numbers of a picture; w {1,h,w,c}:
- *                                             of unit length, it is the cosine with w
+ *   conv2d          y = act(conv(x, w) + b) + x2  w {out,k,k,in}, b {1,1,1,out} or NULL
+ *   dwconv2d        y = act(dwconv(v, w) + b)     w {1,k,k,c},    b {1,1,1,c}   or NULL; v = before(x)
+ *   linear          y = act(x . w^T + b) + x2     w {1,1,out,in}, b {1,1,1,out} or NULL; rows of x
+ *   act             y = act(x)
+ *   mul_channel     y = x * x2                    x2 {n,1,1,c}: the squeeze-excite gate
+ *   squeeze_excite  y = v * sigmoid(w2 . act(w . mean_hw(v) + b) + b2), v = before(x): squeeze-excite;
+ *                                                 w {1,1,s,c}, b {1,1,1,s}, w2 {1,1,c,s}, b2 {1,1,1,c}
+ *   add             y = x + x2                    same shapes
+ *   affine          y = x * w + b                 w, b {1,1,1,c}, or both {1,h,w,c}; b may be NULL
+ *   mean_hw         y {n,1,1,c} = mean over h,w
+ *   max_hw          y {n,1,1,c} = max over h,w    gradient goes to the first maximum
+ *   mix_rows        y {n,1,r,c} = w . x           w {1,1,r,h*w}: one constant matrix over positions
+ *   l2norm          y = x / max(|x|, eps)         per row
+ *   layernorm       y = (x - mean) / sqrt(var + eps) * w + b   per row
+ *   groupnorm       y = act((x - mean) / sqrt(var + eps) * w + b)   per picture and group of channels:
+ *                                                 mean and var over h, w and the c / groups channels
+ *                                                 that lie side by side; w, b {1,1,1,c}
+ *   attention       x {n,h,w,3d} = q|k|v packed   y {n,h,w,d}; every position is a token, t = h * w;
+ *                                                 scale 1/sqrt(d/heads);
+ *                                                 b {n,1,1,t} or NULL is added to every score; causal:
+ *                                                 a token sees those up to itself
+ *   embed           x {n,1,1,t} int32 ids         y {n,1,t,d} = w[id] + b[t]; w {1,1,vocab,d},
+ *                                                 b {1,1,t,d}; forward only
+ *   separable       y {n,H,W,c} = w . x . b^T     w {1,1,H,h}, b {1,1,W,w}: resampling, DCT, blur
+ *   warp            y {v,S,S,c}: y(i,j) = x(a*(j,i)+t), bilinear, mirrored borders
+ *                                                 w {v,1,1,6}; x.n is 1 (all views) or v
+ *   colour_jitter   y = x * gain + shift + sigma * noise     w {n,1,1,7}, b int32 {n,1,1,4}
+ *   gather_channels y {n,h,w,k} = x[..., b[k]]    b int32 {1,1,1,k}
+ *   upsample        y {n,2h,2w,c}: y(i,j) = x(i / 2, j / 2), whole quotients: the nearest
+ *   avgpool         y {n,h/k,w/k,c} = mean over k x k positions, whole quotients: what is left over
+ *                                                 on the right and below counts nowhere
+ *   clamp           y = min(max(x, 0), 1)         dx = dy, but 0 where a step against it would lead
+ *                                                 further away from [0,1]: dy (x - y) < 0
+ *   quantise        y = the row of w next to each row of x, the first of several; w {1,1,k,c}; dx = dy
+ *   penalty         y {n,1,1,1} = a regulariser of x (see FV_PENALTIES)
+ *   gram            y {n,1,c,c} = sum over h,w of x[.,i] x[.,j]: which channels fire together
+ *   cosine          y {n,1,1,1} = <x, w> / max(|x|, eps) over all numbers of a picture; w {1,h,w,c}:
+ *                                                 of unit length, it is the cosine with w
  *
  * The rule for dy: an op is the only reader of its dy and may overwrite it while it runs
  * backward (so the derivative of a fused activation needs no extra memory).
@@ -51,6 +53,7 @@
  * activation only), are what a plan fuses other ops into where the backend asks for it: see
  * fv_backend.fuses_ops, fuses_dwconv. An op with a residual leaves its dy as it is, so that dx2 may
  * be dy itself. */
+/* clang-format on */
 #ifndef FV_OP_H
 #define FV_OP_H
 
@@ -63,8 +66,9 @@ extern "C" {
 
 /* Every kind of op, once: what is left out here is nowhere, and whoever spells out what each kind
  * does (op.c, the tables of the backends, switches, which have no default) does not compile without
- * a new row's share. ROW(KIND, name, whether it has a backward, shape rule, what backward keeps,
- * shape of aux) The last three are functions of op.c, see fv_op_info. */
+ * a new row's share.
+ *   ROW(KIND, name, whether it has a backward, shape rule, what backward keeps, shape of aux)
+ * The last three are functions of op.c, see fv_op_info. */
 #define FV_OPS(ROW)                                                                                \
     ROW(CONV2D, conv2d, BACKWARD, conv2d_shape, act_keeps, aux_as_y)                               \
     ROW(DWCONV2D, dwconv2d, BACKWARD, dwconv2d_shape, dwconv2d_keeps, aux_as_y)                    \
@@ -234,7 +238,7 @@ typedef struct fv_op {
     fv_act act;       /* fused activation of conv2d, dwconv2d, linear, groupnorm (which computes its
                          input again in backward), squeeze_excite's hidden layer; the function of act */
     fv_act before;    /* dwconv2d, squeeze_excite: of x, as it is read. With it dwconv2d's dx may be
-                         x's own    memory: each number's slope is read before its gradient is written */
+                         x's own memory: each number's slope is read before its gradient is written */
     union {
         fv_conv_attr conv;
         fv_attention_attr attention;

@@ -117,9 +117,9 @@ enum {
     FV_PLAN_FORWARD = 0,
     FV_PLAN_BACKWARD = 1, /* plan gradients, from outputs to params */
     FV_PLAN_POISON = 2,   /* tests: memory is NaN before a forward and as soon as nobody needs it */
-    FV_PLAN_WHOLE =
-        4 /* every op stays by itself and runs for the whole batch, so that every
-             value can be seen by a hook (fv_backend.fuses_ops, fuses_dwconv, microbatch_bytes) */
+    /* every op stays by itself and runs for the whole batch, so that a hook can see every value
+     * (fv_backend.fuses_ops, fuses_dwconv, microbatch_bytes) */
+    FV_PLAN_WHOLE = 4
 };
 /* Ends building: prepares kernels and allocates. No builder may be called afterwards. */
 fv_status fv_plan_finish(fv_plan *p, unsigned flags);
