@@ -252,6 +252,7 @@ static const test_case large_cases[] = {
      FV_ACT_SILU, .groups = 32, .eps = 1e-6, .spread = 2},
     /* one wide head over a map: rows of a task and a rest */
     {FV_OP_ATTENTION, S(1, 13, 9, 600), .heads = 1, .spread = 0.3f},
+    {FV_OP_ATTENTION, S(2, 1, 70, 105), S(0, 0, 0, 0), S(0, 0, 0, 0), S(2, 1, 1, 70), .heads = 1},
     {FV_OP_UPSAMPLE, S(2, 9, 11, 40), .spread = 1},
     {FV_OP_ATTENTION, S(1, 1, 77, 192), .heads = 1, .causal = true, .spread = 0.3f},
     {FV_OP_LINEAR, S(1, 1, 50, 768), S(0, 0, 0, 0), S(1, 1, 500, 768), S(1, 1, 1, 500),

@@ -166,7 +166,9 @@ fv_status ISA(attention_prepare)(fv_backend *be, fv_op *op)
 {
     (void)be;
     size_t tokens = (size_t)op->x->shape.h * (size_t)op->x->shape.w;
-    if (op->dx)
+    if (ISA(is_wide_attention)(op))
+        op->scratch_bytes = ISA(wide_attention_scratch)(op) * sizeof(float);
+    else if (op->dx)
         op->scratch_bytes = (size_t)op->x->shape.n * (size_t)op->attr.attention.heads * tokens *
                             tokens * sizeof(float);
     return FV_OK;
@@ -174,6 +176,10 @@ fv_status ISA(attention_prepare)(fv_backend *be, fv_op *op)
 
 void ISA(attention_forward)(fv_backend *be, const fv_op *op)
 {
+    if (ISA(is_wide_attention)(op)) {
+        ISA(wide_attention_forward)(be, op);
+        return;
+    }
     int tasks = op->x->shape.n * op->attr.attention.heads * cuts(op);
     fv_parallel(be, tasks, forward_task, (void *)(uintptr_t)op);
 }
@@ -181,6 +187,10 @@ void ISA(attention_forward)(fv_backend *be, const fv_op *op)
 void ISA(attention_backward)(fv_backend *be, const fv_op *op)
 {
     if (!op->dx) return;
+    if (ISA(is_wide_attention)(op)) {
+        ISA(wide_attention_backward)(be, op);
+        return;
+    }
     int tasks = op->x->shape.n * op->attr.attention.heads * cuts(op);
     fv_parallel(be, tasks, queries_task, (void *)(uintptr_t)op);
     fv_parallel(be, tasks, keys_task, (void *)(uintptr_t)op);

@@ -53,6 +53,11 @@ void ISA(packed_release)(fv_backend *be, fv_op *op);
 fv_status ISA(mix_rows_prepare)(fv_backend *be, fv_op *op);
 fv_status ISA(separable_prepare)(fv_backend *be, fv_op *op);
 fv_status ISA(attention_prepare)(fv_backend *be, fv_op *op);
+/* attention_wide.c: one head over many tokens; scratch in floats. */
+bool ISA(is_wide_attention)(const fv_op *op);
+size_t ISA(wide_attention_scratch)(const fv_op *op);
+void ISA(wide_attention_forward)(fv_backend *be, const fv_op *op);
+void ISA(wide_attention_backward)(fv_backend *be, const fv_op *op);
 fv_status ISA(groupnorm_prepare)(fv_backend *be, fv_op *op);
 fv_status ISA(quantise_prepare)(fv_backend *be, fv_op *op);
 fv_status ISA(warp_prepare)(fv_backend *be, fv_op *op);
