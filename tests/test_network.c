@@ -253,7 +253,8 @@ static void its_manifest_comes_of_its_builders(void **state)
     fv_manifest_clear(&m);
     fv_network_close(n);
 
-    says("colours.safetensors", true, "against Colours: colours at 16 x 16 pixels");
+    says("colours.safetensors", true,
+         "as Colours: colours at 16 x 16 pixels, texts of up to 12 tokens");
     says("colours.safetensors", true, "  colours.*, head.* and bytes.*\n    all 6 tensors");
     write_colours("five-colours.safetensors", 5, MAP);
     says("five-colours.safetensors", false, "    missing      bytes.bias\n    1 missing, 0 of");

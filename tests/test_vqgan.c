@@ -257,7 +257,7 @@ static void a_tiny_decoder_decodes(void **state)
     static const char *const names[] = {"ref64", "cpu", "emulated:fp32"};
     for (int i = 0; i < 3; i++) decode_one(&tiny, names[i], "free");
     char *text = report_of(checkpoint_file("tiny"));
-    if (!strstr(text, "against TAESD: decoder of f 4, a continuous latent of 5 channels\n") ||
+    if (!strstr(text, "as TAESD: decoder of f 4, a continuous latent of 5 channels\n") ||
         !strstr(text, " tensors in use"))
         fail_msg("the report is\n%s", text);
     free(text);

@@ -11,8 +11,7 @@ int info_of_checkpoint(const cli *c, const char *path)
     bool fits;
     if (c->tensors) return fv_checkpoint_list(path, stdout) < 0 ? cli_fail() : EXIT_SUCCESS;
     if (fv_checkpoint_print(path, *config ? config : NULL, stdout, &fits) < 0) return cli_fail();
-    if (!*config) return EXIT_SUCCESS;
-    puts(fits ? "it fits the cfg" : "it does not fit the cfg");
+    if (*config) puts(fits ? "it fits the cfg" : "it does not fit the cfg");
     return fits ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

@@ -128,8 +128,11 @@ typedef struct towers {
 
 static bool in_towers(const towers *t, const char *name)
 {
-    for (int i = 0; i < t->count; i++)
-        if (strncmp(name, t->at[i], t->length[i]) == 0) return true;
+    for (int i = 0; i < t->count; i++) {
+        size_t n = t->length[i];
+        bool whole = t->at[i][n - 1] != '.'; /* a tensor that is of no tower */
+        if (strncmp(name, t->at[i], n) == 0 && (!whole || !name[n])) return true;
+    }
     return false;
 }
 
@@ -137,7 +140,7 @@ static void list_towers(towers *t, const fv_network *n, const fv_manifest *m, FI
 {
     t->count = 0;
     for (int i = 0; i < m->count && t->count < GROUPS; i++) {
-        if (!*m->at[i].name || in_towers(t, m->at[i].name)) continue;
+        if (m->at[i].unused || !*m->at[i].name || in_towers(t, m->at[i].name)) continue;
         t->at[t->count] = m->at[i].name;
         t->length[t->count++] = tower_of(n, m->at[i].name);
     }
@@ -205,7 +208,12 @@ static fv_status print_fit(const fv_network *n, FILE *to, int *problems)
 {
     char what[256];
     n->kind->describe(n, what, sizeof what);
-    fprintf(to, "against %s: %s", n->config ? n->config : n->title, what);
+    if (n->config)
+        fprintf(to, "against %s: %s", n->config, what);
+    else if (strncmp(what, n->title, strlen(n->title)) == 0)
+        fprintf(to, "as %s", what);
+    else
+        fprintf(to, "as %s: %s", n->title, what);
     if (n->kind->text) fprintf(to, ", texts of up to %d tokens", n->text_limit);
     fputc('\n', to);
     FV_TRY(check_tower(n, false, to, problems));
