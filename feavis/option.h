@@ -87,6 +87,11 @@ fv_status fv_options_take(fv_options *to, const fv_options *from, unsigned flags
  * frees). */
 int fv_options_guide_count(const fv_options *o);
 fv_status fv_options_guide(fv_options **out, const fv_options *o, int i);
+/* One model more, of files as in guide ("eval.yml + brivl.pth"): beside those that guide names, or
+ * beside the one that config, checkpoint, vocab and tower name, which becomes the first guide. */
+fv_status fv_options_add_guide(fv_options *o, const char *files);
+/* Without model i; the last one stays. */
+fv_status fv_options_drop_guide(fv_options *o, int i);
 /* Whether fv_model_open gives the same model for both. */
 bool fv_options_same_model(const fv_options *a, const fv_options *b);
 /* What files wanted to set and may not: one line for a person, "" if nothing was left. Copies of

@@ -156,6 +156,33 @@ static void weights_do_not_make_another_model(void **state)
     fv_options_free(b);
 }
 
+static void models_are_added_and_left_out(void **state)
+{
+    (void)state;
+    fv_options *o;
+    MUST(fv_options_new(&o));
+    set(o, "config", "a.yml");
+    set(o, "checkpoint", "a.pth");
+    set(o, "tower", "momentum");
+    set(o, "guide-weights", "2");
+    FAILS(fv_options_add_guide(o, "b.yml | c.yml"), FV_ERR_ARGUMENT, "names 2 models");
+    assert_string_equal(fv_options_get(o, "guide"), "");
+    MUST(fv_options_add_guide(o, "mini"));
+    assert_string_equal(fv_options_get(o, "guide"), "a.yml + a.pth @momentum:1 | mini:1");
+    assert_string_equal(fv_options_get(o, "config"), "");
+    assert_string_equal(fv_options_get(o, "tower"), "online");
+    assert_string_equal(fv_options_get(o, "guide-weights"), "");
+    MUST(fv_options_add_guide(o, "b.yml:0.5"));
+    MUST(fv_options_drop_guide(o, 1));
+    assert_string_equal(fv_options_get(o, "guide"), "a.yml + a.pth @momentum:1 | b.yml:0.5");
+    MUST(fv_options_drop_guide(o, 0));
+    assert_string_equal(fv_options_get(o, "guide"), "b.yml:0.5");
+    FAILS(fv_options_drop_guide(o, 0), FV_ERR_ARGUMENT, "cannot be left out");
+    for (int i = 0; i < 3; i++) MUST(fv_options_add_guide(o, "mini"));
+    FAILS(fv_options_add_guide(o, "mini"), FV_ERR_ARGUMENT, "4 models look already");
+    fv_options_free(o);
+}
+
 /* --- pictures --- */
 
 static void one_guide_is_the_model(void **state)
@@ -397,6 +424,7 @@ int main(void)
         cmocka_unit_test(what_is_no_guide_is_refused),
         cmocka_unit_test(a_guide_stands_alone),
         cmocka_unit_test(weights_do_not_make_another_model),
+        cmocka_unit_test(models_are_added_and_left_out),
         cmocka_unit_test(one_guide_is_the_model),
         cmocka_unit_test(the_gradient_is_the_weighted_sum),
         cmocka_unit_test(models_of_other_sizes_look_together),

@@ -1,5 +1,6 @@
 /* The option guide for applications: how many models it names, and each alone. See option.h. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "feavis/settings/guides_syntax.h"
 #include "feavis/settings/options.h"
@@ -36,5 +37,68 @@ fv_status fv_options_guide(fv_options **out, const fv_options *o, int i)
         fv_options_free(alone);
     else
         *out = alone;
+    return s;
+}
+
+/* The model that is named without guide, as the first of a list. */
+static fv_status take_named(fv_guides *g, const fv_options *o)
+{
+    fv_guide *first = &g->at[g->count++];
+    *first =
+        (fv_guide){strdup(o->config), strdup(o->checkpoint), strdup(o->vocab), o->tower != 0, 1};
+    return first->config && first->checkpoint && first->vocabulary
+               ? FV_OK
+               : fv_fail(FV_ERR_MEMORY, "adding a model: out of memory");
+}
+
+static fv_status set_guides(fv_options *o, const fv_guides *g)
+{
+    static const char *const named[] = {"config", "checkpoint", "vocab", "tower", "guide-weights"};
+    char *text;
+    FV_TRY(fv_guides_print(&text, g));
+    fv_status s = fv_options_set_written(o, "guide", text);
+    free(text);
+    for (size_t i = 0; s >= 0 && i < sizeof named / sizeof named[0]; i++)
+        s = fv_options_set_written(o, named[i], fv_option_find(named[i])->value);
+    return s;
+}
+
+fv_status fv_options_add_guide(fv_options *o, const char *files)
+{
+    fv_guides g = {.count = 0}, more = {.count = 0};
+    fv_status s = fv_guides_parse(&g, o->guide);
+    if (s >= 0 && g.count == 0) s = take_named(&g, o);
+    if (s >= 0) s = fv_guides_parse(&more, files);
+    if (s >= 0 && more.count != 1)
+        s = fv_fail(FV_ERR_ARGUMENT, "guide \"%.80s\" names %d models, expected one", files,
+                    more.count);
+    if (s >= 0 && g.count == FV_MAX_GUIDES)
+        s = fv_fail(FV_ERR_ARGUMENT, "%d models look already, no more go together", g.count);
+    if (s >= 0) {
+        g.at[g.count++] = more.at[0];
+        more.count = 0;
+        s = set_guides(o, &g);
+    }
+    fv_guides_clear(&g);
+    fv_guides_clear(&more);
+    return s;
+}
+
+fv_status fv_options_drop_guide(fv_options *o, int i)
+{
+    fv_guides g;
+    FV_TRY(fv_guides_parse(&g, o->guide));
+    fv_status s = FV_OK;
+    if (i < 0 || i >= g.count || g.count == 1) {
+        s = fv_fail(FV_ERR_ARGUMENT, "guide %d of %d cannot be left out", i, g.count);
+    } else {
+        fv_guide gone = g.at[i];
+        for (int k = i; k + 1 < g.count; k++) g.at[k] = g.at[k + 1];
+        g.at[g.count - 1] = gone;
+        fv_guides kept = g;
+        kept.count--;
+        s = set_guides(o, &kept);
+    }
+    fv_guides_clear(&g);
     return s;
 }
