@@ -86,6 +86,9 @@ fv_status fv_options_take(fv_options *to, const fv_options *from, unsigned flags
 /* Models that the option guide names; and the options with model i of them alone, weight 1 (caller
  * frees). */
 int fv_options_guide_count(const fv_options *o);
+/* The weight of model i, of guide-weights or of guide; 1 where neither says one. */
+float fv_options_guide_weight(const fv_options *o, int i);
+int fv_options_weight_count(const fv_options *o); /* numbers in guide-weights */
 fv_status fv_options_guide(fv_options **out, const fv_options *o, int i);
 /* One model more, of files as in guide ("eval.yml + brivl.pth"): beside those that guide names, or
  * beside the one that config, checkpoint, vocab and tower name, which becomes the first guide. */

@@ -73,6 +73,11 @@ typedef struct app {
     char quality[32];     /* a preset's name; "" none of them */
     char start[APP_PATH]; /* a picture to start from, or "" */
 
+    float guide_weights[FV_MAX_GUIDES];
+    int guide_serial;           /* of the models that these are of */
+    char dropped[3 * APP_PATH]; /* files of a model that were dropped together */
+    Uint64 dropped_at;          /* the last of them */
+
     /* the canvas */
     display_view look;
     app_map map;
@@ -156,6 +161,9 @@ void app_space(app *a);                  /* pause or go on */
 void app_escape(app *a);                 /* stop and keep */
 void app_use_recipe(app *a, const char *path, bool again);
 void app_dropped(app *a, const char *path);
+/* A file of a model, if it is one (page_guides.c); and what was dropped together, as one. */
+bool app_drop_model(app *a, const char *path);
+void app_take_dropped(app *a);
 void app_random_seed(app *a);
 void app_check_term(app *a);              /* asks the worker about a term that is another by now */
 const char *app_term_error(const app *a); /* one line, "" if it can be asked or is not known yet */
@@ -166,6 +174,7 @@ void page_top(app *a, ui_rect r);
 void page_text(app *a);     /* inside an area */
 void page_measures(app *a); /* inside an area */
 void page_neurons(app *a);  /* inside an area */
+void page_guides(app *a);   /* inside an area */
 void page_canvas(app *a, ui_rect r);
 void page_controls(app *a, ui_rect r);
 void page_gallery(app *a, ui_rect r);

@@ -159,6 +159,7 @@ void page_text(app *a)
     quality_row(a);
     seed_row(a);
     start_row(a);
+    page_guides(a);
     example_row(a);
 }
 
@@ -244,8 +245,10 @@ void page_measures(app *a)
     ui_heading(tr(a, W_PARTS));
     for (int i = 0; i < v->part_count; i++) {
         const fv_part *p = &v->parts[i];
-        char left[96], right[48];
-        snprintf(left, sizeof left, "%s%s", p->kind == FV_PART_CHANNEL ? "LLP-" : "", p->name);
+        char left[WORKER_LABEL + 96], right[48];
+        bool of = p->kind == FV_PART_TEXT && v->guide_count > 1; /* whose cosine it is */
+        snprintf(left, sizeof left, "%s%s%s%s", of ? v->guides[p->guide] : "", of ? ": " : "",
+                 p->kind == FV_PART_CHANNEL ? "LLP-" : "", p->name);
         snprintf(right, sizeof right, "%.2g × %.3f", (double)p->weight, (double)p->value);
         ui_pair(left, right, UI_TEXT);
     }

@@ -138,6 +138,7 @@ static bool field(const app *a, const char *name, char *out, size_t size)
         {"chosen", a->chosen},
         {"seed", (double)a->seed},
         {"neurons", a->neuron_count},
+        {"guides", v->guide_count},
         {"best", v->best_count},
         {"channel", v->channel},
         {"parts", v->part_count},

@@ -106,6 +106,7 @@ static void take_news(app *a)
         }
     }
     app_check_term(a);
+    app_take_dropped(a);
     if (v->message_serial != a->message_serial) {
         app_toast(a, v->message, true);
         a->message_serial = v->message_serial;
@@ -263,7 +264,7 @@ static void handle(app *a, const SDL_Event *e)
         if (!composing) app_key(a, &e->key);
         break;
     case SDL_DROPFILE:
-        app_dropped(a, e->drop.file);
+        if (!app_drop_model(a, e->drop.file)) app_dropped(a, e->drop.file);
         SDL_free(e->drop.file);
         break;
     case SDL_WINDOWEVENT:

@@ -25,6 +25,7 @@
     X(W_NEURONS, "神经元", "Neurons") X(W_CHANNEL, "池化前最后一层的通道", "Channels before pooling (LLP)") X(W_ADD_NEURON, "添加", "Add") \
     X(W_MOST_ACTIVE, "这幅画里最活跃的", "Most active in this picture") X(W_RANK, "找出来", "Find them") X(W_SHOW_MAP, "看位置", "Show where") \
     X(W_NEURON_HINT, "编号或文字：108，大海", "108, or a text: the sea") X(W_APPLY, "用到这幅画上", "Apply to this picture") \
+    X(W_GUIDES, "一起看的模型", "Models that look") \
     X(W_TERM, "任何一层", "Any layer") X(W_TERM_HINT, "层:通道，如 blocks.3.1:45", "LAYER:CHANNEL, as blocks.3.1:45") \
     X(W_PICTURE, "画面", "Picture") X(W_DIFFERENCE, "与开始之差", "Change since start") X(W_HEAT, "梯度", "Gradient") X(W_ACTIVATION, "激活", "Activation") \
     X(W_COMPARE, "对比", "A/B") X(W_CRISP, "像素", "Pixels") X(W_FIT, "适合窗口", "Fit") X(W_EXPOSURE, "曝光", "Exposure") X(W_PIN, "记为 A", "Keep as A") \

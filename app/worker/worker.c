@@ -99,17 +99,11 @@ static void run_one_step(worker *w)
 
 static bool open_all(worker *w)
 {
-    if (fv_model_open(&w->model, w->options) < 0 || fv_critic_open(&w->critic, w->model) < 0) {
-        say(w, NULL);
+    if (!open_models(w)) {
         set_phase(w, WORKER_FAILED);
         return false;
     }
     pthread_mutex_lock(&w->mutex);
-    copy_text(w->view.model, sizeof w->view.model, fv_model_title(w->model));
-    copy_text(w->view.backend, sizeof w->view.backend, fv_model_backend(w->model));
-    w->view.channels = fv_model_channels(w->model);
-    w->view.map_side = fv_critic_map_side(w->critic);
-    w->view.text_length = fv_model_text_length(w->model);
     w->view.phase = WORKER_IDLE;
     publish_queue(w);
     pthread_mutex_unlock(&w->mutex);

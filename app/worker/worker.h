@@ -22,36 +22,38 @@ typedef enum worker_phase {
 } worker_phase;
 
 typedef enum worker_order {
-    ORDER_ADD,      /* options: one more for the queue */
-    ORDER_RUN,      /* goes on: the picture if it is paused, else the queue */
-    ORDER_PAUSE,    /* after this step */
-    ORDER_STEP,     /* one step, then pause */
-    ORDER_MORE,     /* number: so many steps more than the schedule had */
-    ORDER_KEEP,     /* stops and saves */
-    ORDER_DISCARD,  /* stops and forgets */
-    ORDER_SAVE,     /* saves what there is and goes on */
-    ORDER_SET,      /* name, text: a live option */
-    ORDER_BRANCH,   /* number: back to about that step; with the text, seed and channels of the
-                       options if any, or name, text: one option */
-    ORDER_SWITCH,   /* number: id of a branch to go on with */
-    ORDER_FORGET,   /* number: id of a branch that nothing grows from */
-    ORDER_GRADIENT, /* number: 0 or 1, whether steps copy the gradient of the picture */
-    ORDER_CHANNEL,  /* number: whose activation to follow; -1 none */
-    ORDER_CHANNELS, /* ranks the channels of the picture */
-    ORDER_PICK,     /* text: "x y", those at that place of it, in shares; "": nowhere */
-    ORDER_SEARCH,   /* text: those that it asks for */
-    ORDER_TERM,     /* text: whether the model can be asked that term; see term_error */
-    ORDER_SEEDS,    /* options: nine seeds from theirs on; number: steps each */
-    ORDER_CONTINUE, /* number: which of the nine grows on */
-    ORDER_DROP,     /* number: id of a queue item */
-    ORDER_RAISE,    /* number: id; one place up */
-    ORDER_EDIT,     /* number: id; name, text: one of its options */
-    ORDER_FILM,     /* number: an fv_film_kind; saves how the picture grew */
-    ORDER_POEM,     /* saves how its panels grew, with their lines, as GIF */
-    ORDER_SCROLL,   /* saves the panels as one scroll */
-    ORDER_SHEET,    /* text: paths, one a line; saves a contact sheet */
-    ORDER_MATCH,    /* name: one a line; text: pictures; similarity */
-    ORDER_MATRIX    /* saves the similarity as a heat map and as a table */
+    ORDER_ADD,       /* options: one more for the queue */
+    ORDER_RUN,       /* goes on: the picture if it is paused, else the queue */
+    ORDER_PAUSE,     /* after this step */
+    ORDER_STEP,      /* one step, then pause */
+    ORDER_MORE,      /* number: so many steps more than the schedule had */
+    ORDER_KEEP,      /* stops and saves */
+    ORDER_DISCARD,   /* stops and forgets */
+    ORDER_SAVE,      /* saves what there is and goes on */
+    ORDER_SET,       /* name, text: a live option */
+    ORDER_BRANCH,    /* number: back to about that step; with the text, seed and channels of the
+                        options if any, or name, text: one option */
+    ORDER_SWITCH,    /* number: id of a branch to go on with */
+    ORDER_FORGET,    /* number: id of a branch that nothing grows from */
+    ORDER_GRADIENT,  /* number: 0 or 1, whether steps copy the gradient of the picture */
+    ORDER_CHANNEL,   /* number: whose activation to follow; -1 none */
+    ORDER_CHANNELS,  /* ranks the channels of the picture */
+    ORDER_PICK,      /* text: "x y", those at that place of it, in shares; "": nowhere */
+    ORDER_SEARCH,    /* text: those that it asks for */
+    ORDER_TERM,      /* text: whether the model can be asked that term; see term_error */
+    ORDER_SEEDS,     /* options: nine seeds from theirs on; number: steps each */
+    ORDER_CONTINUE,  /* number: which of the nine grows on */
+    ORDER_DROP,      /* number: id of a queue item */
+    ORDER_RAISE,     /* number: id; one place up */
+    ORDER_EDIT,      /* number: id; name, text: one of its options */
+    ORDER_FILM,      /* number: an fv_film_kind; saves how the picture grew */
+    ORDER_POEM,      /* saves how its panels grew, with their lines, as GIF */
+    ORDER_SCROLL,    /* saves the panels as one scroll */
+    ORDER_SHEET,     /* text: paths, one a line; saves a contact sheet */
+    ORDER_MATCH,     /* name: one a line; text: pictures; similarity */
+    ORDER_MATRIX,    /* saves the similarity as a heat map and as a table */
+    ORDER_ADD_GUIDE, /* text: the files of one more model, as the option guide has them */
+    ORDER_DROP_GUIDE /* number: which of the models leaves */
 } worker_order;
 
 typedef struct worker_item {
@@ -61,6 +63,7 @@ typedef struct worker_item {
     bool running;
 } worker_item;
 
+enum { WORKER_LABEL = 96 };
 enum { WORKER_ITEMS = 64, WORKER_BEST = 12, WORKER_BOARD = 9, WORKER_MATCH = 64 };
 
 typedef enum worker_ranking { RANKED_PICTURE, RANKED_PLACE, RANKED_TEXT } worker_ranking;
@@ -94,6 +97,9 @@ typedef struct worker_view {
     worker_phase phase;
     char model[128], backend[64];
     int channels, text_length;
+    int guide_count, guide_serial; /* models that look together; changes with them */
+    char guides[FV_MAX_GUIDES][WORKER_LABEL];
+    float guide_weights[FV_MAX_GUIDES];  /* as they were opened */
     fv_progress progress;                /* rate and seconds without pauses */
     double step_seconds;                 /* smoothed */
     double stepping, handing;            /* seconds in steps of this picture, and in copies of it */

@@ -161,6 +161,11 @@ void release_item(worker *w);
 void finish_picture(worker *w);
 void leave_job(worker *w);
 
+/* --- worker_guides.c --- */
+
+bool open_models(worker *w); /* at the start; false: it was said why */
+void change_guides(worker *w, const order *o);
+
 /* --- worker_tree.c --- */
 
 void branch(worker *w, const order *o);

@@ -106,11 +106,14 @@ void leave_job(worker *w)
     w->pause_at = 0;
 }
 
-/* The picture's options; the model and the places to write are the window's own. */
+/* The picture's options; the models and the places to write are the window's own, and weights for
+ * other models none. */
 static fv_status with_model(worker *w, const fv_options *from, fv_options **out)
 {
     FV_TRY(fv_options_copy(out, from));
     fv_status s = fv_options_take(*out, w->options, FV_OPTION_MODEL | FV_OPTION_PLACE);
+    if (s >= 0 && fv_options_weight_count(from) != fv_model_guide_count(w->model))
+        s = fv_options_set(*out, "guide-weights", "");
     if (s >= 0) return FV_OK;
     fv_options_free(*out);
     *out = NULL;

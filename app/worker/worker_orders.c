@@ -206,5 +206,9 @@ void dispatch(worker *w, const order *o)
     case ORDER_MATRIX:
         save_matrix(w);
         break;
+    case ORDER_ADD_GUIDE:
+    case ORDER_DROP_GUIDE:
+        change_guides(w, o);
+        break;
     }
 }

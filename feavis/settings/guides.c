@@ -14,6 +14,25 @@ int fv_options_guide_count(const fv_options *o)
     return count;
 }
 
+int fv_options_weight_count(const fv_options *o)
+{
+    float weights[FV_MAX_GUIDES];
+    int count = 0;
+    return fv_guides_weights(weights, &count, o->guide_weights) < 0 ? 0 : count;
+}
+
+float fv_options_guide_weight(const fv_options *o, int i)
+{
+    fv_guides g;
+    float weights[FV_MAX_GUIDES], weight = 1;
+    int count = 0;
+    if (fv_guides_weights(weights, &count, o->guide_weights) >= 0 && i < count) return weights[i];
+    if (fv_guides_parse(&g, o->guide) < 0) return 1;
+    if (i < g.count) weight = g.at[i].weight;
+    fv_guides_clear(&g);
+    return weight;
+}
+
 fv_status fv_options_guide(fv_options **out, const fv_options *o, int i)
 {
     fv_guides g;

@@ -1,0 +1,83 @@
+/* The models that look at the picture: opened at the start, one more, one less. A model that cannot
+ * be opened leaves those that are there. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/worker/worker_inside.h"
+
+static void publish_guides(worker *w)
+{
+    worker_view *v = &w->view;
+    pthread_mutex_lock(&w->mutex);
+    copy_text(v->model, sizeof v->model, fv_model_title(w->model));
+    copy_text(v->backend, sizeof v->backend, fv_model_backend(w->model));
+    v->channels = fv_model_channels(w->model);
+    v->map_side = fv_critic_map_side(w->critic);
+    v->text_length = fv_model_text_length(w->model);
+    v->guide_count = fv_model_guide_count(w->model);
+    for (int i = 0; i < v->guide_count; i++) {
+        char label[WORKER_LABEL];
+        copy_text(v->guides[i], sizeof v->guides[i],
+                  fv_model_label(w->model, i, label, sizeof label));
+        v->guide_weights[i] = fv_options_guide_weight(w->options, i);
+    }
+    v->guide_serial++;
+    v->best_count = 0;
+    pthread_mutex_unlock(&w->mutex);
+}
+
+bool open_models(worker *w)
+{
+    if (fv_model_open(&w->model, w->options) < 0 || fv_critic_open(&w->critic, w->model) < 0) {
+        say(w, NULL);
+        return false;
+    }
+    publish_guides(w);
+    return true;
+}
+
+/* Takes next over. */
+static void open_instead(worker *w, fv_options *next)
+{
+    fv_model *m = NULL;
+    fv_critic *c = NULL;
+    worker_phase before = phase_of(w);
+    set_phase(w, WORKER_LOADING);
+    fv_status s = fv_model_open(&m, next);
+    if (s >= 0) s = fv_critic_open(&c, m);
+    if (s < 0) {
+        say(w, NULL);
+        fv_model_close(m);
+        fv_options_free(next);
+        set_phase(w, before);
+        return;
+    }
+    leave_job(w);
+    clear_match(w);
+    fv_critic_close(w->critic);
+    fv_model_close(w->model);
+    fv_options_free(w->options);
+    w->critic = c;
+    w->model = m;
+    w->options = next;
+    publish_guides(w);
+    set_phase(w, WORKER_IDLE);
+}
+
+void change_guides(worker *w, const order *o)
+{
+    fv_options *next;
+    worker_phase phase = phase_of(w);
+    if (phase == WORKER_RUNNING || phase == WORKER_PAUSED || phase == WORKER_SEEDS) {
+        say(w, "a picture is growing: stop it before other models look");
+        return;
+    }
+    fv_status s = fv_options_copy(&next, w->options);
+    if (s >= 0)
+        s = o->kind == ORDER_ADD_GUIDE ? fv_options_add_guide(next, o->text)
+                                       : fv_options_drop_guide(next, (int)o->number);
+    if (s >= 0)
+        open_instead(w, next);
+    else
+        say(w, NULL);
+}
