@@ -22,9 +22,9 @@ typedef struct fv_part {
     float weight, value;
     int guide; /* of a text: which model's cosine it is, from 0 */
 } fv_part;
-enum { FV_MOST_PARTS = 32 };
+enum { FV_MAX_PARTS = 32 };
 /* From any thread: what the loss of the newest step is made of; the number of parts. */
-int fv_session_parts(fv_session *s, fv_part out[FV_MOST_PARTS]);
+int fv_session_parts(fv_session *s, fv_part out[FV_MAX_PARTS]);
 
 /* Not while a run is in progress: asks that steps also copy the gradient of the picture. */
 void fv_session_want_gradient(fv_session *s, bool wanted);

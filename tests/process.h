@@ -11,7 +11,7 @@
 
 #include "tests/check.h"
 
-enum { MOST_ARGUMENTS = 32 };
+enum { MAX_ARGUMENTS = 32 };
 
 /* What a run left: the exit status (128 + number of the signal that ended it), stdout, stderr. */
 typedef struct process {
@@ -39,10 +39,10 @@ static inline pid_t process_start(const char *const *arguments, const char *inpu
                                   rlim_t bytes)
 {
     const char *program = getenv("FEAVIS_PROGRAM");
-    char *argv[MOST_ARGUMENTS + 2] = {(char *)(uintptr_t)program};
+    char *argv[MAX_ARGUMENTS + 2] = {(char *)(uintptr_t)program};
     assert_non_null(program);
     for (int i = 0; arguments[i]; i++) {
-        assert_true(i < MOST_ARGUMENTS);
+        assert_true(i < MAX_ARGUMENTS);
         argv[i + 1] = (char *)(uintptr_t)arguments[i];
     }
     if (input) spill("stdin", input, size);

@@ -224,7 +224,7 @@ static void pictures_are_named_as_what_they_are(void **state)
 static process run_printing_to(const char *device, const char *const *arguments)
 {
     const char *program = getenv("FEAVIS_PROGRAM");
-    char *argv[MOST_ARGUMENTS + 2] = {(char *)(uintptr_t)program};
+    char *argv[MAX_ARGUMENTS + 2] = {(char *)(uintptr_t)program};
     int ends[2], status;
     for (int i = 0; arguments[i]; i++) argv[i + 1] = (char *)(uintptr_t)arguments[i];
     assert_int_equal(pipe(ends), 0);

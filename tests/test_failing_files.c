@@ -147,12 +147,12 @@ int __wrap_mkdir(const char *path, mode_t mode)
 
 /* --- what is in a folder --- */
 
-enum { MOST_FILES = 32 };
+enum { MAX_FILES = 32 };
 
 typedef struct content {
     int count;
-    char *names[MOST_FILES], *bytes[MOST_FILES];
-    size_t sizes[MOST_FILES];
+    char *names[MAX_FILES], *bytes[MAX_FILES];
+    size_t sizes[MAX_FILES];
 } content;
 
 static void content_clear(content *c)
@@ -178,7 +178,7 @@ static void content_add(content *c, const char *folder)
             content_add(c, path);
             continue;
         }
-        assert_true(c->count < MOST_FILES);
+        assert_true(c->count < MAX_FILES);
         c->names[c->count] = strdup(path);
         c->bytes[c->count] = slurp(path, &c->sizes[c->count]);
         c->count++;

@@ -267,7 +267,7 @@ static void models_of_other_sizes_look_together(void **state)
     fv_model *m;
     fv_session *s;
     fv_progress p;
-    fv_part parts[FV_MOST_PARTS];
+    fv_part parts[FV_MAX_PARTS];
     MUST(fv_model_open(&m, o));
     assert_int_equal(fv_model_guide_count(m), 2);
     assert_int_equal(fv_model_image_size(m), 72);

@@ -71,7 +71,7 @@ static void gradients_are_those_of_finite_differences(void **state)
     (void)state;
     /* an odd side has no wave of n/2 */
     static const int sizes[][2] = {{16, 16}, {17, 17}, {16, 23}, {23, 16}, {29, 17}, {16, 40}};
-    enum { MOST_PIXELS = 16 * 40 * 3 };
+    enum { MAX_PIXELS = 16 * 40 * 3 };
     /* the third order (of short pairs of maco, mostly) leaves up to 6e-4 of a typical difference at
      * this step, a fourth of what it leaves at twice the step, the float of the download 2e-4 */
     const float h = 0.001f;
@@ -83,7 +83,7 @@ static void gradients_are_those_of_finite_differences(void **state)
             size_t pixels = (size_t)width * (size_t)height * 3;
             assert_int_equal(fv_plan_tensor(b.plan, b.picture)->shape.w, width);
             assert_int_equal(fv_plan_tensor(b.plan, b.picture)->shape.h, height);
-            float seed[MOST_PIXELS], up[MOST_PIXELS], down[MOST_PIXELS];
+            float seed[MAX_PIXELS], up[MAX_PIXELS], down[MAX_PIXELS];
             float *gradient = malloc(b.count * sizeof(float)), *x = malloc(b.count * sizeof(float));
             for (size_t i = 0; i < pixels; i++) seed[i] = random_number(i, 1);
             picture_of(&b, b.start, up);

@@ -234,7 +234,7 @@ static void every_term_climbs(void **state)
         MUST(fv_session_forward(s, FV_VIEWS_WHOLE, &after, &finite));
         if (!(after.loss < before.loss))
             fail_msg("%s: loss %g -> %g", terms[i], (double)before.loss, (double)after.loss);
-        fv_part parts[FV_MOST_PARTS];
+        fv_part parts[FV_MAX_PARTS];
         assert_int_equal(fv_session_parts(s, parts), i == 6 ? 2 : 1);
         if (i < 6) assert_string_equal(parts[0].name, terms[i]);
         if (i == 6) assert_string_equal(parts[1].name, "blocks.4.0:7");

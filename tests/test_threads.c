@@ -39,7 +39,7 @@ static void *look(void *user)
     crowd *c = user;
     while (!atomic_load(&c->done)) {
         fv_picture p;
-        fv_part parts[FV_MOST_PARTS];
+        fv_part parts[FV_MAX_PARTS];
         if (fv_session_preview(c->session, &p) >= 0) {
             if (p.width == SIDE && p.height == SIDE) atomic_fetch_add(&c->pictures, 1);
             fv_picture_free(&p);

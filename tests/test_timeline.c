@@ -80,7 +80,7 @@ static void parts_add_up_to_the_loss(void **state)
     MUST(fv_session_set(s, "text", "moon:1 | snow:-0.3"));
     fv_progress p;
     MUST(fv_session_step(s, &p));
-    fv_part parts[FV_MOST_PARTS];
+    fv_part parts[FV_MAX_PARTS];
     int n = fv_session_parts(s, parts);
     assert_int_equal(n, 5); /* two texts, two channels, tv */
     assert_string_equal(parts[1].name, "snow");
@@ -103,7 +103,7 @@ static void names_of_parts_are_cut_at_characters(void **state)
     for (int i = 0; i < 30; i++) strcat(text, "月");
     fv_session *s = open_with("text", text);
     steps(s, 1);
-    fv_part parts[FV_MOST_PARTS];
+    fv_part parts[FV_MAX_PARTS];
     fv_session_parts(s, parts);
     assert_int_equal(strlen(parts[0].name), 63); /* 21 characters of 3 bytes */
     fv_session_close(s);

@@ -34,7 +34,7 @@ typedef struct small_texture { /* what ui_image gets */
     int width, height;
 } small_texture;
 
-enum { MOST_TEXTURES = 512 };
+enum { MAX_TEXTURES = 512 };
 
 struct display {
     SDL_Window *window;
@@ -48,7 +48,7 @@ struct display {
     int map_width, map_height;
     bool stale;
     display_view composed_view;
-    small_texture textures[MOST_TEXTURES];
+    small_texture textures[MAX_TEXTURES];
     int texture_count;
 };
 
@@ -410,7 +410,7 @@ static small_texture *new_texture(display *d)
 {
     for (int i = 0; i < d->texture_count; i++)
         if (!d->textures[i].handle) return &d->textures[i];
-    return d->texture_count < MOST_TEXTURES ? &d->textures[d->texture_count++] : NULL;
+    return d->texture_count < MAX_TEXTURES ? &d->textures[d->texture_count++] : NULL;
 }
 
 void *display_texture(display *d, void *old, const fv_picture *p)

@@ -15,7 +15,7 @@ enum {
     WAIT_SECONDS = 120, /* for a field to be so */
     REACH_SECONDS = 30, /* for a widget to be where it can be pressed */
     SETTLE = 3,         /* frames after an event, for the layout to follow */
-    MOST_LATENCIES = 1000
+    MAX_LATENCIES = 1000
 };
 
 /* Something done at a moment that the loop cannot foresee, until a field is another. */
@@ -24,7 +24,7 @@ typedef struct measured {
     _Atomic Uint64 pressed; /* 0: not yet */
     bool running;
     char field[32], before[APP_TEXT];
-    double ms[MOST_LATENCIES];
+    double ms[MAX_LATENCIES];
     int count, wanted;
 } measured;
 
@@ -416,7 +416,7 @@ static bool latency(script *s, app *a, const char *rest)
     static unsigned seed = 1;
     if (!m->wanted) m->count = 0;
     if (sscanf(rest, "%d %31s %n", &m->wanted, m->field, &at) < 2 || !at ||
-        m->wanted > MOST_LATENCIES || !field(a, m->field, m->before, sizeof m->before))
+        m->wanted > MAX_LATENCIES || !field(a, m->field, m->before, sizeof m->before))
         return fail(s, "latency N FIELD COMMAND");
     atomic_store(&m->pressed, 0);
     events_hold(&m->events);

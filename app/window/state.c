@@ -22,7 +22,7 @@
 #include "feavis/files.h"
 #include "feavis/queue.h"
 
-enum { MOST_WINDOWS = 32 };
+enum { MAX_WINDOWS = 32 };
 
 static fv_status make_folders(char *path)
 {
@@ -74,7 +74,7 @@ static lock take_lock(const char *folder, int *fd)
 /* Into the settings and the queue of a window beside others. */
 static lock take_place_beside(const char *folder, char out[APP_PATH], int *fd)
 {
-    for (int i = 2; i <= MOST_WINDOWS; i++) {
+    for (int i = 2; i <= MAX_WINDOWS; i++) {
         snprintf(out, APP_PATH, "%.*s/window-%d", APP_PATH - 32, folder, i);
         if (mkdir(out, 0777) != 0 && errno != EEXIST) {
             fv_fail(FV_ERR_IO, "making the folder %s: %s", out, strerror(errno));
@@ -83,7 +83,7 @@ static lock take_place_beside(const char *folder, char out[APP_PATH], int *fd)
         lock l = take_lock(out, fd);
         if (l != LOCK_HELD) return l;
     }
-    fv_fail(FV_ERR_IO, "%s: %d windows are open", folder, MOST_WINDOWS);
+    fv_fail(FV_ERR_IO, "%s: %d windows are open", folder, MAX_WINDOWS);
     return LOCK_IMPOSSIBLE;
 }
 
@@ -108,7 +108,7 @@ static fv_status take_over(const char *folder)
 {
     char beside[APP_PATH], from[APP_PATH + 16], to[APP_PATH + 16];
     snprintf(to, sizeof to, "%s/queue", folder);
-    for (int i = 2; i <= MOST_WINDOWS; i++) {
+    for (int i = 2; i <= MAX_WINDOWS; i++) {
         int fd;
         struct stat st;
         snprintf(beside, sizeof beside, "%.*s/window-%d", APP_PATH - 32, folder, i);

@@ -108,7 +108,7 @@ typedef struct worker_view {
     char seed[24];
     char steps[16], param[16];
     int picture_serial, side; /* the newest picture; 0: none. Its width */
-    fv_part parts[FV_MOST_PARTS];
+    fv_part parts[FV_MAX_PARTS];
     int part_count;
     bool survived; /* survival holds numbers of this picture */
     fv_survival survival;

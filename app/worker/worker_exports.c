@@ -7,7 +7,7 @@
 #include "feavis/plot.h"
 #include "feavis/sheet.h"
 
-enum { FILM_MILLISECONDS = 80, SHEET_CELL = 240, SHEET_COLUMNS = 6, SHEET_MOST = 240 };
+enum { FILM_MILLISECONDS = 80, SHEET_CELL = 240, SHEET_COLUMNS = 6, SHEET_MAX = 240 };
 
 /* The pictures of the history stay where they are while this thread, their only writer, reads. */
 void save_film(worker *w, fv_film_kind kind)
@@ -136,11 +136,11 @@ void save_poem(worker *w)
 
 void save_sheet(worker *w, const char *paths)
 {
-    fv_picture *pictures = calloc(SHEET_MOST, sizeof *pictures), sheet;
-    char(*names)[128] = calloc(SHEET_MOST, sizeof *names);
-    const char **captions = calloc(SHEET_MOST, sizeof *captions);
+    fv_picture *pictures = calloc(SHEET_MAX, sizeof *pictures), sheet;
+    char(*names)[128] = calloc(SHEET_MAX, sizeof *names);
+    const char **captions = calloc(SHEET_MAX, sizeof *captions);
     int count = 0;
-    while (pictures && names && captions && *paths && count < SHEET_MOST) {
+    while (pictures && names && captions && *paths && count < SHEET_MAX) {
         size_t n = strcspn(paths, "\n");
         char *line = strndup(paths, n);
         paths += n + (paths[n] == '\n');

@@ -13,7 +13,7 @@
 #include "feavis/gallery.h"
 #include "feavis/image/save.h"
 
-enum { SLUG_BYTES = 96, MOST_COPIES = 100000 };
+enum { SLUG_BYTES = 96, MAX_COPIES = 100000 };
 
 fv_status fv_gallery_prepare(const char *folder)
 {
@@ -85,7 +85,7 @@ static fv_status take_name(const char *folder, const char *title, uint64_t seed,
         return written;
     }
     make_slug(slug, title);
-    for (int copy = 1; copy < MOST_COPIES; copy++) {
+    for (int copy = 1; copy < MAX_COPIES; copy++) {
         char number[16] = "";
         bool taken;
         if (copy > 1) snprintf(number, sizeof number, "-%d", copy);
@@ -104,7 +104,7 @@ static fv_status take_name(const char *folder, const char *title, uint64_t seed,
     }
     fv_file_abandon(w);
     return fv_fail(FV_ERR_IO, "saving to %s: %d pictures of the name %s exist", folder,
-                   MOST_COPIES - 1, slug);
+                   MAX_COPIES - 1, slug);
 }
 
 fv_status fv_gallery_add(const char *folder, const char *title, uint64_t seed,

@@ -74,11 +74,11 @@ static fv_status compress_picture(const fv_picture *p, unsigned char **out, uLon
     bool ok = raw && tried && *out;
     for (int y = 0; ok && y < p->height; y++) {
         const uint8_t *now = p->rgb + (size_t)y * bytes, *above = y ? now - bytes : NULL;
-        long least = -1;
+        long lowest = -1;
         for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
             long sum = filter_row(tried, kinds[k], now, above, bytes);
-            if (least >= 0 && sum >= least) continue;
-            least = sum;
+            if (lowest >= 0 && sum >= lowest) continue;
+            lowest = sum;
             memcpy(raw + row * (size_t)y, tried, row);
         }
     }

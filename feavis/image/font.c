@@ -9,7 +9,7 @@
 #include <ft2build.h>
 #include FT_FREETYPE_H
 
-enum { MOST_FONTS = 24, MOST_LETTERS = 512, ELLIPSIS = 0x2026 };
+enum { MAX_FONTS = 24, MAX_LETTERS = 512, ELLIPSIS = 0x2026 };
 
 typedef struct font {
     char *path;
@@ -22,7 +22,7 @@ typedef struct font {
 struct fv_fonts {
     FcConfig *config;
     FT_Library library;
-    font fonts[MOST_FONTS];
+    font fonts[MAX_FONTS];
     int count, missing;
 };
 
@@ -34,7 +34,7 @@ static void list_fonts(fv_fonts *f)
     FcConfigSubstitute(f->config, wanted, FcMatchPattern);
     FcDefaultSubstitute(wanted);
     FcFontSet *set = FcFontSort(f->config, wanted, FcTrue, NULL, &result);
-    for (int i = 0; set && i < set->nfont && f->count < MOST_FONTS; i++) {
+    for (int i = 0; set && i < set->nfont && f->count < MAX_FONTS; i++) {
         FcChar8 *path;
         FcCharSet *letters;
         int index = 0;
@@ -165,11 +165,11 @@ static void draw(fv_mask *m, const letter *l, int size)
 
 fv_status fv_fonts_line(fv_fonts *f, const char *text, int size, int limit, fv_mask *mask)
 {
-    letter letters[MOST_LETTERS];
+    letter letters[MAX_LETTERS];
     int count = 0, x = 0;
     letter dots = place(f, ELLIPSIS, size, 0);
     const unsigned char *at = (const unsigned char *)text;
-    while (*at && count < MOST_LETTERS - 1) {
+    while (*at && count < MAX_LETTERS - 1) {
         uint32_t code = next_letter(&at);
         letter l = place(f, code < 0x20 ? 0x20 : code, size, x);
         if (!l.glyph) f->missing++;

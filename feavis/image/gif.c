@@ -18,7 +18,7 @@ enum {
     STILL = 200,  /* hundredths of a second */
     KEEP = 3,     /* a pixel that has moved by no more stays as it was painted */
     CARRY = 48,   /* the most of an error that a pixel inherits */
-    MOST_SIDE = 65535
+    MAX_SIDE = 65535
 };
 
 /* --- LZW --- */
@@ -286,8 +286,8 @@ fv_status fv_gif_write_to(fv_file_writer *w, const fv_picture *frames, int count
                           const char *comment)
 {
     FV_TRY(fv_film_check(frames, count, milliseconds));
-    if (frames[0].width > MOST_SIDE || frames[0].height > MOST_SIDE)
-        return fv_fail(FV_ERR_UNSUPPORTED, "a GIF has at most %d pixels a side", MOST_SIDE);
+    if (frames[0].width > MAX_SIDE || frames[0].height > MAX_SIDE)
+        return fv_fail(FV_ERR_UNSUPPORTED, "a GIF has at most %d pixels a side", MAX_SIDE);
     film *f = calloc(1, sizeof *f);
     if (!f) return fv_fail(FV_ERR_MEMORY, "writing a film: out of memory");
     f->to = f->lzw.to = w;

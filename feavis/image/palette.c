@@ -30,7 +30,7 @@ struct fv_palette {
     uint64_t counts[CELLS];
     cell *cells; /* [cell_count], those that hold pixels */
     int cell_count;
-    uint8_t colours[FV_PALETTE_MOST][3];
+    uint8_t colours[FV_PALETTE_MAX][3];
     int count;
     int16_t nearest[FINE * FINE * FINE];
 };
@@ -113,7 +113,7 @@ static int partition(fv_palette *p, const box *b)
     return middle;
 }
 
-static int cut_boxes(fv_palette *p, box boxes[FV_PALETTE_MOST], int most)
+static int cut_boxes(fv_palette *p, box boxes[FV_PALETTE_MAX], int most)
 {
     int count = 1;
     boxes[0] = measure(p, 0, p->cell_count);
@@ -137,12 +137,12 @@ static int cut_boxes(fv_palette *p, box boxes[FV_PALETTE_MOST], int most)
 static int closest(float means[][3], int count, const float colour[3])
 {
     int best = 0;
-    float least = 1e30f;
+    float lowest = 1e30f;
     for (int i = 0; i < count; i++) {
         float r = means[i][0] - colour[0], g = means[i][1] - colour[1], b = means[i][2] - colour[2];
         float d = r * r + g * g + b * b;
-        if (d < least) {
-            least = d;
+        if (d < lowest) {
+            lowest = d;
             best = i;
         }
     }
@@ -151,7 +151,7 @@ static int closest(float means[][3], int count, const float colour[3])
 
 static void settle(const fv_palette *p, float means[][3], int count)
 {
-    double sums[FV_PALETTE_MOST][4];
+    double sums[FV_PALETTE_MAX][4];
     memset(sums, 0, sizeof sums);
     for (int i = 0; i < p->cell_count; i++) {
         const cell *c = &p->cells[i];
@@ -166,13 +166,13 @@ static void settle(const fv_palette *p, float means[][3], int count)
 
 int fv_palette_choose(fv_palette *p, int most)
 {
-    box boxes[FV_PALETTE_MOST];
-    float means[FV_PALETTE_MOST][3];
+    box boxes[FV_PALETTE_MAX];
+    float means[FV_PALETTE_MAX][3];
     gather(p);
     p->count = 0;
     for (int i = 0; i < FINE * FINE * FINE; i++) p->nearest[i] = UNKNOWN;
     if (!p->cell_count) return 0;
-    p->count = cut_boxes(p, boxes, most < FV_PALETTE_MOST ? most : FV_PALETTE_MOST);
+    p->count = cut_boxes(p, boxes, most < FV_PALETTE_MAX ? most : FV_PALETTE_MAX);
     for (int i = 0; i < p->count; i++) memcpy(means[i], boxes[i].mean, sizeof means[i]);
     for (int i = 0; i < ROUNDS; i++) settle(p, means, p->count);
     for (int i = 0; i < p->count; i++)
@@ -190,12 +190,12 @@ int fv_palette_nearest(fv_palette *p, int r, int g, int b)
     int x = r >> 2, y = g >> 2, z = b >> 2;
     int16_t *known = &p->nearest[(x * FINE + y) * FINE + z];
     if (*known != UNKNOWN) return *known;
-    int least = 1 << 30;
+    int lowest = 1 << 30;
     for (int i = 0; i < p->count; i++) { /* from the middle of the cell */
         int dr = 4 * x + 2 - p->colours[i][0], dg = 4 * y + 2 - p->colours[i][1],
             db = 4 * z + 2 - p->colours[i][2], d = dr * dr + dg * dg + db * db;
-        if (d >= least) continue;
-        least = d;
+        if (d >= lowest) continue;
+        lowest = d;
         *known = (int16_t)i;
     }
     return *known;

@@ -13,7 +13,7 @@ extern "C" {
 
 struct fv_picture;
 
-enum { FV_PALETTE_MOST = 256 };
+enum { FV_PALETTE_MAX = 256 };
 
 typedef struct fv_palette fv_palette;
 fv_status fv_palette_new(fv_palette **out);

@@ -16,9 +16,9 @@ typedef struct fv_picture_file {
 } fv_picture_file;
 
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
-enum { FV_MOST_PIXELS = 1 << 14 }; /* an honest large picture takes its time */
+enum { FV_MAX_PIXELS = 1 << 14 }; /* an honest large picture takes its time */
 #else
-enum { FV_MOST_PIXELS = 1 << 28 };
+enum { FV_MAX_PIXELS = 1 << 28 };
 #endif
 
 /* Room for width x height pixels, if a file of that size can honestly hold as many. */

@@ -15,7 +15,7 @@
 
 #include "feavis/image/picture_formats.h"
 
-enum { MOST_SCANS = 1000, FREE_PIXELS = 3 << 28, PIXELS_A_BYTE = 256 };
+enum { MAX_SCANS = 1000, FREE_PIXELS = 3 << 28, PIXELS_A_BYTE = 256 };
 
 typedef struct jpeg_errors {
     struct jpeg_error_mgr base;
@@ -58,7 +58,7 @@ static void jpeg_progressed(j_common_ptr c)
     for (int i = 0; i < d->comps_in_scan; i++)
         row += (uint64_t)d->cur_comp_info[i]->width_in_blocks * DCTSIZE2 *
                (uint64_t)d->cur_comp_info[i]->v_samp_factor;
-    if (d->input_scan_number > MOST_SCANS) give_up(c, "the JPEG file has over 1000 scans");
+    if (d->input_scan_number > MAX_SCANS) give_up(c, "the JPEG file has over 1000 scans");
     if (row > w->pixels) give_up(c, "the JPEG file has too many scans for its size");
     w->pixels -= row;
 }

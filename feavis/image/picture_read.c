@@ -73,8 +73,8 @@ static fv_status read_other(fv_picture *p, fv_picture_file file)
         return fv_fail(FV_ERR_FORMAT, "%s (JPEG, PNG, WebP, BMP, GIF, TGA, PSD and PNM are read)",
                        stbi_failure_reason());
     bool gif = file.size > 3 && memcmp(file.data, "GIF", 3) == 0;
-    int64_t pixels = (int64_t)width * height; /* fv_picture_new refuses more than FV_MOST_PIXELS */
-    if (!gif && pixels <= FV_MOST_PIXELS && pixels / PACKED_PIXELS > (int64_t)file.size)
+    int64_t pixels = (int64_t)width * height; /* fv_picture_new refuses more than FV_MAX_PIXELS */
+    if (!gif && pixels <= FV_MAX_PIXELS && pixels / PACKED_PIXELS > (int64_t)file.size)
         return fv_fail(FV_ERR_FORMAT, "the file is cut off: %zu bytes hold no %d x %d pixels",
                        file.size, width, height);
     FV_TRY(fv_picture_new(p, width, height, file.size));

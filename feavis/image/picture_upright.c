@@ -8,7 +8,7 @@
 #include "feavis/image/picture_formats.h"
 
 enum {
-    MOST_SIDE = 32768,
+    MAX_SIDE = 32768,
     FREE_PIXELS = 100000000, /* of any file, however small ... */
     PIXELS_A_BYTE = 64,      /* ... and more for each of its bytes */
     EXIF_LIMIT = 1 << 24
@@ -22,8 +22,8 @@ void fv_picture_free(fv_picture *p)
 
 fv_status fv_picture_new(fv_picture *p, int64_t width, int64_t height, size_t file_size)
 {
-    if (width < 1 || height < 1 || width > MOST_SIDE || height > MOST_SIDE ||
-        width * height > FV_MOST_PIXELS)
+    if (width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE ||
+        width * height > FV_MAX_PIXELS)
         return fv_fail(FV_ERR_UNSUPPORTED, "%lld x %lld pixels is too large", (long long)width,
                        (long long)height);
     if (width * height > FREE_PIXELS &&

@@ -24,7 +24,7 @@
 enum {
     MARGIN = 16,
     LONGEST_LABEL = 380,
-    MOST_PIXELS = 16384, /* a side */
+    MAX_PIXELS = 16384, /* a side */
     LARGEST_LETTERS = 18,
     LEAST_LETTERS = 8,
     LEAST_THUMBNAIL = 14,
@@ -189,10 +189,10 @@ static fv_status lay_out(plot *q)
     int64_t height = q->top + (int64_t)h->rows * q->cell_h + MARGIN;
     if (height < q->top + 160 + MARGIN) height = q->top + 160 + MARGIN; /* room for the scale */
     if (width < 480) width = 480;
-    if (width > MOST_PIXELS || height > MOST_PIXELS)
+    if (width > MAX_PIXELS || height > MAX_PIXELS)
         return fv_fail(FV_ERR_UNSUPPORTED,
                        "a heat map of %d x %d cells is too large to draw (at most about %d a side)",
-                       h->rows, h->columns, MOST_PIXELS - 1000);
+                       h->rows, h->columns, MAX_PIXELS - 1000);
     q->p = (fv_picture){(int)width, (int)height, malloc((size_t)width * (size_t)height * 3)};
     if (!q->p.rgb) return fv_fail(FV_ERR_MEMORY, "drawing a heat map: out of memory");
     fill(q, 0, 0, q->p.width, q->p.height, paper);

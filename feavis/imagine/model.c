@@ -17,11 +17,11 @@ static uint64_t mix(uint64_t h, const void *data, size_t n)
 
 static bool mix_file(uint64_t *h, const char *path)
 {
-    enum { MOST_BYTES = 64 << 20 };
+    enum { MAX_BYTES = 64 << 20 };
     unsigned char *data;
     size_t size;
     if (!path) return true;
-    if (fv_read_file(&data, &size, path, "file", MOST_BYTES) < 0) return false;
+    if (fv_read_file(&data, &size, path, "file", MAX_BYTES) < 0) return false;
     *h = mix(*h, data, size);
     free(data);
     return true;

@@ -233,15 +233,15 @@ fv_status fv_objectives_scores(fv_plan *p, const fv_objective_refs *refs, const 
     for (int i = 0; i < g->guide_count; i++) {
         if (refs->cosines[i] < 0) continue;
         FV_TRY(score_columns(p, refs->cosines[i], refs->views, g->texts, g->text_count,
-                             g->guide_weights[i], &loss, out->parts + n, FV_MOST_PARTS - n,
+                             g->guide_weights[i], &loss, out->parts + n, FV_MAX_PARTS - n,
                              &unused));
         if (i == 0) out->cosine = out->parts[0];
-        n += g->text_count < FV_MOST_PARTS - n ? g->text_count : FV_MOST_PARTS - n;
+        n += g->text_count < FV_MAX_PARTS - n ? g->text_count : FV_MAX_PARTS - n;
     }
     if (refs->neurons >= 0) {
         FV_TRY(score_columns(p, refs->neurons, refs->views, g->channels, g->channel_count, 1, &loss,
-                             out->parts + n, FV_MOST_PARTS - n, &out->neuron));
-        n += g->channel_count < FV_MOST_PARTS - n ? g->channel_count : FV_MOST_PARTS - n;
+                             out->parts + n, FV_MAX_PARTS - n, &out->neuron));
+        n += g->channel_count < FV_MAX_PARTS - n ? g->channel_count : FV_MAX_PARTS - n;
     }
     double all_terms = 0;
     for (int i = 0; i < g->terms.count; i++) {
@@ -250,7 +250,7 @@ fv_status fv_objectives_scores(fv_plan *p, const fv_objective_refs *refs, const 
         FV_TRY(score_columns(p, refs->terms[i].value, refs->views, &column, 1, 1, &loss, &value, 1,
                              &unused));
         all_terms += (double)value / g->terms.count;
-        if (n < FV_MOST_PARTS) out->parts[n++] = value;
+        if (n < FV_MAX_PARTS) out->parts[n++] = value;
     }
     if (g->terms.count && refs->neurons < 0) out->neuron = (float)all_terms;
     for (int i = 0; i < FV_PENALTY_OPTIONS; i++) {
@@ -258,7 +258,7 @@ fv_status fv_objectives_scores(fv_plan *p, const fv_objective_refs *refs, const 
         if (refs->penalties[i] < 0) continue;
         FV_TRY(fv_plan_download(p, refs->penalties[i], &value));
         loss += (double)g->penalty_weights[i] * (double)value;
-        if (n < FV_MOST_PARTS) out->parts[n++] = value;
+        if (n < FV_MAX_PARTS) out->parts[n++] = value;
     }
     out->loss = (float)loss;
     *finite = isfinite(out->loss);

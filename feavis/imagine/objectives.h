@@ -44,7 +44,7 @@ bool fv_objectives_same_plan(const fv_objectives *a, const fv_objectives *b);
 typedef struct fv_objective_refs {
     fv_ref targets[FV_MAX_GUIDES], cosines[FV_MAX_GUIDES]; /* -1 without text */
     fv_ref numbers, neurons;                               /* -1 without channels */
-    fv_term_refs terms[FV_MOST_TERMS];
+    fv_term_refs terms[FV_MAX_TERMS];
     fv_ref penalties[FV_PENALTY_OPTIONS]; /* -1 where the weight is 0 */
     int views;
 } fv_objective_refs;
@@ -61,8 +61,8 @@ fv_status fv_objectives_upload(fv_plan *p, const fv_objective_refs *refs, const 
 typedef struct fv_scores {
     float loss, cosine, neuron; /* the first guide's cosine of the first text, mean of the
                                    channels, else of the terms; NAN where there is none */
-    float parts[FV_MOST_PARTS]; /* texts of each guide, channels, terms, penalties: the first so
-                                   many values */
+    float parts[FV_MAX_PARTS];  /* texts of each guide, channels, terms, penalties: the first so
+                                    many values */
 } fv_scores;
 
 /* After forward: reads the outputs. *finite false: a NaN or infinity among them. */

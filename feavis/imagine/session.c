@@ -19,8 +19,8 @@
 #include "feavis/imagine/term_files.h"
 
 enum {
-    KEEP_EVERY = 10,  /* steps between two copies of the state for the NaN guard */
-    MOST_RESTORES = 8 /* in a row, before giving up */
+    KEEP_EVERY = 10, /* steps between two copies of the state for the NaN guard */
+    MAX_RESTORES = 8 /* in a row, before giving up */
 };
 
 /* A cancel has to be seen from a signal handler. */
@@ -55,7 +55,7 @@ static fv_status keep_state(fv_session *s)
 
 static fv_status restore_state(fv_session *s)
 {
-    if (s->kept_step < 0 || s->restored_in_a_row >= MOST_RESTORES) {
+    if (s->kept_step < 0 || s->restored_in_a_row >= MAX_RESTORES) {
         s->owed = FV_OWED_NOTHING;
         s->restored_in_a_row++;
         return s->kept_step < 0

@@ -75,7 +75,7 @@ struct fv_session {
     uint8_t *rgb;  /* newest picture, under the mutex */
     bool has_picture;
     bool coming; /* under the mutex: the newest picture is on its way, rgb is older */
-    fv_part parts[FV_MOST_PARTS]; /* of the newest step, under the mutex */
+    fv_part parts[FV_MAX_PARTS]; /* of the newest step, under the mutex */
     int part_count;
     float gradient_norm;  /* |d loss / d parameters| of the newest step */
     bool gradient_wanted; /* copy d loss / d picture in the next backward */

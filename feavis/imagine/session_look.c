@@ -32,19 +32,19 @@ static void take_parts(fv_session *s, const fv_scores *scores)
     const fv_objectives *g = &s->objectives;
     int n = 0;
     for (int k = 0; k < g->guide_count; k++)
-        for (int i = 0; i < g->text_count && n < FV_MOST_PARTS; i++, n++) {
+        for (int i = 0; i < g->text_count && n < FV_MAX_PARTS; i++, n++) {
             s->parts[n] = make_part(FV_PART_TEXT, g->texts[i].name,
                                     g->guide_weights[k] * g->texts[i].weight, scores->parts[n]);
             s->parts[n].guide = k;
         }
-    for (int i = 0; i < g->channel_count && n < FV_MOST_PARTS; i++, n++)
+    for (int i = 0; i < g->channel_count && n < FV_MAX_PARTS; i++, n++)
         s->parts[n] = make_part(FV_PART_CHANNEL, g->channels[i].name, g->channels[i].weight,
                                 scores->parts[n]);
-    for (int i = 0; i < g->terms.count && n < FV_MOST_PARTS; i++, n++)
+    for (int i = 0; i < g->terms.count && n < FV_MAX_PARTS; i++, n++)
         s->parts[n] =
             make_part(FV_PART_TERM, g->terms.at[i].name, g->terms.at[i].weight, scores->parts[n]);
     for (int i = 0; i < FV_PENALTY_OPTIONS; i++)
-        if (s->net.refs.penalties[i] >= 0 && n < FV_MOST_PARTS) {
+        if (s->net.refs.penalties[i] >= 0 && n < FV_MAX_PARTS) {
             s->parts[n] = make_part(FV_PART_PENALTY, fv_penalties[fv_penalty_kinds[i]].name,
                                     g->penalty_weights[i], scores->parts[n]);
             n++;
@@ -52,7 +52,7 @@ static void take_parts(fv_session *s, const fv_scores *scores)
     s->part_count = n;
 }
 
-int fv_session_parts(fv_session *s, fv_part out[FV_MOST_PARTS])
+int fv_session_parts(fv_session *s, fv_part out[FV_MAX_PARTS])
 {
     pthread_mutex_lock(&s->mutex);
     int n = s->part_count;

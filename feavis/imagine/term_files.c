@@ -11,7 +11,7 @@
 #include "model/text/text.h"
 #include "model/weights/weights.h"
 
-enum { MOST_NUMBERS = 1 << 24 };
+enum { MAX_NUMBERS = 1 << 24 };
 
 static bool is_regular(const char *path)
 {
@@ -26,7 +26,7 @@ static fv_status check_vector(const fv_entry *e, const char *path)
     int wide = 0;
     for (int i = 0; i < e->ndim; i++) wide += e->dims[i] != 1;
     size_t count = fv_entry_count(e);
-    if (!fv_entry_readable(e) || wide > 1 || count == 0 || count > MOST_NUMBERS)
+    if (!fv_entry_readable(e) || wide > 1 || count == 0 || count > MAX_NUMBERS)
         return fv_fail(FV_ERR_SHAPE,
                        "%s: a direction is one row of numbers, one for each channel of the layer; "
                        "this has %d dims of more than one and %zu numbers",

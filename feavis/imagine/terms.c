@@ -242,7 +242,7 @@ fv_status fv_terms_check(const fv_terms *t, const fv_model *m)
     return s;
 }
 
-void fv_terms_build(fv_plan *p, fv_term_refs refs[FV_MOST_TERMS], const fv_terms *t,
+void fv_terms_build(fv_plan *p, fv_term_refs refs[FV_MAX_TERMS], const fv_terms *t,
                     const fv_model *m)
 {
     for (int i = 0; i < t->count; i++) {
@@ -276,7 +276,7 @@ static fv_status upload_place(fv_plan *p, const fv_term_refs *r, const fv_term *
     return s;
 }
 
-fv_status fv_terms_upload(fv_plan *p, const fv_term_refs refs[FV_MOST_TERMS], const fv_terms *t)
+fv_status fv_terms_upload(fv_plan *p, const fv_term_refs refs[FV_MAX_TERMS], const fv_terms *t)
 {
     for (int i = 0; i < t->count; i++) {
         const fv_term_refs *r = &refs[i];

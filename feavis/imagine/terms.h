@@ -23,8 +23,8 @@ typedef struct fv_term_refs {
 } fv_term_refs;
 
 /* Behind the network's own ops. A layer that is not there fails with the nearest name. */
-void fv_terms_build(fv_plan *p, fv_term_refs refs[FV_MOST_TERMS], const fv_terms *t,
+void fv_terms_build(fv_plan *p, fv_term_refs refs[FV_MAX_TERMS], const fv_terms *t,
                     const fv_model *m);
-fv_status fv_terms_upload(fv_plan *p, const fv_term_refs refs[FV_MOST_TERMS], const fv_terms *t);
+fv_status fv_terms_upload(fv_plan *p, const fv_term_refs refs[FV_MAX_TERMS], const fv_terms *t);
 
 #endif

@@ -11,7 +11,7 @@
 #include "model/files/files.h"
 #include "model/files/read_file.h"
 
-enum { MOST_SIDE = 4096, FILE_LIMIT = 64 << 20 };
+enum { MAX_SIDE = 4096, FILE_LIMIT = 64 << 20 };
 
 void fv_codes_free(fv_codes *c)
 {
@@ -198,9 +198,9 @@ static fv_status decode(work *w, const fv_codes *c, fv_picture *out)
     const fv_network *n = w->network;
     if (!n->codes)
         return fv_fail(FV_ERR_ARGUMENT, "%s has no codes: its latent is continuous", n->title);
-    if (c->width * n->factor > MOST_SIDE || c->height * n->factor > MOST_SIDE)
+    if (c->width * n->factor > MAX_SIDE || c->height * n->factor > MAX_SIDE)
         return fv_fail(FV_ERR_ARGUMENT, "%d x %d codes are more than %d pixels", c->width,
-                       c->height, MOST_SIDE);
+                       c->height, MAX_SIDE);
     fv_shape latent = {1, c->height, c->width, n->latent_channels};
     float *cells = malloc(fv_count(latent) * sizeof *cells);
     if (!cells) return fv_fail(FV_ERR_MEMORY, "decoding: out of memory");
@@ -243,7 +243,7 @@ static fv_status bad_line(const char *path, int line)
     return fv_fail(FV_ERR_FORMAT,
                    "codes %s, line %d: expected as many whole numbers as in the first line, with "
                    "commas between them, and at most %d",
-                   path, line, MOST_SIDE);
+                   path, line, MAX_SIDE);
 }
 
 /* The numbers of a line, which ends in *end; -1: something else. `to` may be NULL: they are
@@ -254,7 +254,7 @@ static int read_line(const char *text, int32_t *to, const char **end)
     for (;; text++, count++) {
         char *after;
         long value = strtol(text, &after, 10);
-        if (after == text || *text < '0' || *text > '9' || value > INT32_MAX || count == MOST_SIDE)
+        if (after == text || *text < '0' || *text > '9' || value > INT32_MAX || count == MAX_SIDE)
             return -1;
         if (to) to[count] = (int32_t)value;
         text = after;
@@ -271,7 +271,7 @@ static fv_status read_rows(fv_codes *c, const char *text, const char *path)
     const char *at = text;
     for (; *at; lines++) {
         int count = read_line(at, NULL, &at);
-        if (count < 0 || (lines && count != width) || lines == MOST_SIDE)
+        if (count < 0 || (lines && count != width) || lines == MAX_SIDE)
             return bad_line(path, lines + 1);
         width = count;
         at += *at == '\n';

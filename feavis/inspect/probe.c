@@ -11,7 +11,7 @@
 #include "feavis/probe.h"
 #include "model/plan/hooks.h"
 
-enum { MOST_TAPS = 64 };
+enum { MAX_TAPS = 64 };
 
 typedef struct prober {
     fv_model *m;
@@ -20,7 +20,7 @@ typedef struct prober {
     fv_shape shape;  /* {1,S,S,3} */
     float *image;    /* NHWC */
     float *text, *embedding;
-    char *names[MOST_TAPS];
+    char *names[MAX_TAPS];
     int name_count;
     fv_hooks *hooks; /* of the tower that is running: the names that it computes */
 } prober;
@@ -120,8 +120,8 @@ static fv_status split_names(prober *q)
     const char *at = q->in->taps ? q->in->taps : "";
     while (*at) {
         size_t n = strcspn(at, ",");
-        if (n && q->name_count == MOST_TAPS)
-            return fv_fail(FV_ERR_ARGUMENT, "more than %d taps", MOST_TAPS);
+        if (n && q->name_count == MAX_TAPS)
+            return fv_fail(FV_ERR_ARGUMENT, "more than %d taps", MAX_TAPS);
         if (n && !(q->names[q->name_count++] = strndup(at, n)))
             return fv_fail(FV_ERR_MEMORY, "probe: out of memory");
         at += n + (at[n] == ',');
@@ -164,7 +164,7 @@ static bool is_of_text(const char *name)
 
 static fv_status begin_taps(prober *q, fv_plan *p, bool text)
 {
-    const char *names[MOST_TAPS];
+    const char *names[MAX_TAPS];
     int count = 0;
     for (int i = 0; i < q->name_count; i++)
         if (is_of_text(q->names[i]) == text) names[count++] = q->names[i];

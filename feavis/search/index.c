@@ -15,7 +15,7 @@
 #include "model/files/files_internal.h"
 #include "model/files/read_file.h"
 
-enum { BLOCK_BYTES = 16 << 20, MOST_QUERIES = 1024, TRIES = 50, PAUSE_MS = 100 };
+enum { BLOCK_BYTES = 16 << 20, MAX_QUERIES = 1024, TRIES = 50, PAUSE_MS = 100 };
 
 struct fv_index {
     char *path;
@@ -31,7 +31,7 @@ static fv_status read_names(fv_list *out, const char *path)
 {
     unsigned char *text;
     size_t size;
-    FV_TRY(fv_read_file(&text, &size, path, "list", FV_MOST_RECORD_BYTES));
+    FV_TRY(fv_read_file(&text, &size, path, "list", FV_MAX_RECORD_BYTES));
     fv_status s = FV_OK;
     char *at = (char *)text, *end = at + size, *stop;
     for (; s >= 0 && at < end; at = stop + 1) {
@@ -242,11 +242,11 @@ static fv_status prepare(search *s, fv_backend *be, const float *queries)
 fv_status fv_index_search(const fv_index *x, fv_model *m, const float *queries, int n, int k,
                           fv_hit *hits, int *found)
 {
-    if (n < 1 || n > MOST_QUERIES || k < 1)
+    if (n < 1 || n > MAX_QUERIES || k < 1)
         return fv_fail(FV_ERR_ARGUMENT,
                        "searching for %d texts and %d hits: expected 1 to %d "
                        "texts and 1 hit or more",
-                       n, k, MOST_QUERIES);
+                       n, k, MAX_QUERIES);
     FV_TRY(fv_index_check(x, m));
     search s = {.x = x, .n = n, .k = k, .hits = hits};
     fv_status status = prepare(&s, m->engine->backend, queries);

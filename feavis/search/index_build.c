@@ -112,7 +112,7 @@ static fv_status read_log(fv_records *out, const builder *b, uint64_t *used)
     size_t size = (size_t)fv_file_log_size(b->lines), good = 0;
     *out = (fv_records){.count = 0};
     *used = 0;
-    if (size > FV_MOST_RECORD_BYTES)
+    if (size > FV_MAX_RECORD_BYTES)
         return fv_fail(FV_ERR_FORMAT, "%s has %zu bytes: delete it", b->log, size);
     char *text = malloc(size + 1);
     if (!text) return no_memory();

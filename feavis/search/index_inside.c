@@ -93,7 +93,7 @@ fv_status fv_records_read(fv_records *out, const char *path)
     unsigned char *text;
     size_t size, used;
     *out = (fv_records){.count = 0};
-    FV_TRY(fv_read_file(&text, &size, path, "record", FV_MOST_RECORD_BYTES));
+    FV_TRY(fv_read_file(&text, &size, path, "record", FV_MAX_RECORD_BYTES));
     bool good = fv_records_parse(out, (char *)text, size, &used) && used == size;
     free(text);
     if (good) return FV_OK;

@@ -22,7 +22,7 @@
 #include "feavis/model.h"
 #include "model/weights/weights.h"
 
-enum { FV_MOST_RECORD_BYTES = 1 << 30 };
+enum { FV_MAX_RECORD_BYTES = 1 << 30 };
 
 /* Of which model. */
 typedef struct fv_index_head {

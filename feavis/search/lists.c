@@ -13,7 +13,7 @@
 #include "model/files/read_file.h"
 #include "model/text/text.h"
 
-enum { MOST_LIST_BYTES = 1 << 30 };
+enum { MAX_LIST_BYTES = 1 << 30 };
 
 void fv_list_clear(fv_list *l)
 {
@@ -224,7 +224,7 @@ static fv_status read_lines(fv_list *out, const char *path, shape k)
     unsigned char *data;
     size_t size;
     fv_list list = {0};
-    FV_TRY(fv_read_stream(&data, &size, path, "list", MOST_LIST_BYTES));
+    FV_TRY(fv_read_stream(&data, &size, path, "list", MAX_LIST_BYTES));
     lines l = {.at = (char *)data, .end = (char *)data + size, .shape = k};
     fv_status s = check_encoding(strcmp(path, "-") == 0 ? "standard input" : path, data, size);
     if (s >= 0) s = split_lines(&list, path, &l);

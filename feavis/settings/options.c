@@ -191,11 +191,11 @@ static void *field(const fv_options *o, const fv_option *row)
 static const char *nearest(const char *name)
 {
     const char *best = table[0].name;
-    int least = INT_MAX;
+    int lowest = INT_MAX;
     for (int i = 0; i < ROWS; i++) {
         int needed = fv_edits(name, table[i].name);
-        if (needed >= least) continue;
-        least = needed;
+        if (needed >= lowest) continue;
+        lowest = needed;
         best = table[i].name;
     }
     return best;

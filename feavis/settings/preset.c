@@ -19,7 +19,7 @@
 #include "feavis/preset.h"
 #include "feavis/settings/options.h"
 
-enum { MOST_LAYERS = 8 };
+enum { MAX_LAYERS = 8 };
 
 struct fv_preset {
     fv_yaml *doc;
@@ -131,9 +131,9 @@ static fv_status read_layer(fv_preset *p, const char *path, int layer)
 static fv_status open_layer(fv_preset **out, const char *name, const char *beside, int layer)
 {
     char *path;
-    if (layer >= MOST_LAYERS)
+    if (layer >= MAX_LAYERS)
         return fv_fail(FV_ERR_FORMAT, "preset %s: presets use each other more than %d deep", name,
-                       MOST_LAYERS);
+                       MAX_LAYERS);
     FV_TRY(preset_path(&path, name, beside));
     struct stat st; /* who names a preset may name a pipe; a file that names one may not */
     if (beside && stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {

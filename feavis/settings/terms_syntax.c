@@ -169,8 +169,8 @@ static fv_status add_term(fv_terms *out, const char *text, const char *begin, si
     while (size && (*begin == ' ' || *begin == '\t')) begin++, size--;
     while (size && (begin[size - 1] == ' ' || begin[size - 1] == '\t')) size--;
     if (size == 0) return fv_fail(FV_ERR_ARGUMENT, "term: an empty part beside |");
-    if (out->count == FV_MOST_TERMS)
-        return fv_fail(FV_ERR_ARGUMENT, "term: more than %d terms", FV_MOST_TERMS);
+    if (out->count == FV_MAX_TERMS)
+        return fv_fail(FV_ERR_ARGUMENT, "term: more than %d terms", FV_MAX_TERMS);
     snprintf(part, sizeof part, "%.*s", size < sizeof part ? (int)size : (int)sizeof part - 1,
              begin);
     fv_term *t = &out->at[out->count++];

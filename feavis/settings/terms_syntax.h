@@ -24,7 +24,7 @@
 
 #include "kernels/status.h"
 
-enum { FV_MOST_TERMS = 16 };
+enum { FV_MAX_TERMS = 16 };
 
 typedef enum fv_term_kind {
     FV_TERM_LAYER,
@@ -52,7 +52,7 @@ typedef struct fv_term {
 } fv_term;
 
 typedef struct fv_terms {
-    fv_term at[FV_MOST_TERMS];
+    fv_term at[FV_MAX_TERMS];
     int count;
 } fv_terms;
 

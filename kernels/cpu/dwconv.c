@@ -439,7 +439,7 @@ static void compute_rows(const job *k, const float *ring, int n, int i, span s, 
     for (int q = 0; q < w->phases; q += together) {
         const phase *p = &w->phase[q];
         if (i >= p->row.count) continue;
-        const float *rows[MOST_KERNEL];
+        const float *rows[MAX_KERNEL];
         for (int u = 0; u < p->row.taps; u++) {
             int place = (i * w->stride + p->row.offset - w->top + u) % w->height;
             rows[u] = ring + (size_t)place * (size_t)w->width * LANES;

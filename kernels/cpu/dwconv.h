@@ -8,7 +8,7 @@
 
 #include "kernels/cpu/level.h"
 
-enum { STRIP = 32, TASKS = 16, ACROSS = 8, MOST_PHASES = 16, MOST_KERNEL = 32 };
+enum { STRIP = 32, TASKS = 16, ACROSS = 8, MAX_PHASES = 16, MAX_KERNEL = 32 };
 enum { TOGETHER = 64 / LANES }; /* vectors */
 
 /* One family of outputs: out[first + step * i] from in[i * s + offset + 0 .. count-1]. */
@@ -28,7 +28,7 @@ typedef struct walk {
     int rows, strips;         /* row indices i of all phases; strips they are cut into */
     int vectors, groups;      /* of channels; groups are walked by one task each */
     size_t plane, ring;       /* floats of one vector's rows, and of all together */
-    phase phase[MOST_PHASES];
+    phase phase[MAX_PHASES];
     float *weights;
 } walk;
 

@@ -46,9 +46,9 @@ void ISA(dwconv2d_pack)(const fv_op *op, walk *w, bool back)
 /* The ring and the tasks, when the phases are known; `in` is walked over. */
 static void measure(walk *w, fv_shape in)
 {
-    int bottom = -MOST_KERNEL, right = 0;
+    int bottom = -MAX_KERNEL, right = 0;
     int columns = w->phase[0].column.count; /* others have as many or one less */
-    w->top = MOST_KERNEL;
+    w->top = MAX_KERNEL;
     w->left = w->rows = 0;
     for (int i = 0; i < w->phases; i++) {
         const axis *r = &w->phase[i].row, *c = &w->phase[i].column;
@@ -81,7 +81,7 @@ fv_status ISA(dwconv2d_prepare)(fv_backend *be, fv_op *op)
 {
     const fv_conv_attr *a = &op->attr.conv;
     fv_shape x = op->x->shape, y = op->y->shape;
-    if (a->stride * a->stride > MOST_PHASES || a->k > MOST_KERNEL)
+    if (a->stride * a->stride > MAX_PHASES || a->k > MAX_KERNEL)
         return fv_fail(FV_ERR_UNSUPPORTED, "%s: depthwise kernel %d with stride %d is too large",
                        op->name, a->k, a->stride);
     walks *w = op->state = calloc(1, sizeof *w);

@@ -13,12 +13,12 @@
 #include "kernels/cpu/activation.h"
 
 enum {
-    MOST_ROWS = 14,
+    MAX_ROWS = 14,
     CHUNK = 768,             /* of k: a panel's chunk fits the second cache beside A's block */
     BLOCK_BYTES = 320 << 10, /* of A */
     NEAR_BYTES = 24 << 10,   /* of the first cache, for a few rows of A and C */
     TASKS = 16,              /* to aim at */
-    LEAST_ROWS = 24,
+    MIN_ROWS = 24,
     LINE = 16,      /* floats of one */
     PACK_AHEAD = 16 /* rows */
 };
@@ -41,7 +41,7 @@ static panel panel_at(size_t n, size_t i)
     size_t vectors = ceil_divide(n, LANES), count = panel_count(n);
     bool even = WIDE == 3 && vectors % 3 == 1 && vectors > 1;
     size_t begin = even && i == count - 1 ? vectors - 2 : i * WIDE;
-    size_t end = even && i == count - 2 ? vectors - 2 : least(vectors, (i + 1) * WIDE);
+    size_t end = even && i == count - 2 ? vectors - 2 : min_of(vectors, (i + 1) * WIDE);
     return (panel){begin, end - begin};
 }
 
@@ -52,7 +52,7 @@ size_t ISA(packed_count)(size_t n, size_t k)
 
 size_t ISA(packed_place)(size_t n, size_t k, size_t row, size_t vector)
 {
-    size_t i = least(vector / WIDE, panel_count(n) - 1);
+    size_t i = min_of(vector / WIDE, panel_count(n) - 1);
     panel p = panel_at(n, i);
     if (vector < p.vector) p = panel_at(n, i - 1);
     if (vector >= p.vector + p.vectors) p = panel_at(n, i + 1);
@@ -70,7 +70,7 @@ static void pack_task(void *context, int i)
     const packing *job = context;
     panel p = panel_at(job->n, (size_t)i);
     size_t first = p.vector * LANES, width = p.vectors * LANES;
-    size_t columns = least(width, job->n - first);
+    size_t columns = min_of(width, job->n - first);
     float *to = job->to + first * job->k;
     for (size_t row = 0; row < job->k; row++, to += width) {
         const float *from = job->b + row * job->row_step + first * job->column_step;
@@ -122,7 +122,7 @@ INLINE void tile(const int rows, const int vectors, const bool packs, const tile
     float *room = work->room;
     size_t lda = work->lda, k = work->k, step = packs ? work->ldb : (size_t)(vectors * LANES);
     wish w = work->w;
-    vf sum[MOST_ROWS][WIDE];
+    vf sum[MAX_ROWS][WIDE];
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
@@ -183,7 +183,7 @@ TILE(13, 1)
 TILE(14, 1)
 TILES_TO_12(2)
 TILES_TO_8(3)
-static const tile_function tiles[WIDE][MOST_ROWS] = {
+static const tile_function tiles[WIDE][MAX_ROWS] = {
     {NAMES_TO_12(1), tile_13_1, tile_14_1}, {NAMES_TO_12(2)}, {NAMES_TO_8(3)}};
 #elif defined(__AVX2__)
 TILES_TO_8(1)
@@ -191,12 +191,12 @@ TILE(9, 1)
 TILE(10, 1)
 TILES_TO_5(2)
 TILE(6, 2)
-static const tile_function tiles[WIDE][MOST_ROWS] = {{NAMES_TO_8(1), tile_9_1, tile_10_1},
-                                                     {NAMES_TO_5(2), tile_6_2}};
+static const tile_function tiles[WIDE][MAX_ROWS] = {{NAMES_TO_8(1), tile_9_1, tile_10_1},
+                                                    {NAMES_TO_5(2), tile_6_2}};
 #else
 TILES_TO_8(1)
 TILES_TO_5(2)
-static const tile_function tiles[WIDE][MOST_ROWS] = {{NAMES_TO_8(1)}, {NAMES_TO_5(2)}};
+static const tile_function tiles[WIDE][MAX_ROWS] = {{NAMES_TO_8(1)}, {NAMES_TO_5(2)}};
 #endif
 
 PACKS(1)
@@ -227,14 +227,14 @@ static const tile_function packing_tiles[] = {packing_tile_1, packing_tile_2, pa
 INLINE void finish(const fv_act act, const fv_product *p, const float *from, size_t width,
                    size_t row, size_t rows, size_t column, bool add)
 {
-    size_t columns = least(width, p->n - column);
+    size_t columns = min_of(width, p->n - column);
     for (size_t r = 0; r < rows; r++, from += width) {
         float *c = p->c + (row + r) * p->n + column;
         float *aux = p->aux ? p->aux + (row + r) * p->n + column : NULL;
         const float *bias = p->bias ? p->bias + column : NULL;
         const float *plus = p->plus ? p->plus + (row + r) * p->n + column : NULL;
         for (size_t i = 0; i < columns; i += LANES) {
-            size_t lanes = least(LANES, columns - i);
+            size_t lanes = min_of(LANES, columns - i);
             vf x = v_load(from + i);
             if (add) x += load_lanes(c + i, lanes);
             if (bias) x += load_lanes(bias + i, lanes);
@@ -262,7 +262,7 @@ typedef struct cut {
 static void pack_panel(const fv_product *p, size_t at, size_t depth, panel n, float *to)
 {
     size_t column = n.vector * LANES, width = n.vectors * LANES;
-    size_t columns = least(width, p->n - column);
+    size_t columns = min_of(width, p->n - column);
     const float *from = p->b + at * p->ldb + column;
     for (size_t r = 0; r < depth; r++, from += p->ldb, to += width) {
         size_t c = 0;
@@ -347,7 +347,7 @@ INLINE void run_tile(const fv_product *p, pass z, size_t t, panel n, const float
         f(&work);
         return;
     }
-    float out[MOST_ROWS * WIDE * LANES] __attribute__((aligned(64)));
+    float out[MAX_ROWS * WIDE * LANES] __attribute__((aligned(64)));
     work.out = out;
     work.ldo = width;
     f(&work);
@@ -364,7 +364,7 @@ static void block(const fv_product *p, size_t origin, size_t row, size_t rows, s
 {
     size_t chunk = ceil_divide(p->k, ceil_divide(p->k, p->chunk ? p->chunk : CHUNK));
     for (size_t at = 0; at < p->k; at += chunk) {
-        pass z = {row, rows, at, least(chunk, p->k - at)};
+        pass z = {row, rows, at, min_of(chunk, p->k - at)};
         size_t after = at + z.depth;
         for (size_t i = first; i < last; i++) {
             panel n = panel_at(p->n, i);
@@ -373,7 +373,7 @@ static void block(const fv_product *p, size_t origin, size_t row, size_t rows, s
             if (i + 1 < last)
                 then = next_panel(p, origin, at, z.depth, i + 1);
             else if (after < p->k)
-                then = next_panel(p, origin, after, least(chunk, p->k - after), first);
+                then = next_panel(p, origin, after, min_of(chunk, p->k - after), first);
             for (size_t t = 0; t < tiles_of(n, rows); t++)
                 run_tile(p, z, t, n, b, NULL, part_of(then, t, b));
         }
@@ -387,7 +387,7 @@ static void block_packing(const fv_product *p, size_t row, size_t rows, size_t f
     size_t chunk = ceil_divide(p->k, ceil_divide(p->k, p->chunk));
     float *room = room_of(p);
     for (size_t at = 0; at < p->k; at += chunk) {
-        pass z = {row, rows, at, least(chunk, p->k - at)};
+        pass z = {row, rows, at, min_of(chunk, p->k - at)};
         size_t after = at + z.depth;
         for (size_t i = first; i < last; i++) {
             panel n = panel_at(p->n, i);
@@ -401,7 +401,7 @@ static void block_packing(const fv_product *p, size_t row, size_t rows, size_t f
             if (i + 1 < last)
                 then = next_rows(p, at, z.depth, i + 1, count - t);
             else if (after < p->k)
-                then = next_rows(p, after, least(chunk, p->k - after), first, count - t);
+                then = next_rows(p, after, min_of(chunk, p->k - after), first, count - t);
             for (size_t q = 0; t < count; t++, q++)
                 run_tile(p, z, t, n, room, NULL, part_of(then, q, room));
         }
@@ -439,7 +439,7 @@ static void product_task(void *context, int i)
     const cut *c = context;
     fv_product p = *c->p;
     size_t row = (size_t)i / c->groups * c->rows, first = (size_t)i % c->groups * c->group;
-    size_t rows = least(c->rows, p.m - row), last = least(first + c->group, panel_count(p.n));
+    size_t rows = min_of(c->rows, p.m - row), last = min_of(first + c->group, panel_count(p.n));
     panel end = panel_at(p.n, last - 1);
     size_t origin = panel_at(p.n, first).vector * LANES;
     size_t step = rows_at_once(&p, rows, (end.vector + end.vectors) * LANES - origin);
@@ -472,14 +472,14 @@ void ISA(product_alone)(const fv_product *p)
 
 void ISA(product)(fv_backend *be, const fv_product *p)
 {
-    size_t panels = panel_count(p->n), depth = least(p->k, CHUNK);
+    size_t panels = panel_count(p->n), depth = min_of(p->k, CHUNK);
     size_t rows = BLOCK_BYTES / sizeof(float) / depth;
-    rows = least(rows, p->m < TASKS * LEAST_ROWS ? p->m : ceil_divide(p->m, TASKS));
+    rows = min_of(rows, p->m < TASKS * MIN_ROWS ? p->m : ceil_divide(p->m, TASKS));
     size_t blocks = ceil_divide(p->m, rows);
     cut c = {.p = p, .rows = ceil_divide(p->m, blocks)};
-    c.group = ceil_divide(panels, least(panels, ceil_divide(TASKS, blocks)));
+    c.group = ceil_divide(panels, min_of(panels, ceil_divide(TASKS, blocks)));
     size_t work = c.rows * p->k * WIDE * LANES; /* of a panel */
-    c.group = least(panels, c.group < FV_LEAST_WORK / work ? FV_LEAST_WORK / work : c.group);
+    c.group = min_of(panels, c.group < FV_MIN_WORK / work ? FV_MIN_WORK / work : c.group);
     c.groups = ceil_divide(panels, c.group);
     if (p->undo && c.groups > 1) fv_parallel(be, TASKS, undo_task, (void *)(uintptr_t)p);
     fv_parallel(be, (int)(ceil_divide(p->m, c.rows) * c.groups), product_task, &c);

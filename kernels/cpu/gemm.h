@@ -4,7 +4,7 @@
 
 #include "kernels/cpu/level.h"
 
-static inline size_t least(size_t a, size_t b)
+static inline size_t min_of(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
@@ -35,7 +35,7 @@ typedef struct fv_product {
 } fv_product;
 
 /* Multiply-adds below which a task is not worth a thread's attention (about 3 microseconds). */
-enum { FV_LEAST_WORK = 1 << 17, FV_ROOM = 1 << 15, FV_ROOM_CHUNK = 256 };
+enum { FV_MIN_WORK = 1 << 17, FV_ROOM = 1 << 15, FV_ROOM_CHUNK = 256 };
 
 void ISA(product)(fv_backend *be, const fv_product *p);
 /* The same with a packed B, within a task. */

@@ -88,7 +88,7 @@ typedef struct cut {
     size_t outputs; /* of a task */
 } cut;
 
-enum { MOST_ROWS = 64 };
+enum { MAX_ROWS = 64 };
 
 /* Where the chunk begins that comes after this one: the same outputs', or the next ones'. While a
  * few rows pass, one of its outputs is fetched. */
@@ -101,36 +101,36 @@ static const float *next_weights(const fv_product *p, size_t at, size_t first)
 static void outputs_of_rows(const fv_product *p, size_t row, size_t rows, size_t first,
                             size_t count)
 {
-    float sums[MOST_ROWS * OUTPUTS] = {0};
+    float sums[MAX_ROWS * OUTPUTS] = {0};
     for (size_t at = 0; at < p->k; at += CHUNK) {
-        size_t depth = least(CHUNK, p->k - at);
+        size_t depth = min_of(CHUNK, p->k - at);
         const float *w = p->b + first * p->k + at, *then = next_weights(p, at, first);
         for (size_t r = 0; r < rows; r += ROWS, then += p->k) {
             bool more = r < OUTPUTS * ROWS && then < p->b + p->n * p->k;
-            dots_any((int)least(ROWS, rows - r), (int)count, p->a + (row + r) * p->lda + at, p->lda,
-                     w, p->k, depth, more ? then : w, sums + r * OUTPUTS);
+            dots_any((int)min_of(ROWS, rows - r), (int)count, p->a + (row + r) * p->lda + at,
+                     p->lda, w, p->k, depth, more ? then : w, sums + r * OUTPUTS);
         }
     }
     for (size_t r = 0; r < rows; r += ROWS)
-        finish(p, sums + r * OUTPUTS, row + r, least(ROWS, rows - r), first, count);
+        finish(p, sums + r * OUTPUTS, row + r, min_of(ROWS, rows - r), first, count);
 }
 
 static void dot_task(void *context, int i)
 {
     const cut *c = context;
     const fv_product *p = c->p;
-    size_t begin = (size_t)i * c->outputs, end = least(begin + c->outputs, p->n);
+    size_t begin = (size_t)i * c->outputs, end = min_of(begin + c->outputs, p->n);
     for (size_t first = begin; first < end; first += OUTPUTS)
-        for (size_t row = 0; row < p->m; row += MOST_ROWS)
-            outputs_of_rows(p, row, least(MOST_ROWS, p->m - row), first,
-                            least(OUTPUTS, end - first));
+        for (size_t row = 0; row < p->m; row += MAX_ROWS)
+            outputs_of_rows(p, row, min_of(MAX_ROWS, p->m - row), first,
+                            min_of(OUTPUTS, end - first));
 }
 
 void ISA(dot_product)(fv_backend *be, const fv_product *p)
 {
     cut c = {p, (p->n + TASKS - 1) / TASKS};
     size_t work = p->m * p->k;
-    size_t enough = work ? FV_LEAST_WORK / work : 0;
+    size_t enough = work ? FV_MIN_WORK / work : 0;
     if (c.outputs < enough) c.outputs = enough;
     c.outputs = (c.outputs + OUTPUTS - 1) / OUTPUTS * OUTPUTS;
     fv_parallel(be, (int)((p->n + c.outputs - 1) / c.outputs), dot_task, &c);

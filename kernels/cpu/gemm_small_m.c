@@ -9,7 +9,7 @@
 #include "kernels/cpu/activation.h"
 #include "kernels/cpu/gemm.h"
 
-enum { MOST_VECTORS = 5, CHUNK = 128, BLOCK = 48, TASKS = 32, LINE = 16 };
+enum { MAX_VECTORS = 5, CHUNK = 128, BLOCK = 48, TASKS = 32, LINE = 16 };
 
 /* Panel i of the rows of A. */
 typedef struct panel {
@@ -18,7 +18,7 @@ typedef struct panel {
 
 static size_t panel_count(size_t m)
 {
-    return ceil_divide(ceil_divide(m, LANES), MOST_VECTORS);
+    return ceil_divide(ceil_divide(m, LANES), MAX_VECTORS);
 }
 
 static panel panel_at(size_t m, size_t i)
@@ -36,7 +36,7 @@ size_t ISA(few_rows_scratch)(size_t m, size_t k)
 static void turn_task(void *context, int chunk)
 {
     const fv_product *p = context;
-    size_t begin = (size_t)chunk * CHUNK, depth = least(CHUNK, p->k - begin);
+    size_t begin = (size_t)chunk * CHUNK, depth = min_of(CHUNK, p->k - begin);
     for (size_t i = 0; i < panel_count(p->m); i++) {
         panel n = panel_at(p->m, i);
         size_t width = n.vectors * LANES, first = n.vector * LANES;
@@ -53,14 +53,14 @@ static void turn_task(void *context, int chunk)
 INLINE void tile(const int outputs, const int vectors, const float *w, size_t ldw, const float *x,
                  size_t depth, bool add, float *sums)
 {
-    vf sum[4][MOST_VECTORS];
+    vf sum[4][MAX_VECTORS];
 #pragma GCC unroll 4
     for (int o = 0; o < outputs; o++)
 #pragma GCC unroll 5
         for (int v = 0; v < vectors; v++)
             sum[o][v] = add ? v_load(sums + (o * vectors + v) * LANES) : (vf){0};
     for (size_t p = 0; p < depth; p++, x += vectors * LANES) {
-        vf row[MOST_VECTORS];
+        vf row[MAX_VECTORS];
 #pragma GCC unroll 5
         for (int v = 0; v < vectors; v++) {
             row[v] = v_load(x + v * LANES);
@@ -79,8 +79,8 @@ INLINE void tile(const int outputs, const int vectors, const float *w, size_t ld
         for (int v = 0; v < vectors; v++) v_store(sums + (o * vectors + v) * LANES, sum[o][v]);
 }
 
-/* Rows of W that a tile of 1 .. MOST_VECTORS vectors takes. */
-static const int tile_outputs[MOST_VECTORS] = {4, 4, 4, 2, 2};
+/* Rows of W that a tile of 1 .. MAX_VECTORS vectors takes. */
+static const int tile_outputs[MAX_VECTORS] = {4, 4, 4, 2, 2};
 
 #define CASE(o, v)                                                                                 \
     case 8 * (o) + (v):                                                                            \
@@ -134,16 +134,16 @@ static void ask(const float *w, size_t ldw, size_t outputs, size_t depth)
 
 static void block(const fv_product *p, panel n, size_t output, size_t outputs)
 {
-    float sums[BLOCK * MOST_VECTORS * LANES] __attribute__((aligned(64)));
+    float sums[BLOCK * MAX_VECTORS * LANES] __attribute__((aligned(64)));
     size_t width = n.vectors * LANES, height = (size_t)tile_outputs[n.vectors - 1];
     const float *panels = p->rooms + n.vector * LANES * p->k;
     for (size_t at = 0; at < p->k; at += CHUNK) {
-        size_t depth = least(CHUNK, p->k - at);
+        size_t depth = min_of(CHUNK, p->k - at);
         for (size_t o = 0; o < outputs; o += height) {
             const float *w = p->b + (output + o) * p->k + at;
             if (o + height < outputs)
-                ask(w + height * p->k, p->k, least(height, outputs - o - height), depth);
-            any_tile(least(height, outputs - o), n.vectors, w, p->k, panels + at * width, depth,
+                ask(w + height * p->k, p->k, min_of(height, outputs - o - height), depth);
+            any_tile(min_of(height, outputs - o), n.vectors, w, p->k, panels + at * width, depth,
                      at > 0, sums + o * width);
         }
     }
@@ -158,17 +158,17 @@ typedef struct cut {
 static void few_task(void *context, int i)
 {
     const cut *c = context;
-    size_t begin = (size_t)i * c->outputs, end = least(begin + c->outputs, c->p->n);
+    size_t begin = (size_t)i * c->outputs, end = min_of(begin + c->outputs, c->p->n);
     for (size_t output = begin; output < end; output += BLOCK)
         for (size_t k = 0; k < panel_count(c->p->m); k++)
-            block(c->p, panel_at(c->p->m, k), output, least(BLOCK, end - output));
+            block(c->p, panel_at(c->p->m, k), output, min_of(BLOCK, end - output));
 }
 
 void ISA(few_rows_product)(fv_backend *be, const fv_product *p)
 {
     fv_parallel(be, (int)ceil_divide(p->k, CHUNK), turn_task, (void *)(uintptr_t)p);
     cut c = {p, ceil_divide(p->n, TASKS)};
-    size_t enough = FV_LEAST_WORK / (p->m * p->k);
+    size_t enough = FV_MIN_WORK / (p->m * p->k);
     if (c.outputs < enough) c.outputs = enough;
     c.outputs = ceil_divide(c.outputs, 4) * 4;
     fv_parallel(be, (int)ceil_divide(p->n, c.outputs), few_task, &c);

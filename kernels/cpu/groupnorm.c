@@ -22,7 +22,7 @@ static norm norm_of(const fv_op *op)
     norm z = {.op = op, .positions = (size_t)s.h * (size_t)s.w, .channels = (size_t)s.c};
     z.groups = (size_t)op->attr.group.groups;
     z.each = z.channels / z.groups;
-    z.slices = least(z.positions, ceil_divide(z.positions * z.channels, SLICE));
+    z.slices = min_of(z.positions, ceil_divide(z.positions * z.channels, SLICE));
     size_t row = (size_t)s.n * z.channels;
     z.sums = op->scratch;
     if (!z.sums) return z;
@@ -90,7 +90,7 @@ static void moments_task(void *context, int i)
     for (; c + BLOCK * LANES <= channels; c += BLOCK * LANES)
         moments(BLOCK, x + c, channels, count, mean + c, around + c, LANES);
     for (; c < channels; c += LANES) {
-        size_t lanes = least(LANES, channels - c);
+        size_t lanes = min_of(LANES, channels - c);
         moments(1, x + c, channels, count, mean + c, around + c, lanes);
     }
 }
@@ -144,7 +144,7 @@ INLINE void map_slice(const fv_act act, const norm *z, size_t at, size_t n, size
     float *y = (float *)z->op->y->data + at;
     for (size_t p = 0; p < count; p++, x += z->channels, y += z->channels)
         for (size_t c = 0; c < z->channels; c += LANES) {
-            size_t lanes = least(LANES, z->channels - c);
+            size_t lanes = min_of(LANES, z->channels - c);
             vf d = load_lanes(x + c, lanes) - load_lanes(mean + c, lanes);
             vf v = v_fma(d, load_lanes(a + c, lanes), load_lanes(b + c, lanes));
             store_lanes(y + c, v_activate(act, v), lanes);
@@ -177,7 +177,7 @@ INLINE void slopes(const fv_act act, const norm *z, size_t at, size_t n, size_t 
     const float *mean = z->mean + n * z->channels, *a = z->a + n * z->channels;
     const float *b = z->b + n * z->channels;
     for (size_t c = 0; c < z->channels; c += LANES) {
-        size_t lanes = least(LANES, z->channels - c);
+        size_t lanes = min_of(LANES, z->channels - c);
         const float *x = (const float *)z->op->x->data + at + c;
         const float *dy = (const float *)z->op->dy->data + at + c;
         vf m = load_lanes(mean + c, lanes), f = load_lanes(a + c, lanes);
@@ -230,7 +230,7 @@ INLINE void back_slice(const fv_act act, const norm *z, size_t at, size_t n, siz
     bool add = z->op->add_dx;
     for (size_t p = 0; p < count; p++, x += z->channels, dy += z->channels, dx += z->channels)
         for (size_t c = 0; c < z->channels; c += LANES) {
-            size_t lanes = least(LANES, z->channels - c);
+            size_t lanes = min_of(LANES, z->channels - c);
             vf d = load_lanes(x + c, lanes) - load_lanes(mean + c, lanes);
             vf f = load_lanes(a + c, lanes);
             vf v = v_fma(d, f, load_lanes(b + c, lanes));

@@ -24,7 +24,7 @@ void ISA(packed_release)(fv_backend *be, fv_op *op)
     op->state = NULL;
 }
 
-enum { LEAST_ROWS = 4, FEW_ROWS = 1024, SMALL = 1 << 18 };
+enum { MIN_ROWS = 4, FEW_ROWS = 1024, SMALL = 1 << 18 };
 
 static bool in_place(const fv_op *op)
 {
@@ -36,7 +36,7 @@ static bool in_place(const fv_op *op)
 static bool few_rows(const fv_op *op)
 {
     size_t rows = fv_rows(op->y->shape);
-    return op->kind == FV_OP_LINEAR && in_place(op) && LANES < 16 && rows > LEAST_ROWS &&
+    return op->kind == FV_OP_LINEAR && in_place(op) && LANES < 16 && rows > MIN_ROWS &&
            rows <= FEW_ROWS;
 }
 

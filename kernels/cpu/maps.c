@@ -22,7 +22,7 @@ static const float *transpose(float *to, const float *from, size_t rows, size_t 
     return to;
 }
 
-static size_t most(size_t a, size_t b)
+static size_t max_of(size_t a, size_t b)
 {
     return a > b ? a : b;
 }
@@ -34,7 +34,7 @@ fv_status ISA(mix_rows_prepare)(fv_backend *be, fv_op *op)
     (void)be;
     size_t from = (size_t)op->w->shape.c, to = (size_t)op->w->shape.w, c = (size_t)op->x->shape.c;
     op->scratch_bytes =
-        (ISA(packed_count)(c, most(from, to)) + fv_count(op->w->shape)) * sizeof(float);
+        (ISA(packed_count)(c, max_of(from, to)) + fv_count(op->w->shape)) * sizeof(float);
     return FV_OK;
 }
 
@@ -99,7 +99,7 @@ static sizes sizes_of(const fv_op *op)
                .c = (size_t)op->x->shape.c,
                .high = (size_t)op->y->shape.h,
                .wide = (size_t)op->y->shape.w};
-    s.map = most(s.w, s.wide) * s.h * s.c;
+    s.map = max_of(s.w, s.wide) * s.h * s.c;
     return s;
 }
 
@@ -107,10 +107,10 @@ fv_status ISA(separable_prepare)(fv_backend *be, fv_op *op)
 {
     (void)be;
     sizes s = sizes_of(op);
-    size_t packed =
-        most(most(ISA(packed_count)(s.h * s.c, s.w), ISA(packed_count)(s.h * s.c, s.wide)),
-             most(ISA(packed_count)(s.wide * s.c, s.h), ISA(packed_count)(s.wide * s.c, s.high)));
-    size_t turned = most(fv_count(op->w->shape), fv_count(op->b->shape));
+    size_t packed = max_of(
+        max_of(ISA(packed_count)(s.h * s.c, s.w), ISA(packed_count)(s.h * s.c, s.wide)),
+        max_of(ISA(packed_count)(s.wide * s.c, s.h), ISA(packed_count)(s.wide * s.c, s.high)));
+    size_t turned = max_of(fv_count(op->w->shape), fv_count(op->b->shape));
     op->scratch_bytes = (2 * s.map + packed + turned) * sizeof(float);
     return FV_OK;
 }
@@ -135,7 +135,7 @@ void ISA(separable_backward)(fv_backend *be, const fv_op *op)
     const float *dy = op->dy->data;
     float *dx = op->dx->data, *first = op->scratch, *second = first + s.map;
     float *turned = second + s.map;
-    float *room = turned + most(fv_count(op->w->shape), fv_count(op->b->shape));
+    float *room = turned + max_of(fv_count(op->w->shape), fv_count(op->b->shape));
     for (int n = 0; n < op->x->shape.n; n++, dx += s.h * s.w * s.c, dy += s.high * s.wide * s.c) {
         const float *w = transpose(turned, op->w->data, s.high, s.h);
         multiply(be, s.h, s.wide * s.c, s.high, w, dy, room, false, first);

@@ -13,7 +13,7 @@ typedef struct choice {
 fv_status ISA(quantise_prepare)(fv_backend *be, fv_op *op)
 {
     (void)be;
-    size_t rows = least(ROWS, fv_rows(op->x->shape));
+    size_t rows = min_of(ROWS, fv_rows(op->x->shape));
     op->scratch_bytes = (rows + 1) * (size_t)op->w->shape.w * sizeof(float);
     return FV_OK;
 }
@@ -24,7 +24,7 @@ static void square_task(void *context, int i)
     const float *w = (const float *)c->op->w->data + (size_t)i * c->width;
     vf sum = {0};
     for (size_t k = 0; k < c->width; k += LANES) {
-        vf v = load_lanes(w + k, least(LANES, c->width - k));
+        vf v = load_lanes(w + k, min_of(LANES, c->width - k));
         sum = v_fma(v, v, sum);
     }
     c->squares[i] = v_sum(sum);
@@ -54,7 +54,7 @@ void ISA(quantise_forward)(fv_backend *be, const fv_op *op)
     fv_parallel(be, (int)c.codes, square_task, &c);
     size_t rows = fv_rows(op->x->shape);
     for (; c.row < rows; c.row += ROWS) {
-        size_t count = least(ROWS, rows - c.row);
+        size_t count = min_of(ROWS, rows - c.row);
         fv_product p = {.m = count,
                         .n = c.codes,
                         .k = c.width,

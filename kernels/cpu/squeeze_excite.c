@@ -4,7 +4,7 @@
 #include "kernels/cpu/activation.h"
 #include "kernels/cpu/level.h"
 
-enum { RUN = 1 << 15, MOST_RUNS = 32 }; /* numbers of a run, at least; runs of a picture */
+enum { RUN = 1 << 15, MAX_RUNS = 32 }; /* numbers of a run, at least; runs of a picture */
 
 typedef struct cut {
     size_t positions, channels, runs;
@@ -14,7 +14,7 @@ static cut cut_of(const fv_op *op)
 {
     cut c = {(size_t)op->x->shape.h * (size_t)op->x->shape.w, (size_t)op->x->shape.c, 0};
     c.runs = c.positions * c.channels / RUN;
-    if (c.runs > MOST_RUNS) c.runs = MOST_RUNS;
+    if (c.runs > MAX_RUNS) c.runs = MAX_RUNS;
     if (c.runs > c.positions) c.runs = c.positions;
     if (c.runs == 0) c.runs = 1;
     return c;

@@ -10,7 +10,7 @@
 
 #include "kernels/cpu/cpu.h"
 
-enum { MOST_THREADS = 256, SPINS = 2000 };
+enum { MAX_THREADS = 256, SPINS = 2000 };
 
 typedef struct pool pool;
 
@@ -23,7 +23,7 @@ typedef struct worker {
 struct pool {
     pthread_mutex_t mutex;
     pthread_cond_t begin, end;
-    worker workers[MOST_THREADS];
+    worker workers[MAX_THREADS];
     int count; /* threads besides the caller */
     bool closing;
 
@@ -124,7 +124,7 @@ static int processors(void)
 fv_status fv_cpu_pool_open(fv_backend *be, int threads)
 {
     if (threads <= 0) threads = processors();
-    if (threads > MOST_THREADS) threads = MOST_THREADS;
+    if (threads > MAX_THREADS) threads = MAX_THREADS;
     pool *p = aligned_alloc(64, (sizeof *p + 63) / 64 * 64);
     if (!p) return fv_fail(FV_ERR_MEMORY, "opening backend cpu: out of memory");
     *p = (pool){.count = 0};

@@ -73,7 +73,7 @@ static winograd winograd_of(fv_shape from, fv_shape to, float *scratch)
     z.tiles = (size_t)to.n * (size_t)z.across * (size_t)z.down;
     size_t most = ROOM_BYTES / sizeof(float) / (POINTS * (in + out));
     size_t even = ceil_divide(z.tiles, TASKS);
-    z.of_task = least(most, even);
+    z.of_task = min_of(most, even);
     if (z.of_task < LEAST_TILES) z.of_task = LEAST_TILES;
     z.of_task = ceil_divide(z.tiles, ceil_divide(z.tiles, z.of_task));
     z.u_step = ISA(packed_count)(out, in);
@@ -133,7 +133,7 @@ static void taps_task(void *context, int vector)
 {
     const winograd *z = context;
     size_t in = (size_t)z->from.c, out = (size_t)z->to.c, first = (size_t)vector * LANES;
-    size_t lanes = least(LANES, out - first);
+    size_t lanes = min_of(LANES, out - first);
     for (size_t c = 0; c < in; c++) {
         float taps[9 * LANES] = {0};
         for (size_t t = 0; t < 9; t++)
@@ -228,7 +228,7 @@ static void take_tile(const winograd *z, size_t tile, float *v, size_t step)
     for (; inside && c + LANES <= channels; c += LANES)
         transform_patch(true, &q, c, LANES, v + c, step);
     for (; c < channels; c += LANES)
-        transform_patch(false, &q, c, least(LANES, channels - c), v + c, step);
+        transform_patch(false, &q, c, min_of(LANES, channels - c), v + c, step);
 }
 
 /* --- y --- */
@@ -265,7 +265,7 @@ static void give_tile(const winograd *z, size_t tile, const float *m, size_t ste
     int rows = z->to.h - p.row < OUT ? z->to.h - p.row : OUT;
     int columns = z->to.w - p.column < OUT ? z->to.w - p.column : OUT;
     for (size_t k = 0; k < out; k += LANES) {
-        size_t lanes = least(LANES, out - k);
+        size_t lanes = min_of(LANES, out - k);
         vf half[OUT][IN], d[IN], to[OUT];
 #pragma GCC unroll 6
         for (int j = 0; j < IN; j++) {
@@ -287,7 +287,7 @@ static void give_tile(const winograd *z, size_t tile, const float *m, size_t ste
 static void tiles_task(void *context, int i)
 {
     const winograd *z = context;
-    size_t first = (size_t)i * z->of_task, count = least(z->of_task, z->tiles - first);
+    size_t first = (size_t)i * z->of_task, count = min_of(z->of_task, z->tiles - first);
     size_t in = (size_t)z->from.c, out = (size_t)z->to.c;
     size_t v_step = step_of(count, in), m_step = step_of(count, out);
     float *v = z->rooms + (size_t)fv_thread() * z->room, *m = v + POINTS * v_step;
@@ -329,7 +329,7 @@ enum { PIECE = 16384 };
 static void undo_task(void *context, int i)
 {
     const fv_op *op = context;
-    size_t at = (size_t)i * PIECE, n = least(PIECE, fv_count(op->y->shape) - at);
+    size_t at = (size_t)i * PIECE, n = min_of(PIECE, fv_count(op->y->shape) - at);
     float *dy = (float *)op->dy->data + at;
     ISA(slope)(op->act, dy, dy, (const float *)fv_slope_from(op)->data + at, n);
 }

@@ -66,20 +66,20 @@ FV_INLINE double tent(double at, double p)
     return d < 1 ? 1 - d : 0;
 }
 
-enum { MOST_CHANNELS = 4 }; /* of a picture; more are taken four at a time */
+enum { MAX_CHANNELS = 4 }; /* of a picture; more are taken four at a time */
 
 struct gathering { /* what one input pixel collects */
     mixed dy;
     warp_size s;
     int view, channel, channels;
     affine_map a;
-    float sum[MOST_CHANNELS];
+    float sum[MAX_CHANNELS];
 };
 
 FV_INLINE void take_output(gathering &g, int i, int j, float weight)
 {
     size_t from = (((size_t)g.view * g.s.side + i) * g.s.side + j) * g.s.c + g.channel;
-    for (int c = 0; c < MOST_CHANNELS; c++)
+    for (int c = 0; c < MAX_CHANNELS; c++)
         if (c < g.channels) g.sum[c] += weight * g.dy.get(from + (size_t)c);
 }
 
@@ -168,16 +168,16 @@ FV_KERNEL warp_backward_kernel(mixed dy, const float *maps, mixed dx, warp_size 
     if (e >= count) return;
     int column = (int)(e % (unsigned)s.w), row = (int)(e / (unsigned)s.w % (unsigned)s.h);
     int picture = (int)(e / (unsigned)s.w / (unsigned)s.h);
-    for (int first = 0; first < s.c; first += MOST_CHANNELS) {
+    for (int first = 0; first < s.c; first += MAX_CHANNELS) {
         gathering g = {dy, s, 0, first, s.c - first, {}, {}};
-        if (g.channels > MOST_CHANNELS) g.channels = MOST_CHANNELS;
+        if (g.channels > MAX_CHANNELS) g.channels = MAX_CHANNELS;
         for (int v = 0; v < s.views; v++) {
             if (s.pictures != 1 && v != picture) continue;
             g.view = v;
             g.a = map_of(maps + 6 * v);
             gather_view(g, row, column);
         }
-        for (int c = 0; c < MOST_CHANNELS; c++) {
+        for (int c = 0; c < MAX_CHANNELS; c++) {
             size_t to = (size_t)e * s.c + first + c;
             if (c < g.channels) dx.set(to, add ? dx.get(to) + g.sum[c] : g.sum[c]);
         }

@@ -142,13 +142,13 @@ void REF(quantise_forward)(fv_backend *be, const fv_op *op)
     const real *x = op->x->data, *w = op->w->data;
     real *y = op->y->data;
     for (size_t r = 0; r < rows; r++, x += d, y += d) {
-        double least = HUGE_VAL;
+        double lowest = HUGE_VAL;
         size_t nearest = 0;
         for (size_t k = 0; k < codes; k++) {
             double far = 0;
             for (size_t i = 0; i < d; i++) far += w[k * d + i] * ((double)w[k * d + i] - 2 * x[i]);
-            if (far < least) {
-                least = far;
+            if (far < lowest) {
+                lowest = far;
                 nearest = k;
             }
         }

@@ -12,7 +12,7 @@
 
 #include "kernels/number.h"
 
-enum { MOST_BYTES = 4 << 20, MOST_NODES = 100000, MOST_DEPTH = 32, MOST_TAGS = 100 };
+enum { MAX_BYTES = 4 << 20, MAX_NODES = 100000, MAX_DEPTH = 32, MAX_TAGS = 100 };
 
 typedef enum node_kind { SCALAR, LIST, MAP } node_kind;
 
@@ -65,8 +65,8 @@ static fv_status next_event(reader *r, yaml_event_t *event)
 static fv_status new_node(reader *r, const yaml_event_t *event, node_kind kind, fv_yaml_node **out)
 {
     int line = (int)event->start_mark.line + 1;
-    if (++r->nodes > MOST_NODES)
-        return fv_fail(FV_ERR_FORMAT, "%s:%d: more than %d values", r->name, line, MOST_NODES);
+    if (++r->nodes > MAX_NODES)
+        return fv_fail(FV_ERR_FORMAT, "%s:%d: more than %d values", r->name, line, MAX_NODES);
     fv_yaml_node *n = calloc(1, sizeof *n);
     if (!n) return out_of_memory(r);
     n->kind = kind;
@@ -194,8 +194,8 @@ static fv_status read_node(reader *r, yaml_event_t *event, int depth, fv_yaml_no
     fv_yaml_node *n = NULL;
     fv_status s;
     int line = (int)event->start_mark.line + 1;
-    if (depth >= MOST_DEPTH) {
-        s = fv_fail(FV_ERR_FORMAT, "%s:%d: nested more than %d deep", r->name, line, MOST_DEPTH);
+    if (depth >= MAX_DEPTH) {
+        s = fv_fail(FV_ERR_FORMAT, "%s:%d: nested more than %d deep", r->name, line, MAX_DEPTH);
         yaml_event_delete(event);
         return s;
     }
@@ -264,16 +264,16 @@ static bool has_many_tags(const char *text, size_t bytes)
         found++;
         matched = 0;
     }
-    return found > MOST_TAGS;
+    return found > MAX_TAGS;
 }
 
 fv_status fv_yaml_parse(fv_yaml **out, const char *text, size_t bytes, const char *what)
 {
-    if (bytes > MOST_BYTES)
+    if (bytes > MAX_BYTES)
         return fv_fail(FV_ERR_FORMAT, "%s has %zu bytes, expected at most %d", what, bytes,
-                       MOST_BYTES);
+                       MAX_BYTES);
     if (has_many_tags(text, bytes))
-        return fv_fail(FV_ERR_FORMAT, "%s: more than %d %%TAG directives", what, MOST_TAGS);
+        return fv_fail(FV_ERR_FORMAT, "%s: more than %d %%TAG directives", what, MAX_TAGS);
     fv_yaml *doc = calloc(1, sizeof *doc);
     if (doc) doc->name = strdup(what);
     reader r = {.name = what};
@@ -292,17 +292,17 @@ fv_status fv_yaml_parse(fv_yaml **out, const char *text, size_t bytes, const cha
     return FV_OK;
 }
 
-/* Up to MOST_BYTES + 1 of a file, which may be a pipe. */
+/* Up to MAX_BYTES + 1 of a file, which may be a pipe. */
 static fv_status read_bytes(FILE *f, const char *path, char **text, size_t *bytes)
 {
     for (size_t room = 1 << 14;; room *= 4) {
-        if (room > MOST_BYTES + 1) room = MOST_BYTES + 1;
+        if (room > MAX_BYTES + 1) room = MAX_BYTES + 1;
         char *more = realloc(*text, room);
         if (!more) return fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", path);
         *text = more;
         *bytes += fread(*text + *bytes, 1, room - *bytes, f);
         if (ferror(f)) return fv_fail(FV_ERR_IO, "reading %s: %s", path, strerror(errno));
-        if (*bytes < room || room > MOST_BYTES) return FV_OK;
+        if (*bytes < room || room > MAX_BYTES) return FV_OK;
     }
 }
 

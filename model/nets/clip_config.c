@@ -5,16 +5,16 @@
 #include "model/files/yaml.h"
 #include "model/nets/clip.h"
 
-enum { MOST_SIZE = 1 << 14 };
+enum { MAX_SIZE = 1 << 14 };
 
 /* A whole number from 1 on; absent: *out stays. */
 static fv_status read_size(const fv_yaml *doc, const fv_yaml_node *map, const char *key, int *out)
 {
     FV_TRY(fv_yaml_int(doc, map, key, out));
     const fv_yaml_node *n = fv_yaml_find(map, key);
-    if (!n || (*out >= 1 && *out <= MOST_SIZE)) return FV_OK;
+    if (!n || (*out >= 1 && *out <= MAX_SIZE)) return FV_OK;
     return fv_fail(FV_ERR_FORMAT, "cfg %s, line %d: %s is %d, expected 1 to %d", fv_yaml_name(doc),
-                   fv_yaml_line(n), key, *out, MOST_SIZE);
+                   fv_yaml_line(n), key, *out, MAX_SIZE);
 }
 
 /* The map under a key; NULL: there is none. */

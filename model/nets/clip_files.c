@@ -8,7 +8,7 @@
 
 #include "model/nets/clip.h"
 
-enum { MOST_LAYERS = 1024, MOST_SIZE = 1 << 20 };
+enum { MAX_LAYERS = 1024, MAX_SIZE = 1 << 20 };
 
 /* --- families --- */
 
@@ -120,9 +120,9 @@ static fv_status size_of(const fv_clip *c, const char *name, int ndim, int axis,
     if (!e)
         return fv_fail(FV_ERR_FORMAT, "checkpoint %s: no tensor %s%s, so it is not a whole CLIP",
                        fv_weights_path(c->weights), c->root, name);
-    if (e->ndim != ndim || e->dims[axis] < 1 || e->dims[axis] > MOST_SIZE)
+    if (e->ndim != ndim || e->dims[axis] < 1 || e->dims[axis] > MAX_SIZE)
         return fv_fail(FV_ERR_SHAPE, "checkpoint %s: tensor %s has not %d sizes from 1 to %d",
-                       fv_weights_path(c->weights), e->name, ndim, MOST_SIZE);
+                       fv_weights_path(c->weights), e->name, ndim, MAX_SIZE);
     *out = (int)e->dims[axis];
     return FV_OK;
 }
@@ -131,7 +131,7 @@ static fv_status size_of(const fv_clip *c, const char *name, int ndim, int axis,
 static int count(const fv_clip *c, const char *before, const char *after)
 {
     int n = 0;
-    while (n < MOST_LAYERS && find(c, "%s%d%s", before, n, after)) n++;
+    while (n < MAX_LAYERS && find(c, "%s%d%s", before, n, after)) n++;
     return n;
 }
 

@@ -13,15 +13,15 @@
 static const fv_network_kind *const kinds[] = {&fv_clip_kind, &fv_vqgan_kind, &fv_taesd_kind,
                                                &fv_brivl_kind};
 
-enum { MOST_REGISTERED = 16 };
-static const fv_network_kind *registered[MOST_REGISTERED];
+enum { MAX_REGISTERED = 16 };
+static const fv_network_kind *registered[MAX_REGISTERED];
 static int registered_count;
 
 fv_status fv_network_register(const fv_network_kind *kind)
 {
-    if (registered_count == MOST_REGISTERED)
+    if (registered_count == MAX_REGISTERED)
         return fv_fail(FV_ERR_ARGUMENT, "registering network %s: there are %d already", kind->name,
-                       MOST_REGISTERED);
+                       MAX_REGISTERED);
     registered[registered_count++] = kind;
     return FV_OK;
 }

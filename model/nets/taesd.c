@@ -13,16 +13,16 @@
 
 #include "model/nets/taesd.h"
 
-enum { MOST_LAYERS = 64, POOL_GROUPS = 4, MOST_FACTOR = 64 };
+enum { MAX_LAYERS = 64, POOL_GROUPS = 4, MAX_FACTOR = 64 };
 
 typedef enum layer_kind { ABSENT, CONV, BLOCK, UPSAMPLED } layer_kind;
 
 typedef struct fv_taesd {
     fv_network base;
     fv_weights *weights;
-    layer_kind layers[MOST_LAYERS];
-    bool pools[MOST_LAYERS]; /* of blocks */
-    int last;                /* the layer that gives the picture */
+    layer_kind layers[MAX_LAYERS];
+    bool pools[MAX_LAYERS]; /* of blocks */
+    int last;               /* the layer that gives the picture */
 } fv_taesd;
 
 static const fv_taesd *taesd_of(const fv_network *n)
@@ -147,7 +147,7 @@ static fv_status read_layers(fv_taesd *m)
     const fv_weights *w = m->weights;
     const char *path = fv_weights_path(w);
     m->base.factor = 1;
-    for (int i = 0; i < MOST_LAYERS; i++) {
+    for (int i = 0; i < MAX_LAYERS; i++) {
         bool plain = find(w, i, "weight");
         m->layers[i] = find(w, i, "conv.0.weight")   ? BLOCK
                        : plain && find(w, i, "bias") ? CONV
@@ -162,7 +162,7 @@ static fv_status read_layers(fv_taesd *m)
         return fv_fail(FV_ERR_UNSUPPORTED,
                        "checkpoint %s: its last layer, %d, is no convolution to three colours",
                        path, m->last);
-    if (m->base.factor > MOST_FACTOR || first->dims[1] < 1 || first->dims[1] > 4096)
+    if (m->base.factor > MAX_FACTOR || first->dims[1] < 1 || first->dims[1] > 4096)
         return fv_fail(FV_ERR_UNSUPPORTED, "checkpoint %s: a latent of %lld channels, f %d", path,
                        (long long)first->dims[1], m->base.factor);
     m->base.latent_channels = (int)first->dims[1];

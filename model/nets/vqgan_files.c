@@ -40,7 +40,7 @@ typedef struct reader {
     const char *root;
 } reader;
 
-enum { MOST_SIZE = 1 << 20, MOST_CHANNELS = 1 << 14 };
+enum { MAX_SIZE = 1 << 20, MAX_CHANNELS = 1 << 14 };
 
 /* The size of an axis of a tensor that has to be there, with so many axes. */
 static fv_status size_of(const reader *r, const char *name, int ndim, int axis, int *out)
@@ -49,19 +49,19 @@ static fv_status size_of(const reader *r, const char *name, int ndim, int axis, 
     if (!e)
         return fv_fail(FV_ERR_FORMAT, "checkpoint %s: tensor %s%s is missing",
                        fv_weights_path(r->w), r->root, name);
-    if (e->ndim != ndim || e->dims[axis] < 1 || e->dims[axis] > MOST_SIZE)
+    if (e->ndim != ndim || e->dims[axis] < 1 || e->dims[axis] > MAX_SIZE)
         return fv_fail(FV_ERR_SHAPE, "checkpoint %s: tensor %s has no %d sizes from 1 to %d",
-                       fv_weights_path(r->w), e->name, ndim, MOST_SIZE);
+                       fv_weights_path(r->w), e->name, ndim, MAX_SIZE);
     *out = (int)e->dims[axis];
     return FV_OK;
 }
 
 static fv_status check_channels(const reader *r, const char *name, int channels)
 {
-    if (channels % FV_VQGAN_GROUPS == 0 && channels <= MOST_CHANNELS) return FV_OK;
+    if (channels % FV_VQGAN_GROUPS == 0 && channels <= MAX_CHANNELS) return FV_OK;
     return fv_fail(FV_ERR_SHAPE,
                    "checkpoint %s: %s%s has %d channels, expected a multiple of %d up to %d",
-                   fv_weights_path(r->w), r->root, name, channels, FV_VQGAN_GROUPS, MOST_CHANNELS);
+                   fv_weights_path(r->w), r->root, name, channels, FV_VQGAN_GROUPS, MAX_CHANNELS);
 }
 
 /* `steps` is "decoder.up" or "encoder.down". */

@@ -41,14 +41,14 @@ static const char *within(const char *name, const char *scope)
 static const char *nearest(const fv_plan *p, const char *scope, const char *wanted)
 {
     const char *best = "", *name;
-    int least = 1 << 20;
+    int lowest = 1 << 20;
     fv_ref r;
     for (int i = 0; fv_plan_layer(p, i, &name, &r); i++)
         for (const char *end = within(name, scope); end;
              end = strchr(end, '.') ? strchr(end, '.') + 1 : NULL) {
             int edits = fv_edits(wanted, end);
-            if (edits < least) {
-                least = edits;
+            if (edits < lowest) {
+                lowest = edits;
                 best = name;
             }
         }

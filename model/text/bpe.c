@@ -10,13 +10,13 @@
 #include "model/text/clip_clean.h"
 
 enum {
-    MOST_BYTES = 16 << 20,
-    MOST_MERGES = 1000000,
+    MAX_BYTES = 16 << 20,
+    MAX_MERGES = 1000000,
     BYTES = 256,
     LETTERS = 2 * BYTES, /* and the same at the end of a word */
     MARKS = 2,
     USUAL_SIZE = 49408,
-    MOST_PROBES = 500 /* chance makes it 100 */
+    MAX_PROBES = 500 /* chance makes it 100 */
 };
 
 typedef struct piece {
@@ -53,11 +53,11 @@ typedef struct reader {
 static fv_status inflate_text(reader *r, unsigned char *data, size_t size)
 {
     z_stream z = {.next_in = data, .avail_in = (uInt)size};
-    r->text = malloc(MOST_BYTES + 1);
+    r->text = malloc(MAX_BYTES + 1);
     if (!r->text || inflateInit2(&z, 15 + 16) != Z_OK)
         return fv_fail(FV_ERR_MEMORY, "reading vocabulary %s: out of memory", r->path);
     z.next_out = (Bytef *)r->text;
-    z.avail_out = MOST_BYTES;
+    z.avail_out = MAX_BYTES;
     int end = inflate(&z, Z_FINISH);
     r->bytes = z.total_out;
     inflateEnd(&z);
@@ -71,7 +71,7 @@ static fv_status read_merges(reader *r)
 {
     unsigned char *data;
     size_t size;
-    FV_TRY(fv_read_file(&data, &size, r->path, "vocabulary", MOST_BYTES));
+    FV_TRY(fv_read_file(&data, &size, r->path, "vocabulary", MAX_BYTES));
     if (size < 2 || data[0] != 0x1f || data[1] != 0x8b) {
         r->text = (char *)data;
         r->bytes = size;
@@ -105,7 +105,7 @@ static fv_status split_lines(fv_bpe *v, reader *r, int size)
 {
     char *end = r->text + r->bytes, *at = line_end(r, r->text) + 1;
     int wanted = (size ? size : USUAL_SIZE) - LETTERS - MARKS, line = 2;
-    if (wanted < 0 || wanted > MOST_MERGES)
+    if (wanted < 0 || wanted > MAX_MERGES)
         return fv_fail(FV_ERR_ARGUMENT,
                        "vocabulary %s: %d ids are wanted, of which letters and marks take %d",
                        r->path, size, LETTERS + MARKS);
@@ -141,7 +141,7 @@ static size_t hash(const char *s, int n)
 static int32_t *name_slot(const reader *r, const char *text, int n)
 {
     size_t i = hash(text, n);
-    for (int probe = 0; probe < MOST_PROBES; probe++, i++) {
+    for (int probe = 0; probe < MAX_PROBES; probe++, i++) {
         int32_t *slot = &r->names[i & (r->name_slots - 1)];
         if (*slot < 0) return slot;
         const piece *p = &r->pieces[*slot];
@@ -181,7 +181,7 @@ static fv_status too_alike(const reader *r, int id)
 {
     return fv_fail(FV_ERR_FORMAT,
                    "vocabulary %s, line %d: more than %d merges were chosen to have one hash",
-                   r->path, id - LETTERS + 2, MOST_PROBES);
+                   r->path, id - LETTERS + 2, MAX_PROBES);
 }
 
 static fv_status name_pieces(fv_bpe *v, reader *r)
@@ -211,7 +211,7 @@ static pair *pair_slot(const fv_bpe *v, int32_t left, int32_t right)
 {
     uint64_t h = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 11400714819323198485u;
     size_t i = (size_t)(h >> 24);
-    for (int probe = 0; probe < MOST_PROBES; probe++, i++) {
+    for (int probe = 0; probe < MAX_PROBES; probe++, i++) {
         pair *p = &v->pairs[i & (v->slots - 1)];
         if (p->left < 0 || (p->left == left && p->right == right)) return p;
     }

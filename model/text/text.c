@@ -14,10 +14,10 @@
 #include "model/text/sigma.h"
 
 enum {
-    MOST_VOCAB_BYTES = 64 << 20,
-    MOST_PIECES = 1000000,
+    MAX_VOCAB_BYTES = 64 << 20,
+    MAX_PIECES = 1000000,
     LONGEST_WORD = 200, /* of any rules */
-    MOST_PROBES = 500 /* chance makes it 100 */,
+    MAX_PROBES = 500 /* chance makes it 100 */,
     DECOMPOSED = 32
 };
 
@@ -96,9 +96,9 @@ static fv_status read_text(fv_vocab *v, const char *path, size_t *bytes)
     fv_status s = FV_OK;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
         s = fv_fail(FV_ERR_IO, "opening vocabulary %s: not a regular file", path);
-    else if (st.st_size == 0 || st.st_size > MOST_VOCAB_BYTES)
+    else if (st.st_size == 0 || st.st_size > MAX_VOCAB_BYTES)
         s = fv_fail(FV_ERR_FORMAT, "vocabulary %s has %lld bytes, expected 1 to %d", path,
-                    (long long)st.st_size, MOST_VOCAB_BYTES);
+                    (long long)st.st_size, MAX_VOCAB_BYTES);
     else if (!(v->text = malloc((size_t)st.st_size + 1)))
         s = fv_fail(FV_ERR_MEMORY, "reading vocabulary %s: out of memory", path);
     size_t size = s < 0 ? 0 : (size_t)st.st_size, at = 0;
@@ -147,9 +147,9 @@ static fv_status split_lines(fv_vocab *v, const char *path, size_t bytes)
     char *line = v->text, *end = v->text + bytes;
     if (bytes >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) line += 3;
     size_t lines = count_lines(line, (size_t)(end - line));
-    if (lines > MOST_PIECES)
+    if (lines > MAX_PIECES)
         return fv_fail(FV_ERR_FORMAT, "vocabulary %s has %zu lines, expected at most %d", path,
-                       lines, MOST_PIECES);
+                       lines, MAX_PIECES);
     for (v->slot_count = 64; v->slot_count < 2 * lines;) v->slot_count *= 2;
     v->pieces = malloc((lines + 1) * sizeof *v->pieces);
     v->slots = malloc(v->slot_count * sizeof *v->slots);
@@ -163,11 +163,11 @@ static fv_status split_lines(fv_vocab *v, const char *path, size_t bytes)
             return fv_fail(FV_ERR_FORMAT, "vocabulary %s, line %zu: not UTF-8 text", path, i + 1);
         int32_t *slot = slot_of(v, line, n);
         size_t way = ((size_t)(slot - v->slots) - hash(line, n)) & (v->slot_count - 1);
-        if (way > MOST_PROBES)
+        if (way > MAX_PROBES)
             return fv_fail(FV_ERR_FORMAT,
                            "vocabulary %s, line %zu: more than %d pieces were chosen to have one"
                            " hash",
-                           path, i + 1, MOST_PROBES);
+                           path, i + 1, MAX_PROBES);
         *slot = (int32_t)i; /* the last of equal ones is the one that is found */
         v->pieces[i] = line;
         v->size = (int)i + 1;

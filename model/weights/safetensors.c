@@ -10,7 +10,7 @@
 
 #include "model/weights/weights_internal.h"
 
-enum { LENGTH_BYTES = 8, MAX_HEADER = 100000000, MOST_DIMS = 64 };
+enum { LENGTH_BYTES = 8, MAX_HEADER = 100000000, MAX_DIMS = 64 };
 
 /* --- JSON --- */
 
@@ -206,8 +206,8 @@ static fv_status read_info(json *j, fv_entry *e, int64_t offsets[2])
         if (field == 0) {
             FV_TRY(read_dtype(j, e));
         } else if (field == 1) {
-            int64_t dims[MOST_DIMS];
-            FV_TRY(read_integers(j, dims, MOST_DIMS, &e->ndim));
+            int64_t dims[MAX_DIMS];
+            FV_TRY(read_integers(j, dims, MAX_DIMS, &e->ndim));
             for (int i = 0; i < e->ndim && i < FV_MAX_DIMS; i++) e->dims[i] = dims[i];
         } else {
             FV_TRY(read_integers(j, offsets, 2, &count));

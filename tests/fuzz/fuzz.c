@@ -13,7 +13,7 @@
 #include "model/weights/weights_internal.h"
 
 #define SHIPPED "model/mini/mini.yml"
-enum { READ_LIMIT = 1 << 16, SLOTS = 4, MESSAGE_LIMIT = 1024, MOST_SECONDS = 2 };
+enum { READ_LIMIT = 1 << 16, SLOTS = 4, MESSAGE_LIMIT = 1024, MAX_SECONDS = 2 };
 
 _Noreturn void fuzz_stop(const char *condition, const char *file, int line)
 {
@@ -78,7 +78,7 @@ void fuzz_claim(size_t bytes)
 
 int fuzz_end(void)
 {
-    FUZZ_CHECK(own_seconds() - begun < MOST_SECONDS);
+    FUZZ_CHECK(own_seconds() - begun < MAX_SECONDS);
     long long used = atomic_load(&peak) - live_before;
     if (used > (64LL << 20) + 16 * (long long)claimed) {
         fprintf(stderr, "%lld bytes of heap for an input worth %zu\n", used, claimed);

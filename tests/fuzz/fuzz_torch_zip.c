@@ -26,7 +26,7 @@ static size_t change(uint8_t *data, size_t most, zip_part *parts, int count, uin
         if (count > 1) *p = parts[--count];
         break;
     case 1:
-        if (count < ZIP_MOST) {
+        if (count < ZIP_MAX) {
             parts[count] = *p;
             parts[count].name = parts[fuzz_random(seed, (uint32_t)count)].name;
             count++;
@@ -49,7 +49,7 @@ static size_t change(uint8_t *data, size_t most, zip_part *parts, int count, uin
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed)
 {
-    zip_part parts[ZIP_MOST];
+    zip_part parts[ZIP_MAX];
     uint8_t *from = malloc(size + 1), *room = malloc(most + 256);
     size_t n = 0;
     if (from && room && fuzz_random(&seed, 8)) {

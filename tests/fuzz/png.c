@@ -7,7 +7,7 @@
 
 #include "tests/fuzz/fuzz.h"
 
-enum { START = 8, MOST_CHUNKS = 48, MOST_BYTES = 1 << 16 };
+enum { START = 8, MAX_CHUNKS = 48, MAX_BYTES = 1 << 16 };
 
 typedef struct chunk {
     uint8_t type[4];
@@ -23,7 +23,7 @@ static void put32(uint8_t *p, size_t v)
 static int read_chunks(chunk *chunks, const uint8_t *data, size_t size)
 {
     int count = 0;
-    for (size_t at = START; count < MOST_CHUNKS && at < size && size - at >= 12;) {
+    for (size_t at = START; count < MAX_CHUNKS && at < size && size - at >= 12;) {
         size_t n = (size_t)data[at] << 24 | (size_t)data[at + 1] << 16 | (size_t)data[at + 2] << 8 |
                    data[at + 3];
         if (n > size - at - 12) n = size - at - 12; /* a length that lies is put right */
@@ -53,10 +53,10 @@ static size_t write_chunks(uint8_t *out, size_t most, const chunk *chunks, int c
 /* Behind `skip` bytes lies a zlib stream: its content is changed. 0: it cannot be. */
 static size_t change_inside(uint8_t *room, size_t most, const chunk *c, size_t skip)
 {
-    static uint8_t inside[MOST_BYTES];
-    uLongf n = MOST_BYTES / 2, packed = (uLongf)(most > skip ? most - skip : 0);
+    static uint8_t inside[MAX_BYTES];
+    uLongf n = MAX_BYTES / 2, packed = (uLongf)(most > skip ? most - skip : 0);
     if (c->size <= skip || uncompress(inside, &n, c->data + skip, c->size - skip) != Z_OK) return 0;
-    n = LLVMFuzzerMutate(inside, n, MOST_BYTES);
+    n = LLVMFuzzerMutate(inside, n, MAX_BYTES);
     memcpy(room, c->data, skip);
     return compress2(room + skip, &packed, inside, n, 1) == Z_OK ? skip + packed : 0;
 }
@@ -81,7 +81,7 @@ static size_t change(uint8_t *data, size_t most, chunk *chunks, int count, uint8
         memmove(c, c + 1, (size_t)(--count - i) * sizeof *c);
         break;
     case 1:
-        if (count == MOST_CHUNKS) break;
+        if (count == MAX_CHUNKS) break;
         memmove(c + 1, c, (size_t)(count++ - i) * sizeof *c);
         *c = other;
         break;
@@ -104,7 +104,7 @@ static size_t change(uint8_t *data, size_t most, chunk *chunks, int count, uint8
 
 size_t png_mutate(uint8_t *data, size_t size, size_t most, unsigned seed)
 {
-    chunk chunks[MOST_CHUNKS + 1];
+    chunk chunks[MAX_CHUNKS + 1];
     uint8_t *from = malloc(size + 1), *room = malloc(most + size + 1);
     size_t n = 0;
     if (from && room && size > START && most >= size && fuzz_random(&seed, 12)) {

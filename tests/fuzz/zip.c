@@ -18,7 +18,7 @@ static void put(uint8_t *p, uint64_t v, int n)
     for (int i = 0; i < n; i++, v >>= 8) p[i] = (uint8_t)v;
 }
 
-int zip_read(zip_part parts[ZIP_MOST], const uint8_t *data, size_t size)
+int zip_read(zip_part parts[ZIP_MAX], const uint8_t *data, size_t size)
 {
     int count = 0;
     if (size < END) return 0;
@@ -27,7 +27,7 @@ int zip_read(zip_part parts[ZIP_MOST], const uint8_t *data, size_t size)
     size_t at = (size_t)get(data + end + 16, 4);
     if (at == UINT32_MAX && end >= LOCATOR + END64)
         at = (size_t)get(data + end - LOCATOR - END64 + 48, 8);
-    while (count < ZIP_MOST && at < size && size - at >= CENTRAL &&
+    while (count < ZIP_MAX && at < size && size - at >= CENTRAL &&
            get(data + at, 4) == 0x02014b50) {
         size_t name = (size_t)get(data + at + 28, 2), place = (size_t)get(data + at + 42, 4);
         size_t bytes = (size_t)get(data + at + 20, 4), next = at + CENTRAL + name;

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ZIP_MOST = 24 };
+enum { ZIP_MAX = 24 };
 
 typedef struct zip_part {
     const uint8_t *name, *data;
@@ -14,7 +14,7 @@ typedef struct zip_part {
 } zip_part;
 
 /* The entries that the central directory names and the file holds; views into data. */
-int zip_read(zip_part parts[ZIP_MOST], const uint8_t *data, size_t size);
+int zip_read(zip_part parts[ZIP_MAX], const uint8_t *data, size_t size);
 /* The size written; 0 if `most` bytes are not enough. */
 size_t zip_write(uint8_t *out, size_t most, const zip_part *parts, int count, bool zip64);
 

@@ -14,8 +14,8 @@
 
 enum {
     QUARTER = 4,
-    LEVELS = 24,      /* of 255: a pixel of the reference that differs by more is another one */
-    MOST_PER_1000 = 2 /* of those: a line of text shifted by one pixel of the screen stays below */
+    LEVELS = 24,     /* of 255: a pixel of the reference that differs by more is another one */
+    MAX_PER_1000 = 2 /* of those: a line of text shifted by one pixel of the screen stays below */
 };
 
 static fv_status shrink(const fv_picture *p, fv_picture *out)
@@ -60,7 +60,7 @@ static int compare(const fv_picture *a, const fv_picture *b, const char *name)
             x0 = x < x0 ? x : x0, x1 = x > x1 ? x : x1;
             y0 = y < y0 ? y : y0, y1 = y > y1 ? y : y1;
         }
-    bool alike = (long)others * 1000 <= (long)MOST_PER_1000 * a->width * a->height;
+    bool alike = (long)others * 1000 <= (long)MAX_PER_1000 * a->width * a->height;
     printf("%s: %s, %d of %d pixels differ by more than %d, the most by %d", name,
            alike ? "alike" : "ANOTHER", others, a->width * a->height, LEVELS, worst);
     if (others)

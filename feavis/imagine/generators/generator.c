@@ -12,15 +12,15 @@
 FV_GENERATORS(DECLARED)
 static const fv_generator *const rows[] = {FV_GENERATORS(ROW)};
 
-enum { ROWS = sizeof rows / sizeof rows[0], MOST_REGISTERED = 16 };
-static const fv_generator *registered[MOST_REGISTERED];
+enum { ROWS = sizeof rows / sizeof rows[0], MAX_REGISTERED = 16 };
+static const fv_generator *registered[MAX_REGISTERED];
 static int registered_count;
 
 fv_status fv_generator_register(const fv_generator *row)
 {
-    if (registered_count == MOST_REGISTERED)
+    if (registered_count == MAX_REGISTERED)
         return fv_fail(FV_ERR_ARGUMENT, "registering generator %s: there are %d already", row->name,
-                       MOST_REGISTERED);
+                       MAX_REGISTERED);
     FV_TRY(fv_options_add_generator(row->name));
     registered[registered_count++] = row;
     return FV_OK;
