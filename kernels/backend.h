@@ -91,7 +91,7 @@ struct fv_backend {
     /* A weight of the network that plans are going to share: stores it as kernels want it. */
     fv_status (*freeze)(fv_backend *be, fv_tensor *t);
     /* Fails, saying what to lower, if so many bytes more cannot be had. */
-    fv_status (*room_for)(fv_backend *be, size_t bytes);
+    fv_status (*check_memory)(fv_backend *be, size_t bytes);
     /* Graph capture: between begin and end, kernels, copy and adam are captured instead of run;
      * replay enqueues them all at once, with the addresses and shapes of then. Between begin and
      * end nothing may be allocated, moved or waited for. */

@@ -109,7 +109,7 @@ fv_status __wrap_fv_backend_open(fv_backend **out, const char *name, int threads
     be->upload = failing_upload;
     be->download = failing_download;
     be->sync = failing_sync;
-    be->room_for = failing_room;
+    be->check_memory = failing_room;
     return FV_OK;
 }
 
@@ -383,9 +383,9 @@ static void a_plan_takes_the_place_of_another_that_leaves_no_room(void **state)
     change_to = "lake";
     take_references("text", change_to);
     ask_for_change();
-    model->engine->backend->room_for = room_for_one;
+    model->engine->backend->check_memory = room_for_one;
     MUST(attempt_step());
-    model->engine->backend->room_for = failing_room;
+    model->engine->backend->check_memory = failing_room;
     assert_int_equal(session->dropped, dropped);
     changed_or_not();
 }

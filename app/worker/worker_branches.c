@@ -44,7 +44,7 @@ void forget_states(worker *w)
 bool copy_state(worker *w, branch_state *out)
 {
     branch_state a = {.id = current_id(w), .saved = w->saved, .progress = w->view.progress};
-    a.curve_count = a.curve_room = w->curve_count;
+    a.curve_count = a.curve_capacity = w->curve_count;
     a.curve = malloc((size_t)(a.curve_count + 1) * sizeof *a.curve);
     if (!a.curve) return false;
     if (a.curve_count) memcpy(a.curve, w->curve, (size_t)a.curve_count * sizeof *a.curve);
@@ -72,7 +72,7 @@ void take_state(worker *w, branch_state *a)
     free(w->curve);
     w->curve = a->curve;
     w->curve_count = a->curve_count;
-    w->curve_room = a->curve_room;
+    w->curve_capacity = a->curve_capacity;
     w->saved = a->saved;
     w->view.progress = a->progress;
     w->view.survived = false;

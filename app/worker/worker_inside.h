@@ -23,7 +23,7 @@ typedef struct branch_state {
     unsigned id; /* 0: free */
     char text[96], seed[24];
     worker_point *curve;
-    int curve_count, curve_room;
+    int curve_count, curve_capacity;
     bool saved;
     fv_progress progress;
 } branch_state;
@@ -51,7 +51,7 @@ struct worker {
     float *gradient, *activation;
     int gradient_width, gradient_height;
     worker_point *curve;
-    int curve_count, curve_room;
+    int curve_count, curve_capacity;
     float match[WORKER_MATCH * WORKER_MATCH];
     int match_best[WORKER_MATCH];
     fv_queue *queue;

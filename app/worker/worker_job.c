@@ -174,12 +174,12 @@ void follow_session(worker *w)
 
 static void add_point(worker *w, const fv_progress *p)
 {
-    if (w->curve_count == w->curve_room) {
-        int room = w->curve_room ? 2 * w->curve_room : 512;
+    if (w->curve_count == w->curve_capacity) {
+        int room = w->curve_capacity ? 2 * w->curve_capacity : 512;
         worker_point *more = realloc(w->curve, (size_t)room * sizeof *more);
         if (!more) return;
         w->curve = more;
-        w->curve_room = room;
+        w->curve_capacity = room;
     }
     float belief = isnan(p->cosine) ? p->neuron : p->cosine;
     w->curve[w->curve_count++] = (worker_point){p->step, belief, NAN, p->gradient, (float)p->rate};

@@ -186,7 +186,7 @@ static void copy(fv_backend *be, fv_tensor *to, const fv_tensor *from)
     device_of(be)->copy(to->data, from->data, fv_count(to->shape) * format_bytes(format_of(to)));
 }
 
-static fv_status room_for(fv_backend *be, size_t bytes)
+static fv_status check_memory(fv_backend *be, size_t bytes)
 {
     size_t free_bytes, total;
     FV_TRY(device_of(be)->room(&free_bytes, &total));
@@ -312,7 +312,7 @@ fv_status wire(fv_backend *be, device *d, const char *precision)
     be->sync = sync;
     be->format = choose_format;
     be->freeze = freeze;
-    be->room_for = room_for;
+    be->check_memory = check_memory;
     be->copy = copy;
     be->capture_begin = capture_begin;
     be->capture_end = capture_end;

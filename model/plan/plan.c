@@ -55,7 +55,7 @@ void fv_plan_pop(fv_plan *p)
     if (p->scope_count < MAX_SCOPES) p->prefix[p->scopes[p->scope_count]] = '\0';
 }
 
-bool fv_plan_grow(void **array, int *room, int count, size_t item)
+bool fv_plan_grow(void **array, int *capacity, int count, size_t item)
 {
     if (count < *room) return true;
     int more = *room ? *room * 2 : 64;
@@ -83,7 +83,7 @@ static fv_ref new_node(fv_plan *p, const char *name, fv_shape shape, fv_dtype ty
     size_t bytes = strlen(p->prefix) + strlen(name) + 1;
     if (n) n->name = malloc(bytes);
     if (!n || !n->name ||
-        !fv_plan_grow((void **)&p->nodes, &p->node_room, p->node_count, sizeof(node *))) {
+        !fv_plan_grow((void **)&p->nodes, &p->node_capacity, p->node_count, sizeof(node *))) {
         if (n) free(n->name);
         free(n);
         return out_of_memory(p);
@@ -221,7 +221,7 @@ fv_ref fv_plan_add(fv_plan *p, const char *name, fv_op op, fv_ref x, fv_ref x2, 
     if (status < 0) return fv_plan_fail(p, status);
     fv_ref r = new_node(p, name, shape, FV_REAL, FV_ROLE_VALUE);
     if (r < 0) return r;
-    if (!fv_plan_grow((void **)&p->ops, &p->op_room, p->op_count, sizeof *p->ops))
+    if (!fv_plan_grow((void **)&p->ops, &p->op_capacity, p->op_count, sizeof *p->ops))
         return out_of_memory(p);
     node *n = p->nodes[r];
     n->op = p->op_count;
@@ -265,7 +265,7 @@ void fv_plan_alias(fv_plan *p, fv_ref r, const char *name)
     size_t bytes = strlen(p->prefix) + strlen(name) + 1;
     char *full = malloc(bytes);
     if (!full ||
-        !fv_plan_grow((void **)&p->aliases, &p->alias_room, p->alias_count, sizeof(alias))) {
+        !fv_plan_grow((void **)&p->aliases, &p->alias_capacity, p->alias_count, sizeof(alias))) {
         free(full);
         out_of_memory(p);
         return;

@@ -62,7 +62,7 @@ static void mark_gradients(fv_plan *p)
 static fv_status live_at(fv_plan *p, int *span, const fv_tensor *t, int at)
 {
     if (*span < 0) {
-        if (!fv_plan_grow((void **)&p->spans, &p->span_room, p->span_count, sizeof *p->spans))
+        if (!fv_plan_grow((void **)&p->spans, &p->span_capacity, p->span_count, sizeof *p->spans))
             return fv_fail(FV_ERR_MEMORY, "planning memory: out of memory");
         p->spans[p->span_count] = (fv_span){fv_tensor_bytes(p->be, t), at, at, 0};
         *span = p->span_count++;
@@ -157,7 +157,7 @@ static fv_status place_arena(fv_plan *p)
     for (int i = 0; i < p->op_count; i++) FV_TRY(op_lifetimes(p, i));
     FV_TRY(fv_microbatch_spans(p));
     FV_TRY(fv_memory_plan(p->spans, (size_t)p->span_count, &p->arena_bytes));
-    if (p->be->room_for) FV_TRY(p->be->room_for(p->be, p->arena_bytes));
+    if (p->be->check_memory) FV_TRY(p->be->check_memory(p->be, p->arena_bytes));
     FV_TRY(p->be->alloc(p->be, p->arena_bytes ? p->arena_bytes : FV_ALIGNMENT, &p->arena));
     for (int i = 0; i < p->node_count; i++) {
         node *n = p->nodes[i];

@@ -47,13 +47,13 @@ typedef struct fv_microbatch {
 struct fv_plan {
     fv_backend *be;
     fv_node **nodes;
-    int node_count, node_room;
+    int node_count, node_capacity;
     fv_op *ops;
-    int op_count, op_room;
+    int op_count, op_capacity;
     fv_microbatch microbatch;
     fv_op *microbatch_ops; /* what runs in the place of ops[microbatch.first .. microbatch.last] */
     fv_alias *aliases;
-    int alias_count, alias_room;
+    int alias_count, alias_capacity;
     size_t scopes[FV_MAX_SCOPES]; /* length of `prefix` at each push */
     int scope_count;
     char prefix[FV_NAME_BYTES];
@@ -63,7 +63,7 @@ struct fv_plan {
     bool finished;
 
     fv_span *spans;
-    int span_count, span_room;
+    int span_count, span_capacity;
     bool *per_picture; /* by span, with a micro-batch: it holds one picture */
     void *arena, *scratch;
     size_t arena_bytes, scratch_bytes, weight_bytes;
@@ -78,7 +78,7 @@ struct fv_plan {
 };
 
 /* Room for one more item behind `count`; false: out of memory. */
-bool fv_plan_grow(void **array, int *room, int count, size_t item);
+bool fv_plan_grow(void **array, int *capacity, int count, size_t item);
 
 /* plan.c: adds `op` (kind, act and attr are set) with its operands; the builders of ops.c. */
 fv_ref fv_plan_add(fv_plan *p, const char *name, fv_op op, fv_ref x, fv_ref x2, fv_ref w, fv_ref b);
