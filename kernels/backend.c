@@ -108,7 +108,7 @@ static fv_status open_cpu(fv_backend *be, const char *name, int threads)
 {
     open_ref(be);
     be->fuses_dwconv = true;
-    be->microbatch_bytes = (size_t)4 << 20; /* what a core shares of the third cache */
+    be->microbatch_bytes = (size_t)4 << 20; /* what a core shares of L3 */
     return fv_cpu_open(be, name, threads);
 }
 

@@ -1,4 +1,5 @@
-/* Similarity: pictures against texts. A cell is a wish: that text, from that picture. */
+/* Similarity: pictures against texts. Pressing a cell asks for a picture: of that text, begun with
+ * that picture. */
 #include "app/window/app.h"
 
 static void compute(app *a)

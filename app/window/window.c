@@ -42,9 +42,9 @@ static const char *find_font(void)
 static fv_status open_window(handles *h, int width, int height)
 {
     Uint32 flags = SDL_WINDOW_RESIZABLE | SDL_WINDOW_ALLOW_HIGHDPI;
-    const char *wish = getenv("FEAVIS_RENDERER");
+    const char *wanted = getenv("FEAVIS_RENDERER");
     const int at = SDL_WINDOWPOS_CENTERED;
-    if (!wish || strcmp(wish, "sdl") != 0) {
+    if (!wanted || strcmp(wanted, "sdl") != 0) {
         SDL_GL_SetAttribute(SDL_GL_CONTEXT_MAJOR_VERSION, 3);
         SDL_GL_SetAttribute(SDL_GL_CONTEXT_MINOR_VERSION, 3);
         SDL_GL_SetAttribute(SDL_GL_CONTEXT_PROFILE_MASK, SDL_GL_CONTEXT_PROFILE_CORE);

@@ -123,11 +123,11 @@ static fv_status write_line(plot *q, const char *text, int size, int x, int y, e
 /* --- layout --- */
 
 /* The largest side of a cell that lets `count` of them fit. */
-static int cell_side(int count, int wish)
+static int cell_side(int count, int wanted)
 {
     enum { ROOM = 4800 };
-    int side = count > 0 ? ROOM / count : wish;
-    return side > wish ? wish : side < 1 ? 1 : side;
+    int side = count > 0 ? ROOM / count : wanted;
+    return side > wanted ? wanted : side < 1 ? 1 : side;
 }
 
 int fv_heat_cell(int columns)

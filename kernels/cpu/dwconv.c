@@ -260,7 +260,7 @@ INLINE void fetch_turn(const job *k, fetch *f, const target *t)
     for (int i = 0; i < f->outputs; i++, f->at += f->step) fetch_outputs(k, f->at, t->part.count);
     for (int i = 0; i < f->pixels; i++, f->next += (size_t)k->in.c)
         for (size_t c = f->next; c < f->next + t->part.count; c += 16) {
-            __builtin_prefetch(k->x + c, 0, 2); /* into the second cache */
+            __builtin_prefetch(k->x + c, 0, 2); /* into L2 */
             if (k->kept) __builtin_prefetch(k->kept + c, 0, 2);
         }
 }

@@ -14,7 +14,7 @@
 
 enum {
     MAX_ROWS = 14,
-    CHUNK = 768,             /* of k: a panel's chunk fits the second cache beside A's block */
+    CHUNK = 768,             /* of k: a panel's chunk fits L2 beside A's block */
     BLOCK_BYTES = 320 << 10, /* of A */
     NEAR_BYTES = 24 << 10,   /* of the first cache, for a few rows of A and C */
     TASKS = 16,              /* to aim at */
@@ -91,13 +91,13 @@ void ISA(pack)(fv_backend *be, float *to, const float *b, size_t row_step, size_
 
 /* --- the register tile --- */
 
-/* What a tile fetches into the second cache while it computes: a line for every 2^shift steps of k,
+/* What a tile fetches into L2 while it computes: a line for every 2^shift steps of k,
  * `step` floats apart. With step 0 it is one that is near already. */
-typedef struct wish {
+typedef struct prefetch {
     const float *from;
     size_t step;
     int shift;
-} wish;
+} prefetch;
 
 /* out [rows][vectors * LANES] (+)= A's rows . a panel; rows of out lie ldo apart. A tile that packs
  * finds the panel's rows ldb apart, and leaves them one behind the other in `room`. */
@@ -107,7 +107,7 @@ typedef struct tile_work {
     const float *b;
     size_t ldb, k;
     float *room;
-    wish w;
+    prefetch w;
     float *out;
     size_t ldo;
     const float *bias, *plus; /* or NULL; rows of plus lie ldo apart */
@@ -121,7 +121,7 @@ INLINE void tile(const int rows, const int vectors, const bool packs, const tile
     const float *a = work->a, *b = work->b;
     float *room = work->room;
     size_t lda = work->lda, k = work->k, step = packs ? work->ldb : (size_t)(vectors * LANES);
-    wish w = work->w;
+    prefetch w = work->w;
     vf sum[MAX_ROWS][WIDE];
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
@@ -278,7 +278,7 @@ static float *room_of(const fv_product *p)
 
 /* The panel that a task needs next, line by line: tile t asks for its t-th part. */
 typedef struct next {
-    wish w;
+    prefetch w;
     size_t part, parts;
 } next;
 
@@ -301,10 +301,10 @@ static next next_rows(const fv_product *p, size_t at, size_t depth, size_t i, si
     return (next){{from, p->ldb, SHIFT}, depth / PARTS * p->ldb, PARTS};
 }
 
-static wish part_of(next z, size_t t, const float *near)
+static prefetch part_of(next z, size_t t, const float *near)
 {
-    if (t >= z.parts) return (wish){near, 0, 0};
-    return (wish){z.w.from + t * z.part, z.w.step, z.w.shift};
+    if (t >= z.parts) return (prefetch){near, 0, 0};
+    return (prefetch){z.w.from + t * z.part, z.w.step, z.w.shift};
 }
 
 static size_t tiles_of(panel n, size_t rows)
@@ -321,7 +321,7 @@ typedef struct pass {
  * Whatever needs no activation goes into C at once, as do the sums so far of all chunks but the
  * last. */
 INLINE void run_tile(const fv_product *p, pass z, size_t t, panel n, const float *b, float *room,
-                     wish w)
+                     prefetch w)
 {
     bool add = p->add || z.at > 0, whole = z.at + z.depth == p->k;
     size_t width = n.vectors * LANES, column = n.vector * LANES;
@@ -394,7 +394,7 @@ static void block_packing(const fv_product *p, size_t row, size_t rows, size_t f
             size_t column = n.vector * LANES, count = tiles_of(n, rows), t = 0;
             const float *b = p->b + at * p->ldb + column;
             if (n.vectors == WIDE && column + WIDE * LANES <= p->n)
-                run_tile(p, z, t++, n, b, room, (wish){b, 0, 0});
+                run_tile(p, z, t++, n, b, room, (prefetch){b, 0, 0});
             else
                 pack_panel(p, at, z.depth, n, room);
             next then = {{room, 0, 0}, 0, 0};
@@ -423,7 +423,7 @@ static void undo_task(void *context, int i)
 }
 
 /* How many rows to take through all panels of a task before the next ones. Panels that stay in
- * the second cache are best met by few rows, whose numbers stay in the first: A is read and C
+ * L2 are best met by few rows, whose numbers stay in L1: A is read and C
  * written line after line. 0: all rows, panel by panel. */
 static size_t rows_at_once(const fv_product *p, size_t rows, size_t columns)
 {

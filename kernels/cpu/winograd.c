@@ -17,7 +17,7 @@ enum {
     OUT = 4,
     IN = 6,
     POINTS = IN * IN,
-    ROOM_BYTES = 1 << 20, /* of a thread: its second cache */
+    ROOM_BYTES = 1 << 20, /* of a thread: its L2 */
     LEAST_TILES = 32,
     TASKS = 8, /* to aim at, with no fewer tiles in one */
     LEAST_WIDE = 16

@@ -281,25 +281,26 @@ struct gpu_device : device {
     /* The library's first choice; sums are never split in a way whose order changes. */
     bool choose(library_product *q)
     {
-        cublasLtMatmulPreference_t wish = nullptr;
-        if (lt->cublasLtMatmulPreferenceCreate(&wish) != CUBLAS_STATUS_SUCCESS) return false;
+        cublasLtMatmulPreference_t preference = nullptr;
+        if (lt->cublasLtMatmulPreferenceCreate(&preference) != CUBLAS_STATUS_SUCCESS) return false;
         uint32_t reductions =
             CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
         uint32_t alignment = 16;
-        lt->cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+        lt->cublasLtMatmulPreferenceSetAttribute(preference,
+                                                 CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                                  &workspace_bytes, sizeof workspace_bytes);
-        lt->cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-                                                 &reductions, sizeof reductions);
+        lt->cublasLtMatmulPreferenceSetAttribute(
+            preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions, sizeof reductions);
         const cublasLtMatmulPreferenceAttributes_t aligned[] = {
             CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
             CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
         for (cublasLtMatmulPreferenceAttributes_t a : aligned)
-            lt->cublasLtMatmulPreferenceSetAttribute(wish, a, &alignment, sizeof alignment);
+            lt->cublasLtMatmulPreferenceSetAttribute(preference, a, &alignment, sizeof alignment);
         cublasLtMatmulHeuristicResult_t best;
         int found = 0;
         cublasStatus_t s = lt->cublasLtMatmulAlgoGetHeuristic(handle, q->what, q->a, q->b, q->c,
-                                                              q->c, wish, 1, &best, &found);
-        lt->cublasLtMatmulPreferenceDestroy(wish);
+                                                              q->c, preference, 1, &best, &found);
+        lt->cublasLtMatmulPreferenceDestroy(preference);
         if (s != CUBLAS_STATUS_SUCCESS || found < 1 || best.state != CUBLAS_STATUS_SUCCESS)
             return false;
         q->algorithm = best.algo;
