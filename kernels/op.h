@@ -64,11 +64,10 @@
 extern "C" {
 #endif
 
-/* Every kind of op, once: what is left out here is nowhere, and whoever spells out what each kind
- * does (op.c, the tables of the backends, switches, which have no default) does not compile without
- * a new row's share.
- *   ROW(KIND, name, whether it has a backward, shape rule, what backward keeps, shape of aux)
- * The last three are functions of op.c, see fv_op_info. */
+/* Every kind of op, once. The tables (op.c, the backends) and switches, which have no default, are
+ * made from this list or checked against it: a new row does not compile until all of them handle
+ * it. ROW(KIND, name, whether it has a backward, shape rule, what backward keeps, shape of aux) The
+ * last three are functions of op.c, see fv_op_info. */
 #define FV_OPS(ROW)                                                                                \
     ROW(CONV2D, conv2d, BACKWARD, conv2d_shape, act_keeps, aux_as_y)                               \
     ROW(DWCONV2D, dwconv2d, BACKWARD, dwconv2d_shape, dwconv2d_keeps, aux_as_y)                    \

@@ -129,7 +129,8 @@ static bool ended(worker *w)
 static void *work(void *user)
 {
     worker *w = user;
-    /* this thread, and those it starts: what a person does comes first. Failing to is no harm. */
+    /* A lower priority for this thread and those it starts, so that the window stays responsive. If
+     * it cannot be had, everything still works. */
     (void)setpriority(PRIO_PROCESS, 0, NICER);
     bool ready = open_all(w);
     while (!ended(w)) {

@@ -82,7 +82,7 @@ struct worker {
     fv_options *board_options;
 };
 
-/* Files stand one on the other, in this order; none calls one further down. */
+/* In the order of the call graph: a file calls only what is declared above it. */
 
 /* --- worker_tell.c --- */
 

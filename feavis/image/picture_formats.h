@@ -16,7 +16,7 @@ typedef struct fv_picture_file {
 } fv_picture_file;
 
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
-enum { FV_MAX_PIXELS = 1 << 14 }; /* an honest large picture takes its time */
+enum { FV_MAX_PIXELS = 1 << 14 }; /* larger pictures make fuzzing slow */
 #else
 enum { FV_MAX_PIXELS = 1 << 28 };
 #endif

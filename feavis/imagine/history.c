@@ -293,7 +293,7 @@ static void set_aside(branch *l, place *p)
     l->picture = p->picture;
 }
 
-/* A branch that never grew is no branch. */
+/* Not grown past its fork, and nothing grows from it: removed when it is left. */
 static bool is_empty(const fv_history *h, int at)
 {
     const fv_branch *l = &h->branches[at]->about;

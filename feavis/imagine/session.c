@@ -5,8 +5,9 @@
  * may come from any other: cancel is one atomic flag, the others take the mutex, which the loop
  * holds only to take changes and to put a new picture down.
  *
- * A step does what can fail without a trace first; once Adam has moved the parameters the rest is
- * owed (session.h), and the next call pays it before it does anything else. */
+ * A step first does what can fail and leave the session unchanged. Once Adam has moved the
+ * parameters, what is left of the step is noted in s->owed (session.h), and the next call finishes
+ * it before it does anything else. */
 #include "feavis/imagine/session.h"
 
 #include <math.h>
@@ -347,7 +348,7 @@ static fv_status one_step(fv_session *s)
     return fv_session_settle(s);
 }
 
-/* A cancel ends one run: whoever returns FV_CANCELLED uses it up, and the next run goes on. */
+/* Reads and clears the flag: a cancel ends one run, and the next one goes on. */
 static bool take_cancel(fv_session *s)
 {
     return atomic_exchange(&s->cancelled, false);

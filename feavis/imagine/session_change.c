@@ -1,9 +1,9 @@
 /* Live changes, and the plan that serves them. See feavis.h and session.h.
  *
- * A change is made aside: other options, objectives and, if its ops differ, another plan with the
- * state in it; they take the place of the old ones when nothing can fail any more. Where both
- * plans do not fit into memory at once the old one goes first, its state kept on the host, and is
- * built again if the new one cannot be. */
+ * A change is built beside what runs: new options, new objectives and, if its ops differ, a new
+ * plan with the state uploaded. They replace the old ones once nothing can fail any more. If both
+ * plans do not fit into memory, the old plan is freed first, with its state kept on the host, and
+ * is built again if the new one cannot be. */
 #include <stdlib.h>
 #include <string.h>
 

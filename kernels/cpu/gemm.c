@@ -1,11 +1,11 @@
-/* C [m,n] = A [m,k] . B, the heart of the backend: nine tenths of a network's arithmetic.
+/* C [m,n] = A [m,k] . B: nine tenths of a network's arithmetic.
  *
  * B comes packed: panels of WIDE vectors of columns (the last may be narrower), each panel k rows
  * one after the other, so that the inner loop reads it straight on; missing columns are zeros. A
  * register tile of rows x vectors of C stays in registers over k: each step loads a row of the
  * panel, and multiplies it by one number of each row of A (Goto & van de Geijn, Anatomy of
  * high-performance matrix multiplication, 2008). A is read in place. Finished tiles pass through
- * a buffer in the first cache, where bias and activation are applied.
+ * a buffer in L1, where bias and activation are applied.
  *
  * A task is a block of rows times a group of panels, both cut by the shapes alone. */
 #include "kernels/cpu/gemm.h"
@@ -16,7 +16,7 @@ enum {
     MAX_ROWS = 14,
     CHUNK = 768,             /* of k: a panel's chunk fits L2 beside A's block */
     BLOCK_BYTES = 320 << 10, /* of A */
-    NEAR_BYTES = 24 << 10,   /* of the first cache, for a few rows of A and C */
+    NEAR_BYTES = 24 << 10,   /* of L1, for a few rows of A and C */
     TASKS = 16,              /* to aim at */
     MIN_ROWS = 24,
     LINE = 16,      /* floats of one */
@@ -92,7 +92,8 @@ void ISA(pack)(fv_backend *be, float *to, const float *b, size_t row_step, size_
 /* --- the register tile --- */
 
 /* What a tile fetches into L2 while it computes: a line for every 2^shift steps of k,
- * `step` floats apart. With step 0 it is one that is near already. */
+ * `step` floats apart. With step 0 it is a line that is in L1 already, so that nothing is fetched.
+ */
 typedef struct prefetch {
     const float *from;
     size_t step;

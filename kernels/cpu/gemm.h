@@ -44,7 +44,7 @@ void ISA(product_alone)(const fv_product *p);
 /* C = act(A . W^T + bias), b: W [n,k] row by row. */
 void ISA(dot_product)(fv_backend *be, const fv_product *p);
 
-/* The same for some rows; p->rooms: so many floats, where A is turned round. */
+/* The same for some rows; p->rooms: so many floats, where A is transposed. */
 size_t ISA(few_rows_scratch)(size_t m, size_t k);
 void ISA(few_rows_product)(fv_backend *be, const fv_product *p);
 

@@ -1,11 +1,11 @@
 /* C [m,n] = act(A [m,k] . W^T + bias) with W [n,k] as it is, for some rows of A: a transformer over
  * 37 tokens, whose weights are read once a pass and not worth a second copy.
  *
- * A is turned round, so that vectors run along its rows: panels of up to five vectors, of which a
- * chunk of k stays in the first cache while all outputs of a block pass. Their weights are read
- * number by number, two rows of W at a time, straight on; no lanes are left to be added up. With
- * 16 lanes 37 rows would fill three vectors by three quarters, and dot products (gemm_nt.c) are as
- * fast: this is for shorter vectors. */
+ * A is transposed, so that vectors run along its rows: panels of up to five vectors, of which a
+ * chunk of k stays in L1 while all outputs of a block are computed. Their weights are read number
+ * by number, two rows of W at a time, in the order of memory; no sum runs across the lanes of a
+ * vector. With 16 lanes 37 rows would fill three vectors by three quarters, and dot products
+ * (gemm_nt.c) are as fast: this is for shorter vectors. */
 #include "kernels/cpu/activation.h"
 #include "kernels/cpu/gemm.h"
 

@@ -1,6 +1,6 @@
 /* conv2d with 3x3 taps, stride 2, over three channels: the first convolution of every network here,
  * on its largest map. Patches are 27 numbers; a row of output positions is gathered, or scattered,
- * while it lies in L1 and L2, instead of passing through memory whole.
+ * while it lies in L1 and L2, instead of being written to memory and read back.
  *
  * A patch is three runs of nine numbers, one of each row of the picture. Those of neighbours
  * overlap by one pixel of three: of x[2j], which is the first of patch j and the last of patch j

@@ -53,7 +53,7 @@ template <class V>
 FV_KERNEL attention_kernel(V x, mixed b, float *probability, V y, heads h, uint32_t queries)
 {
     uint32_t warp = blockIdx.x * (blockDim.x / WARP) + threadIdx.x / WARP;
-    if (warp >= queries) return; /* whole warps: nobody is missed at a barrier */
+    if (warp >= queries) return; /* a whole warp leaves, so the others' barriers still complete */
     query q = my_query(h, warp);
     size_t token = 3 * (size_t)h.d, first = (size_t)q.n * h.tokens * token + q.head * h.width;
     float *p = probability + q.row, most = -INFINITY, total = 0;

@@ -1,6 +1,6 @@
 /* gram and cosine: how alike the maps of two pictures are. Sums in float, in a fixed order.
  *
- *   gram     a product of the map with itself turned round, by our own kernel: its operands may be
+ *   gram     a product of the map with its own transpose, by our own kernel: its operands may be
  *            of 16 bits, its result is not
  *   cosine   two sums a picture, by slices, then their quotient */
 #include "kernels/cuda/product.cuh"

@@ -2,12 +2,13 @@
  *
  *   forward    sums of v over slices of positions | h = w mean(v) + b, one block a hidden unit |
  *              gate = sigmoid(w2 act(h) + b2) and v * gate, each block for its own channels
- *   backward   sums of dy v | dh = act'(h) w2^T (gate' sums) | dx = (dy gate + w^T dh / p)
- * before'(x)
+ *   backward   sums of dy v | dh = act'(h) w2^T (gate' sums) |
+ *              dx = (dy gate + w^T dh / p) before'(x)
  *
  * One launch for all of it would put two products with up to 2 MB of weights on one multiprocessor
  * a picture. The hidden layer is narrow (4 to 128), so blocks that need the gate of their channels
- * compute it again. Both matrices are kept as {hidden, channels}: w is so, w2 is turned. */
+ * compute it again. Both matrices are kept as {hidden, channels}: w has that layout, w2 is
+ * transposed. */
 #include <new>
 
 #include "kernels/cuda/positions.cuh"

@@ -8,9 +8,10 @@
  *                                takes the mean while it writes; and if backward needs what goes
  *                                into its activation, nothing else is written: the gate reads
  *                                that.
- *   dwconv2d, `before`           What goes into that activation is read for the last time while
- *                                its gradient is written, number by number: the gradient takes
- *                                its place, and lines of the cache that are there already. */
+ *   dwconv2d, `before`           The input of that activation is read for the last time while its
+ *                                gradient is written, number by number. So the gradient overwrites
+ *                                it: no memory of its own, and its cache lines are loaded anyway.
+ */
 #include "model/plan/plan_internal.h"
 
 typedef struct readers {

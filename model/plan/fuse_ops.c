@@ -4,7 +4,7 @@
  *   mean_hw, linear, linear, mul_channel        ->  squeeze_excite
  *   conv2d or dwconv2d with an activation that  ->  without it; the reader applies it to what it
  *   one dwconv2d or squeeze_excite alone reads      reads (`before`), and keeps what went into it
- *   1x1 conv2d or linear, then add              ->  with a residual
+ *   conv2d or linear, then add                  ->  with a residual
  *
  * A backend with fv_backend.fuses_dwconv asks for the last two only.
  * Values that vanish keep their names, but no op makes them any more. */

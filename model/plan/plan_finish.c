@@ -16,8 +16,8 @@ static bool has_gradient(const node *n)
     return n && n->needs_gradient && n->wanted;
 }
 
-/* Whether the gradient of op's residual can begin as op's dy, in its memory: later writers add to
- * it, and op is through with it by then. */
+/* Whether the gradient of op's residual can share the memory of op's dy. Writers that come later
+ * add to it, and by then op's backward does not read dy any more. */
 static bool passes_on(const fv_op *op)
 {
     bool residual = op->kind == FV_OP_CONV2D || op->kind == FV_OP_LINEAR;

@@ -40,7 +40,8 @@ static fv_status poison(fv_plan *p, size_t offset, size_t bytes)
     return status;
 }
 
-/* What is dead after these steps is NaN from then on: whoever reads it is found. */
+/* FV_PLAN_POISON: memory that nothing needs after these steps becomes NaN, so that an op which
+ * still reads it gives NaN. */
 static fv_status poison_dead(fv_plan *p, int first, int last)
 {
     for (int i = 0; p->flags & FV_PLAN_POISON && i < p->span_count; i++)
