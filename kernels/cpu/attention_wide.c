@@ -67,7 +67,7 @@ static float scores(float *p, const float *bias, float scale, size_t n)
 {
     vf most = v_all(-HUGE_VALF);
     for (size_t i = 0; i < n; i += LANES) {
-        size_t lanes = least(LANES, n - i);
+        size_t lanes = min_of(LANES, n - i);
         vf v = load_lanes(p + i, lanes) * scale;
         if (bias) v += load_lanes(bias + i, lanes);
         store_lanes(p + i, v, lanes);
@@ -90,7 +90,7 @@ static void softmax_task(void *context, int row)
     float most = scores(p, bias, scale, n);
     double total = 0;
     for (size_t i = 0; i < n; i += LANES) {
-        size_t lanes = least(LANES, n - i);
+        size_t lanes = min_of(LANES, n - i);
         vf e = v_exp(load_lanes(p + i, lanes) - most);
         for (size_t k = lanes; k < LANES; k++) e[k] = 0;
         store_lanes(p + i, e, lanes);
@@ -123,7 +123,7 @@ static void slopes_task(void *context, int row)
     float *ds = z->ds + (size_t)row * z->tokens, scale = (float)(1 / sqrt((double)z->width));
     vf sums = {0};
     for (size_t i = 0; i < z->tokens; i += LANES) {
-        size_t lanes = least(LANES, z->tokens - i);
+        size_t lanes = min_of(LANES, z->tokens - i);
         sums = v_fma(load_lanes(ds + i, lanes), load_lanes(p + i, lanes), sums);
     }
     float along = v_sum(sums);
@@ -140,7 +140,7 @@ typedef struct turn {
 static void turn_task(void *context, int strip)
 {
     const turn *t = context;
-    size_t first = (size_t)strip * STRIP, last = least(first + STRIP, t->n);
+    size_t first = (size_t)strip * STRIP, last = min_of(first + STRIP, t->n);
     for (size_t i = 0; i < t->n; i++)
         for (size_t j = first; j < last; j++) t->to[j * t->n + i] = t->from[i * t->n + j];
 }
