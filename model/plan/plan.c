@@ -57,12 +57,12 @@ void fv_plan_pop(fv_plan *p)
 
 bool fv_plan_grow(void **array, int *capacity, int count, size_t item)
 {
-    if (count < *room) return true;
-    int more = *room ? *room * 2 : 64;
+    if (count < *capacity) return true;
+    int more = *capacity ? *capacity * 2 : 64;
     void *bigger = realloc(*array, (size_t)more * item);
     if (!bigger) return false;
     *array = bigger;
-    *room = more;
+    *capacity = more;
     return true;
 }
 
