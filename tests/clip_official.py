@@ -3,13 +3,14 @@ what the towers say of a picture and a text in double, to hold the program again
 
     python3 tests/clip_official.py make FOLDER [--only NAME]
     python3 tests/clip_official.py check FOLDER --program build/release/app/feavis [--only NAME]
-    python3 tests/clip_official.py bench FOLDER --bench build/release/tests/bench [--threads N] [--only NAME]
+    python3 tests/clip_official.py bench FOLDER --bench build/release/tests/bench [--threads N] [--cpu]
+           [--no-compile] [--turns N] [--only NAME]
 
 make writes vit_b32.pt and rn50.pt (OpenAI's TorchScript archives, halves and singles; 354 and 256 MB) and
 cn_vit_b16.pt (Chinese-CLIP's torch.save, 753 MB), a picture, ids, and reference values in double.
 check runs `feavis info` and `probe` and compares; beside it stands how far PyTorch's own single precision is off
-(random weights put ReLUs near their corners: a ResNet's gradient is then off by 1e-3 to 1e-2 in both). bench measures a forward and a gradient in the pixels in
-turns with the program: eager, channels_last and torch.compile, frozen weights; the best of them is the number
+(random weights put ReLUs near their corners: a ResNet's gradient is then off by 1e-3 to 1e-2 in both).
+bench measures a forward and a gradient in the pixels in turns with the program: eager, channels_last and torch.compile, frozen weights; the best of them is the number
 to beat. vit_b16.pt is there for bench alone. Needs torch, numpy, safetensors, pillow. Nothing of it is
 committed: the weights are random, so only agreement means anything."""
 import argparse
@@ -360,7 +361,7 @@ def check(folder, name, program):
           ', '.join(f'{k} {relative(found[k], r[k]):.2g} (PyTorch {r[k + "_noise"]:.2g})' for k in found))
 
 
-def rivals(name, batch):
+def rivals(name, batch, compiled):
     """PyTorch's ways of a forward and a gradient in the pixels, as functions."""
     m = random_net(name).visual
     x = normalised(picture()).expand(batch, -1, -1, -1).contiguous()
@@ -374,26 +375,28 @@ def rivals(name, batch):
     yield 'eager', run(m, x)
     if not NETS[name]['patch']:
         yield 'channels_last', run(m.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last))
-    yield 'compile', run(torch.compile(m), x)
+    if compiled:
+        yield 'compile', run(torch.compile(m), x)
 
 
-def bench(folder, name, program, threads, turns):
+def bench(folder, name, program, threads, turns, cpu, compiled):
     from server import Server
+    clock = time.process_time if cpu else time.perf_counter
     torch.set_num_threads(threads)
     for batch in (1, 8):
-        ways = dict(rivals(name, batch))
+        ways = dict(rivals(name, batch, compiled))
         for w in ways.values():
             w()
-        own = Server(program, os.path.join(folder, name + '.pt'), batch=batch, threads=threads)
+        own = Server(program, os.path.join(folder, name + '.pt'), batch=batch, threads=threads, cpu=int(cpu))
         times = {w: [] for w in ways}
         times['feavis'] = []
         for _ in range(turns):
             for w, f in ways.items():
                 time.sleep(0.05)
                 f()
-                begin = time.perf_counter()
+                begin = clock()
                 f()
-                times[w].append(1e3 * (time.perf_counter() - begin))
+                times[w].append(1e3 * (clock() - begin))
             time.sleep(0.05)
             own.run()
             times['feavis'].append(own.run())
@@ -413,6 +416,8 @@ def main():
     p.add_argument('--bench')
     p.add_argument('--threads', type=int, default=2)
     p.add_argument('--turns', type=int, default=10)
+    p.add_argument('--cpu', action='store_true', help='processor time, with --threads 1: on a machine that others use')
+    p.add_argument('--no-compile', action='store_true')
     p.add_argument('--only')
     a = p.parse_args()
     os.makedirs(a.folder, exist_ok=True)
@@ -424,7 +429,7 @@ def main():
         elif a.what == 'check':
             check(a.folder, name, a.program)
         else:
-            bench(a.folder, name, a.bench, a.threads, a.turns)
+            bench(a.folder, name, a.bench, a.threads, a.turns, a.cpu, not a.no_compile)
 
 
 if __name__ == '__main__':

@@ -12,10 +12,13 @@
 #include <math.h>
 #include <unistd.h>
 
+#include "feavis/picture.h"
+#include "kernels/cuda/cuda.h"
 #include "model/nets/clip.h"
 #include "model/nets/inventory.h"
 #include "model/plan/hooks.h"
 #include "tests/check.h"
+#include "tests/process.h"
 
 static const char *unpacked(const char *fmt, const char *name)
 {
@@ -256,10 +259,22 @@ static void check_text(const small *s, const fv_network *n, const fv_weights *g,
     free(found);
 }
 
-static void towers_agree(const char *backend)
+static fv_backend *open_any(const char *name)
 {
     fv_backend *be;
-    MUST(fv_backend_open(&be, backend, 2));
+    if (strncmp(name, "emulated", 8) != 0) {
+        MUST(fv_backend_open(&be, name, 2));
+        return be;
+    }
+    be = calloc(1, sizeof *be);
+    assert_non_null(be);
+    MUST(fv_cuda_emulated_open(be, name));
+    return be;
+}
+
+static void towers_agree(const char *backend)
+{
+    fv_backend *be = open_any(backend);
     for (int i = 0; i < NETS; i++) {
         fv_weights *g;
         fv_network *n = open_small(&nets[i]);
@@ -283,6 +298,13 @@ static void towers_agree_in_double(void **state)
 {
     (void)state;
     towers_agree("ref64");
+}
+
+/* The kernels of cuda, compiled for the host. */
+static void towers_agree_on_cuda_emulated(void **state)
+{
+    (void)state;
+    towers_agree("emulated:fp32");
 }
 
 /* Two plans of one network share their weights, and compute the same. */
@@ -505,6 +527,8 @@ static void relatives_are_refused_by_name(void **state)
         write_names("relative.safetensors", relatives[i].names, 3);
         fv_network_files files = {.checkpoint = "relative.safetensors"};
         FAILS(fv_network_open(&n, &files), FV_ERR_UNSUPPORTED, relatives[i].words);
+        REFUSED(relatives[i].words, "info", "relative.safetensors");
+        REFUSED(relatives[i].words, "imagine", "moon", "--checkpoint", "relative.safetensors");
         assert_non_null(strstr(fv_error(), "CLIP and Chinese-CLIP"));
     }
     static const char *const half[] = {"visual.conv1.weight", "visual.layer1.0.conv1.weight"};
@@ -553,11 +577,62 @@ static void broken_files_say_so(void **state)
     }
 }
 
+/* --- the program --- */
+
+static void the_program_takes_every_layout(void **state)
+{
+    (void)state;
+    uint8_t rgb[30 * 20 * 3];
+    for (size_t k = 0; k < sizeof rgb; k++) rgb[k] = (uint8_t)(k * 37 % 251);
+    fv_picture p = {30, 20, rgb};
+    mkdir("photos", 0777);
+    MUST(fv_picture_write(&p, "photos/odd.png", NULL));
+    for (int i = 0; i < NETS; i++) {
+        const small *s = &nets[i];
+        static const char none[] = "model_cfg: {quick_gelu: true}\n"; /* as these files have it */
+        const char *config = s->config ? source_file(s->config) : "none.yml";
+        spill("none.yml", none, sizeof none - 1);
+        spill("texts.csv", s->texts[0], strlen(s->texts[0]));
+        char *checkpoint = strdup(unpacked("%s", s->checkpoint));
+        char *vocabulary = strdup(source_file(s->vocabulary));
+        assert_true(checkpoint && vocabulary);
+#define MODEL "--checkpoint", checkpoint, "--vocab", vocabulary, "--config", config
+        char *out = SUCCEEDS("info", checkpoint, "--config", config);
+        assert_non_null(strstr(out, "are there and have the right shapes"));
+        free(out);
+        out = SUCCEEDS("info", "--layers", MODEL);
+        assert_non_null(strstr(out, s->taps[0].layer));
+        free(out);
+        SUCCEEDS_QUIETLY("imagine", s->texts[0], MODEL, "--steps", "2", "--size", "48", "--quiet",
+                         "--out", "dreamt.png");
+        SUCCEEDS_QUIETLY("match", "--images", "photos", "--texts", "texts.csv", "--quiet", MODEL);
+        SUCCEEDS_QUIETLY("probe", "--image", "photos/odd.png", "--text", s->texts[0], "--out",
+                         "probed", MODEL, "--taps", s->taps[0].layer);
+        SUCCEEDS_QUIETLY("convert", checkpoint, "--config", config, "--out", "made.safetensors");
+        SUCCEEDS_QUIETLY("imagine", s->texts[0], "--checkpoint", "made.safetensors", "--vocab",
+                         vocabulary, "--steps", "2", "--size", "48", "--quiet", "--out",
+                         "again.png");
+        fv_picture a, b;
+        MUST(fv_picture_read(&a, "dreamt.png"));
+        MUST(fv_picture_read(&b, "again.png"));
+        assert_memory_equal(a.rgb, b.rgb, (size_t)a.width * (size_t)a.height * 3);
+        fv_picture_free(&a);
+        fv_picture_free(&b);
+        remove("dreamt.png");
+        remove("again.png");
+        free(checkpoint);
+        free(vocabulary);
+    }
+    REFUSED("bpe_simple_vocab", "imagine", "moon", "--quiet", "--checkpoint",
+            unpacked("%s", "vit.pt"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(towers_agree_on_cpu),
         cmocka_unit_test(towers_agree_in_double),
+        cmocka_unit_test(towers_agree_on_cuda_emulated),
         cmocka_unit_test(a_store_serves_two_plans),
         cmocka_unit_test(positions_are_resized_by_each_rule),
         cmocka_unit_test(another_size_by_its_cfg),
@@ -567,6 +642,7 @@ int main(void)
         cmocka_unit_test(the_manifest_is_the_file),
         cmocka_unit_test(relatives_are_refused_by_name),
         cmocka_unit_test(broken_files_say_so),
+        cmocka_unit_test(the_program_takes_every_layout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -257,6 +257,11 @@ static const test_case large_cases[] = {
     {FV_OP_ATTENTION, S(1, 1, 77, 192), .heads = 1, .causal = true, .spread = 0.3f},
     {FV_OP_LINEAR, S(1, 1, 50, 768), S(0, 0, 0, 0), S(1, 1, 500, 768), S(1, 1, 1, 500),
      FV_ACT_QUICK_GELU, .spread = 1},
+    /* many tokens: tiles, and what is left of rows and of vectors */
+    {FV_OP_ATTENTION, S(2, 1, 197, 384), .heads = 2, .spread = 0.5f},
+    {FV_OP_ATTENTION, S(1, 1, 131, 330), S(0, 0, 0, 0), S(0, 0, 0, 0), S(1, 1, 1, 131), .heads = 2,
+     .spread = 0.5f},
+    {FV_OP_ATTENTION, S(1, 1, 150, 36), .heads = 3, .causal = true},
     {FV_OP_AVGPOOL, S(2, 28, 30, 72), .side = 2, .spread = 1},
     {FV_OP_CLAMP, S(1, 87, 89, 3), .spread = 2},
     /* more rows than are scored at a time */

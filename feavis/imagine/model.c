@@ -278,9 +278,12 @@ fv_status fv_model_text_tower(fv_model *m, int length, fv_text_encoder **out)
 fv_status fv_model_embed_text(fv_model *m, const char *text, float *embedding,
                               fv_text_report *report)
 {
-    if (!m->network->vocabulary_size)
-        return fv_fail(FV_ERR_ARGUMENT,
-                       "%s has no vocabulary: give its vocab.txt with --vocab FILE", m->title);
+    if (!m->network->vocabulary_size) {
+        const char *files = m->network->kind->vocabulary;
+        return fv_fail(FV_ERR_ARGUMENT, "%s has no vocabulary: give its %s with --vocab FILE%s",
+                       m->title, files ? files : "vocab.txt",
+                       files ? ", or put it beside the checkpoint" : "");
+    }
     fv_text_encoder *tower;
     FV_TRY(fv_model_text_tower(m, m->text_length, &tower));
     if (!m->words && m->network->words) FV_TRY(fv_words_open(&m->words, m->network->words));

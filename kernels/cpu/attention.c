@@ -1,9 +1,7 @@
 /* attention: a task is some queries of one head of one picture; backward has a second pass, over
  * some keys. Every sum runs over one query after another, whatever the cut. Formulas: kernels/op.h,
  * kernels/ref/attention.c. */
-#include <math.h>
-
-#include "kernels/cpu/level.h"
+#include "kernels/cpu/attention.h"
 
 /* LANES partial sums of whole vectors, then half as many of what is left, then one by one. */
 static inline float dot(const float *a, const float *b, int n)
@@ -42,53 +40,6 @@ static void softmax(float *p, int n)
     for (int j = 0; j < n; j++) p[j] = (float)((double)p[j] / total);
 }
 
-enum { ROWS = 16 }; /* of a task */
-
-/* Some tokens of one head, and where its operands begin. Rows of q, k and v lie 3 d apart. */
-typedef struct part {
-    int tokens, d, width, first, last;
-    float scale;
-    size_t index; /* of the head: n * heads + head */
-    const float *q, *k, *v, *bias;
-    float *p; /* [tokens][tokens] */
-} part;
-
-static int cuts(const fv_op *op)
-{
-    return (op->x->shape.h * op->x->shape.w + ROWS - 1) / ROWS;
-}
-
-static part part_of(const fv_op *op, int i)
-{
-    int tokens = op->x->shape.h * op->x->shape.w, d = op->y->shape.c,
-        heads = op->attr.attention.heads;
-    part z = {.tokens = tokens, .d = d, .width = d / heads, .index = (size_t)(i / cuts(op))};
-    size_t n = z.index / (size_t)heads, head = z.index % (size_t)heads, row = 3 * (size_t)d;
-    z.first = i % cuts(op) * ROWS;
-    z.last = z.first + ROWS < tokens ? z.first + ROWS : tokens;
-    z.scale = (float)(1 / sqrt((double)z.width));
-    z.q = (const float *)op->x->data + n * (size_t)tokens * row + head * (size_t)z.width;
-    z.k = z.q + d;
-    z.v = z.k + d;
-    z.bias = op->b ? (const float *)op->b->data + n * (size_t)tokens : NULL;
-    z.p = (float *)op->aux->data + z.index * (size_t)tokens * (size_t)tokens;
-    return z;
-}
-
-/* Row i of y or dy, of this head. */
-static float *row_of(const fv_op *op, const part *z, const fv_tensor *t, int i)
-{
-    size_t heads = (size_t)op->attr.attention.heads, n = z->index / heads, head = z->index % heads;
-    return (float *)t->data + (n * (size_t)z->tokens + (size_t)i) * (size_t)z->d +
-           head * (size_t)z->width;
-}
-
-/* Keys that query t looks at. */
-static int seen(const fv_op *op, const part *z, int t)
-{
-    return op->attr.attention.causal ? t + 1 : z->tokens;
-}
-
 static void forward_task(void *context, int i)
 {
     const fv_op *op = context;
@@ -105,13 +56,6 @@ static void forward_task(void *context, int i)
         for (int c = 0; c < z.width; c++) y[c] = 0;
         for (int j = 0; j < keys; j++) add_scaled(y, z.v + (size_t)j * row, p[j], z.width);
     }
-}
-
-/* Where the gradient of row t of q begins; those of k and v lie d and 2 d behind. */
-static float *gradient_of(const fv_op *op, const part *z, int t)
-{
-    size_t at = (size_t)(z->q - (const float *)op->x->data) + (size_t)t * 3 * (size_t)z->d;
-    return (float *)op->dx->data + at;
 }
 
 static void clear_unless(bool add, float *to, int n)
@@ -166,32 +110,37 @@ fv_status ISA(attention_prepare)(fv_backend *be, fv_op *op)
 {
     (void)be;
     size_t tokens = (size_t)op->x->shape.h * (size_t)op->x->shape.w;
+    size_t squares = (size_t)op->x->shape.n * (size_t)op->attr.attention.heads * tokens * tokens;
     if (ISA(is_wide_attention)(op))
         op->scratch_bytes = ISA(wide_attention_scratch)(op) * sizeof(float);
+    else if (many_tokens(op))
+        op->scratch_bytes = ISA(attention_many_scratch)(op) * sizeof(float);
     else if (op->dx)
-        op->scratch_bytes = (size_t)op->x->shape.n * (size_t)op->attr.attention.heads * tokens *
-                            tokens * sizeof(float);
+        op->scratch_bytes = squares * sizeof(float);
     return FV_OK;
 }
 
 void ISA(attention_forward)(fv_backend *be, const fv_op *op)
 {
-    if (ISA(is_wide_attention)(op)) {
-        ISA(wide_attention_forward)(be, op);
-        return;
-    }
     int tasks = op->x->shape.n * op->attr.attention.heads * cuts(op);
-    fv_parallel(be, tasks, forward_task, (void *)(uintptr_t)op);
+    if (ISA(is_wide_attention)(op))
+        ISA(wide_attention_forward)(be, op);
+    else if (many_tokens(op))
+        ISA(attention_many_forward)(be, op);
+    else
+        fv_parallel(be, tasks, forward_task, (void *)(uintptr_t)op);
 }
 
 void ISA(attention_backward)(fv_backend *be, const fv_op *op)
 {
+    int tasks = op->x->shape.n * op->attr.attention.heads * cuts(op);
     if (!op->dx) return;
     if (ISA(is_wide_attention)(op)) {
         ISA(wide_attention_backward)(be, op);
-        return;
+    } else if (many_tokens(op)) {
+        ISA(attention_many_backward)(be, op);
+    } else {
+        fv_parallel(be, tasks, queries_task, (void *)(uintptr_t)op);
+        fv_parallel(be, tasks, keys_task, (void *)(uintptr_t)op);
     }
-    int tasks = op->x->shape.n * op->attr.attention.heads * cuts(op);
-    fv_parallel(be, tasks, queries_task, (void *)(uintptr_t)op);
-    fv_parallel(be, tasks, keys_task, (void *)(uintptr_t)op);
 }

@@ -230,7 +230,8 @@ static fv_status print_stranger(const fv_network_files *files, fv_status status,
     FV_TRY(fv_weights_open(&w, files->checkpoint));
     print_file(w, NULL, to);
     fv_weights_close(w);
-    return files->config ? fv_fail(status, "%s", message) : FV_OK;
+    bool known = files->config || fv_network_detect(files); /* and yet it cannot be opened */
+    return known ? fv_fail(status, "%s", message) : FV_OK;
 }
 
 fv_status fv_inventory_print(const fv_network_files *files, FILE *to, int *problems)

@@ -46,6 +46,8 @@ typedef struct fv_network_kind {
     fv_ref (*head)(fv_builder *b, const fv_network *n, fv_ref map);
     /* NULL, all of these: it reads no text. `inputs` are made by the builder. "text_embedding" */
     fv_ref (*text)(fv_builder *b, const fv_network *n, int length, fv_text_inputs *inputs);
+    /* The file that texts need, looked for beside the checkpoint, too. NULL: vocab.txt, and not. */
+    const char *vocabulary;
     fv_status (*tokenise)(const fv_network *n, const char *utf8, int length, fv_tokens *out);
     /* Rows [length] of the inputs for ids of which the first `used` are not padding. */
     void (*text_rows)(const int32_t *ids, int length, int used, float *key_bias, float *pool);
