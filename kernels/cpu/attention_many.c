@@ -1,5 +1,5 @@
-/* attention over many tokens: a vision transformer's 197, an autoencoder's 256. All six products of
- * a head go by tiles of rows x vectors that stay in registers; k (forward) and v (backward) are
+/* attention of several heads over many tokens: a vision transformer's 197. All six products of a
+ * head go by tiles of rows x vectors that stay in registers; k (forward) and v (backward) are
  * turned round once, into scratch. Every sum runs over its terms one after another, whatever the
  * tile or the task. Formulas: kernels/op.h, kernels/ref/attention.c. */
 #include "kernels/cpu/attention.h"
