@@ -159,6 +159,42 @@ static void the_command_goes_both_ways(void **state)
             "--out", "kl.csv");
 }
 
+/* A picture from codes by the program, and again from its recipe, on another number of threads. */
+static void the_program_dreams_in_codes(void **state)
+{
+    (void)state;
+    static const char *const ways[] = {"straight", "projected", "free"};
+    const char *config = source_file("tests/golden/towers/lite0/cfg.yml");
+    const char *vocab = source_file("tests/golden/text_vocab.txt");
+    char toy[1024], decoder[1024];
+    const char *folder = getenv("FEAVIS_UNPACKED");
+    snprintf(toy, sizeof toy, "%s/lite0.pth", folder ? folder : ".");
+    snprintf(decoder, sizeof decoder, "%s", decoder_file("vq"));
+    for (int i = 0; i < 3; i++) {
+        SUCCEEDS_QUIETLY("imagine", "moon", "--config", config, "--checkpoint", toy, "--vocab",
+                         vocab, "--generator", "vqgan", "--decoder", decoder, "--codes", ways[i],
+                         "--size", "64x48", "--steps", "4", "--warmup", "0", "--threads", "1",
+                         "--out", "first.png");
+        SUCCEEDS_QUIETLY("again", "first.png", "--config", config, "--checkpoint", toy, "--vocab",
+                         vocab, "--decoder", decoder, "--threads", "2", "--out", "again.png");
+        fv_picture first, again;
+        MUST(fv_picture_read(&first, "first.png"));
+        MUST(fv_picture_read(&again, "again.png"));
+        assert_true(first.width == 64 && first.height == 48);
+        assert_memory_equal(first.rgb, again.rgb, 64 * 48 * 3);
+        char *recipe;
+        MUST(fv_recipe_read(&recipe, "first.png"));
+        assert_non_null(strstr(recipe, "\nparam: vqgan\n"));
+        assert_non_null(strstr(recipe, "role: decoder, model: \"VQModel\""));
+        assert_true(!strstr(recipe, "\ncodes: ") == (i == 0)); /* not at its default alone */
+        free(recipe);
+        fv_picture_free(&first);
+        fv_picture_free(&again);
+    }
+    REFUSED("multiples of 4", "imagine", "moon", "--config", config, "--checkpoint", toy, "--vocab",
+            vocab, "--generator", "vqgan", "--decoder", decoder, "--size", "66", "--quiet");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +202,7 @@ int main(void)
         cmocka_unit_test(a_continuous_latent_has_no_codes),
         cmocka_unit_test(other_files_are_refused),
         cmocka_unit_test(the_command_goes_both_ways),
+        cmocka_unit_test(the_program_dreams_in_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
