@@ -18,13 +18,14 @@ void fv_critic_close(fv_critic *c);
 fv_status fv_critic_embed(fv_critic *c, const fv_picture *p, float *embedding);
 
 /* Cosines of a picture with a text. A picture that only cheats is high in `whole` alone. */
-typedef struct fv_survival {
+typedef struct fv_robustness {
     float whole;
-    float blurred; /* after a Gaussian blur of FV_SURVIVAL_BLUR pixels at 224: that of `keep` */
+    float blurred; /* after a Gaussian blur of FV_ROBUSTNESS_BLUR pixels at 224: that of `keep` */
     float unseen;  /* mean over mirrored corners of 0.7 of the side, which no run draws. NAN: there
                     * was no memory for them, as fv_error() says; the others are measured */
-} fv_survival;
-fv_status fv_critic_survival(fv_critic *c, const fv_picture *p, const char *text, fv_survival *out);
+} fv_robustness;
+fv_status fv_critic_robustness(fv_critic *c, const fv_picture *p, const char *text,
+                               fv_robustness *out);
 
 /* Channel of the last map before pooling at its positions: `out` holds map_side * map_side. */
 int fv_critic_map_side(const fv_critic *c);

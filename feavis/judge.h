@@ -32,15 +32,15 @@ typedef struct fv_verdict {
     int rank;                /* of `wanted` among all classes, 1 is first; 0 without */
     float probability;       /* of all classes that the text names, together */
     int best[FV_JUDGE_BEST]; /* the likeliest classes */
-    fv_survival cosines;     /* of the model that dreamed; NAN without text */
-    float survival;          /* cosines.blurred / cosines.whole */
+    fv_robustness cosines;   /* of the critic; NAN without text */
+    float robustness;        /* cosines.blurred / cosines.whole */
     float clipped;           /* share of the 8-bit values that are 0 or 255 */
     float mean[3];           /* red, green, blue, 0..1 */
     float light, vivid;      /* mean brightness; mean of (max - min) / max */
     float rough;             /* mean absolute difference of neighbours, 0..1 */
 } fv_verdict;
-/* `text` may be NULL; `dreamer` NULL: without cosines. */
-fv_status fv_judge_picture(fv_judge *j, fv_critic *dreamer, const fv_picture *p, const char *text,
+/* `text` may be NULL; `critic` NULL: without cosines. */
+fv_status fv_judge_picture(fv_judge *j, fv_critic *critic, const fv_picture *p, const char *text,
                            fv_verdict *out);
 
 /* Pictures side by side, each fitted into cell x cell pixels and framed: green where the judge's

@@ -15,8 +15,8 @@ extern "C" {
 typedef struct fv_session fv_session;
 
 /* Gaussian blur, in pixels at 224, after which a picture that only fools the model has lost what it
- * fools it with: that of the option keep, and of fv_survival in critic.h. */
-#define FV_SURVIVAL_BLUR 2.0f
+ * fools it with: that of the option keep, and of fv_robustness in critic.h. */
+#define FV_ROBUSTNESS_BLUR 2.0f
 
 typedef struct fv_progress {
     int step, steps; /* finished steps, and how many there will be */
@@ -68,7 +68,8 @@ fv_status fv_session_read_options(fv_options *o, const char *path);
 const char *fv_session_option(const fv_session *s, const char *name);
 /* The i-th text, without its weight; NULL past the last. Not while a step runs. */
 const char *fv_session_text(const fv_session *s, int i);
-/* What the texts became, in order, to the first model or to one of its guides; NULL past the last. */
+/* What the texts became, in order, to the first model or to one of its guides; NULL past the last.
+ */
 const fv_text_report *fv_session_text_report(const fv_session *s, int i);
 const fv_text_report *fv_session_guide_report(const fv_session *s, int guide, int i);
 

@@ -744,7 +744,7 @@ static void the_best_state_stays_the_best(void **state)
 /* --- critic, judge, embeddings, a model --- */
 
 static fv_critic *critic;
-static fv_survival survival, expected_survival;
+static fv_robustness robustness, expected_robustness;
 static fv_channel channels[4], expected_channels[4];
 
 static fv_status attempt_critic(void)
@@ -759,21 +759,21 @@ static void nothing_more(void)
 {
 }
 
-static fv_status attempt_survival(void)
+static fv_status attempt_robustness(void)
 {
-    return fv_critic_survival(critic, &picture, "moon", &survival);
+    return fv_critic_robustness(critic, &picture, "moon", &robustness);
 }
 
 /* What was not measured is NAN, and said. */
 static void survived(void)
 {
-    assert_true(survival.whole == expected_survival.whole);
-    assert_true(survival.blurred == expected_survival.blurred);
-    if (isnan(survival.unseen)) {
+    assert_true(robustness.whole == expected_robustness.whole);
+    assert_true(robustness.blurred == expected_robustness.blurred);
+    if (isnan(robustness.unseen)) {
         assert_non_null(strstr(fv_error(), "unseen"));
         assert_non_null(strstr(fv_error(), "memory"));
     } else {
-        assert_true(survival.unseen == expected_survival.unseen);
+        assert_true(robustness.unseen == expected_robustness.unseen);
     }
 }
 
@@ -805,11 +805,11 @@ static void a_critic_fails_and_goes_on(void **state)
     MUST(fv_session_picture(session, &picture, NULL));
     try_all(&(trial){.name = "critic", .attempt = attempt_critic, .done = nothing_more});
     fresh_critic();
-    MUST(attempt_survival());
-    expected_survival = survival;
-    assert_false(isnan(survival.unseen));
+    MUST(attempt_robustness());
+    expected_robustness = robustness;
+    assert_false(isnan(robustness.unseen));
     try_all(&(trial){
-        .name = "survival", .attempt = attempt_survival, .done = survived, .tolerates = true});
+        .name = "survival", .attempt = attempt_robustness, .done = survived, .tolerates = true});
     MUST(attempt_search());
     memcpy(expected_channels, channels, sizeof channels);
     try_all(&(trial){.name = "search",

@@ -55,7 +55,7 @@ static void sees_what_pytorch_sees(void **state)
     assert_int_equal(v.wanted, 418);
     assert_int_equal(v.rank, 1);
     assert_float_equal(v.probability, likely[0], 5e-4);
-    assert_true(isnan(v.cosines.whole) && isnan(v.survival)); /* nobody dreamed */
+    assert_true(isnan(v.cosines.whole) && isnan(v.robustness)); /* nobody dreamed */
     free(probabilities);
     fv_picture_free(&p);
     fv_judge_close(j);

@@ -294,7 +294,7 @@ static void what_is_made_of_oblong_pictures(void **state)
     fv_history *h;
     fv_progress p;
     fv_critic *critic;
-    fv_survival v;
+    fv_robustness v;
     MUST(fv_session_open(&s, m, o));
     MUST(fv_history_new(&h));
     for (int i = 0; i < 4; i++) {
@@ -325,13 +325,13 @@ static void what_is_made_of_oblong_pictures(void **state)
     fv_picture_free(&sheet);
     fv_picture_free(&scroll);
     MUST(fv_critic_open(&critic, m));
-    MUST(fv_critic_survival(critic, &frames[3], "moon", &v));
+    MUST(fv_critic_robustness(critic, &frames[3], "moon", &v));
     assert_true(fabsf(v.whole) <= 1 && fabsf(v.blurred) <= 1 && fabsf(v.unseen) <= 1);
     /* both see it squeezed */
     fv_picture whole;
     fv_progress scores;
     MUST(fv_session_picture(s, &whole, &scores));
-    MUST(fv_critic_survival(critic, &whole, "moon", &v));
+    MUST(fv_critic_robustness(critic, &whole, "moon", &v));
     assert_float_equal(v.whole, scores.cosine, 0.01); /* of 8 bits, that of the session of floats */
     fv_picture_free(&whole);
     fv_critic_close(critic);

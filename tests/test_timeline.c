@@ -399,8 +399,8 @@ static void critic_sees_what_the_session_sees(void **state)
     MUST(fv_session_picture(s, &p, &whole));
     fv_critic *c;
     MUST(fv_critic_open(&c, model));
-    fv_survival v;
-    MUST(fv_critic_survival(c, &p, "moon", &v));
+    fv_robustness v;
+    MUST(fv_critic_robustness(c, &p, "moon", &v));
     /* the critic's picture is rounded to 8 bits, and resized by other code */
     assert_true(fabsf(v.whole - whole.cosine) < 0.02f);
     assert_true(fabsf(v.blurred) <= 1 && fabsf(v.unseen) <= 1);
@@ -422,8 +422,8 @@ static void critic_sees_what_the_session_sees(void **state)
     fv_session_close(s);
 }
 
-/* The cosine after a blur is what `keep` chooses by and what survival says. Both look at a picture
- * of whole bytes, bright at its borders: what is left is the rounding of a hundred sums. */
+/* The cosine after a blur is what `keep` chooses by and what robustness says. Both look at a
+ * picture of whole bytes, bright at its borders: what is left is the rounding of a hundred sums. */
 static void a_blur_is_the_same_to_session_and_critic(void **state)
 {
     (void)state;
@@ -432,7 +432,7 @@ static void a_blur_is_the_same_to_session_and_critic(void **state)
     fv_critic *c;
     fv_scores whole, blurred;
     bool finite;
-    fv_survival v;
+    fv_robustness v;
     static uint8_t rgb[BYTES];
     for (int i = 0; i < BYTES; i++)
         rgb[i] = (uint8_t)((i * 37 + i / 240 * 91) % 97 < 40 ? 250 : 10);
@@ -447,7 +447,7 @@ static void a_blur_is_the_same_to_session_and_critic(void **state)
     MUST(fv_session_forward(s, FV_VIEWS_WHOLE, &whole, &finite));
     MUST(fv_session_forward(s, FV_VIEWS_BLURRED, &blurred, &finite));
     MUST(fv_critic_open(&c, model));
-    MUST(fv_critic_survival(c, &p, "moon", &v));
+    MUST(fv_critic_robustness(c, &p, "moon", &v));
     assert_float_equal(v.whole, whole.cosine, 2e-6);
     assert_float_equal(v.blurred, blurred.cosine, 2e-6);
     assert_true(fabsf(v.blurred - v.whole) > 1e-3f); /* else there is nothing to see here */

@@ -93,7 +93,7 @@ static void print_row(const court *c, const exhibit *x)
     if (v->rank) snprintf(rank, sizeof rank, "%d", v->rank);
     printf("%5s  %5.2f  %6.3f  %6.3f  %8.2f  %6.3f  %5.2f  %5.3f  %s  ->  ", rank,
            (double)v->probability, (double)v->cosines.whole, (double)v->cosines.unseen,
-           (double)v->survival, (double)v->clipped, (double)v->light, (double)v->rough,
+           (double)v->robustness, (double)v->clipped, (double)v->light, (double)v->rough,
            *x->text ? x->text : file_name(x->path));
     for (int i = 0; i < 3; i++)
         printf("%s%s", i ? ", " : "", fv_judge_class_name(c->judge, v->best[i]));
@@ -119,14 +119,14 @@ static double value(const mean *m)
 
 static void print_summary(const court *c)
 {
-    mean first = {0}, five = {0}, survival = {0}, whole = {0}, unseen = {0}, clipped = {0};
+    mean first = {0}, five = {0}, robustness = {0}, whole = {0}, unseen = {0}, clipped = {0};
     for (int i = 0; i < c->count; i++) {
         const fv_verdict *v = &c->exhibits[i].verdict;
         if (v->rank) {
             add(&first, v->rank == 1);
             add(&five, v->rank <= FV_JUDGE_BEST);
         }
-        add(&survival, (double)v->survival);
+        add(&robustness, (double)v->robustness);
         add(&whole, (double)v->cosines.whole);
         add(&unseen, (double)v->cosines.unseen);
         add(&clipped, (double)v->clipped);
@@ -137,7 +137,7 @@ static void print_summary(const court *c)
         printf(": first in %.0f %%, among its first %d in %.0f %%", 100 * value(&first),
                FV_JUDGE_BEST, 100 * value(&five));
     printf("\ncosine %.3f, unseen views %.3f, survives a blur %.2f, clipped %.1f %%\n",
-           value(&whole), value(&unseen), value(&survival), 100 * value(&clipped));
+           value(&whole), value(&unseen), value(&robustness), 100 * value(&clipped));
 }
 
 static void csv_text(FILE *f, const char *text)
@@ -171,7 +171,7 @@ static fv_status write_csv(const court *c, const char *path)
         fprintf(f, ",%d,%.4f,", v->rank, (double)v->probability);
         csv_text(f, fv_judge_class_name(c->judge, v->best[0]));
         const float numbers[] = {
-            v->cosines.whole, v->cosines.blurred, v->cosines.unseen, v->survival,
+            v->cosines.whole, v->cosines.blurred, v->cosines.unseen, v->robustness,
             v->clipped,       v->mean[0],         v->mean[1],        v->mean[2],
             v->light,         v->vivid,           v->rough};
         for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++)

@@ -197,31 +197,31 @@ static void page_exports(app *a)
 static void verdict(app *a)
 {
     const worker_view *v = &a->view;
-    if (!v->survived || isnan(v->survival.unseen)) {
+    if (!v->measured || isnan(v->robustness.unseen)) {
         ui_paragraph(tr(a, W_NOT_YET), UI_MUTED);
         return;
     }
-    float survives = fminf(v->survival.blurred, v->survival.unseen);
-    bool cheats = v->survival.whole > 0.15f && survives < 0.6f * v->survival.whole;
-    if (v->survival.whole > 0.15f)
-        ui_paragraph(tr(a, cheats ? W_CHEATING : W_HOLDS), cheats ? UI_WARNING : UI_SURVIVAL);
+    float survives = fminf(v->robustness.blurred, v->robustness.unseen);
+    bool cheats = v->robustness.whole > 0.15f && survives < 0.6f * v->robustness.whole;
+    if (v->robustness.whole > 0.15f)
+        ui_paragraph(tr(a, cheats ? W_CHEATING : W_HOLDS), cheats ? UI_WARNING : UI_ROBUSTNESS);
 }
 
 static void curves(app *a)
 {
     static worker_point points[APP_CURVE];
-    static float x[APP_CURVE], belief[APP_CURVE], survival[APP_CURVE], gradient[APP_CURVE];
+    static float x[APP_CURVE], belief[APP_CURVE], robustness[APP_CURVE], gradient[APP_CURVE];
     int n = worker_curve(a->worker, points, APP_CURVE);
     float high = 0.2f, steep = 1e-9f;
     for (int i = 0; i < n; i++) {
         x[i] = (float)points[i].step;
         belief[i] = points[i].cosine;
-        survival[i] = points[i].survival;
+        robustness[i] = points[i].robustness;
         gradient[i] = points[i].gradient;
         if (!isnan(belief[i])) high = fmaxf(high, belief[i]);
         steep = fmaxf(steep, gradient[i]);
     }
-    ui_series cosine[] = {{x, survival, n, UI_SURVIVAL, ""}, {x, belief, n, UI_BELIEF, ""}};
+    ui_series cosine[] = {{x, robustness, n, UI_ROBUSTNESS, ""}, {x, belief, n, UI_BELIEF, ""}};
     ui_heading(tr(a, W_BY_STEP));
     ui_plot("curve", cosine, 2, 96, 0, high * 1.05f);
     ui_series norm[] = {{x, gradient, n, UI_MUTED, ""}};
@@ -235,9 +235,10 @@ void page_measures(app *a)
     bool has = v->picture_serial > 0;
     ui_heading(tr(a, W_MEASURES));
     ui_meter("belief", tr(a, W_BELIEF), has ? v->progress.cosine : NAN, 0, 1, UI_BELIEF);
-    ui_meter("blurred", tr(a, W_BLURRED), v->survived ? v->survival.blurred : NAN, 0, 1,
-             UI_SURVIVAL);
-    ui_meter("unseen", tr(a, W_UNSEEN), v->survived ? v->survival.unseen : NAN, 0, 1, UI_SURVIVAL);
+    ui_meter("blurred", tr(a, W_BLURRED), v->measured ? v->robustness.blurred : NAN, 0, 1,
+             UI_ROBUSTNESS);
+    ui_meter("unseen", tr(a, W_UNSEEN), v->measured ? v->robustness.unseen : NAN, 0, 1,
+             UI_ROBUSTNESS);
     verdict(a);
     curves(a);
     if (has) page_exports(a);

@@ -142,7 +142,7 @@ static bool field(const app *a, const char *name, char *out, size_t size)
         {"best", v->best_count},
         {"channel", v->channel},
         {"parts", v->part_count},
-        {"survived", v->survived},
+        {"survived", v->measured},
         {"rate", v->step_seconds > 0 ? 1 / v->step_seconds : 0},
         {"stepping", v->stepping},
         {"handing", v->handing},

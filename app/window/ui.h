@@ -30,9 +30,9 @@ typedef enum ui_colour {
     UI_LINE,
     UI_TEXT,
     UI_MUTED,
-    UI_ACCENT,   /* cinnabar: what one does next */
-    UI_BELIEF,   /* the model's own opinion */
-    UI_SURVIVAL, /* what a second look says */
+    UI_ACCENT,     /* cinnabar: what one does next */
+    UI_BELIEF,     /* the model's own opinion */
+    UI_ROBUSTNESS, /* what a second look says */
     UI_WARNING,
     UI_COLOURS
 } ui_colour;

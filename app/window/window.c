@@ -133,7 +133,7 @@ static void draw_toast(app *a, ui_rect over)
     ui_area_begin("toast", r, UI_CANVAS, false);
     ui_fill(r, UI_FIELD, 0.97f, 8);
     ui_line(r.x + ui_px(2), r.y + ui_px(8), r.x + ui_px(2), r.y + r.h - ui_px(8),
-            a->toast_bad ? UI_WARNING : UI_SURVIVAL, 3);
+            a->toast_bad ? UI_WARNING : UI_ROBUSTNESS, 3);
     ui_write(r.x + ui_px(14), r.y + ui_px(11), a->toast, UI_SMALL, UI_TEXT);
     ui_area_end();
 }

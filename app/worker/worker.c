@@ -86,7 +86,7 @@ static void run_one_step(worker *w)
     pthread_mutex_lock(&w->mutex);
     w->view.handing += begin;
     pthread_mutex_unlock(&w->mutex);
-    measure_survival(w, false);
+    measure_robustness(w, false);
     measure_activation(w, false);
     int stop = atoi(fv_options_get(w->job, "stop"));
     if (p.step >= p.steps || (stop && p.step == stop))

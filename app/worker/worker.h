@@ -110,9 +110,9 @@ typedef struct worker_view {
     int picture_serial, side; /* the newest picture; 0: none. Its width */
     fv_part parts[FV_MAX_PARTS];
     int part_count;
-    bool survived; /* survival holds numbers of this picture */
-    fv_survival survival;
-    int survival_step;
+    bool measured; /* robustness holds numbers of this picture */
+    fv_robustness robustness;
+    int robustness_step;
     worker_ranking ranking; /* what `best` is of */
     fv_channel best[WORKER_BEST];
     int best_count, best_serial;
@@ -178,7 +178,7 @@ void worker_matched_clear(worker_matched *m);
 /* Points of the curves, newest last; at most `room` are copied, evenly thinned. */
 typedef struct worker_point {
     int step;
-    float cosine, survival /* NAN: not measured here */, gradient, rate;
+    float cosine, robustness /* NAN: not measured here */, gradient, rate;
 } worker_point;
 int worker_curve(worker *w, worker_point *out, int room);
 

@@ -75,7 +75,7 @@ void take_state(worker *w, branch_state *a)
     w->curve_capacity = a->curve_capacity;
     w->saved = a->saved;
     w->view.progress = a->progress;
-    w->view.survived = false;
+    w->view.measured = false;
     w->view.part_count = 0;
     *a = (branch_state){0};
 }

@@ -72,7 +72,7 @@ struct worker {
     int dropped;       /* changes of this session that could not be made, all said */
     bool told_history; /* that a frame of this picture could not be kept */
     int pause_at;      /* a step to pause after; 0: none */
-    double running_seconds, last_survival, survival_cost, last_activation, activation_cost;
+    double running_seconds, last_robustness, robustness_cost, last_activation, activation_cost;
     bool gradient_wanted;
     fv_picture reels[WORKER_PANELS][REEL]; /* how each panel grew, thinned */
     int reel_counts[WORKER_PANELS];
@@ -128,7 +128,7 @@ bool publish_seed(worker *w, int i);
 
 /* --- worker_measure.c --- */
 
-void measure_survival(worker *w, bool now);
+void measure_robustness(worker *w, bool now);
 void measure_activation(worker *w, bool now);
 void rank_channels(worker *w);
 void rank_again(worker *w);

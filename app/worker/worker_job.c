@@ -65,7 +65,7 @@ void release_item(worker *w)
 
 void finish_picture(worker *w)
 {
-    measure_survival(w, true);
+    measure_robustness(w, true);
     measure_activation(w, true);
     if (!save_picture(w)) {
         w->go = false;
@@ -93,14 +93,14 @@ void leave_job(worker *w)
     w->view.picture_serial = w->view.activation_serial = w->view.gradient_serial = 0;
     w->view.frame_count = w->view.part_count = 0;
     if (w->view.ranking != RANKED_TEXT) w->view.best_count = 0;
-    w->view.survived = false;
+    w->view.measured = false;
     w->view.step_seconds = w->view.stepping = w->view.handing = 0;
     w->view.progress = (fv_progress){0};
     pthread_mutex_unlock(&w->mutex);
     fv_session_close(s);
     fv_options_free(w->job);
     w->job = NULL;
-    w->running_seconds = w->last_survival = w->last_activation = 0;
+    w->running_seconds = w->last_robustness = w->last_activation = 0;
     w->saved = w->told_history = false;
     w->dropped = 0;
     w->pause_at = 0;

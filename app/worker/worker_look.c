@@ -86,13 +86,13 @@ int worker_curve(worker *w, worker_point *out, int room)
 {
     pthread_mutex_lock(&w->mutex);
     int n = w->curve_count, every = (n + room - 1) / room, count = 0;
-    float survival = NAN; /* of a point that is left out, goes to the next that is not */
+    float robustness = NAN; /* of a point that is left out, goes to the next that is not */
     for (int i = 0; i < n; i++) {
-        if (!isnan(w->curve[i].survival)) survival = w->curve[i].survival;
+        if (!isnan(w->curve[i].robustness)) robustness = w->curve[i].robustness;
         if (every > 1 && (n - 1 - i) % every != 0) continue;
         out[count] = w->curve[i];
-        out[count++].survival = survival;
-        survival = NAN;
+        out[count++].robustness = robustness;
+        robustness = NAN;
     }
     pthread_mutex_unlock(&w->mutex);
     return count;

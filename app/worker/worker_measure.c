@@ -9,27 +9,28 @@
 #include "app/worker/worker_inside.h"
 
 /* Looking a second time takes at most one fortieth of the time, except at the end. */
-void measure_survival(worker *w, bool now)
+void measure_robustness(worker *w, bool now)
 {
     double begin = seconds_now();
-    if (!now && begin - w->last_survival < 40 * w->survival_cost) return;
+    if (!now && begin - w->last_robustness < 40 * w->robustness_cost) return;
     const char *text = fv_session_text(w->session, 0);
-    fv_survival v;
+    fv_robustness v;
     fv_picture p;
     if (!text || !worker_picture(w, &p)) return;
-    fv_status s = fv_critic_survival(w->critic, &p, text, &v);
+    fv_status s = fv_critic_robustness(w->critic, &p, text, &v);
     fv_picture_free(&p);
     if (s < 0 || isnan(v.unseen)) say(w, NULL);
     if (s < 0) return;
     pthread_mutex_lock(&w->mutex);
-    w->view.survived = true;
-    w->view.survival = v;
-    w->view.survival_step = w->view.progress.step;
+    w->view.measured = true;
+    w->view.robustness = v;
+    w->view.robustness_step = w->view.progress.step;
     if (w->curve_count)
-        w->curve[w->curve_count - 1].survival = isnan(v.unseen) ? NAN : fminf(v.blurred, v.unseen);
+        w->curve[w->curve_count - 1].robustness =
+            isnan(v.unseen) ? NAN : fminf(v.blurred, v.unseen);
     pthread_mutex_unlock(&w->mutex);
-    w->last_survival = seconds_now();
-    w->survival_cost = w->last_survival - begin;
+    w->last_robustness = seconds_now();
+    w->robustness_cost = w->last_robustness - begin;
 }
 
 void measure_activation(worker *w, bool now)

@@ -27,7 +27,7 @@ void branch(worker *w, const order *o)
     if (s >= 0) {
         keep_state(w, &left);
         while (w->curve_count && w->curve[w->curve_count - 1].step > step) w->curve_count--;
-        w->view.survived = false;
+        w->view.measured = false;
         w->view.progress.step = step;
     } else
         clear_state(&left);
@@ -85,7 +85,7 @@ void switch_branch(worker *w, unsigned id)
     publish_options(w);
     w->pause_at = 0;
     const fv_progress *p = &w->view.progress;
-    measure_survival(w, true);
+    measure_robustness(w, true);
     measure_activation(w, true);
     set_phase(w, p->step >= p->steps ? WORKER_DONE : WORKER_PAUSED);
 }

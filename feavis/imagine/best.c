@@ -1,6 +1,6 @@
 /* keep: best. Which state of a run is its picture: the one whose whole picture, blurred by
- * FV_SURVIVAL_BLUR, has the least loss. A pattern that only raises the score is what a blur removes
- * first, so late steps that add nothing but such patterns are not chosen.
+ * FV_ROBUSTNESS_BLUR, has the least loss. A pattern that only raises the score is what a blur
+ * removes first, so late steps that add nothing but such patterns are not chosen.
  *
  * A look is one forward. There are about ten, all in the second half of the run: before that
  * shapes still form. Looks depend on the step alone, so a recipe finds the same state. */

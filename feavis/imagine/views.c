@@ -165,7 +165,7 @@ static fv_status draw_blur(fv_plan *p, fv_views *v, const fv_options *o, int ste
         fv_random4 r = fv_philox((uint64_t)o->seed, 2, (uint32_t)step, 0, FV_STREAM_VIEW);
         sigma = between(o->blur, o->blur_end, done) * (double)fv_uniform(r.v[0]);
     } else if (step == FV_VIEWS_BLURRED) {
-        sigma = (double)FV_SURVIVAL_BLUR * v->side / 224;
+        sigma = (double)FV_ROBUSTNESS_BLUR * v->side / 224;
     }
     sigma = sigma * short_side(v) / v->side;
     fill_blur(v->blur_values, v->height, sigma);

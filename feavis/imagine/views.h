@@ -27,7 +27,7 @@ fv_ref fv_views_build(fv_plan *p, fv_views *v, const fv_options *o, int side, fv
 void fv_views_clear(fv_views *v);
 
 /* Instead of a step: every view is the whole picture, squeezed to a square as pictures are for the
- * model, undisturbed or blurred by FV_SURVIVAL_BLUR
+ * model, undisturbed or blurred by FV_ROBUSTNESS_BLUR
  * (this one only where the options blur or `keep` is best). */
 enum { FV_VIEWS_WHOLE = -1, FV_VIEWS_BLURRED = -2 };
 

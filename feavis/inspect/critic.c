@@ -119,10 +119,10 @@ fv_status fv_critic_embed(fv_critic *c, const fv_picture *p, float *embedding)
     return fv_plan_download(c->plan, c->embedding, embedding);
 }
 
-/* --- survival --- */
+/* --- robustness --- */
 
-/* Row j: what place j of a line takes from its n pixels when it is blurred by FV_SURVIVAL_BLUR (at
- * 224) and then resized to `side` places. [side * n] and room for two rows more. */
+/* Row j: what place j of a line takes from its n pixels when it is blurred by FV_ROBUSTNESS_BLUR
+ * (at 224) and then resized to `side` places. [side * n] and room for two rows more. */
 static void blur_and_resize(float *rows, int side, int n)
 {
     size_t width = (size_t)n;
@@ -130,8 +130,8 @@ static void blur_and_resize(float *rows, int side, int n)
     for (int j = 0; j < side; j++) {
         double at = fmax((j + 0.5) * n / side - 0.5, 0), part = at - floor(at);
         int low = (int)at, high = low + (low < n - 1);
-        fv_gaussian_row(near, n, low, (double)FV_SURVIVAL_BLUR * n / 224);
-        fv_gaussian_row(far, n, high, (double)FV_SURVIVAL_BLUR * n / 224);
+        fv_gaussian_row(near, n, low, (double)FV_ROBUSTNESS_BLUR * n / 224);
+        fv_gaussian_row(far, n, high, (double)FV_ROBUSTNESS_BLUR * n / 224);
         for (size_t k = 0; k < width; k++)
             rows[(size_t)j * width + k] = (float)((1 - part) * near[k] + part * far[k]);
     }
@@ -200,9 +200,10 @@ static fv_status unseen_view(fv_critic *c, const fv_picture *p, int v)
     return FV_OK;
 }
 
-fv_status fv_critic_survival(fv_critic *c, const fv_picture *p, const char *text, fv_survival *out)
+fv_status fv_critic_robustness(fv_critic *c, const fv_picture *p, const char *text,
+                               fv_robustness *out)
 {
-    fv_survival r = {0};
+    fv_robustness r = {0};
     float *target = malloc((size_t)c->dim * sizeof *target);
     if (!target) return fv_fail(FV_ERR_MEMORY, "measuring survival: out of memory");
     fv_status s = fv_model_embed_text(c->model, text, target, NULL);

@@ -332,10 +332,10 @@ static void measure(const fv_picture *p, fv_verdict *out)
     out->rough = pairs ? (float)(rough / (255.0 * (double)pairs)) : 0;
 }
 
-fv_status fv_judge_picture(fv_judge *j, fv_critic *dreamer, const fv_picture *p, const char *text,
+fv_status fv_judge_picture(fv_judge *j, fv_critic *critic, const fv_picture *p, const char *text,
                            fv_verdict *out)
 {
-    fv_verdict v = {.cosines = {NAN, NAN, NAN}, .survival = NAN};
+    fv_verdict v = {.cosines = {NAN, NAN, NAN}, .robustness = NAN};
     float *probabilities = malloc((size_t)j->classes * sizeof *probabilities);
     if (!probabilities) return fv_fail(FV_ERR_MEMORY, "judging: out of memory");
     fv_status s = fv_judge_look(j, p, probabilities);
@@ -343,9 +343,9 @@ fv_status fv_judge_picture(fv_judge *j, fv_critic *dreamer, const fv_picture *p,
         rank(j, probabilities, text, &v);
         measure(p, &v);
     }
-    if (s >= 0 && dreamer && text) {
-        s = fv_critic_survival(dreamer, p, text, &v.cosines);
-        v.survival = v.cosines.blurred / v.cosines.whole;
+    if (s >= 0 && critic && text) {
+        s = fv_critic_robustness(critic, p, text, &v.cosines);
+        v.robustness = v.cosines.blurred / v.cosines.whole;
     }
     free(probabilities);
     if (s >= 0) *out = v;
