@@ -71,7 +71,7 @@ def main():
             print('  missed', text, '->', ', '.join(english(rows, k) for k in b))
     print('the paper\'s texts')
     for text, e in zip(PAPER, embed(PAPER)):
-        print(' ', text, '->', ', '.join(english(rows, k) for k in (vectors @ e).topk(4)[1].tolist()))
+        print(' ', text, '->', ', '.join(english(rows, k) for k in (vectors @ e[:T.DIM]).topk(4)[1].tolist()))
 
 
 def english(rows, k):

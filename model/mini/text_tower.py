@@ -441,7 +441,7 @@ def phrasings(tower, held, encode, vectors):
     if not held:
         return 0.0, []
     e = torch.cat([tower(*encode([t for t, _ in held[i:i + 100]])) for i in range(0, len(held), 100)])
-    best = (e @ vectors.T).topk(5)[1].tolist()
+    best = (e[:, :DIM] @ vectors.T).topk(5)[1].tolist()
     return sum(bool(f & set(b)) for (_, f), b in zip(held, best)) / len(held), best
 
 
