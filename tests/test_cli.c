@@ -462,6 +462,41 @@ static void again_is_the_same_to_the_byte(void **state)
     REFUSED("gone.yml", "again", "--quiet", "gone.png");
 }
 
+static void several_seeds_differ_more_by_diversity(void **state)
+{
+    (void)state;
+    char *out = SUCCEEDS("imagine", TOY, "moon", "--seeds", "3", "--seed", "7");
+    assert_string_equal(out, "gallery/moon-7.png\ngallery/moon-8.png\ngallery/moon-9.png\n");
+    free(out);
+    recipe_holds("gallery/moon-9.png", "seed: 9\n");
+    out = SUCCEEDS("imagine", TOY, "moon", "--seeds", "3", "--seed", "7", "--diversity",
+                   "0.5@blocks.3.1", "--gallery", "d", "--term", "blocks.2.0 *0.01");
+    assert_string_equal(out, "d/moon-blocks-2-0-0-01-7.png\nd/moon-blocks-2-0-0-01-8.png\n"
+                             "d/moon-blocks-2-0-0-01-9.png\n");
+    free(out);
+    recipe_holds("d/moon-blocks-2-0-0-01-7.png", "term: \"blocks.2.0 *0.01\"\n");
+    recipe_holds("d/moon-blocks-2-0-0-01-9.png",
+                 "term: \"blocks.2.0 *0.01 | blocks.3.1:unlike=moon-blocks-2-0-0-01-7.png#");
+    recipe_holds("d/moon-blocks-2-0-0-01-9.png",
+                 " *0.25 | blocks.3.1:unlike=moon-blocks-2-0-0-01-8.png#");
+    SUCCEEDS_QUIETLY("again", TOY, "d/moon-blocks-2-0-0-01-9.png", "--out", "copy.png");
+    same_files("d/moon-blocks-2-0-0-01-9.png", "copy.png");
+    SUCCEEDS_QUIETLY("neuron", TOY, "5", "--seeds", "2", "--diversity", "1", "--gallery", "n");
+    recipe_holds("n/llp-5-2.png", "term: \"LLP:unlike=llp-5-1.png#");
+
+    unlink("d/moon-blocks-2-0-0-01-8.png");
+    REFUSED("there is no file moon-blocks-2-0-0-01-8.png, neither beside the recipe nor here",
+            "again", TOY, "d/moon-blocks-2-0-0-01-9.png", "--out", "copy.png");
+    REFUSED("give --seeds N", "imagine", TOY, "moon", "--diversity", "1");
+    REFUSED("expected a weight", "imagine", TOY, "moon", "--seeds", "2", "--diversity", "much");
+    REFUSED("expected a weight", "imagine", TOY, "moon", "--seeds", "2", "--diversity", "1@");
+    REFUSED("more than 16 terms", "imagine", TOY, "moon", "--seeds", "18", "--diversity", "1");
+    REFUSED("the nearest is", "imagine", TOY, "moon", "--seeds", "2", "--diversity", "1@blocks.9");
+    REFUSED("--out takes one picture, but there are 2", "imagine", TOY, "moon", "--seeds", "2",
+            "--out", "x.png");
+    REFUSED("takes no --seeds", "again", "--seeds", "2", "copy.png");
+}
+
 /* A state's recipe begins with these lines as well: its header is JSON, with a length before it. */
 static void put_into_state(const char *from, const char *to, const char *lines)
 {
@@ -973,6 +1008,7 @@ int main(void)
         CASE(it_is_said_how_a_text_with_weights_was_read),
         CASE(pictures_of_presets),
         CASE(again_is_the_same_to_the_byte),
+        CASE(several_seeds_differ_more_by_diversity),
         CASE(files_from_elsewhere_choose_no_place),
         CASE(seeds_of_64_bits_and_random_ones),
         CASE(pictures_hold_no_private_paths),

@@ -80,6 +80,8 @@ typedef struct own_flag {
 } own_flag;
 
 static const own_flag own_flags[] = {
+    {"seeds", OWN_NUMBER, offsetof(cli, seeds), "imagine neuron "},
+    {"diversity", OWN_TEXT, offsetof(cli, diversity), "imagine neuron "},
     {"file", OWN_TEXT, offsetof(cli, file), "imagine compare series "},
     {"carry", OWN_TEXT, offsetof(cli, carry), "series "},
     {"style", OWN_TEXT, offsetof(cli, style), "series "},
@@ -370,6 +372,7 @@ void cli_help(void)
          "  feavis imagine TEXT             let the picture of TEXT grow, save it to the gallery\n"
          "  feavis imagine --file POEM      one picture a line (- or --file -: standard input)\n"
          "  feavis imagine --preset NAME    the pictures of a preset, or its settings for TEXT\n"
+         "  feavis imagine TEXT --seeds 4 --diversity 1   four pictures, each unlike those before\n"
          "  feavis imagine --term LAYER:K   what any layer, channel or neuron wants (help terms)\n"
          "  feavis compare TEXT --guide A --guide B     by each model and by both (help guides)\n"
          "  feavis series STORY.txt         a picture a sentence: sheet, scroll and film\n"
@@ -429,7 +432,10 @@ void cli_help_terms(void)
         "  feavis imagine 森林 --term \"blocks.4.0 *0.1\"\n"
         "  feavis imagine --term blocks.2.0 --start photo.jpg\n"
         "  feavis imagine 雪山 --term \"like=photo.jpg *0.5\"\n"
+        "  feavis imagine 花 --seeds 4 --diversity 1\n"
         "\n"
+        "--diversity W@LAYER asks each picture of --seeds for LAYER:unlike=PICTURE, for every one\n"
+        "before it, with the weight W over their number (LLP without a layer).\n"
         "A picture's recipe has the names of such files, without their folders, and hashes; again\n"
         "looks for them beside the picture and here.");
 }
@@ -476,6 +482,8 @@ void cli_help_options(void)
          "  --file FILE          imagine, compare, series: one text a line\n"
          "  --carry WHAT         series: nothing, picture (the start of the next) or palette\n"
          "  --style TEXT         series: a text that all of them share: \"水墨画:0.3\"\n"
+         "  --seeds N            imagine, neuron: N pictures, with seeds from --seed on\n"
+         "  --diversity W[@LAYER]   each of them pushed away from those before it (help terms)\n"
          "  --image, --ids, --taps   probe: the picture, the token ids, the tensors to write\n"
          "  --images SOURCE      a folder, or a list of file names (one a line; --folder: theirs)\n"
          "  --texts FILE         one text a line, - for standard input\n"

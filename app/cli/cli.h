@@ -18,7 +18,8 @@ typedef struct cli {
     const char *carry, *style;       /* series: from one picture to the next, and of all */
     const char *script;              /* window: what works it instead of a person */
     const char *judge, *csv, *sheet; /* judge: its file, and where results go */
-    int top, batch;                  /* 0: not given */
+    int top, batch, seeds;           /* 0: not given */
+    const char *diversity;           /* imagine, neuron: see seeds.h */
     bool quiet, plan, layers, half, tensors;
     /* options given as flags, applied over presets and recipes: name, value, name, value ... */
     const char **flags;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "app/cli/grow.h"
+#include "app/cli/seeds.h"
 
 typedef struct jobs {
     fv_options **options; /* [count], or one for all texts */
@@ -85,21 +86,23 @@ static fv_status put_picture(const fv_picture *picture, const char *recipe, cons
     if (kept < 0) return fv_fail(status, "%s", message);
     status = fv_fail(status, "%s; the picture is in %s", message, *path);
     free(*path);
+    *path = NULL;
     return status;
 }
 
-static fv_status save_picture(fv_session *s, const fv_options *o, bool quiet)
+/* *path, which the caller frees, says where; NULL if it was not saved. */
+static fv_status save_picture(fv_session *s, const fv_options *o, bool quiet, char **path)
 {
     fv_picture picture;
     fv_progress scores;
-    char *recipe = NULL, *path;
+    char *recipe = NULL;
+    *path = NULL;
     FV_TRY(fv_session_picture(s, &picture, &scores));
     fv_status status = fv_session_recipe(s, &recipe);
-    if (status >= 0) status = put_picture(&picture, recipe, o, &path);
+    if (status >= 0) status = put_picture(&picture, recipe, o, path);
     if (status >= 0) {
-        printf("%s\n", path);
+        printf("%s\n", *path);
         cli_flush();
-        free(path);
         if (!quiet && !isnan(scores.cosine))
             fprintf(stderr, "cosine of the whole picture %.3f, %.1f s\n", (double)scores.cosine,
                     scores.seconds);
@@ -109,26 +112,29 @@ static fv_status save_picture(fv_session *s, const fv_options *o, bool quiet)
     return status;
 }
 
-static fv_status run_session(fv_session *s, const fv_options *o, bool quiet)
+static fv_status run_session(fv_session *s, const fv_options *o, bool quiet, char **path)
 {
     fv_status status = grow_run(s, quiet);
     if (status == FV_CANCELLED && !quiet) fprintf(stderr, "stopped; keeping the picture so far\n");
     /* a failure in the middle also keeps what there is, then says so */
     char message[1024];
     snprintf(message, sizeof message, "%s", fv_error());
-    fv_status saved = save_picture(s, o, quiet);
+    fv_status saved = save_picture(s, o, quiet, path);
     const char *state = fv_options_get(o, "state");
     if (saved >= 0 && *state) saved = fv_session_save(s, state);
     if (status < 0) return fv_fail(status, "%s", message);
     return saved < 0 ? saved : status;
 }
 
-static fv_status run_job(fv_model *m, const fv_options *o, const char *state, const cli *c)
+/* shown: the options without what is not said of the picture. *path: as of save_picture. */
+static fv_status run_job(fv_model *m, const fv_options *o, const fv_options *shown,
+                         const char *state, const cli *c, char **path)
 {
     fv_session *s;
+    *path = NULL;
     FV_TRY(state ? fv_session_resume(&s, m, o, state) : fv_session_open(&s, m, o));
     grow_warn(s, m);
-    fv_status status = run_session(s, o, c->quiet);
+    fv_status status = run_session(s, shown, c->quiet, path);
     fv_session_close(s);
     return status;
 }
@@ -221,14 +227,36 @@ static fv_status check_with_model(const jobs *j, const fv_model *m, const fv_opt
     return FV_OK;
 }
 
+/* All pictures of one text. */
+static fv_status run_seeds(seeds *n, fv_model *m, const fv_options *o, const char *state,
+                           const cli *c, bool opens)
+{
+    fv_status status = seeds_check_layer(n, o, m);
+    fv_list_clear(&n->made);
+    for (int i = 0; status == FV_OK && i < n->count && !cli_unread(); i++) {
+        fv_options *grown, *shown;
+        char *path;
+        FV_TRY(seeds_next(n, o, &grown, &shown));
+        if (!c->quiet) announce(m, shown, opens && i == 0);
+        status = run_job(m, grown, shown, state, c, &path);
+        if (status == FV_OK) status = fv_list_add(&n->made, path);
+        free(path);
+        fv_options_free(grown);
+        fv_options_free(shown);
+    }
+    return status;
+}
+
 static fv_status run_jobs(const jobs *j, const char *state, const cli *c)
 {
     fv_model *m = NULL;
     const fv_options *opened = NULL;
-    fv_status status = FV_OK;
-    for (int i = 0; i < j->count && status >= 0 && !j->texts.count; i++)
-        status = check_target(j->options[i], state);
-    if (j->texts.count) status = check_target(j->options[0], state);
+    seeds n;
+    fv_status status = seeds_read(&n, c);
+    for (int i = 0; i < (j->texts.count ? 1 : j->count) && status >= 0; i++) {
+        status = seeds_check(&n, j->options[i]);
+        if (status >= 0) status = check_target(j->options[i], state);
+    }
     for (int i = 0; status == FV_OK && i < j->count && !cli_unread(); i++) {
         fv_options *o;
         bool opens = false;
@@ -244,9 +272,9 @@ static fv_status run_jobs(const jobs *j, const char *state, const cli *c)
         }
         if (status >= 0 && i == 0) status = check_with_model(j, m, o);
         if (status < 0) break;
-        if (!c->quiet) announce(m, o, opens);
-        status = run_job(m, o, state, c);
+        status = run_seeds(&n, m, o, state, c, opens);
     }
+    fv_list_clear(&n.made);
     fv_model_close(m);
     return status;
 }
@@ -324,13 +352,14 @@ static fv_status list_jobs(jobs *j, cli *c)
 }
 
 /* What is one file is of one picture: the next one would be written over it. */
-static fv_status check_files(const jobs *j, const fv_options *o)
+static fv_status check_files(const jobs *j, const fv_options *o, const cli *c)
 {
+    int count = j->count * (c->seeds ? c->seeds : 1);
     static const char *const files[] = {"out", "state"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
-        if (j->count > 1 && *fv_options_get(o, files[i]))
+        if (count > 1 && *fv_options_get(o, files[i]))
             return fv_fail(FV_ERR_ARGUMENT, "--%s takes one picture, but there are %d%s", files[i],
-                           j->count, i ? "" : ": use --gallery");
+                           count, i ? "" : ": use --gallery");
     return FV_OK;
 }
 
@@ -338,7 +367,7 @@ int command_imagine(cli *c)
 {
     jobs j = {0};
     fv_status s = list_jobs(&j, c);
-    if (s >= 0) s = check_files(&j, c->options);
+    if (s >= 0) s = check_files(&j, c->options, c);
     return finish(&j, s, NULL, c);
 }
 
@@ -352,6 +381,7 @@ int command_neuron(cli *c)
     if (s >= 0) s = cli_apply_flags(c, c->options);
     if (s >= 0) s = check_job(c->options);
     if (s >= 0) s = add_job(&j, c->options);
+    if (s >= 0) s = check_files(&j, c->options, c);
     return finish(&j, s, NULL, c);
 }
 

@@ -89,6 +89,7 @@ fv_image_layers fv_network_image_from(const fv_network *n, fv_plan *p, fv_ref no
     fv_builder b = fv_network_builder(n, p);
     fv_image_layers l = {normalised, -1, -1};
     l.map = n->kind->map ? n->kind->map(&b, n, normalised) : looks_at_none(n, p);
+    fv_plan_alias(p, l.map, "LLP");
     if (head) l.embedding = fv_network_head(n, p, l.map);
     return l;
 }

@@ -5,9 +5,9 @@
  *   text   utf8 -> tokenise -> ids {1,1,1,L} -> text tower -> unit {1,1,1,D}
  *   decode latent {1,h,w,C} -> picture {1,fh,fw,3}: what a generator may make pictures with
  *
- * The map is the last layer before pooling: LLP-k is its channel k. Every tensor on the way has a
- * name in the plan; a term may ask for any of them. Two networks of one width D need not share a
- * space; a cosine is always one of a network's own two towers.
+ * The map is the last layer before pooling, "LLP" in the plan: LLP-k is its channel k. Every tensor
+ * on the way has a name in the plan; a term may ask for any of them. Two networks of one width D need
+ * not share a space; a cosine is always one of a network's own two towers.
  *
  * To add a family: one file with its builders and a row of fv_network_kind, and a line in the table
  * of network.c (or fv_network_register, from outside). */
