@@ -27,8 +27,20 @@ typedef struct fv_robustness {
 fv_status fv_critic_robustness(fv_critic *c, const fv_picture *p, const char *text,
                                fv_robustness *out);
 
-/* Channel of the last map before pooling at its positions: `out` holds map_side * map_side. */
-int fv_critic_map_side(const fv_critic *c);
+/* A layer of the image tower: what activation, channels and channels_at look at. */
+typedef struct fv_map {
+    const char *name; /* as a term has it: "blocks.3.1"; "" of the last map before pooling (LLP) */
+    int rows, columns, channels; /* of tokens the square that the last of them are */
+} fv_map;
+/* Those worth choosing, by depth, the last one before pooling behind all: blocks, and what stands
+ * outside of them. Borrowed until the critic is closed. */
+fv_status fv_critic_layers(fv_critic *c, const fv_map **out, int *count);
+/* From now on another layer, any that a term may name; NULL or "": the last map before pooling, as
+ * at first. A pass goes no further than the layer. A failure leaves what was chosen. */
+fv_status fv_critic_choose(fv_critic *c, const char *layer);
+fv_map fv_critic_chosen(const fv_critic *c);
+
+/* A channel of the chosen layer at its positions: `out` holds rows * columns. */
 fv_status fv_critic_activation(fv_critic *c, const fv_picture *p, int channel, float *out);
 
 typedef struct fv_channel {
@@ -42,9 +54,9 @@ fv_status fv_critic_channels(fv_critic *c, const fv_picture *p, fv_channel *out,
 /* The same at one place of the picture, x and y in [0, 1]: the position of the map it is in. */
 fv_status fv_critic_channels_at(fv_critic *c, const fv_picture *p, float x, float y,
                                 fv_channel *out, int *count);
-/* The channels that a text asks for. lead: what the cosine would rise by, to first order, if the
- * channel were higher everywhere by what it is in smooth noise. At this picture, or (NULL) on the
- * average of smooth noise. */
+/* The channels of the last map before pooling, whatever is chosen, that a text asks for. lead: what
+ * the cosine would rise by, to first order, if the channel were higher everywhere by what it is in
+ * smooth noise. At this picture, or (NULL) on the average of smooth noise. */
 fv_status fv_critic_search(fv_critic *c, const char *text, const fv_picture *p, fv_channel *out,
                            int *count);
 

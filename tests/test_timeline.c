@@ -404,7 +404,7 @@ static void critic_sees_what_the_session_sees(void **state)
     /* the critic's picture is rounded to 8 bits, and resized by other code */
     assert_true(fabsf(v.whole - whole.cosine) < 0.02f);
     assert_true(fabsf(v.blurred) <= 1 && fabsf(v.unseen) <= 1);
-    int side = fv_critic_map_side(c);
+    int side = fv_critic_chosen(c).rows;
     float *map = malloc((size_t)(side * side) * sizeof *map), mean = 0;
     MUST(fv_critic_activation(c, &p, 5, map));
     for (int i = 0; i < side * side; i++) mean += map[i] / (float)(side * side);
@@ -420,6 +420,98 @@ static void critic_sees_what_the_session_sees(void **state)
     fv_critic_close(c);
     fv_picture_free(&p);
     fv_session_close(s);
+}
+
+/* Row-major numbers of a layer by a plan of its own. Caller frees. */
+static float *layer_of(const char *name, const fv_picture *picture, fv_shape *shape)
+{
+    fv_plan *p;
+    fv_ref r;
+    int side = fv_model_image_size(model);
+    float *pixels = malloc((size_t)(side * side * 3) * sizeof *pixels);
+    fv_picture_to_tensor(picture, side, pixels);
+    MUST(fv_plan_new(&p, model->engine->backend));
+    fv_ref in = fv_plan_input(p, "pixels", (fv_shape){1, side, side, 3}, FV_REAL);
+    fv_network_image(model->network, p, in, true);
+    MUST(fv_plan_find_layer(p, name, &r));
+    fv_plan_output(p, r);
+    *shape = fv_plan_shape(p, r);
+    MUST(fv_plan_finish(p, FV_PLAN_FORWARD));
+    MUST(fv_plan_upload(p, in, pixels));
+    MUST(fv_plan_forward(p));
+    float *values = malloc(fv_count(*shape) * sizeof *values);
+    MUST(fv_plan_download(p, r, values));
+    fv_plan_free(p);
+    free(pixels);
+    return values;
+}
+
+/* What is active in a layer, in the whole picture and at a place, against all of its numbers. */
+static void the_critic_looks_at_any_layer(void **state)
+{
+    (void)state;
+    static uint8_t rgb[BYTES];
+    for (int i = 0; i < BYTES; i++) rgb[i] = (uint8_t)((i * 29 + i / 240 * 57) % 251);
+    fv_picture p = {SIDE, SIDE, rgb};
+    fv_critic *c;
+    const fv_map *layers;
+    int count, listed = -1;
+    MUST(fv_critic_open(&c, model));
+    MUST(fv_critic_layers(c, &layers, &count));
+    assert_true(count > 10);
+    assert_string_equal(layers[count - 1].name, ""); /* the last before pooling */
+    assert_string_equal(layers[0].name, "conv_stem");
+    for (int i = 0; i < count; i++) {
+        if (strcmp(layers[i].name, "blocks.2.1") == 0) listed = i;
+        assert_null(strstr(layers[i].name, "conv_pw")); /* inside of a block */
+        assert_null(strstr(layers[i].name, "backbone"));
+    }
+    assert_true(listed > 0);
+
+    fv_map last = fv_critic_chosen(c);
+    MUST(fv_critic_choose(c, "blocks.2.1"));
+    fv_map map = fv_critic_chosen(c);
+    fv_shape s;
+    float *values = layer_of("blocks.2.1", &p, &s), *one = malloc(fv_rows(s) * sizeof *one);
+    assert_string_equal(map.name, "blocks.2.1");
+    assert_true(map.rows == s.h && map.columns == s.w && map.channels == s.c);
+    assert_true(layers[listed].rows == s.h && layers[listed].channels == s.c);
+    assert_true(s.h != last.rows && s.c != last.channels);
+    MUST(fv_critic_activation(c, &p, 7, one));
+    /* fewer ops are computed: they may be joined otherwise */
+    for (size_t i = 0; i < fv_rows(s); i++)
+        assert_float_equal(one[i], values[i * (size_t)s.c + 7], 1e-5f * (1 + fabsf(one[i])));
+
+    fv_channel best[5];
+    int n = 5;
+    MUST(fv_critic_channels(c, &p, best, &n));
+    assert_int_equal(n, 5);
+    for (int i = 0; i < n; i++) {
+        float mean = 0;
+        for (size_t k = 0; k < fv_rows(s); k++)
+            mean += values[k * (size_t)s.c + (size_t)best[i].number] / (float)fv_rows(s);
+        assert_float_equal(best[i].mean, mean, 1e-4f * (1 + fabsf(mean)));
+        assert_true(i == 0 || best[i].lead <= best[i - 1].lead);
+    }
+    MUST(fv_critic_channels_at(c, &p, 0.999f, 0.001f, best, &n)); /* right, above */
+    assert_float_equal(best[0].mean,
+                       values[((size_t)s.w - 1) * (size_t)s.c + (size_t)best[0].number], 1e-4f);
+    FAILS(fv_critic_activation(c, &p, s.c, one), FV_ERR_ARGUMENT, "there are 0 to");
+
+    /* what cannot be chosen changes nothing; texts ask the last layer */
+    FAILS(fv_critic_choose(c, "blocks.2.9"), FV_ERR_ARGUMENT, "the nearest is");
+    assert_string_equal(fv_critic_chosen(c).name, "blocks.2.1");
+    int asked = 5, again = 5;
+    fv_channel before[5], after[5];
+    MUST(fv_critic_search(c, "moon", NULL, before, &asked));
+    MUST(fv_critic_choose(c, NULL));
+    assert_int_equal(fv_critic_chosen(c).rows, last.rows);
+    MUST(fv_critic_search(c, "moon", NULL, after, &again));
+    assert_int_equal(asked, again);
+    for (int i = 0; i < asked; i++) assert_int_equal(before[i].number, after[i].number);
+    free(values);
+    free(one);
+    fv_critic_close(c);
 }
 
 /* The cosine after a blur is what `keep` chooses by and what robustness says. Both look at a
@@ -471,6 +563,7 @@ int main(void)
         cmocka_unit_test(branches_are_a_tree_that_one_can_climb),
         cmocka_unit_test(old_branches_make_room_for_new_ones),
         cmocka_unit_test(critic_sees_what_the_session_sees),
+        cmocka_unit_test(the_critic_looks_at_any_layer),
         cmocka_unit_test(a_blur_is_the_same_to_session_and_critic),
     };
     return cmocka_run_group_tests(tests, open_toy, close_toy);

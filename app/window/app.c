@@ -132,13 +132,13 @@ void app_pick(app *a, float x, float y)
 {
     char place[64];
     const worker_view *v = &a->view;
-    float side = (float)v->map_side;
-    if (v->map_side < 1 || !(x >= 0 && x < 1 && y >= 0 && y < 1)) return;
-    float column = floorf(x * side), row = floorf(y * side);
-    bool same =
-        v->place_x >= 0 && column == floorf(v->place_x * side) && row == floorf(v->place_y * side);
-    snprintf(place, sizeof place, "%.5f %.5f", (double)((column + 0.5f) / side),
-             (double)((row + 0.5f) / side));
+    float rows = (float)v->map_rows, columns = (float)v->map_columns;
+    if (v->map_rows < 2 || !(x >= 0 && x < 1 && y >= 0 && y < 1)) return;
+    float column = floorf(x * columns), row = floorf(y * rows);
+    bool same = v->place_x >= 0 && column == floorf(v->place_x * columns) &&
+                row == floorf(v->place_y * rows);
+    snprintf(place, sizeof place, "%.5f %.5f", (double)((column + 0.5f) / columns),
+             (double)((row + 0.5f) / rows));
     worker_post(a->worker, ORDER_PICK, 0, NULL, same ? "" : place);
 }
 

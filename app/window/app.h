@@ -104,6 +104,7 @@ typedef struct app {
     int undo_count;
     app_thumb thumbs[APP_THUMBS];
     char neuron_search[APP_LINE]; /* a number or a text */
+    bool layers_open;             /* the list of layers is shown */
 
     /* similarity */
     char match_texts[APP_TEXT], match_pictures[WORKER_MATCH * APP_PATH];

@@ -86,11 +86,12 @@ static void scrub(app *a, int by)
 static void move_place(app *a, int x, int y)
 {
     const worker_view *v = &a->view;
-    float cell = v->map_side > 0 ? 1 / (float)v->map_side : 1;
+    float w = v->map_columns > 0 ? 1 / (float)v->map_columns : 1;
+    float h = v->map_rows > 0 ? 1 / (float)v->map_rows : 1;
     if (v->place_x < 0)
         app_pick(a, 0.5f, 0.5f);
     else
-        app_pick(a, v->place_x + (float)x * cell, v->place_y + (float)y * cell);
+        app_pick(a, v->place_x + (float)x * w, v->place_y + (float)y * h);
 }
 
 static void arrow(app *a, int x, int y, bool shift)

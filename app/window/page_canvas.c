@@ -83,9 +83,11 @@ static void draw_header(app *a, ui_rect r)
 static void draw_place(const app *a, ui_rect place)
 {
     const worker_view *v = &a->view;
-    if (v->place_x < 0 || v->map_side < 1) return;
-    float side = (float)v->map_side, w = place.w / side, h = place.h / side;
-    float x = place.x + floorf(v->place_x * side) * w, y = place.y + floorf(v->place_y * side) * h;
+    if (v->place_x < 0 || v->map_rows < 2) return;
+    float rows = (float)v->map_rows, columns = (float)v->map_columns;
+    float w = place.w / columns, h = place.h / rows;
+    float x = place.x + floorf(v->place_x * columns) * w;
+    float y = place.y + floorf(v->place_y * rows) * h;
     ui_frame((ui_rect){x - 1, y - 1, w + 2, h + 2}, UI_CANVAS, 3);
     ui_frame((ui_rect){x, y, w, h}, UI_BELIEF, 2);
 }
@@ -152,9 +154,9 @@ static void set_mode(app *a, display_mode mode, app_map map)
                 NULL, NULL);
     if (a->look.mode == DISPLAY_MAP && map == MAP_ACTIVATION && a->view.channel < 0)
         worker_post(a->worker, ORDER_CHANNEL,
-                    a->neuron_count      ? a->neurons[0].number
-                    : a->view.best_count ? a->view.best[0].number
-                                         : 108 % (a->view.channels ? a->view.channels : 1),
+                    a->neuron_count && !*a->view.layer ? a->neurons[0].number
+                    : a->view.best_count               ? a->view.best[0].number
+                                         : 108 % (a->view.map_channels ? a->view.map_channels : 1),
                     NULL, NULL);
 }
 

@@ -1,6 +1,6 @@
-/* Channels of the last layer before pooling: by number, by a text that asks for them, by what is
- * active in the picture or at a place of it; their weights beside the text's. Then any layer, by a
- * term. */
+/* Channels of the last layer before pooling (LLP): by number, by a text that asks for them; their
+ * weights beside the text's. Then any layer by a term, and what of a layer is active in the picture
+ * or at a place of it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +22,23 @@ static void add_neuron(app *a, int number)
     if (app_busy(a)) app_set_neurons(a);
 }
 
+/* A channel of the layer that is chosen. */
 static void follow(app *a, int number)
 {
     int same = a->view.channel == number;
     worker_post(a->worker, ORDER_CHANNEL, same ? -1 : number, NULL, NULL);
     a->look.mode = same ? DISPLAY_PICTURE : DISPLAY_MAP;
+    a->map = MAP_ACTIVATION;
+    a->map_serial = 0;
+}
+
+/* One of the last layer, whatever is chosen. */
+static void follow_last(app *a, int number)
+{
+    bool chosen = !*a->view.layer && a->view.channel == number;
+    if (*a->view.layer) worker_post(a->worker, ORDER_LAYER, 0, NULL, "");
+    worker_post(a->worker, ORDER_CHANNEL, chosen ? -1 : number, NULL, NULL);
+    a->look.mode = chosen ? DISPLAY_PICTURE : DISPLAY_MAP;
     a->map = MAP_ACTIVATION;
     a->map_serial = 0;
 }
@@ -46,7 +58,8 @@ static void weight_rows(app *a)
         snprintf(drop, sizeof drop, "drop-neuron-%d", n->number);
         snprintf(look, sizeof look, "look-%d", n->number);
         changed |= ui_slider(name, label, &n->weight, -0.2f, 0.2f, "%+.3f") == 2;
-        if (ui_chip(look, tr(a, W_SHOW_MAP), a->view.channel == n->number)) follow(a, n->number);
+        bool shown = !*a->view.layer && a->view.channel == n->number;
+        if (ui_chip(look, tr(a, W_SHOW_MAP), shown)) follow_last(a, n->number);
         ui_beside();
         if (ui_chip(drop, tr(a, W_NO_START), false)) {
             memmove(n, n + 1, (size_t)(a->neuron_count - i - 1) * sizeof *n);
@@ -92,6 +105,102 @@ static void term_row(app *a)
         app_set_term(a);
 }
 
+/* --- layers --- */
+
+static const char *layer_label(const char *name)
+{
+    return *name ? name : "LLP";
+}
+
+/* Where the chosen one is in the list; the last is LLP. */
+static int layer_at(const worker_view *v)
+{
+    int i = 0;
+    while (i < v->layer_count && strcmp(v->layers[i].name, v->layer) != 0) i++;
+    return i;
+}
+
+static void choose(app *a, int i)
+{
+    worker_post(a->worker, ORDER_LAYER, 0, NULL, a->view.layers[i].name);
+    a->layers_open = false;
+    if (a->look.mode == DISPLAY_MAP && a->map == MAP_ACTIVATION) a->look.mode = DISPLAY_PICTURE;
+}
+
+static void layer_list(app *a)
+{
+    const worker_view *v = &a->view;
+    ui_paragraph(tr(a, W_LAYER_ABOUT), UI_MUTED);
+    for (int i = 0; i < v->layer_count; i++) {
+        char name[160];
+        const char *label = layer_label(v->layers[i].name);
+        snprintf(name, sizeof name, "layer-%s", label);
+        if (i) ui_beside();
+        if (ui_chip(name, label, i == layer_at(v))) choose(a, i);
+    }
+}
+
+/* The chosen layer, its neighbours, and all of them when it is pressed. */
+static void layer_row(app *a)
+{
+    const worker_view *v = &a->view;
+    char label[192];
+    int at = layer_at(v);
+    if (v->layer_count < 2) return;
+    ui_heading(tr(a, W_LAYER));
+    if (ui_chip("layer-before", "‹", false) && at > 0) choose(a, at - 1);
+    ui_beside();
+    if (ui_chip("layer-behind", "›", false) && at + 1 < v->layer_count) choose(a, at + 1);
+    ui_beside();
+    snprintf(label, sizeof label, "%s · %d × %d · %d", layer_label(v->layer), v->map_columns,
+             v->map_rows, v->map_channels);
+    if (ui_chip("layers", label, a->layers_open)) a->layers_open = !a->layers_open;
+    if (a->layers_open) layer_list(a);
+}
+
+/* "blocks.3.1:45" of the chosen layer. */
+static void term_of(const app *a, int number, char *out, size_t size)
+{
+    snprintf(out, size, "%s:%d", a->view.layer, number);
+}
+
+static bool has_term(const app *a, int number)
+{
+    char term[160];
+    term_of(a, number, term, sizeof term);
+    const char *found = strstr(a->term, term);
+    return found && !(found[strlen(term)] >= '0' && found[strlen(term)] <= '9');
+}
+
+/* Behind what the term says; beside a text with a tenth of its weight. */
+static void add_term(app *a, int number)
+{
+    char term[160], *text;
+    bool alone = !a->text[strspn(a->text, " \t\r\n")] && !a->neuron_count;
+    if (has_term(a, number)) return;
+    term_of(a, number, term, sizeof term);
+    if (asprintf(&text, "%s%s%s%s", app_term(a), *app_term(a) ? " | " : "", term,
+                 alone ? "" : " *0.1") < 0)
+        return;
+    if (app_take(a, a->term, sizeof a->term, text) && app_busy(a)) app_set_term(a);
+    free(text);
+}
+
+/* --- what is active --- */
+
+static bool is_asked(const app *a, int number)
+{
+    return *a->view.layer ? has_term(a, number) : has_neuron(a, number);
+}
+
+static void ask_for(app *a, int number)
+{
+    if (*a->view.layer)
+        add_term(a, number);
+    else
+        add_neuron(a, number);
+}
+
 static void ranking_title(const app *a, char *out, size_t size)
 {
     const worker_view *v = &a->view;
@@ -120,15 +229,17 @@ static void ranking(app *a)
         snprintf(label, sizeof label, "%d", v->best[i].number);
         if (i) ui_beside();
         if (ui_chip(name, label, v->channel == v->best[i].number)) follow(a, v->best[i].number);
-        if (ui_double_clicked()) add_neuron(a, v->best[i].number);
+        if (ui_double_clicked()) ask_for(a, v->best[i].number);
     }
     if (!v->best_count) ui_space(1);
-    if (v->picture_serial) ui_paragraph(tr(a, W_PICK_ABOUT), UI_MUTED);
-    if (v->channel < 0 || has_neuron(a, v->channel)) return;
-    char label[64];
-    snprintf(label, sizeof label, "%s LLP-%d", tr(a, W_ADD_NEURON), v->channel);
-    if (ui_button("add-followed", label, UI_ICON_PLUS, UI_PLAIN, -1, a->neuron_count < APP_NEURONS))
-        add_neuron(a, v->channel);
+    if (v->picture_serial) ui_paragraph(tr(a, v->map_rows > 1 ? W_PICK_ABOUT : W_NO_MAP), UI_MUTED);
+    if (v->channel < 0 || is_asked(a, v->channel)) return;
+    char label[192];
+    bool last = !*v->layer;
+    snprintf(label, sizeof label, "%s %s%s%d", tr(a, W_ADD_NEURON), layer_label(v->layer),
+             last ? "-" : ":", v->channel);
+    bool room = !last || a->neuron_count < APP_NEURONS;
+    if (ui_button("add-followed", label, UI_ICON_PLUS, UI_PLAIN, -1, room)) ask_for(a, v->channel);
 }
 
 void page_neurons(app *a)
@@ -141,5 +252,6 @@ void page_neurons(app *a)
     search_row(a);
     weight_rows(a);
     term_row(a);
+    layer_row(a);
     ranking(a);
 }

@@ -27,6 +27,7 @@
     X(W_NEURON_HINT, "编号或文字：108，大海", "108, or a text: the sea") X(W_APPLY, "用到这幅画上", "Apply to this picture") \
     X(W_GUIDES, "一起看的模型", "Models that look") \
     X(W_TERM, "任何一层", "Any layer") X(W_TERM_HINT, "层:通道，如 blocks.3.1:45", "LAYER:CHANNEL, as blocks.3.1:45") \
+    X(W_LAYER, "看哪一层", "Layer") X(W_LAYER_ABOUT, "从浅到深；最后是 LLP", "from shallow to deep; LLP is the last") X(W_NO_MAP, "这一层没有位置", "This layer has no positions") \
     X(W_PICTURE, "画面", "Picture") X(W_DIFFERENCE, "与开始之差", "Change since start") X(W_HEAT, "梯度", "Gradient") X(W_ACTIVATION, "激活", "Activation") \
     X(W_COMPARE, "对比", "A/B") X(W_CRISP, "像素", "Pixels") X(W_FIT, "适合窗口", "Fit") X(W_EXPOSURE, "曝光", "Exposure") X(W_PIN, "记为 A", "Keep as A") \
     X(W_EMPTY, "写下一句诗，看它慢慢出现", "Write a line and watch it appear") X(W_EMPTY_KEYS, "Ctrl+Enter 开始 · 空格 暂停 · Esc 停止", "Ctrl+Enter starts · Space pauses · Esc stops") \

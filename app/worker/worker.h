@@ -38,6 +38,7 @@ typedef enum worker_order {
     ORDER_GRADIENT,  /* number: 0 or 1, whether steps copy the gradient of the picture */
     ORDER_CHANNEL,   /* number: whose activation to follow; -1 none */
     ORDER_CHANNELS,  /* ranks the channels of the picture */
+    ORDER_LAYER,     /* text: whose channels these are; "": the last before pooling */
     ORDER_PICK,      /* text: "x y", those at that place of it, in shares; "": nowhere */
     ORDER_SEARCH,    /* text: those that it asks for */
     ORDER_TERM,      /* text: whether the model can be asked that term; see term_error */
@@ -93,6 +94,13 @@ typedef struct worker_branch {
     char text[96], seed[24]; /* where it was left; of the current one: now */
 } worker_branch;
 
+/* As fv_map of critic.h. */
+typedef struct worker_layer {
+    char name[64];
+    int rows, columns, channels;
+} worker_layer;
+enum { WORKER_LAYERS = 96 };
+
 typedef struct worker_view {
     worker_phase phase;
     char model[128], backend[64];
@@ -120,9 +128,12 @@ typedef struct worker_view {
     char searched[96];
     char term_error[512]; /* of the last term that was checked; "": it can be asked */
     int term_serial;
-    int map_side; /* positions of the map the channels are of */
-    int channel;  /* followed, -1: none */
-    int activation_serial, activation_side, gradient_serial;
+    worker_layer layers[WORKER_LAYERS]; /* to choose from, the last before pooling behind all */
+    int layer_count;
+    char layer[128]; /* that the channels are of; "": the last before pooling */
+    int map_rows, map_columns, map_channels; /* of it */
+    int channel;                             /* followed, -1: none */
+    int activation_serial, activation_width, activation_height, gradient_serial;
     int frame_count, frame_steps[97];
     bool frame_states[97];
     worker_branch branches[FV_MAX_BRANCHES];

@@ -5,14 +5,41 @@
 
 #include "app/worker/worker_inside.h"
 
+/* Those of the first model. With the lock. */
+static void publish_layers(worker_view *v, const fv_map *layers, int count)
+{
+    v->layer_count = 0;
+    for (int i = 0; i < count; i++) {
+        bool last = i == count - 1;
+        worker_layer *l = &v->layers[v->layer_count];
+        if (strlen(layers[i].name) >= sizeof l->name) continue;
+        if (!last && v->layer_count == WORKER_LAYERS - 1) continue; /* that place is the last's */
+        copy_text(l->name, sizeof l->name, layers[i].name);
+        l->rows = layers[i].rows;
+        l->columns = layers[i].columns;
+        l->channels = layers[i].channels;
+        v->layer_count++;
+    }
+}
+
 static void publish_guides(worker *w)
 {
     worker_view *v = &w->view;
+    const fv_map *layers = NULL;
+    int layer_count = 0; /* without a list there is the last layer */
+    if (fv_critic_layers(w->critic, &layers, &layer_count) < 0) say(w, NULL);
+    fv_map map = fv_critic_chosen(w->critic);
     pthread_mutex_lock(&w->mutex);
+    publish_layers(v, layers, layer_count);
+    v->layer[0] = 0;
+    v->map_rows = map.rows;
+    v->map_columns = map.columns;
+    v->map_channels = map.channels;
+    v->channel = -1;
+    v->activation_serial = 0;
     copy_text(v->model, sizeof v->model, fv_model_title(w->model));
     copy_text(v->backend, sizeof v->backend, fv_model_backend(w->model));
     v->channels = fv_model_channels(w->model);
-    v->map_side = fv_critic_map_side(w->critic);
     v->text_length = fv_model_text_length(w->model);
     v->guide_count = fv_model_guide_count(w->model);
     for (int i = 0; i < v->guide_count; i++) {

@@ -133,6 +133,7 @@ void measure_activation(worker *w, bool now);
 void rank_channels(worker *w);
 void rank_again(worker *w);
 void pick_place(worker *w, const char *place);
+void choose_layer(worker *w, const char *name);
 void search_channels(worker *w, const char *text);
 void check_term(worker *w, const char *term);
 

@@ -78,8 +78,8 @@ bool worker_gradient(worker *w, float **out, int *width, int *height)
 
 bool worker_activation(worker *w, float **out, int *width, int *height)
 {
-    const int *side = &w->view.activation_side;
-    return give_map(w, &w->activation, side, side, out, width, height);
+    return give_map(w, &w->activation, &w->view.activation_width, &w->view.activation_height, out,
+                    width, height);
 }
 
 int worker_curve(worker *w, worker_point *out, int room)

@@ -41,8 +41,9 @@ void measure_activation(worker *w, bool now)
     if (channel < 0 || !w->session) return;
     if (!now && begin - w->last_activation < 10 * w->activation_cost) return;
     if (!worker_picture(w, &p)) return;
-    int side = fv_critic_map_side(w->critic);
-    float *map = malloc((size_t)(side * side) * sizeof *map), high = 1e-6f;
+    fv_map layer = fv_critic_chosen(w->critic);
+    int count = layer.rows * layer.columns;
+    float *map = malloc((size_t)count * sizeof *map), high = 1e-6f;
     fv_status s = map ? fv_critic_activation(w->critic, &p, channel, map)
                       : fv_fail(FV_ERR_MEMORY, "following a channel: out of memory");
     fv_picture_free(&p);
@@ -51,12 +52,13 @@ void measure_activation(worker *w, bool now)
         say(w, NULL);
         return;
     }
-    for (int i = 0; i < side * side; i++) high = fmaxf(high, map[i]);
-    for (int i = 0; i < side * side; i++) map[i] = fmaxf(map[i], 0) / high;
+    for (int i = 0; i < count; i++) high = fmaxf(high, map[i]);
+    for (int i = 0; i < count; i++) map[i] = fmaxf(map[i], 0) / high;
     pthread_mutex_lock(&w->mutex);
     free(w->activation);
     w->activation = map;
-    w->view.activation_side = side;
+    w->view.activation_width = layer.columns;
+    w->view.activation_height = layer.rows;
     w->view.activation_serial++;
     pthread_mutex_unlock(&w->mutex);
     w->last_activation = seconds_now();
@@ -121,8 +123,37 @@ void rank_again(worker *w)
     pick_place(w, w->view.place_x >= 0 ? place : "");
 }
 
+/* Nothing is followed or ranked in a layer that has just been chosen. */
+static bool change_layer(worker *w, const char *name)
+{
+    if (fv_critic_choose(w->critic, name) < 0) {
+        say(w, NULL);
+        return false;
+    }
+    fv_map map = fv_critic_chosen(w->critic);
+    pthread_mutex_lock(&w->mutex);
+    copy_text(w->view.layer, sizeof w->view.layer, map.name);
+    w->view.map_rows = map.rows;
+    w->view.map_columns = map.columns;
+    w->view.map_channels = map.channels;
+    w->view.channel = -1;
+    w->view.activation_serial = w->view.best_count = 0;
+    w->view.ranking = RANKED_PICTURE;
+    w->view.place_x = w->view.place_y = -1;
+    pthread_mutex_unlock(&w->mutex);
+    return true;
+}
+
+void choose_layer(worker *w, const char *name)
+{
+    if (strcmp(w->view.layer, name) == 0 || !change_layer(w, name)) return;
+    rank_channels(w);
+    notify(w);
+}
+
 void search_channels(worker *w, const char *text)
 {
+    if (*w->view.layer && !change_layer(w, "")) return; /* texts ask for those of the last */
     fv_channel best[WORKER_BEST];
     int count = WORKER_BEST;
     fv_status s = fv_critic_search(w->critic, text, NULL, best, &count);

@@ -168,6 +168,9 @@ void dispatch(worker *w, const order *o)
     case ORDER_CHANNELS:
         rank_channels(w);
         break;
+    case ORDER_LAYER:
+        choose_layer(w, o->text ? o->text : "");
+        break;
     case ORDER_PICK:
         pick_place(w, o->text ? o->text : "");
         break;

@@ -112,10 +112,13 @@ static fv_status read_picture(const fv_term *t, const fv_model *m, float **out, 
         free(pixels);
         return s;
     }
-    fv_picture_to_tensor(&p, (int)side, pixels);
+    s = fv_model_look_at(m, &p, pixels);
     fv_picture_free(&p);
-    *out = pixels;
-    return FV_OK;
+    if (s < 0)
+        free(pixels);
+    else
+        *out = pixels;
+    return s;
 }
 
 fv_status fv_term_file_read(const fv_term *t, const fv_model *m, float **out, size_t *count)
