@@ -3,7 +3,8 @@ give: the cosine over both parts of the joint space.
 
   captions, names   InfoNCE in the batch, both ways, Chinese and English
   classes           every picture keeps what it said of the 1000 classes, now asked by their names
-  first part        is left alone; the second part of other texts stays near the teacher's
+  first part        is left alone; the second part of other texts stays near the teacher's; in the end
+                    textFC's last layer is fitted again to what the old tower said (mend)
 
 How long the second part is beside the first is learnt for each text; in pictures it is held near one,
 so that the first, whose gradient shows things, is not drowned. Everything below the last layers is
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 import image_head as I
 import pair
 import text_known
+import text_tower
 
 SHARPNESS = 20.0        # of what a picture said of the classes
 
@@ -126,3 +128,31 @@ def train(args, batches, goals, reader, tower, encode, reading, names, keepers, 
         if step % 100 == 99 or step + 1 == steps:
             pair.save(path, reader=reader.state_dict(), text=text.state_dict(), scale=scale.data,
                       optimiser=optimiser.state_dict(), step=step + 1)
+
+
+def mend(args, tower, old, encode, names, others):
+    """The text tower has lost some of its first part below textFC: its last layer is fitted again, half
+    of a batch names of classes, half other texts. `old`: the tower as it was."""
+    torch.manual_seed(10)
+    index, rows = features(args, tower, encode, [])
+    texts = [n for l in names for n in names[l]]
+    texts, first = texts + others, len(texts)
+    with torch.no_grad():
+        goal = torch.cat([text_tower.bag(old, *encode(texts[k:k + 500]))
+                          for k in range(0, len(texts), 500)])
+        h = F.relu(tower.learnable.textFC.fc1(rows[[index[t] for t in texts]]))
+    last = tower.learnable.textFC.fc2
+    weight = last.weight[:I.DIM].detach().clone().requires_grad_(True)
+    bias = last.bias[:I.DIM].detach().clone().requires_grad_(True)
+    optimiser = pair.optimiser_of([([weight, bias], args.mend_rate)], decay=0)
+    for step in range(args.mend_steps):
+        chosen = torch.cat([torch.randint(first, (256,)), torch.randint(first, len(texts), (256,))])
+        out = F.linear(h[chosen], weight, bias)
+        cosine = (F.normalize(out, dim=1) * goal[chosen]).sum(1)
+        length = ((out.norm(dim=1) - 1) ** 2).mean()
+        pair.step_of(optimiser, 1 - cosine.mean() + 0.1 * length, step, args.mend_steps)
+        if step % 100 == 99:
+            print(f'mend: step {step + 1}/{args.mend_steps}, cosine of names {cosine[:256].mean():.3f}, of '
+                  f'others {cosine[256:].mean():.3f}', flush=True)
+    with torch.no_grad():
+        last.weight[:I.DIM], last.bias[:I.DIM] = weight, bias

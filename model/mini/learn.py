@@ -18,6 +18,7 @@ FOLDER as corpus.py reads it. Each stage leaves its state in WORK and goes on fr
 Some 20 minutes of one core that is left alone. Where others share the cores, OMP_NUM_THREADS=1 is many
 times faster than 2. measure_known.py prints what came of it."""
 import argparse
+import copy
 import os
 import pickle
 import random
@@ -97,6 +98,8 @@ def main():
     a.add_argument('--keepers', type=int, default=12000)
     a.add_argument('--joint-steps', type=int, default=700)
     a.add_argument('--joint-rate', type=float, default=5e-4)
+    a.add_argument('--mend-steps', type=int, default=400)
+    a.add_argument('--mend-rate', type=float, default=1e-3)
     a.add_argument('--class-weight', type=float, default=1.0)
     a.add_argument('--known-text', type=float, default=0.4,
                    help='the second part of a text is multiplied by it in the end')
@@ -114,9 +117,11 @@ def main():
     batches, goals, reader, reading = pair.begin(args, pictures, boxes, first.imgencoder.learnable,
                                                  index, table)
     encode = T.tokenizer(os.path.join(HERE, 'vocab.txt'))
+    old = copy.deepcopy(first.textencoder)
     tower = text_known.train(args, read, first.textencoder, encode, index, table, reading)
-    joint.train(args, batches, goals, reader, tower, encode, reading, class_names(),
-                keepers(read, args.keepers), I.class_vectors(net))
+    names, kept = class_names(), keepers(read, args.keepers)
+    joint.train(args, batches, goals, reader, tower, encode, reading, names, kept, I.class_vectors(net))
+    joint.mend(args, tower, old, encode, names, kept)
     export(args, net, reader.fold(), tower)
 
 
