@@ -78,7 +78,7 @@ restore kernels/ref/picture.c
 restore kernels/op.h
 
 change kernels/op.h 's/^    ROW(ADD, /    ROW(TWICE, twice, BACKWARD, same_shape, keeps_nothing, NULL) \\\n&/'
-found "an op that is forgotten" c kernels/op.c "$(grep -l '^static bool apart' model/plan/*.c)"
+found "an op that is forgotten" c kernels/op.c "$(grep -l '^    switch (kind)' model/plan/*.c)"
 found "an op that is forgotten" cuda kernels/cuda/table.cu
 printf 'void fv_ref_table(void *); int main(void) { fv_ref_table(0); return 0; }\n' >"$work/main.c"
 $cc $c -c -o "$work/table.o" kernels/ref/table.c

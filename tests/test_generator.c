@@ -403,9 +403,11 @@ static void a_projection_that_fails_is_done_later(void **state)
 
 enum { FACTOR = 2, LATENT = 4, HIDDEN = 5 };
 
-static bool detect(const fv_network_files *files)
+static fv_status detect(const fv_network_files *files, const fv_weights *w, bool *mine)
 {
-    return files->checkpoint && strstr(files->checkpoint, "paints.safetensors");
+    (void)w;
+    *mine = files->checkpoint && strstr(files->checkpoint, "paints.safetensors");
+    return FV_OK;
 }
 
 static void close_paints(fv_network *n)

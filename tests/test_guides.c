@@ -85,21 +85,22 @@ static void a_guide_is_read(void **state)
 {
     (void)state;
     fv_guides g;
-    MUST(fv_guides_parse(&g, "mini | a.yml + b\\+c.pth + v.TXT @momentum :0.3 | x.safetensors:-1"));
+    MUST(fv_guides_parse(
+        &g, "mini | a\\:1.yml + b\\+c\\:d.pth + v.TXT @momentum :0.3 | x.safetensors:-1"));
     assert_int_equal(g.count, 3);
     assert_string_equal(g.at[0].config, "");
     assert_string_equal(g.at[0].checkpoint, "");
     assert_true(g.at[0].weight == 1 && !g.at[0].momentum);
-    assert_string_equal(g.at[1].config, "a.yml");
-    assert_string_equal(g.at[1].checkpoint, "b+c.pth");
+    assert_string_equal(g.at[1].config, "a:1.yml");
+    assert_string_equal(g.at[1].checkpoint, "b+c:d.pth");
     assert_string_equal(g.at[1].vocabulary, "v.TXT");
     assert_true(g.at[1].weight == 0.3f && g.at[1].momentum);
     assert_string_equal(g.at[2].checkpoint, "x.safetensors");
     assert_true(g.at[2].weight == -1);
     char *text;
     MUST(fv_guides_print(&text, &g));
-    assert_string_equal(text,
-                        "mini:1 | a.yml + b\\+c.pth + v.TXT @momentum:0.3 | x.safetensors:-1");
+    assert_string_equal(
+        text, "mini:1 | a\\:1.yml + b\\+c\\:d.pth + v.TXT @momentum:0.3 | x.safetensors:-1");
     fv_guides again;
     MUST(fv_guides_parse(&again, text));
     assert_true(fv_guides_same(&g, &again));
@@ -311,6 +312,8 @@ static void a_layer_may_be_the_second_models(void **state)
     set(o, "term", "guide2.blocks.9.9:3");
     FAILS(fv_session_open(&s, m, o), FV_ERR_ARGUMENT, "nearest is guide2.");
     FAILS(fv_options_check_channels(o, m), FV_ERR_ARGUMENT, "nearest is guide2.");
+    set(o, "term", "guide3.blocks.2.0:3");
+    FAILS(fv_options_check_channels(o, m), FV_ERR_ARGUMENT, "there are guide1 to guide2");
     fv_model_close(m);
     drop(&alone);
     drop(&second);

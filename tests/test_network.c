@@ -65,9 +65,11 @@ static void describe(const fv_network *n, char *out, size_t size)
     snprintf(out, size, "colours at %d x %d pixels", n->image_size, n->image_size);
 }
 
-static bool detect(const fv_network_files *files)
+static fv_status detect(const fv_network_files *files, const fv_weights *w, bool *mine)
 {
-    return files->checkpoint && strstr(files->checkpoint, "colours.safetensors");
+    (void)w;
+    *mine = files->checkpoint && strstr(files->checkpoint, "colours.safetensors");
+    return FV_OK;
 }
 
 static void close_colours(fv_network *n)

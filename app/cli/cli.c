@@ -448,7 +448,7 @@ void cli_help_guides(void)
         "  mini                            the shipped model\n"
         "  eval.yml + brivl.pth            a cfg and its checkpoint\n"
         "  eval.yml + brivl.pth + vocab.txt     and its vocabulary\n"
-        "  mini @momentum                  the towers that training averaged\n"
+        "  eval.yml + brivl.pth @momentum  the towers that training averaged\n"
         "\n"
         ":NUMBER behind one is the weight of what it thinks of the texts (1 without); while the\n"
         "picture grows --guide-weights \"1, 0.3\" sets them. \\+, \\| and \\: belong to a file's\n"

@@ -5,8 +5,9 @@
 static fv_status open_decoder(fv_network **out, const char *path)
 {
     const fv_network_files files = {.checkpoint = path};
-    const fv_network_kind *kind = fv_network_detect(&files);
+    const fv_network_kind *kind;
     fv_weights *w;
+    FV_TRY(fv_network_detect(&kind, &files));
     if (kind && kind->decode) return fv_network_open(out, &files);
     FV_TRY(fv_weights_open(&w, path)); /* says what is wrong with the file, if anything is */
     fv_weights_close(w);

@@ -32,7 +32,9 @@ static bool mix_file(uint64_t *h, const char *path)
 static void take_files(fv_model *m, const fv_options *o)
 {
     uint64_t h = 14695981039346656037u;
-    bool read = *o->config && mix_file(&h, o->config) && mix_file(&h, m->network->vocabulary);
+    bool any = *o->config || (*o->checkpoint && m->network->vocabulary);
+    bool read =
+        any && mix_file(&h, *o->config ? o->config : NULL) && mix_file(&h, m->network->vocabulary);
     if (read) snprintf(m->files, sizeof m->files, "%016llx", (unsigned long long)h);
 }
 
@@ -366,6 +368,12 @@ fv_status fv_model_find_layer(const fv_model *m, const fv_plan *p, const char *n
                               fv_ref *out)
 {
     char scope[SCOPE_BYTES];
+    int number;
+    char dot;
+    if (m->guide_count > 1 && sscanf(name, "guide%d%c", &number, &dot) == 2 && dot == '.' &&
+        (number < 1 || number > m->guide_count))
+        return fv_fail(FV_ERR_ARGUMENT, "layer %.80s: there are guide1 to guide%d", name,
+                       m->guide_count);
     *guide = fv_model_guide_of(m, name);
     scope_of(m, *guide, scope);
     size_t n = strlen(scope);

@@ -35,12 +35,12 @@ static void take_tower(fv_guide *g, char *text)
     if (g->momentum || ends(text, online)) *strrchr(text, '@') = 0;
 }
 
-/* The next file of "a + b"; *rest behind it, NULL at the end. "\+" is a plus of the name. */
+/* The next file of "a + b"; *rest behind it, NULL at the end. "\+" and "\:" are of the name. */
 static char *next_file(char *at, char **rest)
 {
     char *to = at, *begin = at;
     for (; *at && *at != '+'; at++) {
-        if (at[0] == '\\' && at[1] == '+') at++;
+        if (at[0] == '\\' && (at[1] == '+' || at[1] == ':')) at++;
         *to++ = *at;
     }
     *rest = *at ? at + 1 : NULL;
@@ -160,7 +160,7 @@ fv_status fv_guides_weights(float out[FV_MAX_GUIDES], int *count, const char *te
 static void print_file(FILE *f, const char *path)
 {
     for (; *path; path++) {
-        if (*path == '|' || *path == '+') fputc('\\', f);
+        if (strchr("|+:", *path)) fputc('\\', f);
         fputc(*path, f);
     }
 }

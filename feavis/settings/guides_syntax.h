@@ -3,7 +3,7 @@
  *   mini                                   the shipped model
  *   eval.yml + brivl.pth                   a cfg and its checkpoint
  *   eval.yml + brivl.pth + vocab.txt       and a vocabulary (.txt)
- *   mini @momentum                         the towers that training averaged
+ *   eval.yml + brivl.pth @momentum         the towers that training averaged
  *   ... :0.5                               weight of the guide's texts, 1 without
  *
  * Several with |. "\|", "\:" and "\+" are literal. A file ending in .yml or .yaml is a cfg, in .txt

@@ -313,9 +313,11 @@ static const fv_brivl *brivl_of(const fv_network *n)
     return (const fv_brivl *)(const void *)n;
 }
 
-static bool detect(const fv_network_files *files)
+static fv_status detect(const fv_network_files *files, const fv_weights *w, bool *mine)
 {
-    return files->config != NULL; /* what is in it, the cfg says */
+    (void)w;
+    *mine = files->config != NULL; /* what is in it, the cfg says */
+    return FV_OK;
 }
 
 static fv_status open_row(fv_network **out, const fv_network_files *files)

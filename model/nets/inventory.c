@@ -230,7 +230,9 @@ static fv_status print_stranger(const fv_network_files *files, fv_status status,
     FV_TRY(fv_weights_open(&w, files->checkpoint));
     print_file(w, NULL, to);
     fv_weights_close(w);
-    bool known = files->config || fv_network_detect(files); /* and yet it cannot be opened */
+    const fv_network_kind *kind = NULL;
+    if (!files->config) FV_TRY(fv_network_detect(&kind, files));
+    bool known = files->config || kind; /* and yet it cannot be opened */
     return known ? fv_fail(status, "%s", message) : FV_OK;
 }
 

@@ -26,18 +26,36 @@ fv_status fv_network_register(const fv_network_kind *kind)
     return FV_OK;
 }
 
-const fv_network_kind *fv_network_detect(const fv_network_files *files)
+static fv_status ask(const fv_network_kind *kind, const fv_network_files *files,
+                     const fv_weights *w, const fv_network_kind **out)
 {
-    for (int i = registered_count - 1; i >= 0; i--)
-        if (registered[i]->detect(files)) return registered[i];
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
-        if (kinds[i]->detect(files)) return kinds[i];
-    return NULL;
+    bool mine = false;
+    if (*out) return FV_OK;
+    FV_TRY(kind->detect(files, w, &mine));
+    if (mine) *out = kind;
+    return FV_OK;
+}
+
+fv_status fv_network_detect(const fv_network_kind **out, const fv_network_files *files)
+{
+    const fv_network_kind *found = NULL;
+    fv_weights *w = NULL;
+    fv_status s = files->checkpoint ? fv_weights_open(&w, files->checkpoint) : FV_OK;
+    if (s == FV_ERR_MEMORY) return s;
+    s = FV_OK;
+    for (int i = registered_count - 1; s >= 0 && i >= 0; i--)
+        s = ask(registered[i], files, w, &found);
+    for (size_t i = 0; s >= 0 && i < sizeof kinds / sizeof kinds[0]; i++)
+        s = ask(kinds[i], files, w, &found);
+    fv_weights_close(w);
+    if (s >= 0) *out = found;
+    return s;
 }
 
 fv_status fv_network_open(fv_network **out, const fv_network_files *files)
 {
-    const fv_network_kind *kind = fv_network_detect(files);
+    const fv_network_kind *kind;
+    FV_TRY(fv_network_detect(&kind, files));
     if (kind) return kind->open(out, files);
     fv_weights *w; /* one that cannot be read has been recognised by none */
     if (files->checkpoint) FV_TRY(fv_weights_open(&w, files->checkpoint));

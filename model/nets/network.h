@@ -6,8 +6,8 @@
  *   decode latent {1,h,w,C} -> picture {1,fh,fw,3}: what a generator may make pictures with
  *
  * The map is the last layer before pooling, "LLP" in the plan: LLP-k is its channel k. Every tensor
- * on the way has a name in the plan; a term may ask for any of them. Two networks of one width D need
- * not share a space; a cosine is always one of a network's own two towers.
+ * on the way has a name in the plan; a term may ask for any of them. Two networks of one width D
+ * need not share a space; a cosine is always one of a network's own two towers.
  *
  * To add a family: one file with its builders and a row of fv_network_kind, and a line in the table
  * of network.c (or fv_network_register, from outside). */
@@ -37,7 +37,9 @@ typedef struct fv_text_inputs {
 /* A row: one family. Builders get the network that they belong to, and fail like all builders. */
 typedef struct fv_network_kind {
     const char *name;
-    bool (*detect)(const fv_network_files *files);
+    /* Whether the files are of this family. w: the checkpoint; NULL where none is named, or where
+     * it cannot be read. Fails for want of memory alone: what is wrong with a file, open says. */
+    fv_status (*detect)(const fv_network_files *files, const fv_weights *w, bool *mine);
     fv_status (*open)(fv_network **out, const fv_network_files *files);
     void (*close)(fv_network *n);
     /* normalised picture -> map -> unit embedding. "image_embedding". NULL, both: it looks at no
@@ -89,8 +91,8 @@ struct fv_network {
     bool encodes;                /* the checkpoint has the encoder too */
 };
 
-/* The first row that recognises the files; NULL: none. */
-const fv_network_kind *fv_network_detect(const fv_network_files *files);
+/* The first row that recognises the files; NULL: none. FV_ERR_MEMORY if it cannot be told. */
+fv_status fv_network_detect(const fv_network_kind **out, const fv_network_files *files);
 /* By that row. Caller closes. */
 fv_status fv_network_open(fv_network **out, const fv_network_files *files);
 void fv_network_close(fv_network *n);

@@ -172,14 +172,10 @@ static fv_status read_layers(fv_taesd *m)
 
 /* --- the row --- */
 
-static bool detect(const fv_network_files *files)
+static fv_status detect(const fv_network_files *files, const fv_weights *w, bool *mine)
 {
-    fv_weights *w;
-    if (files->config || !files->checkpoint) return false;
-    if (fv_weights_open(&w, files->checkpoint) < 0) return false;
-    bool found = is_decoder(w) || is_encoder(w);
-    fv_weights_close(w);
-    return found;
+    *mine = !files->config && w && (is_decoder(w) || is_encoder(w));
+    return FV_OK;
 }
 
 static void close_row(fv_network *n)

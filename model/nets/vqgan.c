@@ -197,15 +197,11 @@ fv_ref fv_vqgan_logits(fv_builder *b, const fv_network *n, fv_ref latent)
 
 /* --- the row --- */
 
-static bool detect(const fv_network_files *files)
+static fv_status detect(const fv_network_files *files, const fv_weights *w, bool *mine)
 {
-    if (!files->checkpoint) return false;
-    if (files->config) return fv_vqgan_is_config(files->config);
-    fv_weights *w;
-    if (fv_weights_open(&w, files->checkpoint) < 0) return false; /* whoever opens it says why */
-    bool found = fv_vqgan_root(w) != NULL;
-    fv_weights_close(w);
-    return found;
+    if (files->checkpoint && files->config) return fv_vqgan_is_config(files->config, mine);
+    *mine = w && fv_vqgan_root(w) != NULL;
+    return FV_OK;
 }
 
 static void close_row(fv_network *n)

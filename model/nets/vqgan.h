@@ -58,7 +58,7 @@ const char *fv_vqgan_root(const fv_weights *w);
  * (NULL: none) against them. */
 fv_status fv_vqgan_read(fv_vqgan *m, const char *config);
 /* Whether a file is a cfg of this sort, whatever it says. */
-bool fv_vqgan_is_config(const char *path);
+fv_status fv_vqgan_is_config(const char *path, bool *is);
 
 /* --- builders --- */
 

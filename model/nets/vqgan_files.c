@@ -212,13 +212,13 @@ static fv_status agree_with(const fv_yaml *doc, const fv_vqgan *m)
     return fv_yaml_is_map(params) ? agree_on_sizes(doc, params, m) : FV_OK;
 }
 
-bool fv_vqgan_is_config(const char *path)
+fv_status fv_vqgan_is_config(const char *path, bool *is)
 {
     fv_yaml *doc;
-    if (fv_yaml_open(&doc, path) < 0) return false; /* whoever reads it says why */
-    bool is = model_of(doc) != NULL;
-    fv_yaml_free(doc);
-    return is;
+    fv_status s = fv_yaml_open(&doc, path);
+    *is = s >= 0 && model_of(doc) != NULL;
+    if (s >= 0) fv_yaml_free(doc);
+    return s == FV_ERR_MEMORY ? s : FV_OK; /* whoever reads it says what else is wrong */
 }
 
 /* --- all of it --- */

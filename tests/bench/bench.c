@@ -147,7 +147,9 @@ static fv_status open_network(bench *b)
 {
     fv_network_files files = {.config = b->s.config, .checkpoint = b->s.checkpoint};
     fv_network_files alone = {.checkpoint = b->s.config};
-    return fv_network_open(&b->network, fv_network_detect(&alone) ? &alone : &files);
+    const fv_network_kind *kind;
+    FV_TRY(fv_network_detect(&kind, &alone));
+    return fv_network_open(&b->network, kind ? &alone : &files);
 }
 
 static fv_status build_autoencoder(bench *b)
