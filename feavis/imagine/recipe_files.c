@@ -12,12 +12,7 @@
 #include "feavis/imagine/generators/start.h"
 #include "feavis/imagine/recipe.h"
 #include "feavis/imagine/term_files.h"
-
-static const char *name_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
+#include "model/files/path.h"
 
 typedef enum found { NOWHERE, OTHER, FOUND } found;
 
@@ -37,11 +32,10 @@ static found look_at(const char *path, bool picture, const char *hash)
 static fv_status find(fv_options *o, const fv_option *row, const char *value, const char *hash,
                       const char *recipe)
 {
-    const char *name = name_of(value);
+    const char *name = fv_path_name(value);
     bool picture = row->flags & FV_OPTION_ONE;
     char *beside;
-    if (asprintf(&beside, "%.*s%s", (int)(name_of(recipe) - recipe), recipe, name) < 0)
-        return fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", recipe);
+    FV_TRY(fv_path_beside(&beside, recipe, name));
     const char *const places[] = {value, beside, name};
     const char *other = NULL;
     fv_status s = FV_OK;
@@ -74,7 +68,7 @@ static fv_status replace(char **path, const char *with)
 static fv_status name_only(void *user, char **path)
 {
     (void)user;
-    return replace(path, name_of(*path));
+    return replace(path, fv_path_name(*path));
 }
 
 static fv_status whole_path(void *user, char **path)
@@ -106,10 +100,9 @@ typedef struct search {
 static fv_status find_guide_file(void *user, char **path)
 {
     search *q = user;
-    const char *name = name_of(*path);
+    const char *name = fv_path_name(*path);
     char *beside;
-    if (asprintf(&beside, "%.*s%s", (int)(name_of(q->recipe) - q->recipe), q->recipe, name) < 0)
-        return fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", q->recipe);
+    FV_TRY(fv_path_beside(&beside, q->recipe, name));
     const char *const places[] = {*path, beside, name};
     int i = q->names ? 1 : 0, end = q->names ? 3 : 1;
     while (i < end && look_at(places[i], false, "") != FOUND) i++;

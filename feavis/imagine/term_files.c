@@ -8,6 +8,7 @@
 
 #include "feavis/imagine/generators/start.h"
 #include "feavis/picture.h"
+#include "model/files/path.h"
 #include "model/text/text.h"
 #include "model/weights/weights.h"
 
@@ -158,7 +159,7 @@ static fv_status make_bare(void *user, const fv_term *t, char **path, char hash[
 {
     (void)user;
     (void)hash;
-    return set_path(path, fv_term_file_name(t->file));
+    return set_path(path, fv_path_name(t->file));
 }
 
 static fv_status make_whole(void *user, const fv_term *t, char **path, char hash[17])
@@ -224,7 +225,7 @@ static fv_status find_own(const fv_places *places, const fv_term *t, char **path
     if (is_it(t, t->file)) return FV_OK;
     for (int i = 0; i < fv_yaml_count(places->own); i++) {
         const char *whole = fv_yaml_text(fv_yaml_at(places->own, i));
-        bool named = whole && strcmp(fv_term_file_name(whole), fv_term_file_name(t->file)) == 0;
+        bool named = whole && strcmp(fv_path_name(whole), fv_path_name(t->file)) == 0;
         if (named && is_it(t, whole)) return set_path(path, whole);
     }
     return FV_OK;
@@ -235,15 +236,13 @@ static fv_status find(void *user, const fv_term *t, char **path, char hash[17])
     (void)hash;
     const fv_places *places = user;
     if (places->own) return find_own(places, t, path);
-    const char *name = fv_term_file_name(t->file);
+    const char *name = fv_path_name(t->file);
     if (!*t->hash)
         return fv_fail(FV_ERR_FORMAT, "term %s: a recipe says the hash of a file that it names",
                        t->name);
     FV_TRY(set_path(path, name));
     char *beside;
-    if (asprintf(&beside, "%.*s%s", (int)(fv_term_file_name(places->beside) - places->beside),
-                 places->beside, name) < 0)
-        return fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", places->beside);
+    FV_TRY(fv_path_beside(&beside, places->beside, name));
     fv_status s = is_it(t, beside) ? set_path(path, beside) : FV_OK;
     free(beside);
     return s;

@@ -10,6 +10,7 @@
 
 #include "feavis/option.h"
 #include "kernels/number.h"
+#include "model/files/path.h"
 
 void fv_terms_clear(fv_terms *t)
 {
@@ -98,12 +99,6 @@ static const char *take_word(const char *at, fv_term_kind *kind)
     return NULL;
 }
 
-const char *fv_term_file_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 /* "#" and 16 digits at the end; NULL: there is none. */
 static char *find_hash(char *file)
 {
@@ -124,7 +119,7 @@ static fv_status take_file(fv_term *t, char *file, const char *part)
     }
     t->file = strdup(file);
     if (!t->file) return fv_fail(FV_ERR_MEMORY, "reading a term: out of memory");
-    const char *bare = fv_term_file_name(t->file);
+    const char *bare = fv_path_name(t->file);
     if (!*bare) return unclear(part, "there is no file behind =");
     memmove(file, bare, strlen(bare) + 1);
     return FV_OK;
@@ -260,7 +255,7 @@ static fv_status make_title(void *user, const fv_term *t, char **path, char hash
 {
     (void)user;
     *hash = 0;
-    const char *name = fv_term_file_name(t->file);
+    const char *name = fv_path_name(t->file);
     memcpy(*path, name, strlen(name) + 1); /* the path is a copy of t's */
     return FV_OK;
 }

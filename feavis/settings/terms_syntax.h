@@ -64,7 +64,5 @@ void fv_terms_clear(fv_terms *t);
  * frees. FV_ERR_ARGUMENT if the syntax cannot say such a path. */
 typedef fv_status (*fv_term_file_fn)(void *user, const fv_term *t, char **path, char hash[17]);
 fv_status fv_terms_with_files(char **out, const char *text, fv_term_file_fn fn, void *user);
-/* The path without its folders. */
-const char *fv_term_file_name(const char *path);
 
 #endif
