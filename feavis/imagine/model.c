@@ -91,21 +91,15 @@ static fv_status open_guide(fv_model **out, const fv_options *o)
     return FV_OK;
 }
 
-/* The options of one guide alone. */
-static fv_status guide_options(fv_options **out, const fv_options *o, const fv_guide *g)
+/* The options of guide i alone, which name its files in the rows of a single model too. */
+static fv_status guide_options(fv_options **out, const fv_options *o, const fv_guide *g, int i)
 {
     fv_options *alone;
-    char *text = NULL;
-    fv_guides one = {.at = {*g}, .count = 1};
-    FV_TRY(fv_options_copy(&alone, o));
-    one.at[0].weight = 1;
-    fv_status s = fv_guides_print(&text, &one);
-    if (s >= 0) s = fv_options_set_written(alone, "guide", text);
-    if (s >= 0) s = fv_options_set_written(alone, "config", g->config);
+    FV_TRY(fv_options_guide(&alone, o, i));
+    fv_status s = fv_options_set_written(alone, "config", g->config);
     if (s >= 0) s = fv_options_set_written(alone, "checkpoint", g->checkpoint);
     if (s >= 0) s = fv_options_set_written(alone, "vocab", g->vocabulary);
     if (s >= 0) s = fv_options_set_written(alone, "tower", g->momentum ? "momentum" : "online");
-    free(text);
     if (s < 0)
         fv_options_free(alone);
     else
@@ -114,11 +108,11 @@ static fv_status guide_options(fv_options **out, const fv_options *o, const fv_g
 }
 
 /* Behind those that are open already; the first is the model itself. */
-static fv_status add_guide(fv_model **m, const fv_options *o, const fv_guide *g)
+static fv_status add_guide(fv_model **m, const fv_options *o, const fv_guide *g, int i)
 {
     fv_options *alone;
     fv_model *more;
-    FV_TRY(guide_options(&alone, o, g));
+    FV_TRY(guide_options(&alone, o, g, i));
     fv_status s = open_guide(&more, alone);
     fv_options_free(alone);
     FV_TRY(s);
@@ -148,7 +142,7 @@ static fv_status open_guides(fv_model **m, const fv_options *o)
     if (!*o->guide) return open_guide(m, o);
     FV_TRY(fv_guides_parse(&guides, o->guide));
     fv_status s = check_alone(o);
-    for (int i = 0; s >= 0 && i < guides.count; i++) s = add_guide(m, o, &guides.at[i]);
+    for (int i = 0; s >= 0 && i < guides.count; i++) s = add_guide(m, o, &guides.at[i], i);
     fv_guides_clear(&guides);
     return s;
 }

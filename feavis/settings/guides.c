@@ -111,12 +111,10 @@ fv_status fv_options_drop_guide(fv_options *o, int i)
     if (i < 0 || i >= g.count || g.count == 1) {
         s = fv_fail(FV_ERR_ARGUMENT, "guide %d of %d cannot be left out", i, g.count);
     } else {
-        fv_guide gone = g.at[i];
-        for (int k = i; k + 1 < g.count; k++) g.at[k] = g.at[k + 1];
-        g.at[g.count - 1] = gone;
-        fv_guides kept = g;
-        kept.count--;
-        s = set_guides(o, &kept);
+        fv_guides gone = {.at = {g.at[i]}, .count = 1};
+        memmove(&g.at[i], &g.at[i + 1], (size_t)(--g.count - i) * sizeof g.at[0]);
+        s = set_guides(o, &g);
+        fv_guides_clear(&gone);
     }
     fv_guides_clear(&g);
     return s;
