@@ -31,20 +31,13 @@ static fv_picture *picture_at(const compare *q, int text, int column)
     return &q->pictures[(size_t)text * (size_t)q->columns + (size_t)column];
 }
 
-static fv_status keep(const compare *q, fv_session *s, int text, int column, const fv_options *o)
+static fv_status keep(const compare *q, fv_session *s, int text, int column)
 {
-    fv_picture *p = picture_at(q, text, column);
-    char *recipe, *path = NULL, *title = NULL;
-    FV_TRY(fv_session_picture(s, p, NULL));
-    FV_TRY(fv_session_recipe(s, &recipe));
-    uint64_t seed = strtoull(fv_options_get(o, "seed"), NULL, 10);
-    fv_status status = asprintf(&title, "%s-%s", q->texts.at[text], q->labels[column]) < 0
-                           ? fv_fail(FV_ERR_MEMORY, "saving a picture: out of memory")
-                           : fv_gallery_add(q->folder, title, seed, p, recipe, &path);
-    if (status >= 0) printf("%s\n", path);
-    cli_flush();
+    char *path = NULL, *title;
+    if (asprintf(&title, "%s-%s", q->texts.at[text], q->labels[column]) < 0)
+        return fv_fail(FV_ERR_MEMORY, "saving a picture: out of memory");
+    fv_status status = grow_save(s, q->folder, title, picture_at(q, text, column), &path);
     free(title);
-    free(recipe);
     free(path);
     return status;
 }
@@ -57,7 +50,7 @@ static fv_status grow_one(const compare *q, fv_model *m, fv_options *o, int text
     if (!q->c->quiet) fprintf(stderr, "%s: %s\n", q->labels[column], q->texts.at[text]);
     if (column == q->guides) grow_warn(s, m);
     fv_status status = grow_run(s, q->c->quiet);
-    fv_status kept = status >= 0 ? keep(q, s, text, column, o) : FV_OK;
+    fv_status kept = status >= 0 ? keep(q, s, text, column) : FV_OK;
     fv_session_close(s);
     return kept < 0 ? kept : status;
 }
@@ -216,14 +209,11 @@ static fv_status draw_pictures(const compare *q, fv_picture *out)
 static fv_status save_sheet(const compare *q)
 {
     fv_picture parts[2] = {{0}}, sheet = {0};
-    char *path = NULL;
     fv_status s = draw_pictures(q, &parts[0]);
     if (s >= 0) s = draw_matrix(q, &parts[1]);
     if (s >= 0) s = fv_sheet_stack(&sheet, parts, 2);
-    if (s >= 0) s = many_path(&path, q->folder, "sheet.png");
-    if (s >= 0) s = fv_picture_write(&sheet, path, NULL);
-    if (s >= 0) printf("%s\n", path);
-    free(path);
+    if (s >= 0) s = many_picture(&sheet, q->folder, "sheet.png");
+    if (s >= 0) printf("%s/sheet.png\n", q->folder);
     for (int i = 0; i < 2; i++) fv_picture_free(&parts[i]);
     fv_picture_free(&sheet);
     if (s != FV_ERR_UNSUPPORTED) return s;

@@ -120,3 +120,17 @@ fv_status grow_run(fv_session *s, bool quiet)
 {
     return grow_run_with(s, quiet, NULL, NULL);
 }
+
+fv_status grow_save(fv_session *s, const char *folder, const char *title, fv_picture *picture,
+                    char **path)
+{
+    char *recipe;
+    uint64_t seed = strtoull(fv_session_option(s, "seed"), NULL, 10);
+    FV_TRY(fv_session_picture(s, picture, NULL));
+    FV_TRY(fv_session_recipe(s, &recipe));
+    fv_status status = fv_gallery_add(folder, title, seed, picture, recipe, path);
+    free(recipe);
+    if (status >= 0) printf("%s\n", *path);
+    cli_flush();
+    return status;
+}

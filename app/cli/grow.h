@@ -13,6 +13,10 @@ fv_status grow_run(fv_session *s, bool quiet);
 /* The same; `after` is called behind each step, and false stops the run. */
 typedef bool (*grow_fn)(void *user, fv_session *s, const fv_progress *p);
 fv_status grow_run_with(fv_session *s, bool quiet, grow_fn after, void *user);
+/* The finished picture, with its recipe, into a folder under a name made of `title` and the seed,
+ * which stdout is told. *path, which the caller frees: where it is. */
+fv_status grow_save(fv_session *s, const char *folder, const char *title, fv_picture *picture,
+                    char **path);
 /* Texts that are cut, or that a model knows little about, on stderr. */
 void grow_warn(const fv_session *s, fv_model *m);
 

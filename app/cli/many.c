@@ -222,11 +222,19 @@ fv_status many_path(char **out, const char *folder, const char *name)
     return fv_fail(FV_ERR_MEMORY, "saving %s: out of memory", name);
 }
 
+fv_status many_picture(const fv_picture *p, const char *folder, const char *name)
+{
+    char *path;
+    FV_TRY(many_path(&path, folder, name));
+    fv_status s = fv_picture_write(p, path, NULL);
+    free(path);
+    return s;
+}
+
 fv_status many_heat_map(const fv_heat *h, const char *folder, const char *name)
 {
     fv_picture picture;
     int missing;
-    char *path = NULL;
     fv_status s = fv_heat_map(&picture, h, &missing);
     if (s == FV_ERR_UNSUPPORTED) { /* the numbers are saved all the same */
         fprintf(stderr, "feavis: %s\n", fv_error());
@@ -238,9 +246,7 @@ fv_status many_heat_map(const fv_heat *h, const char *folder, const char *name)
                 "feavis: no font here has %d characters of the labels in %s; the package "
                 "fonts-noto-cjk has Chinese ones\n",
                 missing, name);
-    s = many_path(&path, folder, name);
-    if (s >= 0) s = fv_picture_write(&picture, path, NULL);
-    free(path);
+    s = many_picture(&picture, folder, name);
     fv_picture_free(&picture);
     return s;
 }

@@ -67,7 +67,6 @@ static fv_status soften(const fv_picture *from, fv_picture *out)
 static fv_status carry_over(series *q, int i, const char *path)
 {
     fv_picture soft;
-    char name[32];
     if (q->carry == CARRY_NOTHING || (q->carry == CARRY_PALETTE && i)) return FV_OK;
     free(q->start);
     q->start = NULL;
@@ -76,9 +75,8 @@ static fv_status carry_over(series *q, int i, const char *path)
         return q->start ? FV_OK : fv_fail(FV_ERR_MEMORY, "carrying a picture over: out of memory");
     }
     FV_TRY(soften(&q->panels[i], &soft));
-    snprintf(name, sizeof name, "palette.png");
-    fv_status s = many_path(&q->start, q->folder, name);
-    if (s >= 0) s = fv_picture_write(&soft, q->start, NULL);
+    fv_status s = many_picture(&soft, q->folder, "palette.png");
+    if (s >= 0) s = many_path(&q->start, q->folder, "palette.png");
     fv_picture_free(&soft);
     return s;
 }
@@ -99,16 +97,9 @@ static bool note_frame(void *user, fv_session *s, const fv_progress *p)
 
 static fv_status save(series *q, fv_session *s, int i)
 {
-    char *recipe = NULL, *path = NULL;
-    uint64_t seed = strtoull(fv_session_option(s, "seed"), NULL, 10);
-    FV_TRY(fv_session_picture(s, &q->panels[i], NULL));
-    fv_status status = fv_session_recipe(s, &recipe);
-    if (status >= 0)
-        status = fv_gallery_add(q->folder, q->lines.at[i], seed, &q->panels[i], recipe, &path);
-    if (status >= 0) printf("%s\n", path);
+    char *path = NULL;
+    fv_status status = grow_save(s, q->folder, q->lines.at[i], &q->panels[i], &path);
     if (status >= 0) status = carry_over(q, i, path);
-    cli_flush();
-    free(recipe);
     free(path);
     return status;
 }
@@ -148,11 +139,8 @@ static fv_status grow_one(series *q, fv_model *m, int i)
 
 static fv_status save_as(const series *q, fv_picture *p, const char *name)
 {
-    char *path = NULL;
-    fv_status s = many_path(&path, q->folder, name);
-    if (s >= 0) s = fv_picture_write(p, path, NULL);
-    if (s >= 0) printf("%s\n", path);
-    free(path);
+    fv_status s = many_picture(p, q->folder, name);
+    if (s >= 0) printf("%s/%s\n", q->folder, name);
     fv_picture_free(p);
     return s;
 }
