@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #include <ftw.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,18 @@ static inline const char *source_file(const char *relative)
     char *out = path[turn++ % 8];
     snprintf(out, sizeof path[0], "%s/%s", source ? source : ".", relative);
     return out;
+}
+
+/* |found - expected| / |expected|, Euclidean norms. */
+static inline double relative_l2(const float *found, const float *expected, size_t count)
+{
+    double error = 0, norm = 0;
+    for (size_t i = 0; i < count; i++) {
+        double d = (double)found[i] - (double)expected[i];
+        error += d * d;
+        norm += (double)expected[i] * (double)expected[i];
+    }
+    return sqrt(error / norm);
 }
 
 /* The whole file; caller frees. */

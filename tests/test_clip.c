@@ -125,17 +125,6 @@ static fv_network *open_small(const small *s)
 
 /* --- comparing --- */
 
-static double relative_l2(const float *found, const float *expected, size_t count)
-{
-    double error = 0, norm = 0;
-    for (size_t i = 0; i < count; i++) {
-        double d = (double)found[i] - (double)expected[i];
-        error += d * d;
-        norm += (double)expected[i] * (double)expected[i];
-    }
-    return sqrt(error / norm);
-}
-
 static float *golden(const fv_weights *g, const char *name, size_t count)
 {
     const fv_entry *e = fv_weights_find(g, name);

@@ -10,7 +10,7 @@
 #include "feavis/imagine/term_files.h"
 #include "feavis/picture.h"
 #include "feavis/queue.h"
-#include "tests/toy.h"
+#include "tests/toy_terms.h"
 
 static const char *const layer = "imgencoder.backbone.blocks.3.1";
 
@@ -38,44 +38,9 @@ static void draw(const char *path, int kind)
     MUST(fv_picture_write(&(fv_picture){20, 12, rgb}, path, NULL));
 }
 
-static fv_options *term_options(const char *term)
-{
-    fv_options *o = toy_options();
-    static const char *const still[] = {"shift",     "rotate",       "noise",
-                                        "noise-end", "colour-shift", "tv"};
-    for (size_t i = 0; i < sizeof still / sizeof still[0]; i++) set(o, still[i], "0");
-    set(o, "scale-min", "1");
-    set(o, "views", "1");
-    set(o, "text", "");
-    set(o, "term", term);
-    set(o, "start-noise", "0.5");
-    return o;
-}
-
-typedef struct opened {
-    fv_options *options;
-    fv_model *model;
-    fv_session *session;
-} opened;
-
-static opened open_options(fv_options *o)
-{
-    opened x = {.options = o};
-    MUST(fv_model_open(&x.model, o));
-    MUST(fv_session_open(&x.session, x.model, o));
-    return x;
-}
-
 static opened open_term(const char *term)
 {
     return open_options(term_options(term));
-}
-
-static void close_term(opened *x)
-{
-    fv_session_close(x->session);
-    fv_model_close(x->model);
-    fv_options_free(x->options);
 }
 
 /* A session of these options is refused. */

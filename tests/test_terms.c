@@ -6,7 +6,7 @@
 #include "feavis/imagine/generators/generator.h"
 #include "feavis/imagine/session.h"
 #include "model/plan/hooks.h"
-#include "tests/toy.h"
+#include "tests/toy_terms.h"
 
 /* --- syntax --- */
 
@@ -83,40 +83,16 @@ static void unclear_terms_are_refused(void **state)
 
 /* --- values and gradients --- */
 
-static fv_options *term_options(const char *term)
+static fv_options *ref_options(const char *term)
 {
-    fv_options *o = toy_options();
-    static const char *const still[] = {"shift",     "rotate",       "noise",
-                                        "noise-end", "colour-shift", "tv"};
-    for (size_t i = 0; i < sizeof still / sizeof still[0]; i++) set(o, still[i], "0");
-    set(o, "scale-min", "1");
-    set(o, "views", "1");
-    set(o, "text", "");
-    set(o, "term", term);
-    set(o, "start-noise", "0.5");
+    fv_options *o = term_options(term);
     set(o, "backend", "ref");
     return o;
 }
 
-typedef struct opened {
-    fv_options *options;
-    fv_model *model;
-    fv_session *session;
-} opened;
-
 static opened open_term(const char *term)
 {
-    opened x = {.options = term_options(term)};
-    MUST(fv_model_open(&x.model, x.options));
-    MUST(fv_session_open(&x.session, x.model, x.options));
-    return x;
-}
-
-static void close_term(opened *x)
-{
-    fv_session_close(x->session);
-    fv_model_close(x->model);
-    fv_options_free(x->options);
+    return open_options(ref_options(term));
 }
 
 /* The value of the first part at the start, over the picture as it is. */
@@ -219,7 +195,7 @@ static void every_term_climbs(void **state)
                                         "conv_stem:3",
                                         "blocks.1.0:5 *0.5 | blocks.4.0:7 *-0.5"};
     for (size_t i = 0; i < sizeof terms / sizeof terms[0]; i++) {
-        fv_options *o = term_options(terms[i]);
+        fv_options *o = ref_options(terms[i]);
         fv_model *m;
         fv_session *s;
         fv_scores before, after;
@@ -270,7 +246,7 @@ static void what_a_layer_has_not_is_said(void **state)
         {"blocks.3.1:text=moon", "image_embedding is such a layer"},
         {"conv_dw:1", "write more of its name"},
     };
-    fv_options *o = term_options("blocks.3.1:1");
+    fv_options *o = ref_options("blocks.3.1:1");
     fv_model *m;
     MUST(fv_model_open(&m, o));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -302,7 +278,7 @@ static void terms_change_while_the_picture_grows(void **state)
     assert_non_null(strstr(recipe, "term: \"blocks.3.1:45\""));
     close_term(&x);
 
-    opened y = {.options = term_options("")};
+    opened y = {.options = ref_options("")};
     MUST(fv_recipe_apply(y.options, recipe, "recipe"));
     MUST(fv_model_open(&y.model, y.options));
     MUST(fv_session_open(&y.session, y.model, y.options));

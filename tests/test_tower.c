@@ -8,19 +8,12 @@
  * the image embedding, 5e-7 in the text embedding and 1.6e-4 in the pixel gradient, so: values
  * 2e-5, gradients 1e-3; in double 1e-5, as pixels and goldens are stored as float and fifty layers
  * make up to 20 times more of that rounding. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "model/nets/brivl.h"
 #include "model/plan/hooks.h"
+#include "tests/check.h"
 
 enum { PATH_BYTES = 1024 };
 
@@ -44,11 +37,6 @@ static const char *checkpoint_path(const char *name)
     if (access(path, R_OK) != 0) fail_msg("%s is missing: unpack the towers first", path);
     return path;
 }
-
-#define MUST(call)                                                                                 \
-    do {                                                                                           \
-        if ((call) < 0) fail_msg("%s: %s", #call, fv_error());                                     \
-    } while (0)
 
 /* --- goldens --- */
 
@@ -81,17 +69,6 @@ static float *as_nhwc(const float *x, fv_shape s)
         for (size_t i = 0; i < hw; i++)
             for (size_t k = 0; k < c; k++) out[(n * hw + i) * c + k] = x[(n * c + k) * hw + i];
     return out;
-}
-
-static double relative_l2(const float *found, const float *expected, size_t count)
-{
-    double error = 0, norm = 0;
-    for (size_t i = 0; i < count; i++) {
-        double d = (double)found[i] - (double)expected[i];
-        error += d * d;
-        norm += (double)expected[i] * (double)expected[i];
-    }
-    return sqrt(error / norm);
 }
 
 /* Compares the first min(found, expected) numbers: padded boxes at the end of the official token

@@ -135,21 +135,10 @@ static double golden_number(const bench *b, const char *name)
     return value;
 }
 
-static double error_of(const float *found, const float *expected, size_t n)
-{
-    double error = 0, norm = 0;
-    for (size_t i = 0; i < n; i++) {
-        double d = (double)found[i] - (double)expected[i];
-        error += d * d;
-        norm += (double)expected[i] * (double)expected[i];
-    }
-    return sqrt(error / norm);
-}
-
 static void near(const bench *b, const char *what, const float *found, const float *expected,
                  size_t n, double tolerance)
 {
-    double e = error_of(found, expected, n);
+    double e = relative_l2(found, expected, n);
     if (!(e <= tolerance))
         fail_msg("%s on %s: %s differs by %.3g, allowed %.3g", b->s->checkpoint, b->be->name, what,
                  e, tolerance);
