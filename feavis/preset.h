@@ -22,7 +22,7 @@ fv_status fv_preset_picture(const fv_preset *p, int i, fv_options *o);
 fv_status fv_preset_names(char ***out, int *count);
 void fv_names_free(char **names, int count);
 
-/* The folder with presets/ and model/mini/: $FEAVIS_HOME, or the nearest folder above the
+/* The folder with presets/, model/mini/ and model/text/clip/: $FEAVIS_HOME, or the nearest folder above the
  * program that has them, or share/feavis beside its bin. NULL if not found. */
 const char *fv_home(void);
 

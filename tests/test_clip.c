@@ -12,7 +12,8 @@
 #include <math.h>
 #include <unistd.h>
 
-#include "feavis/picture.h"
+#include "feavis/feavis.h"
+#include "feavis/imagine/model.h"
 #include "kernels/cuda/cuda.h"
 #include "model/nets/clip.h"
 #include "model/nets/inventory.h"
@@ -566,6 +567,109 @@ static void broken_files_say_so(void **state)
     }
 }
 
+/* --- photos --- */
+
+static void write_text(const char *path, const char *text)
+{
+    spill(path, text, strlen(text));
+}
+
+/* A published folder with this preprocessor_config.json. */
+static fv_status open_folder(fv_network **out, const char *preprocessor)
+{
+    fv_network_files files = {.checkpoint = "folder/model.safetensors"};
+    write_text("folder/preprocessor_config.json", preprocessor);
+    return fv_network_open(out, &files);
+}
+
+#define COLOURS "\"image_mean\": [0.5, 0.25, 0.125], \"image_std\": [0.5, 1, 2]"
+
+static void photos_as_the_preprocessor_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        float mean, std;
+        fv_resize resize;
+        int side; /* before the centre is cut out; 0: none */
+    } cases[] = {
+        {"{}", 0.48145466f, 0.26862954f, FV_RESIZE_SHORTEST, 0},
+        {"{\"size\": 40, \"crop_size\": 40, \"resample\": 3, " COLOURS "}", 0.5f, 0.5f,
+         FV_RESIZE_SHORTEST, 0},
+        {"{\"size\": {\"shortest_edge\": 48}, \"crop_size\": {\"height\": 40, \"width\": 40}}",
+         0.48145466f, 0.26862954f, FV_RESIZE_SHORTEST, 48},
+        {"{\"size\": {\"height\": 40, \"width\": 40}, \"do_center_crop\": false, " COLOURS "}",
+         0.5f, 0.5f, FV_RESIZE_SQUASH, 0},
+        {"{\"do_normalize\": false, " COLOURS "}", 0, 1, FV_RESIZE_SHORTEST, 0},
+    };
+    static const struct {
+        const char *text, *words;
+        fv_status status;
+    } wrong[] = {
+        {"[]", "not a map", FV_ERR_FORMAT},
+        {"{\"resample\": 2}", "resample is 2", FV_ERR_UNSUPPORTED},
+        {"{\"size\": {\"height\": 40, \"width\": 41}}", "41 x 40", FV_ERR_UNSUPPORTED},
+        {"{\"size\": {\"longest_edge\": 40}}", "0 x 0", FV_ERR_UNSUPPORTED},
+        {"{\"size\": 32, \"crop_size\": 40}", "less than crop_size", FV_ERR_UNSUPPORTED},
+        {"{\"size\": 48, \"crop_size\": 48}", "48 pixels", FV_ERR_SHAPE},
+        {"{\"size\": -3}", "size is -3", FV_ERR_FORMAT},
+        {"{\"image_mean\": [0.5]}", "image_mean", FV_ERR_FORMAT},
+    };
+    fv_network *n;
+    mkdir("folder", 0777);
+    copy(unpacked("%s", "hf.model.safetensors"), "folder/model.safetensors");
+    copy(source_file("tests/golden/clip/hf_config.json"), "folder/config.json");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        MUST(open_folder(&n, cases[i].text));
+        assert_true(n->mean[0] == cases[i].mean && n->std[0] == cases[i].std);
+        assert_int_equal(n->resize, cases[i].resize);
+        assert_int_equal(n->resize_side, cases[i].side);
+        fv_network_close(n);
+        fv_network_files files = {.checkpoint = "folder/model.safetensors"};
+        fv_network_files made = {.checkpoint = "converted.safetensors"};
+        int tensors;
+        double worst;
+        MUST(fv_convert(&files, made.checkpoint, false, &tensors, &worst));
+        MUST(fv_network_open(&n, &made)); /* which has no cfg beside it */
+        assert_true(n->mean[0] == cases[i].mean && n->std[0] == cases[i].std);
+        assert_int_equal(n->resize, cases[i].resize);
+        assert_int_equal(n->resize_side, cases[i].side);
+        fv_network_close(n);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        FAILS(open_folder(&n, wrong[i].text), wrong[i].status, wrong[i].words);
+    remove_tree("folder");
+}
+
+/* The network sees the middle 40 of 48 pixels. */
+static void photos_are_resized_before_they_are_cut(void **state)
+{
+    (void)state;
+    enum { WIDE = 48, SIDE = 40, SKIP = (WIDE - SIDE) / 2 };
+    static float whole[WIDE * WIDE * 3], cut[SIDE * SIDE * 3];
+    uint8_t rgb[90 * 61 * 3];
+    for (size_t k = 0; k < sizeof rgb; k++) rgb[k] = (uint8_t)(k * 37 % 251);
+    fv_picture p = {90, 61, rgb};
+    fv_options *o;
+    fv_model *m;
+    mkdir("folder", 0777);
+    copy(unpacked("%s", "hf.model.safetensors"), "folder/model.safetensors");
+    copy(source_file("tests/golden/clip/hf_config.json"), "folder/config.json");
+    write_text("folder/preprocessor_config.json", "{\"size\": 48, \"crop_size\": 40}");
+    MUST(fv_options_new(&o));
+    MUST(fv_options_set(o, "checkpoint", "folder/model.safetensors"));
+    MUST(fv_options_set(o, "backend", "cpu"));
+    MUST(fv_model_open(&m, o));
+    MUST(fv_model_look_at(m, &p, cut));
+    MUST(fv_picture_square(&p, WIDE, FV_SQUARE_CENTRE, whole));
+    for (int y = 0; y < SIDE; y++)
+        assert_memory_equal(cut + y * SIDE * 3, whole + ((y + SKIP) * WIDE + SKIP) * 3,
+                            SIDE * 3 * sizeof *cut);
+    fv_model_close(m);
+    fv_options_free(o);
+    remove_tree("folder");
+}
+
 /* --- the program --- */
 
 static void the_program_takes_every_layout(void **state)
@@ -631,6 +735,8 @@ int main(void)
         cmocka_unit_test(the_manifest_is_the_file),
         cmocka_unit_test(relatives_are_refused_by_name),
         cmocka_unit_test(broken_files_say_so),
+        cmocka_unit_test(photos_as_the_preprocessor_says),
+        cmocka_unit_test(photos_are_resized_before_they_are_cut),
         cmocka_unit_test(the_program_takes_every_layout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

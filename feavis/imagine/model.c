@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "feavis/model.h"
 #include "feavis/preset.h"
@@ -27,14 +28,29 @@ static bool mix_file(uint64_t *h, const char *path)
     return true;
 }
 
+static bool mix_vocabulary(uint64_t *h, const fv_network *n)
+{
+    if (!n->vocabulary_hash) return mix_file(h, n->vocabulary);
+    *h = mix(*h, &n->vocabulary_hash, sizeof n->vocabulary_hash);
+    return true;
+}
+
+/* What a family has settled by whichever cfg it found. */
+static void mix_settled(uint64_t *h, const fv_network *n)
+{
+    for (int i = 0; n->metadata[i]; i++) *h = mix(*h, n->metadata[i], strlen(n->metadata[i]) + 1);
+}
+
 /* A text becomes other tokens by another vocabulary, and a cfg says what the picture is looked at
  * with: the fingerprint holds neither. One that came through a pipe is gone: no hash then. */
 static void take_files(fv_model *m, const fv_options *o)
 {
     uint64_t h = 14695981039346656037u;
-    bool any = *o->config || (*o->checkpoint && m->network->vocabulary);
-    bool read =
-        any && mix_file(&h, *o->config ? o->config : NULL) && mix_file(&h, m->network->vocabulary);
+    bool settled = m->network->metadata != NULL;
+    bool any = settled || *o->config || (*o->checkpoint && m->network->vocabulary);
+    if (settled) mix_settled(&h, m->network);
+    const char *config = *o->config && !settled ? o->config : NULL;
+    bool read = any && mix_file(&h, config) && mix_vocabulary(&h, m->network);
     if (read) snprintf(m->files, sizeof m->files, "%016llx", (unsigned long long)h);
 }
 
@@ -50,18 +66,21 @@ static void copy_title(fv_model *m, const char *title)
 /* The shipped model's cfg, where neither a cfg nor a checkpoint is named. */
 static fv_status open_network(fv_network **out, const fv_options *o)
 {
-    char shipped[4096];
-    const char *config = o->config;
+    char shipped[4096], merges[4096];
+    const char *config = o->config, *home = fv_home();
     if (!*config && !*o->checkpoint) {
-        const char *home = fv_home();
         if (!home)
             return fv_fail(FV_ERR_IO, "the shipped model was not found: set FEAVIS_HOME to the "
                                       "folder that holds model/mini");
         snprintf(shipped, sizeof shipped, "%s/model/mini/mini.yml", home);
         config = shipped;
     }
-    fv_network_files files = {*config ? config : NULL, *o->checkpoint ? o->checkpoint : NULL,
-                              *o->vocab ? o->vocab : NULL, o->tower != 0, false};
+    snprintf(merges, sizeof merges, "%s/model/text/clip/merges.txt.gz", home ? home : "");
+    fv_network_files files = {.config = *config ? config : NULL,
+                              .checkpoint = *o->checkpoint ? o->checkpoint : NULL,
+                              .vocabulary = *o->vocab ? o->vocab : NULL,
+                              .merges = home && access(merges, R_OK) == 0 ? merges : NULL,
+                              .momentum = o->tower != 0};
     return fv_network_open(out, &files);
 }
 
@@ -293,12 +312,30 @@ fv_status fv_model_embed_text(fv_model *m, const char *text, float *embedding,
     return FV_OK;
 }
 
+/* Of a square of resize_side pixels its centre. */
+static fv_status look_at_centre(const fv_picture *p, const fv_network *n, fv_square how, float *out)
+{
+    size_t whole = (size_t)n->resize_side, side = (size_t)n->image_size;
+    size_t skip = (whole - side) / 2;
+    float *square = malloc(whole * whole * 3 * sizeof *square);
+    fv_status s = square ? fv_picture_square(p, n->resize_side, how, square)
+                         : fv_fail(FV_ERR_MEMORY, "resizing a picture: out of memory");
+    for (size_t y = 0; s >= 0 && y < side; y++)
+        memcpy(out + y * side * 3, square + ((y + skip) * whole + skip) * 3,
+               side * 3 * sizeof *out);
+    free(square);
+    return s;
+}
+
 fv_status fv_model_look_at(const fv_model *m, const fv_picture *p, float *out)
 {
     static const fv_square squares[] = {[FV_RESIZE_PLAIN] = FV_SQUARE_BILINEAR,
                                         [FV_RESIZE_SHORTEST] = FV_SQUARE_CENTRE,
                                         [FV_RESIZE_SQUASH] = FV_SQUARE_SQUASH};
-    return fv_picture_square(p, m->network->image_size, squares[m->network->resize], out);
+    const fv_network *n = m->network;
+    if (n->resize_side <= n->image_size)
+        return fv_picture_square(p, n->image_size, squares[n->resize], out);
+    return look_at_centre(p, n, squares[n->resize], out);
 }
 
 fv_status fv_model_embed_ids(fv_model *m, const int32_t *ids, int count, float *embedding)

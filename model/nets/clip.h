@@ -24,6 +24,8 @@ typedef enum fv_clip_positions {
     FV_CLIP_CENTRES      /* transformers: half-pixel centres, a = -0.75, borders repeated */
 } fv_clip_positions;
 
+enum { FV_CLIP_SAID = 11 }; /* what convert notes beside the tensors */
+
 typedef struct fv_clip_tower {
     int width, layers, heads;
     fv_act act;
@@ -44,8 +46,8 @@ typedef struct fv_clip {
     fv_vocab *vocabulary;
     char *root, *config, *vocabulary_path, *words; /* NULL: none */
     char title[80];
-    char heads_text[2][12]; /* of metadata */
-    const char *metadata[9];
+    char said[FV_CLIP_SAID][48]; /* the values of metadata */
+    const char *metadata[2 * FV_CLIP_SAID + 1];
 } fv_clip;
 
 /* clip opens both. */
@@ -69,12 +71,23 @@ typedef struct fv_clip_config {
     double eps, text_eps;
     float mean[3], std[3]; /* std 0: nothing */
     fv_resize resize;
+    int resize_side, crop; /* what a photo is resized to before its centre is cut out; 0: nothing */
     bool resize_said;
 } fv_clip_config;
 
-/* open_clip_config.json (model_cfg, preprocess_cfg), or HuggingFace's config.json (vision_config,
- * text_config); JSON or YAML. chinese: HuggingFace's defaults are those of its class. */
+/* Into what is known: open_clip_config.json (model_cfg, preprocess_cfg), or HuggingFace's
+ * config.json (vision_config, text_config); JSON or YAML. chinese: HuggingFace's defaults are those
+ * of its class. */
 fv_status fv_clip_config_read(fv_clip_config *out, const char *path, bool chinese);
+/* What HuggingFace's preprocessor_config.json says of photos, into a cfg that was read before. */
+fv_status fv_clip_preprocessor_read(fv_clip_config *c, const char *path);
+
+/* --- clip_said.c --- */
+
+/* What a file that convert made says beside its tensors. */
+void fv_clip_config_said(fv_clip_config *out, const fv_weights *w);
+/* metadata, of what has been settled. */
+void fv_clip_note(fv_clip *c);
 
 /* --- builders --- */
 

@@ -1,4 +1,5 @@
-/* The cfg of a CLIP: open_clip_config.json, or HuggingFace's config.json. See clip.h. A cfg may
+/* The cfg of a CLIP: open_clip_config.json, or HuggingFace's config.json and
+ * preprocessor_config.json. See clip.h. A cfg may
  * hold no more than what is missing: "model_cfg: {quick_gelu: true}". */
 #include <string.h>
 
@@ -42,7 +43,11 @@ static fv_status refuse(const fv_yaml *doc, const fv_yaml_node *map, const char 
 
 static fv_status read_resize(fv_clip_config *c, const fv_yaml *doc, const fv_yaml_node *map)
 {
-    const char *mode = NULL;
+    const char *mode = NULL, *filter = "bicubic";
+    FV_TRY(fv_yaml_string(doc, map, "interpolation", &filter));
+    if (strcmp(filter, "bilinear") == 0) /* "random", too, is bicubic where nothing is trained */
+        return fv_fail(FV_ERR_UNSUPPORTED, "cfg %s: interpolation is bilinear, expected bicubic",
+                       fv_yaml_name(doc));
     FV_TRY(fv_yaml_string(doc, map, "resize_mode", &mode));
     if (!mode) return FV_OK;
     c->resize_said = true;
@@ -77,6 +82,82 @@ static fv_status read_open_clip(fv_clip_config *c, const fv_yaml *doc, const fv_
     FV_TRY(fv_yaml_floats(doc, pictures, "mean", c->mean, 3));
     FV_TRY(fv_yaml_floats(doc, pictures, "std", c->std, 3));
     return read_resize(c, doc, pictures);
+}
+
+/* --- HuggingFace's photos --- */
+
+enum { BICUBIC = 3 }; /* Pillow's number */
+
+/* A side of pixels: a number, {shortest_edge: N}, or {height: N, width: N}. *shortest stays where a
+ * number leaves it open. */
+static fv_status read_side(const fv_yaml *doc, const fv_yaml_node *root, const char *key, int *out,
+                           bool *shortest)
+{
+    const fv_yaml_node *n = fv_yaml_find(root, key);
+    int height = 0, width = 0;
+    if (!n) return FV_OK;
+    if (!fv_yaml_is_map(n)) return read_size(doc, root, key, out);
+    FV_TRY(read_size(doc, n, "shortest_edge", out));
+    if (fv_yaml_find(n, "shortest_edge")) {
+        *shortest = true;
+        return FV_OK;
+    }
+    FV_TRY(read_size(doc, n, "height", &height));
+    FV_TRY(read_size(doc, n, "width", &width));
+    if (!height || height != width)
+        return fv_fail(FV_ERR_UNSUPPORTED,
+                       "cfg %s, line %d: %s is %d x %d, expected a square or shortest_edge",
+                       fv_yaml_name(doc), fv_yaml_line(n), key, width, height);
+    *out = height;
+    *shortest = false;
+    return FV_OK;
+}
+
+/* Numbers that are not normalised are what the network sees as they are. */
+static fv_status read_colours(fv_clip_config *c, const fv_yaml *doc, const fv_yaml_node *root)
+{
+    bool normalised = true;
+    FV_TRY(fv_yaml_bool(doc, root, "do_normalize", &normalised));
+    for (int i = 0; !normalised && i < 3; i++) {
+        c->mean[i] = 0;
+        c->std[i] = 1;
+    }
+    if (!normalised) return FV_OK;
+    FV_TRY(fv_yaml_floats(doc, root, "image_mean", c->mean, 3));
+    return fv_yaml_floats(doc, root, "image_std", c->std, 3);
+}
+
+static fv_status read_squares(fv_clip_config *c, const fv_yaml *doc, const fv_yaml_node *root)
+{
+    bool crops = true, shortest = true, ignored;
+    int side = 0, crop = 0, filter = BICUBIC;
+    FV_TRY(fv_yaml_bool(doc, root, "do_center_crop", &crops));
+    FV_TRY(read_side(doc, root, "size", &side, &shortest));
+    if (crops) FV_TRY(read_side(doc, root, "crop_size", &crop, &ignored));
+    FV_TRY(fv_yaml_int(doc, root, "resample", &filter));
+    if (filter != BICUBIC)
+        return fv_fail(FV_ERR_UNSUPPORTED, "cfg %s: resample is %d, expected %d, bicubic",
+                       fv_yaml_name(doc), filter, BICUBIC);
+    c->crop = crop ? crop : side;
+    c->resize_side = side ? side : crop;
+    c->resize_said = side || crop;
+    c->resize = shortest ? FV_RESIZE_SHORTEST : FV_RESIZE_SQUASH;
+    if (c->resize_side >= c->crop) return FV_OK;
+    return fv_fail(FV_ERR_UNSUPPORTED, "cfg %s: size is %d, less than crop_size, %d",
+                   fv_yaml_name(doc), c->resize_side, c->crop);
+}
+
+fv_status fv_clip_preprocessor_read(fv_clip_config *c, const char *path)
+{
+    fv_yaml *doc;
+    FV_TRY(fv_yaml_open(&doc, path));
+    const fv_yaml_node *root = fv_yaml_root(doc);
+    fv_status s = root && fv_yaml_is_map(root)
+                      ? read_colours(c, doc, root)
+                      : fv_fail(FV_ERR_FORMAT, "cfg %s is not a map", path);
+    if (s >= 0) s = read_squares(c, doc, root);
+    fv_yaml_free(doc);
+    return s;
 }
 
 /* --- HuggingFace --- */
@@ -123,7 +204,7 @@ fv_status fv_clip_config_read(fv_clip_config *out, const char *path, bool chines
     FV_TRY(fv_yaml_open(&doc, path));
     const fv_yaml_node *root = fv_yaml_root(doc);
     bool map = root && fv_yaml_is_map(root);
-    fv_clip_config c = {0};
+    fv_clip_config c = *out;
     fv_status s;
     if (map && fv_yaml_find(root, "model_cfg"))
         s = read_open_clip(&c, doc, root);

@@ -8,7 +8,7 @@
 
 #include "model/nets/clip.h"
 
-enum { MAX_LAYERS = 1024, MAX_SIZE = 1 << 20 };
+enum { MAX_LAYERS = 1024, MAX_SIZE = 1 << 20, USUAL_IDS = 49408 };
 
 /* --- families --- */
 
@@ -243,8 +243,6 @@ static int usual_heads(int width)
 /* What the file itself says: Chinese-CLIP and OpenAI's archives are quick. */
 static fv_act own_act(const fv_clip *c)
 {
-    const char *said = fv_weights_metadata(c->weights, "hidden_act");
-    if (said) return strcmp(said, "gelu") == 0 ? FV_ACT_GELU : FV_ACT_QUICK_GELU;
     return c->chinese || find(c, "input_resolution") ? FV_ACT_QUICK_GELU : FV_ACT_NONE;
 }
 
@@ -262,18 +260,11 @@ static fv_act named_act(const fv_clip *c)
     return FV_ACT_NONE;
 }
 
-static int said_heads(const fv_clip *c, const char *key)
-{
-    const char *text = fv_weights_metadata(c->weights, key);
-    long n = text ? strtol(text, NULL, 10) : 0;
-    return n > 0 && n <= 4096 ? (int)n : 0;
-}
-
 /* A manifest does not depend on the heads. */
 static fv_status settle_tower(const fv_clip *c, fv_clip_tower *t, const char *what, int heads,
-                              const char *key, int usual, bool unchecked)
+                              int usual, bool unchecked)
 {
-    t->heads = heads ? heads : said_heads(c, key) ? said_heads(c, key) : usual;
+    t->heads = heads ? heads : usual;
     if (unchecked && (t->heads < 1 || t->width % t->heads)) t->heads = 1;
     if (t->heads >= 1 && t->width % t->heads == 0 && t->layers >= 1 && t->width <= 1 << 15 &&
         t->eps > 0 && t->eps < 1)
@@ -316,7 +307,7 @@ static fv_status settle_act(fv_clip *c, const fv_clip_config *cfg, bool unchecke
 }
 
 /* OpenAI's numbers, by which all but some of open_clip have been trained. */
-static void settle_pictures(fv_clip *c, const fv_clip_config *cfg)
+static fv_status settle_pictures(fv_clip *c, const fv_clip_config *cfg)
 {
     static const float mean[3] = {0.48145466f, 0.4578275f, 0.40821073f};
     static const float std[3] = {0.26862954f, 0.26130258f, 0.27577711f};
@@ -326,6 +317,12 @@ static void settle_pictures(fv_clip *c, const fv_clip_config *cfg)
     c->base.resize = cfg->resize_said ? cfg->resize
                      : c->chinese     ? FV_RESIZE_SQUASH
                                       : FV_RESIZE_SHORTEST;
+    c->base.resize_side = cfg->resize_side == c->base.image_size ? 0 : cfg->resize_side;
+    if (!cfg->crop || cfg->crop == c->base.image_size) return FV_OK;
+    return fv_fail(FV_ERR_SHAPE,
+                   "preprocessor_config.json of %s makes pictures of %d pixels a side, its network"
+                   " sees %d",
+                   fv_weights_path(c->weights), cfg->crop, c->base.image_size);
 }
 
 static fv_status settle(fv_clip *c, const fv_clip_config *cfg, bool unchecked)
@@ -337,14 +334,12 @@ static fv_status settle(fv_clip *c, const fv_clip_config *cfg, bool unchecked)
     fv_clip_tower image = c->image; /* a ResNet has heads in its pool alone */
     if (pool) image.width = c->base.map_channels;
     FV_TRY(settle_act(c, cfg, unchecked));
-    FV_TRY(settle_tower(c, &image, "an image", pool ? pool : heads, "heads",
-                        usual_heads(image.width), unchecked));
-    c->image.heads = image.heads;
-    FV_TRY(settle_tower(c, &c->text, "a text", cfg->text_heads, "text_heads", c->text.width / 64,
+    FV_TRY(settle_tower(c, &image, "an image", pool ? pool : heads, usual_heads(image.width),
                         unchecked));
+    c->image.heads = image.heads;
+    FV_TRY(settle_tower(c, &c->text, "a text", cfg->text_heads, c->text.width / 64, unchecked));
     FV_TRY(settle_size(c, cfg));
-    settle_pictures(c, cfg);
-    return FV_OK;
+    return settle_pictures(c, cfg);
 }
 
 /* --- files beside the checkpoint --- */
@@ -376,6 +371,16 @@ static fv_status read_config(fv_clip *c, const fv_network_files *files, fv_clip_
     return c->config ? fv_clip_config_read(cfg, c->config, c->chinese) : FV_OK;
 }
 
+static fv_status read_preprocessor(fv_clip *c, fv_clip_config *cfg)
+{
+    static const char *const names[] = {"preprocessor_config.json", NULL};
+    char *path = NULL;
+    if (c->huggingface) FV_TRY(find_beside(c, names, &path));
+    fv_status s = path ? fv_clip_preprocessor_read(cfg, path) : FV_OK;
+    free(path);
+    return s;
+}
+
 static fv_status read_vocabulary(fv_clip *c, const fv_network_files *files)
 {
     static const char *const merges[] = {"bpe_simple_vocab_16e6.txt.gz",
@@ -385,10 +390,14 @@ static fv_status read_vocabulary(fv_clip *c, const fv_network_files *files)
         return fv_fail(FV_ERR_MEMORY, "opening %s: out of memory", files->vocabulary);
     if (!c->vocabulary_path)
         FV_TRY(find_beside(c, c->chinese ? pieces : merges, &c->vocabulary_path));
+    bool usual = !c->chinese && c->base.ids == USUAL_IDS && files->merges;
+    if (!c->vocabulary_path && usual && !(c->vocabulary_path = strdup(files->merges)))
+        return fv_fail(FV_ERR_MEMORY, "opening %s: out of memory", files->merges);
     if (!c->vocabulary_path) return FV_OK;
     if (!c->chinese) {
         FV_TRY(fv_bpe_open(&c->bpe, c->vocabulary_path, c->base.ids));
         c->base.vocabulary_size = fv_bpe_size(c->bpe);
+        c->base.vocabulary_hash = fv_bpe_hash(c->bpe);
         return FV_OK;
     }
     FV_TRY(fv_vocab_open(&c->vocabulary, c->vocabulary_path));
@@ -428,18 +437,6 @@ static void name_it(fv_clip *c)
             snprintf(c->title, sizeof c->title, "%s %s", maker, nets[i].name);
 }
 
-/* What `convert` writes beside the tensors, so that its file needs no cfg. */
-static void note_metadata(fv_clip *c)
-{
-    snprintf(c->heads_text[0], sizeof c->heads_text[0], "%d", c->image.heads);
-    snprintf(c->heads_text[1], sizeof c->heads_text[1], "%d", c->text.heads);
-    const char *pairs[] = {"hidden_act", c->image.act == FV_ACT_GELU ? "gelu" : "quick_gelu",
-                           "heads",      c->heads_text[0],
-                           "text_heads", c->heads_text[1],
-                           NULL};
-    memcpy(c->metadata, pairs, sizeof pairs);
-}
-
 fv_status fv_clip_read(fv_clip *c, const fv_network_files *files)
 {
     fv_clip_config cfg = {0};
@@ -450,11 +447,13 @@ fv_status fv_clip_read(fv_clip *c, const fv_network_files *files)
                        files->checkpoint);
     FV_TRY(find(c, "visual.layer1.0.conv1.weight") ? read_resnet(c) : read_vit(c));
     FV_TRY(read_text(c));
+    fv_clip_config_said(&cfg, c->weights);
     FV_TRY(read_config(c, files, &cfg));
+    FV_TRY(read_preprocessor(c, &cfg));
     FV_TRY(settle(c, &cfg, files->unchecked));
     if (!files->unchecked) FV_TRY(read_vocabulary(c, files));
     name_it(c);
-    note_metadata(c);
+    fv_clip_note(c);
     c->base.title = c->title;
     c->base.config = c->config;
     c->base.vocabulary = c->vocabulary_path;

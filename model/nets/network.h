@@ -22,7 +22,8 @@ typedef struct fv_network fv_network;
 /* Where a network comes from. Paths are borrowed; NULL: what the cfg or the checkpoint say. */
 typedef struct fv_network_files {
     const char *config, *checkpoint, *vocabulary;
-    bool momentum; /* the tower that BriVL's training averaged */
+    const char *merges; /* CLIP's own, where nothing names a vocabulary and none stands beside */
+    bool momentum;      /* the tower that BriVL's training averaged */
     /* For a manifest alone: without vocabulary, and whether or not all of it belongs together. What
      * builders are called with (image_size, text_length, latent_channels) is known then. */
     bool unchecked;
@@ -80,10 +81,12 @@ struct fv_network {
     int image_size;                          /* S, pixels a side */
     float mean[3], std[3];                   /* of the pixels: (x - mean) / std */
     fv_resize resize;                        /* of photos */
-    int map_side, map_channels;              /* H = W, C */
-    int dim;                                 /* D */
-    int text_limit, text_length;             /* tokens: at most, and as texts are padded to */
-    int vocabulary_size, ids;                /* pieces (0: no vocabulary); rows of the table */
+    int resize_side; /* pixels a side before the centre of image_size is cut out; 0: that size */
+    int map_side, map_channels;  /* H = W, C */
+    int dim;                     /* D */
+    int text_limit, text_length; /* tokens: at most, and as texts are padded to */
+    int vocabulary_size, ids;    /* pieces (0: no vocabulary); rows of the table */
+    uint64_t vocabulary_hash;    /* of what it says, whatever its file is like; 0: its bytes tell */
     const char *const *metadata; /* pairs, then NULL: what its own files do not say; or NULL */
     bool corners; /* activations with corners: 16 bits take whole gradients along (relu6) */
     int latent_channels, factor; /* of the decoder: numbers a cell of the latent; pixels a cell */

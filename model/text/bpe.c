@@ -31,6 +31,7 @@ typedef struct pair {
 
 struct fv_bpe {
     int merges;
+    uint64_t hash;            /* of the pairs in their order */
     int32_t letters[LETTERS]; /* ids of bytes, and of bytes that end a word */
     int32_t *joined;          /* [merges] the id that a merge makes */
     pair *pairs;              /* [slots] open addressing */
@@ -233,6 +234,7 @@ static fv_status rank_pairs(fv_bpe *v, const reader *r)
     if (!v->pairs || !v->joined)
         return fv_fail(FV_ERR_MEMORY, "reading vocabulary %s: out of memory", r->path);
     memset(v->pairs, 0xff, v->slots * sizeof *v->pairs);
+    v->hash = 14695981039346656037u; /* FNV-1a */
     for (int i = 0; i < v->merges; i++) {
         const piece *p = &r->pieces[LETTERS + i];
         int32_t left = find(r, p->text, p->first);
@@ -244,6 +246,7 @@ static fv_status rank_pairs(fv_bpe *v, const reader *r)
         pair *slot = pair_slot(v, left, right);
         if (!slot) return too_alike(r, LETTERS + i);
         *slot = (pair){left, right, i};
+        v->hash = (v->hash ^ ((uint64_t)left << 32 | (uint64_t)right)) * 1099511628211u;
         v->joined[i] = find(r, p->text, p->length);
     }
     return FV_OK;
@@ -284,6 +287,11 @@ void fv_bpe_free(fv_bpe *v)
 int fv_bpe_size(const fv_bpe *v)
 {
     return LETTERS + v->merges + MARKS;
+}
+
+uint64_t fv_bpe_hash(const fv_bpe *v)
+{
+    return v->hash;
 }
 
 /* --- a word --- */

@@ -18,6 +18,8 @@ typedef struct fv_bpe fv_bpe;
 fv_status fv_bpe_open(fv_bpe **out, const char *path, int size);
 void fv_bpe_free(fv_bpe *v);
 int fv_bpe_size(const fv_bpe *v);
+/* Over the merges alone: the same of OpenAI's file, packed or not, and of a merges.txt. */
+uint64_t fv_bpe_hash(const fv_bpe *v);
 
 /* Start mark, pieces, end mark, then zeros: `length` ids (>= 2). What does not fit is dropped
  * before the end mark; nothing is unknown. Fails on invalid UTF-8. Caller clears with
