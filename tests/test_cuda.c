@@ -199,7 +199,7 @@ static void check_tower(const char *name, const char *precision, double least, d
     char config[64];
     snprintf(config, sizeof config, "tests/golden/towers/%s/cfg.yml", name);
     MUST(fv_brivl_open(
-        &m, &(fv_network_files){source_file(config), unpacked(name), NULL, false, false}));
+        &m, &(fv_network_files){.config = source_file(config), .checkpoint = unpacked(name)}));
     /* cpu is the quick one; test_tower holds it against the official code, test_ops against ref64
      */
     MUST(fv_backend_open(&ref, "cpu", 0));
@@ -300,8 +300,9 @@ static void graphs_give_the_same_bytes(void **state)
     (void)state;
     fv_brivl *m;
     fv_backend *be = open_device("fp16");
-    MUST(fv_brivl_open(&m, &(fv_network_files){source_file("tests/golden/towers/lite0/cfg.yml"),
-                                               unpacked("lite0"), NULL, false, false}));
+    MUST(fv_brivl_open(
+        &m, &(fv_network_files){.config = source_file("tests/golden/towers/lite0/cfg.yml"),
+                                .checkpoint = unpacked("lite0")}));
     m->base.image_size = m->config.image_size = IMAGE;
     float *params[3], stats[3][FV_ADAM_STATS];
     for (int how = 0; how < 3; how++) {
@@ -474,8 +475,9 @@ static void a_large_plan_keeps_to_the_limits(void **state)
         fv_backend *be = open_device(precisions[i]);
         fv_emulated_stats *stats = fv_cuda_emulated_stats(be);
         stats->dry = true;
-        MUST(fv_brivl_open(&m, &(fv_network_files){source_file("tests/golden/towers/b0/cfg.yml"),
-                                                   unpacked("b0"), NULL, false, false}));
+        MUST(fv_brivl_open(
+            &m, &(fv_network_files){.config = source_file("tests/golden/towers/b0/cfg.yml"),
+                                    .checkpoint = unpacked("b0")}));
         m->base.image_size = m->config.image_size = 456;
         MUST(build(&s, be, m, FV_PLAN_BACKWARD));
         long before = stats->launches + stats->products;
@@ -511,8 +513,9 @@ static void a_picture_does_not_wait_and_is_not_overtaken(void **state)
     step_plan s;
     float numbers[FV_ADAM_COLUMNS], stats[FV_ADAM_STATS];
     float *now = malloc(N * sizeof *now), *then = malloc(N * sizeof *then);
-    MUST(fv_brivl_open(&m, &(fv_network_files){source_file("tests/golden/towers/lite0/cfg.yml"),
-                                               unpacked("lite0"), NULL, false, false}));
+    MUST(fv_brivl_open(
+        &m, &(fv_network_files){.config = source_file("tests/golden/towers/lite0/cfg.yml"),
+                                .checkpoint = unpacked("lite0")}));
     m->base.image_size = m->config.image_size = IMAGE;
     MUST(build(&s, be, m, FV_PLAN_BACKWARD));
     start(&s, m->base.dim);
@@ -605,8 +608,9 @@ static void too_little_memory_says_what_to_lower(void **state)
     fv_brivl *m;
     fv_backend *be = open_device("fp32");
     step_plan s;
-    MUST(fv_brivl_open(&m, &(fv_network_files){source_file("tests/golden/towers/lite0/cfg.yml"),
-                                               unpacked("lite0"), NULL, false, false}));
+    MUST(fv_brivl_open(
+        &m, &(fv_network_files){.config = source_file("tests/golden/towers/lite0/cfg.yml"),
+                                .checkpoint = unpacked("lite0")}));
     m->base.image_size = m->config.image_size = IMAGE;
     MUST(build(&s, be, m, FV_PLAN_BACKWARD));
     size_t needed = fv_cuda_emulated_stats(be)->allocated;
@@ -664,8 +668,8 @@ static void corners_want_float(void **state)
         fv_brivl *m;
         char config[64], spec[FV_BACKEND_SPEC];
         snprintf(config, sizeof config, "tests/golden/towers/%s/cfg.yml", all[i].tower);
-        MUST(fv_brivl_open(&m, &(fv_network_files){source_file(config), unpacked(all[i].tower),
-                                                   NULL, false, false}));
+        MUST(fv_brivl_open(&m, &(fv_network_files){.config = source_file(config),
+                                                   .checkpoint = unpacked(all[i].tower)}));
         snprintf(spec, sizeof spec, "%s", all[i].asked);
         fv_network *one = &m->base;
         fv_engine_precision(&one, 1, spec, sizeof spec);
@@ -720,8 +724,7 @@ static int measure_shipped(int pixels)
     fv_brivl *m;
     fv_backend *cpu;
     float cosines[4];
-    MUST(fv_brivl_open(
-        &m, &(fv_network_files){source_file("model/mini/mini.yml"), NULL, NULL, false, false}));
+    MUST(fv_brivl_open(&m, &(fv_network_files){.config = source_file("model/mini/mini.yml")}));
     m->base.image_size = m->config.image_size = pixels;
     MUST(fv_backend_open(&cpu, "cpu", 0));
     float *expected = one_gradient(cpu, m, FV_PLAN_BACKWARD, cosines);

@@ -389,7 +389,7 @@ static void two_networks_stand_in_one_plan(void **state)
         snprintf(checkpoint, sizeof checkpoint, "%s/%s.pth", unpacked, i ? "b0" : "lite0");
         const char *cfg =
             source_file(i ? "tests/golden/towers/b0/cfg.yml" : "tests/golden/towers/lite0/cfg.yml");
-        MUST(fv_network_open(&n[i], &(fv_network_files){cfg, checkpoint, NULL, false, false}));
+        MUST(fv_network_open(&n[i], &(fv_network_files){.config = cfg, .checkpoint = checkpoint}));
         MUST(fv_store_new(&stores[i], be));
         n[i]->source.store = stores[i];
         assert_true(n[i]->dim <= 4096);

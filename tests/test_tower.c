@@ -254,8 +254,8 @@ static void check_towers(const char *name, const char *backend, double tolerance
     fv_brivl *m;
     fv_weights *golden;
     MUST(fv_backend_open(&be, backend, 0));
-    MUST(fv_brivl_open(&m, &(fv_network_files){source_path("%s/cfg.yml", name),
-                                               checkpoint_path(name), NULL, false, false}));
+    MUST(fv_brivl_open(&m, &(fv_network_files){.config = source_path("%s/cfg.yml", name),
+                                               .checkpoint = checkpoint_path(name)}));
     MUST(fv_weights_open(&golden, source_path("%s/golden.safetensors", name)));
     check_text_tower(m, be, golden, tolerance);
     check_image_tower(m, be, golden, true, tolerance, gradient_tolerance);
@@ -339,8 +339,8 @@ static void cpu_is_ref(const char *name)
     static const char *const levels[] = {"cpu-v2", "cpu-v3", "cpu-v4", "cpu"};
     fv_brivl *m;
     fv_weights *golden;
-    MUST(fv_brivl_open(&m, &(fv_network_files){source_path("%s/cfg.yml", name),
-                                               checkpoint_path(name), NULL, false, false}));
+    MUST(fv_brivl_open(&m, &(fv_network_files){.config = source_path("%s/cfg.yml", name),
+                                               .checkpoint = checkpoint_path(name)}));
     MUST(fv_weights_open(&golden, source_path("%s/golden.safetensors", name)));
     size_t count;
     float *expected = pixel_gradient(m, golden, "ref", FV_PLAN_WHOLE, &count);
@@ -526,28 +526,28 @@ static void mismatches(void **state)
     (void)state;
     fv_brivl *m;
     assert_int_equal(
-        fv_brivl_open(&m, &(fv_network_files){source_path("%s/cfg.yml", "b0"),
-                                              checkpoint_path("head"), NULL, false, false}),
+        fv_brivl_open(&m, &(fv_network_files){.config = source_path("%s/cfg.yml", "b0"),
+                                              .checkpoint = checkpoint_path("head")}),
         FV_ERR_FORMAT);
     assert_non_null(strstr(fv_error(), "is not a BriVL"));
-    assert_int_equal(fv_brivl_open(&m, &(fv_network_files){source_path("%s/none.yml", "b0"), NULL,
-                                                           NULL, false, false}),
-                     FV_ERR_IO);
-    assert_int_equal(fv_brivl_open(&m, &(fv_network_files){source_path("%s/cfg.yml", "b0"), NULL,
-                                                           NULL, false, false}),
-                     FV_ERR_ARGUMENT);
+    assert_int_equal(
+        fv_brivl_open(&m, &(fv_network_files){.config = source_path("%s/none.yml", "b0")}),
+        FV_ERR_IO);
+    assert_int_equal(
+        fv_brivl_open(&m, &(fv_network_files){.config = source_path("%s/cfg.yml", "b0")}),
+        FV_ERR_ARGUMENT);
     assert_non_null(strstr(fv_error(), "--checkpoint"));
     assert_int_equal(
-        fv_brivl_open(&m, &(fv_network_files){source_path("%s/cfg.yml", "b0"),
-                                              checkpoint_path("lite0"), NULL, false, false}),
+        fv_brivl_open(&m, &(fv_network_files){.config = source_path("%s/cfg.yml", "b0"),
+                                              .checkpoint = checkpoint_path("lite0")}),
         FV_ERR_SHAPE); /* more imgAtt layers than this cfg has */
     assert_non_null(strstr(fv_error(), "IMG_TRANSFORMER_LAYER"));
 
     /* a cfg for another network: the plan names the first tensor that does not fit */
     fv_backend *be;
     fv_plan *p;
-    MUST(fv_brivl_open(&m, &(fv_network_files){source_path("%s/cfg.yml", "lite0"),
-                                               checkpoint_path("lite0"), NULL, false, false}));
+    MUST(fv_brivl_open(&m, &(fv_network_files){.config = source_path("%s/cfg.yml", "lite0"),
+                                               .checkpoint = checkpoint_path("lite0")}));
     MUST(fv_backend_open(&be, "ref", 1));
     MUST(fv_plan_new(&p, be));
     strcpy(m->config.cnn + strlen(m->config.cnn) - 1, "4"); /* lite0 -> lite4 */
