@@ -18,11 +18,22 @@ typedef struct fv_picture {
 
 void fv_picture_free(fv_picture *p);
 /* JPEG, PNG, WebP, BMP, GIF, TGA, PSD or PNM as upright 8-bit RGB (transparent pixels over white;
- * of an animation the first frame). */
+ * of an animation the first frame). path: "-" is standard input, which can be read once. */
 fv_status fv_picture_read(fv_picture *out, const char *path);
-/* PNG with the recipe in an iTXt chunk "feavis"; recipe NULL: none. Written whole or not. */
+/* What a name's ending says: .png or none is PNG, .jpg, .jpeg and .webp what they say. */
+typedef enum fv_picture_format {
+    FV_PICTURE_PNG,
+    FV_PICTURE_JPEG,
+    FV_PICTURE_WEBP,
+    FV_PICTURE_OTHER
+} fv_picture_format;
+fv_picture_format fv_picture_format_of(const char *path);
+/* PNG with the recipe in an iTXt chunk "feavis"; recipe NULL: none. By its name a JPEG (quality 95,
+ * 4:4:4; the recipe in comments) or a WebP (lossless; the recipe in a chunk "fvis"). Any other name
+ * gets a PNG. Written whole or not. */
 fv_status fv_picture_write(const fv_picture *p, const char *path, const char *recipe);
-/* The recipe in a PNG; caller frees. FV_ERR_FORMAT if the file has none. */
+/* The recipe in a PNG, JPEG or WebP file ("-": standard input); caller frees. FV_ERR_FORMAT if the
+ * file has none. */
 fv_status fv_recipe_read(char **out, const char *path);
 
 /* Bilinear resize without antialias, as the official preprocessing: rgb -> [3] floats in [0,1],

@@ -200,17 +200,17 @@ static void flags_and_words_without_a_use_are_refused(void **state)
 static void pictures_are_named_as_what_they_are(void **state)
 {
     (void)state;
-    static const char *const names[] = {"x.jpg", "x.JPEG", "x.webp",
-                                        "x.gif", "x.apng", "./a.b/x.tif"};
+    static const char *const names[] = {"x.heic", "x.AVIF", "x.bmp",
+                                        "x.gif",  "x.apng", "./a.b/x.tif"};
     mkdir("a.b", 0777);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         /* before the work: no model is opened */
-        REFUSED("pictures are PNG files", "imagine", TOY, "moon", "--checkpoint", "gone.pth",
-                "--out", names[i]);
+        REFUSED("pictures are PNG, JPEG or WebP files", "imagine", TOY, "moon", "--checkpoint",
+                "gone.pth", "--out", names[i]);
         assert_false(exists(names[i]));
     }
-    REFUSED("name it a.b/x.png", "imagine", TOY, "moon", "--out", "a.b/x.jpg");
-    REFUSED("pictures are PNG files", "judge", "gallery", "--sheet", "sheet.jpg");
+    REFUSED("name it a.b/x.png", "imagine", TOY, "moon", "--out", "a.b/x.bmp");
+    REFUSED("pictures are PNG, JPEG or WebP files", "judge", "gallery", "--sheet", "sheet.gif");
     static const char *const fine[] = {"x.PNG", "plain", "a.b/plain", "v1.5", ".hidden", "end."};
     for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++) {
         SUCCEEDS_QUIETLY("imagine", TOY, "--steps", "1", "moon", "--out", fine[i]);

@@ -3,15 +3,26 @@
 #include <string.h>
 
 #include "app/cli/cli.h"
+#include "app/cli/json.h"
 #include "feavis/checkpoint.h"
 
 int info_of_checkpoint(const cli *c, const char *path)
 {
     const char *config = fv_options_get(c->options, "config");
-    bool fits;
-    if (c->tensors) return fv_checkpoint_list(path, stdout) < 0 ? cli_fail() : EXIT_SUCCESS;
-    if (fv_checkpoint_print(path, *config ? config : NULL, stdout, &fits) < 0) return cli_fail();
-    if (*config) puts(fits ? "it fits the cfg" : "it does not fit the cfg");
+    bool fits = true;
+    json_capture lines;
+    if (json_open(&lines) < 0) return cli_fail();
+    fv_status s = c->tensors ? fv_checkpoint_list(path, lines.to)
+                             : fv_checkpoint_print(path, *config ? config : NULL, lines.to, &fits);
+    json_close(&lines, c->tensors ? "tensor" : "line", false);
+    if (s < 0) return cli_fail();
+    if (c->tensors) return EXIT_SUCCESS;
+    if (*config && json_on()) {
+        json_begin("fit");
+        json_flag("fits", fits);
+        json_end();
+    } else if (*config)
+        puts(fits ? "it fits the cfg" : "it does not fit the cfg");
     return fits ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
@@ -30,7 +41,14 @@ int command_convert(cli *c)
         s = fv_checkpoint_convert(c->words, *config ? config : NULL, out, momentum, c->half,
                                   &tensors, &worst);
     if (s < 0) return cli_fail();
-    if (c->half)
+    if (json_on()) {
+        json_begin("checkpoint");
+        json_path("path", out);
+        json_whole("tensors", tensors);
+        json_flag("half", c->half);
+        json_number("worst", c->half ? worst : 0);
+        json_end();
+    } else if (c->half)
         printf("%s: %d tensors in 16 bits, read again: off by at most %.1e of a number\n", out,
                tensors, worst);
     else

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/cli/json.h"
 #include "app/cli/many.h"
 #include "feavis/classify.h"
 #include "feavis/embed.h"
@@ -59,6 +60,17 @@ static fv_status score(classify *q)
 
 /* --- files --- */
 
+static void print_json(const classify *q, int image, int rank, const fv_hit *h)
+{
+    json_begin("class");
+    json_path("image", q->images.list.at[image]);
+    json_text("true", q->truth[image] >= 0 ? q->classes.labels.at[q->truth[image]] : NULL);
+    json_whole("rank", rank);
+    json_text("class", q->classes.labels.at[h->index]);
+    json_number("cosine", (double)h->score);
+    json_end();
+}
+
 static fv_status save_pictures(const classify *q)
 {
     int top = q->c->top ? q->c->top : 5;
@@ -83,9 +95,10 @@ static fv_status save_pictures(const classify *q)
             fputc(',', f.to);
             many_field(f.to, q->classes.labels.at[hits[k].index]);
             fprintf(f.to, ",%.6f", (double)hits[k].score);
+            if (json_on()) print_json(q, i, k + 1, &hits[k]);
         }
         fputc('\n', f.to);
-        if (i >= SHOWN_PICTURES || q->known) continue;
+        if (i >= SHOWN_PICTURES || q->known || json_on()) continue;
         many_pad(stdout, many_stem(q->images.list.at[i]), LABEL_COLUMNS);
         for (int k = 0; k < top && k < 3; k++)
             printf("  %s %.3f", q->classes.labels.at[hits[k].index], (double)hits[k].score);
@@ -100,6 +113,29 @@ static double share(int part, int whole)
     return whole ? (double)part / whole : 0;
 }
 
+/* One class in the table on the terminal. other: what it is most often taken for, -1 nothing. */
+static void print_class(const classify *q, int j, double recall, double precision, int other)
+{
+    const fv_class_score *c = &q->confusion.scores[j];
+    const char *taken = other >= 0 ? q->classes.labels.at[other] : "";
+    int times = other >= 0 ? q->confusion.cells[j * q->confusion.count + other] : 0;
+    if (json_on()) {
+        json_begin("class_score");
+        json_text("class", q->classes.labels.at[j]);
+        json_whole("pictures", c->pictures);
+        json_whole("right", c->found);
+        json_number("recall", recall);
+        json_number("precision", precision);
+        json_text("taken_for", other >= 0 ? taken : NULL);
+        json_end();
+        return;
+    }
+    many_pad(stdout, q->classes.labels.at[j], LABEL_COLUMNS);
+    printf("%8d  %5.1f %%    %5.1f %%  %s", c->pictures, 100 * recall, 100 * precision, taken);
+    if (other >= 0) printf(" (%d)", times);
+    putchar('\n');
+}
+
 /* The table on the terminal and in per_class.csv. */
 static fv_status save_table(const classify *q)
 {
@@ -107,8 +143,8 @@ static fv_status save_table(const classify *q)
     many_file f;
     FV_TRY(many_open(&f));
     fputs("class,folder,pictures,right,recall,precision,most often taken for\n", f.to);
-    many_pad(stdout, "class", LABEL_COLUMNS);
-    puts("pictures  recall  precision  most often taken for");
+    if (!json_on()) many_pad(stdout, "class", LABEL_COLUMNS);
+    if (!json_on()) puts("pictures  recall  precision  most often taken for");
     for (int j = 0; j < x->count; j++) {
         const fv_class_score *c = &x->scores[j];
         if (!c->pictures) continue;
@@ -118,10 +154,7 @@ static fv_status save_table(const classify *q)
             if (k != j && row[k] && (other < 0 || row[k] > row[other])) other = k;
         double recall = share(c->found, c->pictures), precision = share(c->found, c->guessed);
         const char *taken = other >= 0 ? q->classes.labels.at[other] : "";
-        many_pad(stdout, q->classes.labels.at[j], LABEL_COLUMNS);
-        printf("%8d  %5.1f %%    %5.1f %%  %s", c->pictures, 100 * recall, 100 * precision, taken);
-        if (other >= 0) printf(" (%d)", row[other]);
-        putchar('\n');
+        print_class(q, j, recall, precision, other);
         many_field(f.to, q->classes.labels.at[j]);
         fputc(',', f.to);
         many_field(f.to, q->classes.folders.at[j]);
@@ -162,6 +195,7 @@ static fv_status save_confusion(const classify *q)
 static fv_status report_truth(const classify *q)
 {
     const fv_confusion *x = &q->confusion;
+    if (!q->known && json_on()) return FV_OK;
     if (!q->known) {
         printf("no folder is named like a class, so there is no accuracy\n");
         return FV_OK;
@@ -173,6 +207,15 @@ static fv_status report_truth(const classify *q)
                 q->images.list.count - q->known, q->images.list.count);
     FV_TRY(save_table(q));
     FV_TRY(save_confusion(q));
+    if (json_on()) {
+        json_begin("accuracy");
+        json_whole("pictures", x->pictures);
+        json_number("first", x->accuracy);
+        json_number("first_five", x->top5);
+        json_number("mean_over_classes", x->mean_class_accuracy);
+        json_end();
+        return FV_OK;
+    }
     printf("\naccuracy %.1f %% of %d pictures, among the first five %.1f %%, mean over classes "
            "%.1f %%\n",
            100 * x->accuracy, x->pictures, 100 * x->top5, 100 * x->mean_class_accuracy);
@@ -189,6 +232,10 @@ static fv_status run(classify *q)
     FV_TRY(many_folder(&q->folder, q->c, "classify"));
     FV_TRY(save_pictures(q));
     FV_TRY(report_truth(q));
+    static const char *const files[] = {"classes.csv", "per_class.csv", "confusion.png"};
+    for (int i = 0; i < (q->known ? 3 : 1) && json_on(); i++)
+        json_file("file", q->folder, files[i]);
+    if (json_on()) return FV_OK;
     printf("%s/classes.csv%s\n", q->folder, q->known ? ", per_class.csv, confusion.png" : "");
     return FV_OK;
 }

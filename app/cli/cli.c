@@ -1,5 +1,6 @@
 /* Arguments and help. Flags come from the option table. */
 #include "app/cli/cli.h"
+#include "app/cli/json.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 int cli_fail(void)
@@ -105,6 +105,9 @@ static const own_flag own_flags[] = {
     {"layers", OWN_SWITCH, offsetof(cli, layers), "info "},
     {"print-plan", OWN_SWITCH, offsetof(cli, plan), "info "},
     {"tensors", OWN_SWITCH, offsetof(cli, tensors), "info "},
+    {"json", OWN_SWITCH, offsetof(cli, json),
+     "imagine compare series neuron again resume info probe judge presets match classify embed "
+     "search convert codes "},
     {"quiet", OWN_SWITCH, offsetof(cli, quiet), NULL},
     {"preset", OWN_PRESET, 0, NULL},
 };
@@ -294,6 +297,7 @@ fv_status cli_parse(cli *c, const cli_command *k, int argc, char **argv)
     if (!c->flags) return fv_fail(FV_ERR_MEMORY, "reading arguments: out of memory");
     FV_TRY(fv_options_new(&c->options));
     FV_TRY(parse(c, k, argc, argv));
+    json_ask(c->json);
     if (c->words && *k->words && cli_has_flag(c, k->words))
         return fv_fail(FV_ERR_ARGUMENT, "%s: \"%.80s\" and --%s are two of the same; give one",
                        k->name, c->words, k->words);
@@ -314,6 +318,32 @@ fv_status cli_apply_flags(const cli *c, fv_options *o)
     return FV_OK;
 }
 
+static fv_status keep_start(cli *c, const char *folder)
+{
+    fv_picture p;
+    FV_TRY(fv_gallery_prepare(folder));
+    FV_TRY(fv_picture_read(&p, "-"));
+    fv_status s = fv_gallery_add(folder, "start", 1, &p, NULL, &c->start);
+    fv_picture_free(&p);
+    for (int i = 0; s >= 0 && i < c->flag_count; i += 2)
+        if (strcmp(c->flags[i], "start") == 0) c->flags[i + 1] = c->start;
+    if (s >= 0 && !c->quiet) fprintf(stderr, "feavis: the start picture is %s\n", c->start);
+    return s < 0 ? s : fv_options_set(c->options, "start", c->start);
+}
+
+fv_status cli_take_start(cli *c)
+{
+    if (!cli_has_flag(c, "start") || strcmp(fv_options_get(c->options, "start"), "-") != 0)
+        return FV_OK;
+    const char *out = fv_options_get(c->options, "out"), *slash = strrchr(out, '/');
+    if (!*out) return keep_start(c, fv_options_get(c->options, "gallery"));
+    char *folder = slash ? strndup(out, slash == out ? 1 : (size_t)(slash - out)) : strdup(".");
+    fv_status s = folder ? keep_start(c, folder)
+                         : fv_fail(FV_ERR_MEMORY, "keeping the start picture: out of memory");
+    free(folder);
+    return s;
+}
+
 fv_status cli_open_model(fv_model **out, const cli *c, const char *command)
 {
     fv_model *m;
@@ -328,17 +358,14 @@ fv_status cli_open_model(fv_model **out, const cli *c, const char *command)
                    count);
 }
 
-fv_status cli_check_png(const char *path)
+fv_status cli_check_picture(const char *path)
 {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    const char *dot = strrchr(name, '.');
-    size_t n = dot ? strlen(dot + 1) : 0, digits = dot ? strspn(dot + 1, "0123456789") : 0;
-    if (!dot || dot == name || n == 0 || n > 5 || digits == n || strcasecmp(dot, ".png") == 0)
-        return FV_OK;
-    return fv_fail(
-        FV_ERR_ARGUMENT,
-        "saving to %s: pictures are PNG files, with their recipe inside; name it %.*s.png", path,
-        (int)(dot - path), path);
+    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+    if (fv_picture_format_of(path) != FV_PICTURE_OTHER) return FV_OK;
+    return fv_fail(FV_ERR_ARGUMENT,
+                   "saving to %s: pictures are PNG, JPEG or WebP files, with their recipe inside; "
+                   "name it %.*s.png",
+                   path, (int)(dot - path), path);
 }
 
 void cli_catch_interrupts(void (*handler)(int))
@@ -359,6 +386,7 @@ void cli_clear(cli *c)
     fv_options_free(c->options);
     fv_preset_close(c->preset);
     free(c->words);
+    free(c->start);
     free(c->flags);
     for (int i = 0; i < c->joined_count; i++) free(c->joined[i]);
     free(c->joined);
@@ -402,7 +430,10 @@ void cli_help(void)
          "  feavis imagine 森林 --llp 108:0.1\n"
          "  feavis imagine 大海 --size 320x224 --seed random\n"
          "  feavis imagine 梦 --checkpoint brivl.pth --config eval.yml --vocab vocab.txt\n"
-         "  feavis again gallery/蝴蝶-1.png --out copy.png\n");
+         "  feavis again gallery/蝴蝶-1.png --out copy.png\n"
+         "  feavis imagine 蝴蝶 --json --out 蝴蝶.jpg     .webp and .jpg have the recipe inside, "
+         "too\n"
+         "  curl -s ADDRESS | feavis imagine 雪 --start -     a picture from a pipe\n");
 }
 
 void cli_help_terms(void)
@@ -497,5 +528,6 @@ void cli_help_options(void)
          "  --layers             info: every layer that --term can ask\n"
          "  --print-plan         info: every op of the network\n"
          "  --tensors            info CHECKPOINT: every tensor on a line\n"
+         "  --json               results as JSON, an object a line (keys: app/README.md)\n"
          "  --quiet              no progress");
 }

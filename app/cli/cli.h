@@ -20,7 +20,7 @@ typedef struct cli {
     const char *judge, *csv, *sheet; /* judge: its file, and where results go */
     int top, batch, seeds;           /* 0: not given */
     const char *diversity;           /* imagine, neuron: see seeds.h */
-    bool quiet, plan, layers, half, tensors;
+    bool quiet, plan, layers, half, tensors, json;
     /* options given as flags, applied over presets and recipes: name, value, name, value ... */
     const char **flags;
     int flag_count;
@@ -28,6 +28,7 @@ typedef struct cli {
     int joined_count;
     char told[512]; /* the last notice */
     char seed[24];  /* --seed, once it is drawn */
+    char *start;    /* where the start picture of standard input was put */
 } cli;
 
 /* A command, and what it has a use for: what it has none for is refused, not ignored. */
@@ -44,12 +45,15 @@ void cli_clear(cli *c);
 /* Sets what the flags said. */
 fv_status cli_apply_flags(const cli *c, fv_options *o);
 
+/* --start -: the picture on standard input goes to the gallery, or beside --out, so that recipes
+ * can name it. Nothing without. */
+fv_status cli_take_start(cli *c);
 /* Opens the model for a command that looks through one: several guides are refused. */
 fv_status cli_open_model(fv_model **out, const cli *c, const char *command);
 /* Whether this option was given as a flag. */
 bool cli_has_flag(const cli *c, const char *name);
-/* Fails where pictures, which are PNG files, would go to a file with another ending. */
-fv_status cli_check_png(const char *path);
+/* Fails where a picture would go to a file whose ending is of no format that is written. */
+fv_status cli_check_picture(const char *path);
 /* What files were not allowed to set, on stderr, unless the same was said before. */
 void cli_tell(cli *c, const fv_options *o);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app/cli/cli.h"
+#include "app/cli/json.h"
 #include "feavis/codes.h"
 
 static bool ends_in(const char *path, const char *end)
@@ -34,6 +35,21 @@ static int distinct(const fv_codes *codes)
     return found;
 }
 
+/* decibels: of a picture that was decoded again; NAN where codes became a picture. */
+static void print_json(const fv_codes *codes, const fv_picture *p, double error)
+{
+    json_begin("codes");
+    json_whole("width", p->width);
+    json_whole("height", p->height);
+    json_whole("codes_wide", codes->width);
+    json_whole("codes_high", codes->height);
+    json_whole("distinct", codes->at ? distinct(codes) : 0);
+    json_whole("of", codes->at ? codes->count : 0);
+    json_number("decibels", -10 * log10(error));
+    json_number("mean_square", error);
+    json_end();
+}
+
 static fv_status encode(cli *c, const char *out)
 {
     fv_codes codes;
@@ -42,7 +58,9 @@ static fv_status encode(cli *c, const char *out)
     FV_TRY(fv_options_set(c->options, "start", c->words));
     FV_TRY(fv_codes_encode(&codes, &back, &error, c->options));
     fv_status s = save_encoded(&codes, &back, out);
-    if (s >= 0) {
+    if (s >= 0 && json_on())
+        print_json(&codes, &back, error);
+    else if (s >= 0) {
         printf("%d x %d pixels", back.width, back.height);
         if (codes.at)
             printf(": %d x %d codes, %d of %d", codes.width, codes.height, distinct(&codes),
@@ -62,7 +80,9 @@ static fv_status decode(cli *c, const char *out)
     FV_TRY(fv_codes_read(&codes, c->words));
     fv_status s = fv_codes_decode(&picture, &codes, c->options);
     if (s >= 0) s = fv_picture_write(&picture, out, NULL);
-    if (s >= 0)
+    if (s >= 0 && json_on())
+        print_json(&codes, &picture, NAN);
+    else if (s >= 0)
         printf("%d x %d codes: %d x %d pixels\n", codes.width, codes.height, picture.width,
                picture.height);
     fv_codes_free(&codes);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "app/cli/grow.h"
+#include "app/cli/json.h"
 #include "app/cli/many.h"
 #include "feavis/critic.h"
 #include "feavis/sheet.h"
@@ -136,6 +137,21 @@ static fv_status save_table(const compare *q)
     return many_save(&f, q->folder, "beliefs.csv");
 }
 
+static void print_json(const compare *q)
+{
+    const float *at = q->beliefs;
+    for (int t = 0; t < q->texts.count; t++)
+        for (int g = 0; g < q->guides; g++)
+            for (int k = 0; k < q->columns; k++) {
+                json_begin("belief");
+                json_text("text", q->texts.at[t]);
+                json_text("picture_by", q->labels[k]);
+                json_text("believer", q->labels[g]);
+                json_number("cosine", (double)*at++);
+                json_end();
+            }
+}
+
 static void print_table(const compare *q)
 {
     int widest = 20;
@@ -213,7 +229,7 @@ static fv_status save_sheet(const compare *q)
     if (s >= 0) s = draw_matrix(q, &parts[1]);
     if (s >= 0) s = fv_sheet_stack(&sheet, parts, 2);
     if (s >= 0) s = many_picture(&sheet, q->folder, "sheet.png");
-    if (s >= 0) printf("%s/sheet.png\n", q->folder);
+    if (s >= 0) many_tell(q->folder, "sheet.png");
     for (int i = 0; i < 2; i++) fv_picture_free(&parts[i]);
     fv_picture_free(&sheet);
     if (s != FV_ERR_UNSUPPORTED) return s;
@@ -279,10 +295,10 @@ static fv_status run(compare *q, fv_model **m)
     for (int k = 0; s == FV_OK && k < q->columns; k++) s = grow_column(q, k, m);
     for (int g = 0; s == FV_OK && g < q->guides; g++) s = ask(q, fv_model_guide(*m, g), g);
     if (s != FV_OK) return s;
-    print_table(q);
+    (json_on() ? print_json : print_table)(q);
     FV_TRY(save_table(q));
     FV_TRY(save_sheet(q));
-    printf("%s/beliefs.csv\n", q->folder);
+    many_tell(q->folder, "beliefs.csv");
     return FV_OK;
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/cli/json.h"
 #include "app/cli/many.h"
 #include "feavis/index.h"
 #include "feavis/match.h"
@@ -17,10 +18,18 @@ static fv_status embed(const cli *c, fv_model *m, bool *stopped)
     FV_TRY(many_list_pictures(&pictures, c));
     many_progress p = many_progress_of(c, "pictures");
     fv_status s = fv_index_build(out, m, &pictures, c->batch, c->half, &resumed, many_show, &p);
-    if (s >= 0 && resumed)
+    if (s == FV_OK && json_on()) {
+        json_begin("index");
+        json_path("path", out);
+        json_whole("pictures", pictures.count);
+        json_whole("unreadable", p.failures);
+        json_whole("resumed", resumed);
+        json_end();
+    }
+    if (s >= 0 && resumed && !json_on())
         printf("%d of the %d pictures were there from an earlier run\n", resumed, pictures.count);
     *stopped = s == FV_CANCELLED;
-    if (s == FV_OK) printf("%s, %s.txt\n", out, out);
+    if (s == FV_OK && !json_on()) printf("%s, %s.txt\n", out, out);
     if (*stopped) fprintf(stderr, "feavis: stopped; the same command goes on from %s.part\n", out);
     fv_list_clear(&pictures);
     return s;
@@ -41,6 +50,22 @@ int command_embed(cli *c)
 
 /* --- search --- */
 
+static void print_hit(const char *query, int rank, const fv_hit *h, const char *name)
+{
+    if (!json_on()) {
+        printf("%7.4f  ", (double)h->score);
+        fv_name_write(stdout, name);
+        putchar('\n');
+        return;
+    }
+    json_begin("answer");
+    json_text("query", query);
+    json_whole("rank", rank);
+    json_number("cosine", (double)h->score);
+    json_path("picture", name);
+    json_end();
+}
+
 static fv_status print_hits(const cli *c, fv_model *m, const fv_index *x, const many *texts)
 {
     int top = c->top ? c->top : DEFAULT_TOP, n = texts->list.count, found;
@@ -48,12 +73,10 @@ static fv_status print_hits(const cli *c, fv_model *m, const fv_index *x, const 
     if (!hits) return fv_fail(FV_ERR_MEMORY, "searching: out of memory");
     fv_status s = fv_index_search(x, m, texts->rows, n, top, hits, &found);
     for (int q = 0; s >= 0 && q < n; q++) {
-        if (n > 1) printf("%s%s\n", q ? "\n" : "", texts->list.at[q]);
+        if (n > 1 && !json_on()) printf("%s%s\n", q ? "\n" : "", texts->list.at[q]);
         for (int k = 0; k < found; k++) {
             const fv_hit *h = &hits[(size_t)q * (size_t)top + (size_t)k];
-            printf("%7.4f  ", (double)h->score);
-            fv_name_write(stdout, fv_index_name(x, h->index));
-            putchar('\n');
+            print_hit(texts->list.at[q], k + 1, h, fv_index_name(x, h->index));
         }
     }
     free(hits);

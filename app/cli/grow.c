@@ -1,5 +1,6 @@
 /* See grow.h. */
 #include "app/cli/grow.h"
+#include "app/cli/json.h"
 
 #include <math.h>
 #include <signal.h>
@@ -130,7 +131,15 @@ fv_status grow_save(fv_session *s, const char *folder, const char *title, fv_pic
     FV_TRY(fv_session_recipe(s, &recipe));
     fv_status status = fv_gallery_add(folder, title, seed, picture, recipe, path);
     free(recipe);
-    if (status >= 0) printf("%s\n", *path);
+    if (status >= 0 && json_on()) {
+        json_begin("picture");
+        json_path("path", *path);
+        json_text("title", title);
+        json_text("seed", fv_session_option(s, "seed"));
+        json_end();
+    } else if (status >= 0) {
+        printf("%s\n", *path);
+    }
     cli_flush();
     return status;
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "app/cli/grow.h"
+#include "app/cli/json.h"
 #include "app/cli/seeds.h"
 
 typedef struct jobs {
@@ -90,6 +91,28 @@ static fv_status put_picture(const fv_picture *picture, const char *recipe, cons
     return status;
 }
 
+static void tell_saved(const fv_options *o, const fv_picture *p, const fv_progress *scores,
+                       const char *path)
+{
+    if (!json_on()) {
+        printf("%s\n", path);
+        return;
+    }
+    json_begin("picture");
+    json_path("path", path);
+    json_text("text", fv_options_get(o, "text"));
+    json_text("llp", fv_options_get(o, "llp"));
+    json_text("seed", fv_options_get(o, "seed"));
+    json_whole("width", p->width);
+    json_whole("height", p->height);
+    json_whole("step", scores->step);
+    json_whole("steps", scores->steps);
+    json_number("cosine", (double)scores->cosine);
+    json_number("neuron", (double)scores->neuron);
+    json_number("seconds", scores->seconds);
+    json_end();
+}
+
 /* *path, which the caller frees, says where; NULL if it was not saved. */
 static fv_status save_picture(fv_session *s, const fv_options *o, bool quiet, char **path)
 {
@@ -101,7 +124,7 @@ static fv_status save_picture(fv_session *s, const fv_options *o, bool quiet, ch
     fv_status status = fv_session_recipe(s, &recipe);
     if (status >= 0) status = put_picture(&picture, recipe, o, path);
     if (status >= 0) {
-        printf("%s\n", *path);
+        tell_saved(o, &picture, &scores, *path);
         cli_flush();
         if (!quiet && !isnan(scores.cosine))
             fprintf(stderr, "cosine of the whole picture %.3f, %.1f s\n", (double)scores.cosine,
@@ -191,7 +214,7 @@ static fv_status check_target(const fv_options *o, const char *from)
     FV_TRY(check_apart(out, "--out", from, "the state to resume"));
     if (*state) FV_TRY(check_place(state, ""));
     if (!*out) return fv_gallery_prepare(fv_options_get(o, "gallery"));
-    FV_TRY(cli_check_png(out));
+    FV_TRY(cli_check_picture(out));
     return check_place(out, "; is it for --gallery?");
 }
 
@@ -366,7 +389,8 @@ static fv_status check_files(const jobs *j, const fv_options *o, const cli *c)
 int command_imagine(cli *c)
 {
     jobs j = {0};
-    fv_status s = list_jobs(&j, c);
+    fv_status s = cli_take_start(c);
+    if (s >= 0) s = list_jobs(&j, c);
     if (s >= 0) s = check_files(&j, c->options, c);
     return finish(&j, s, NULL, c);
 }
@@ -374,7 +398,8 @@ int command_imagine(cli *c)
 int command_neuron(cli *c)
 {
     jobs j = {0};
-    fv_status s = c->words ? fv_options_set(c->options, "llp", c->words) : FV_OK;
+    fv_status s = cli_take_start(c);
+    if (s >= 0 && c->words) s = fv_options_set(c->options, "llp", c->words);
     if (s >= 0 && !*fv_options_get(c->options, "llp"))
         s = fv_fail(FV_ERR_ARGUMENT, "which channel? For example: feavis neuron 108");
     if (s >= 0) s = fv_options_wake_channels(c->options);

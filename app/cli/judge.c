@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "app/cli/cli.h"
+#include "app/cli/json.h"
 #include "feavis/album.h"
 #include "feavis/critic.h"
 #include "feavis/files.h"
@@ -86,6 +87,26 @@ static const char *file_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+static void print_json(const court *c, const exhibit *x)
+{
+    const fv_verdict *v = &x->verdict;
+    json_begin("verdict");
+    json_path("path", x->path);
+    json_text("text", x->text);
+    json_text("wanted", v->rank ? fv_judge_class_name(c->judge, v->wanted) : NULL);
+    json_whole("rank", v->rank);
+    json_number("probability", v->rank ? (double)v->probability : (double)NAN);
+    json_text("first", fv_judge_class_name(c->judge, v->best[0]));
+    json_number("cosine", (double)v->cosines.whole);
+    json_number("blurred", (double)v->cosines.blurred);
+    json_number("unseen", (double)v->cosines.unseen);
+    json_number("survival", (double)v->robustness);
+    json_number("clipped", (double)v->clipped);
+    json_number("light", (double)v->light);
+    json_number("rough", (double)v->rough);
+    json_end();
+}
+
 static void print_row(const court *c, const exhibit *x)
 {
     const fv_verdict *v = &x->verdict;
@@ -130,6 +151,19 @@ static void print_summary(const court *c)
         add(&whole, (double)v->cosines.whole);
         add(&unseen, (double)v->cosines.unseen);
         add(&clipped, (double)v->clipped);
+    }
+    if (json_on()) {
+        json_begin("summary");
+        json_whole("pictures", c->count);
+        json_whole("known", first.count);
+        json_number("first", value(&first));
+        json_number("first_five", value(&five));
+        json_number("cosine", value(&whole));
+        json_number("unseen", value(&unseen));
+        json_number("survival", value(&robustness));
+        json_number("clipped", value(&clipped));
+        json_end();
+        return;
     }
     printf("\n%d pictures; %s knows the thing of %d texts by name", c->count,
            fv_judge_title(c->judge), first.count);
@@ -209,7 +243,7 @@ static fv_status write_sheet(const court *c, const char *path)
 
 static fv_status judge(court *c, const cli *a)
 {
-    if (a->sheet) FV_TRY(cli_check_png(a->sheet));
+    if (a->sheet) FV_TRY(cli_check_picture(a->sheet));
     FV_TRY(list(c, a->words ? a->words : fv_options_get(a->options, "gallery")));
     char backend[FV_BACKEND_SPEC];
     FV_TRY(fv_options_backend(a->options, backend, sizeof backend));
@@ -217,7 +251,7 @@ static fv_status judge(court *c, const cli *a)
                          atoi(fv_options_get(a->options, "threads"))));
     FV_TRY(fv_model_open(&c->model, a->options));
     FV_TRY(fv_critic_open(&c->critic, c->model));
-    if (!a->quiet)
+    if (!a->quiet && !json_on())
         printf(" rank  prob.  cosine  unseen  survival clipped  light  rough  text  ->  what %s "
                "sees\n",
                fv_judge_title(c->judge));
@@ -226,7 +260,10 @@ static fv_status judge(court *c, const cli *a)
         FV_TRY(fv_judge_picture(c->judge, c->critic, &x->picture, *x->text ? x->text : NULL,
                                 &x->verdict));
         if (isnan(x->verdict.cosines.unseen) && !isnan(x->verdict.cosines.whole)) (void)cli_fail();
-        if (!a->quiet) print_row(c, x);
+        if (json_on())
+            print_json(c, x);
+        else if (!a->quiet)
+            print_row(c, x);
         fflush(stdout);
     }
     print_summary(c);

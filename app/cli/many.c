@@ -1,5 +1,6 @@
 /* See many.h. */
 #include "app/cli/many.h"
+#include "app/cli/json.h"
 #include "feavis/embed.h"
 #include "feavis/files.h"
 #include "feavis/names.h"
@@ -220,6 +221,14 @@ fv_status many_path(char **out, const char *folder, const char *name)
     if (asprintf(out, "%s/%s", folder, name) >= 0) return FV_OK;
     *out = NULL;
     return fv_fail(FV_ERR_MEMORY, "saving %s: out of memory", name);
+}
+
+void many_tell(const char *folder, const char *name)
+{
+    if (json_on())
+        json_file("file", folder, name);
+    else
+        printf("%s/%s\n", folder, name);
 }
 
 fv_status many_picture(const fv_picture *p, const char *folder, const char *name)

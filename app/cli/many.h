@@ -40,6 +40,8 @@ void many_warn(const fv_text_report *reports, char *const *texts, int count, con
 fv_status many_folder(char **out, const cli *c, const char *name);
 /* Draws a heat map into folder/name. One too large to draw is said on stderr, no failure. */
 fv_status many_heat_map(const fv_heat *h, const char *folder, const char *name);
+/* Says on stdout that folder/name is there. */
+void many_tell(const char *folder, const char *name);
 /* Writes a picture without a recipe to folder/name. */
 fv_status many_picture(const fv_picture *p, const char *folder, const char *name);
 /* "folder/name"; caller frees. */

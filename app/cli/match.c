@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/cli/json.h"
 #include "app/cli/many.h"
 #include "feavis/embed.h"
 #include "feavis/files.h"
@@ -174,6 +175,22 @@ static void entry_field(const match *q, const many *x, int i, FILE *csv)
     (x == &q->images ? many_name : many_field)(csv, x->list.at[i]);
 }
 
+static void json_entry(const match *q, const many *x, const char *key, int i)
+{
+    (x == &q->images ? json_path : json_text)(key, x->list.at[i]);
+}
+
+static void print_answer(const match *q, const side *d, int query, int rank, const fv_hit *h)
+{
+    json_begin("answer");
+    json_text("query_kind", d->kind);
+    json_entry(q, d->queries, "query", query);
+    json_whole("rank", rank);
+    json_number("cosine", (double)h->score);
+    json_entry(q, d->answers, "answer", h->index);
+    json_end();
+}
+
 static fv_status report_top(const match *q, const side *d, FILE *csv)
 {
     int top = q->c->top ? q->c->top : 5;
@@ -182,11 +199,12 @@ static fv_status report_top(const match *q, const side *d, FILE *csv)
     for (int i = 0; i < d->queries->list.count; i++) {
         const float *row = q->matrix + (size_t)i * d->step;
         int found = fv_top(row, d->answers->list.count, d->stride, top, hits);
-        bool shown = i < SHOWN_QUERIES;
+        bool shown = i < SHOWN_QUERIES && !json_on();
         if (shown) print_entry(q, d->queries, i);
         for (int k = 0; k < found; k++) {
             if (shown) printf("  %7.4f  ", (double)hits[k].score);
             if (shown) print_entry(q, d->answers, hits[k].index);
+            if (json_on()) print_answer(q, d, i, k + 1, &hits[k]);
             fprintf(csv, "%s,", d->kind);
             entry_field(q, d->queries, i, csv);
             fprintf(csv, ",%d,%.6f,", k + 1, (double)hits[k].score);
@@ -195,8 +213,8 @@ static fv_status report_top(const match *q, const side *d, FILE *csv)
         }
     }
     int more = d->queries->list.count - SHOWN_QUERIES;
-    if (more > 0) printf("  ... and %d more in top.csv\n", more);
-    putchar('\n');
+    if (more > 0 && !json_on()) printf("  ... and %d more in top.csv\n", more);
+    if (!json_on()) putchar('\n');
     free(hits);
     return FV_OK;
 }
@@ -242,10 +260,28 @@ static void print_table(const match *q)
     putchar('\n');
 }
 
+static void recall_json(const char *of, int count, const double *shares)
+{
+    json_begin("recall");
+    json_text("of", of);
+    json_whole("count", count);
+    for (int k = 0; k < FV_RECALLS; k++) {
+        char key[16];
+        snprintf(key, sizeof key, "at_%d", fv_recall_at[k]);
+        json_number(key, shares[k]);
+    }
+    json_end();
+}
+
 static fv_status print_recall(const match *q)
 {
     fv_recall r;
     FV_TRY(fv_recall_of(q->matrix, q->images.list.count, q->texts.list.count, q->image_of, &r));
+    if (json_on()) {
+        recall_json("text to image", r.texts, r.text_to_image);
+        recall_json("image to text", r.images, r.image_to_text);
+        return FV_OK;
+    }
     printf("text to image, %d texts:  ", r.texts);
     for (int k = 0; k < FV_RECALLS; k++)
         printf("  R@%d %.1f %%", fv_recall_at[k], 100 * r.text_to_image[k]);
@@ -276,12 +312,14 @@ static fv_status run(match *q)
     if (q->c->pairs) FV_TRY(read_pairs(q));
     FV_TRY(compute(q));
     FV_TRY(many_folder(&q->folder, q->c, "match"));
-    print_table(q);
+    if (!json_on()) print_table(q);
     FV_TRY(save_matrix(q));
     FV_TRY(save_top(q));
     if (q->image_of) FV_TRY(print_recall(q));
     FV_TRY(save_heat_map(q));
-    printf("%s/matrix.png, matrix.csv, matrix.npy, top.csv\n", q->folder);
+    if (!json_on()) printf("%s/matrix.png, matrix.csv, matrix.npy, top.csv\n", q->folder);
+    static const char *const files[] = {"matrix.png", "matrix.csv", "matrix.npy", "top.csv"};
+    for (int i = 0; i < 4 && json_on(); i++) json_file("file", q->folder, files[i]);
     return FV_OK;
 }
 

@@ -140,7 +140,7 @@ static fv_status grow_one(series *q, fv_model *m, int i)
 static fv_status save_as(const series *q, fv_picture *p, const char *name)
 {
     fv_status s = many_picture(p, q->folder, name);
-    if (s >= 0) printf("%s/%s\n", q->folder, name);
+    if (s >= 0) many_tell(q->folder, name);
     fv_picture_free(p);
     return s;
 }
@@ -157,7 +157,7 @@ static fv_status save_together(const series *q, int count)
     if (!q->frame_count) return FV_OK;
     FV_TRY(many_path(&path, q->folder, "film.png"));
     fv_status s = fv_film_write(q->frames, q->frame_count, MILLISECONDS, NULL, path);
-    if (s >= 0) printf("%s\n", path);
+    if (s >= 0) many_tell(q->folder, "film.png");
     free(path);
     return s;
 }

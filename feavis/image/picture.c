@@ -1,6 +1,7 @@
 /* 8-bit RGB pictures: PNG with a recipe (stb_image_write, and one iTXt chunk "feavis" behind the
- * header: PNG specification, third edition, 11.3.3.4; read from zTXt and tEXt as well), and the
- * resize of the official preprocessing. Reading files is in picture_read.c. */
+ * header: PNG specification, third edition, 11.3.3.4; read from zTXt and tEXt as well), JPEG and
+ * WebP by their names (picture_jpeg_write.c, picture_webp_write.c), and the resize of the official
+ * preprocessing. Reading files is in picture_read.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,9 @@
 #include <stb/stb_image_write.h>
 
 #include "feavis/files.h"
+#include "feavis/image/picture_formats.h"
 #include "feavis/image/save.h"
+#include "kernels/number.h"
 #include "model/files/read_file.h"
 #include "model/text/text.h"
 #include "model/weights/weights.h"
@@ -87,9 +90,41 @@ fv_status fv_picture_write_to(fv_file_writer *w, const fv_picture *p, const char
     return s;
 }
 
+fv_picture_format fv_picture_format_of(const char *path)
+{
+    static const struct {
+        const char *ending;
+        fv_picture_format format;
+    } known[] = {{"png", FV_PICTURE_PNG},
+                 {"jpg", FV_PICTURE_JPEG},
+                 {"jpeg", FV_PICTURE_JPEG},
+                 {"webp", FV_PICTURE_WEBP}};
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+    size_t n = dot ? strlen(dot + 1) : 0, digits = dot ? strspn(dot + 1, "0123456789") : 0;
+    for (size_t i = 0; dot && dot != name && i < sizeof known / sizeof known[0]; i++)
+        if (fv_same_word(dot + 1, known[i].ending)) return known[i].format;
+    bool none = !dot || dot == name || n == 0 || n > 5 || digits == n; /* no ending, or "v1.5" */
+    return none ? FV_PICTURE_PNG : FV_PICTURE_OTHER;
+}
+
+static fv_status write_encoded(const fv_picture *p, const char *path, const char *recipe, bool jpeg)
+{
+    unsigned char *data;
+    size_t size;
+    fv_status s = (jpeg ? fv_jpeg_encode : fv_webp_encode)(&data, &size, p, recipe);
+    if (s < 0) return fv_fail_context(s, "saving to %s", path);
+    s = fv_file_save(path, data, size);
+    free(data);
+    return s;
+}
+
 fv_status fv_picture_write(const fv_picture *p, const char *path, const char *recipe)
 {
     fv_file_writer *w;
+    fv_picture_format format = fv_picture_format_of(path);
+    if (format == FV_PICTURE_JPEG || format == FV_PICTURE_WEBP)
+        return write_encoded(p, path, recipe, format == FV_PICTURE_JPEG);
     FV_TRY(fv_file_begin(&w, path));
     return fv_file_end(w, fv_picture_write_to(w, p, recipe));
 }
@@ -192,11 +227,11 @@ static fv_status read_chunk(char **out, const unsigned char *chunk, size_t lengt
                                     : fv_fail(FV_ERR_MEMORY, "%s: out of memory", path);
 }
 
-static fv_status find_recipe(char **out, const unsigned char *png, size_t size, const char *path)
+static fv_status find_in_png(char **out, const unsigned char *png, size_t size, const char *path)
 {
-    *out = NULL;
     if (size < HEADER_END || memcmp(png, signature, sizeof signature) != 0)
-        return fv_fail(FV_ERR_FORMAT, "%s is not a PNG file, so it holds no recipe", path);
+        return fv_fail(FV_ERR_FORMAT, "%s is not a PNG, JPEG or WebP file, so it holds no recipe",
+                       path);
     for (size_t at = sizeof signature; size - at >= 12;) {
         size_t length = get32(png + at);
         if (length > size - at - 12)
@@ -206,15 +241,30 @@ static fv_status find_recipe(char **out, const unsigned char *png, size_t size, 
         if (*out) return FV_OK;
         at += length + 12;
     }
-    return fv_fail(FV_ERR_FORMAT, "%s holds no feavis recipe", path);
+    return FV_OK;
+}
+
+static fv_status find_recipe(char **out, const unsigned char *data, size_t size, const char *path)
+{
+    const fv_picture_file file = {data, size};
+    bool jpeg = size > 3 && memcmp(data, "\xff\xd8\xff", 3) == 0;
+    bool webp = size > 12 && memcmp(data, "RIFF", 4) == 0 && memcmp(data + 8, "WEBP", 4) == 0;
+    *out = NULL;
+    if (jpeg || webp) {
+        fv_status s = (jpeg ? fv_jpeg_recipe : fv_webp_recipe)(out, file);
+        if (s < 0) return fv_fail_context(s, "%s", path);
+    } else {
+        FV_TRY(find_in_png(out, data, size, path));
+    }
+    return *out ? FV_OK : fv_fail(FV_ERR_FORMAT, "%s holds no feavis recipe", path);
 }
 
 fv_status fv_recipe_read(char **out, const char *path)
 {
     unsigned char *data;
     size_t size;
-    FV_TRY(fv_read_file(&data, &size, path, "picture", FILE_LIMIT));
-    fv_status s = find_recipe(out, data, size, path);
+    FV_TRY(fv_read_file_or_input(&data, &size, path, "picture", FILE_LIMIT));
+    fv_status s = find_recipe(out, data, size, strcmp(path, "-") ? path : "standard input");
     free(data);
     return s;
 }

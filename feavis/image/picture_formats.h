@@ -36,4 +36,14 @@ fv_status fv_picture_read_png(fv_picture *p, fv_picture_file file);
 fv_status fv_picture_read_pnm(fv_picture *p, fv_picture_file file); /* begins with P5 or P6 */
 fv_status fv_picture_read_webp(fv_picture *p, fv_picture_file file);
 
+/* The whole file in memory, with the recipe (NULL: none); caller frees. Failures do not name the
+ * file. */
+fv_status fv_jpeg_encode(unsigned char **out, size_t *size, const fv_picture *p,
+                         const char *recipe);
+fv_status fv_webp_encode(unsigned char **out, size_t *size, const fv_picture *p,
+                         const char *recipe);
+/* The recipe of such a file; NULL: it has none. Caller frees. */
+fv_status fv_jpeg_recipe(char **out, fv_picture_file file);
+fv_status fv_webp_recipe(char **out, fv_picture_file file);
+
 #endif

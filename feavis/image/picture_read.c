@@ -104,7 +104,7 @@ fv_status fv_picture_read(fv_picture *out, const char *path)
 {
     unsigned char *data;
     size_t size;
-    FV_TRY(fv_read_file(&data, &size, path, "picture", FILE_LIMIT));
+    FV_TRY(fv_read_file_or_input(&data, &size, path, "picture", FILE_LIMIT));
     fv_picture_file file = {data, size};
     fv_picture p = {0};
     fv_status s =
@@ -116,7 +116,8 @@ fv_status fv_picture_read(fv_picture *out, const char *path)
     free(data);
     if (s < 0) {
         fv_picture_free(&p);
-        return fv_fail_context(s, "picture %s cannot be read", path);
+        return fv_fail_context(s, "picture %s cannot be read",
+                               strcmp(path, "-") ? path : "from standard input");
     }
     *out = p;
     return FV_OK;

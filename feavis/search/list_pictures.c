@@ -201,9 +201,11 @@ static fv_status pictures_of_list(fv_list *out, const char *source, const char *
     for (int i = 0; i < out->count; i++) {
         char *path, *there;
         bool whole = out->at[i][0] == '/';
+        bool dash = strcmp(out->at[i], "-") == 0; /* a file of that name, not standard input */
         int n = whole    ? asprintf(&path, "%s", out->at[i])
                 : folder ? asprintf(&path, "%s/%s", folder, out->at[i])
-                         : asprintf(&path, "%.*s%s", own, source, out->at[i]);
+                         : asprintf(&path, "%s%.*s%s", dash && !own ? "./" : "", own, source,
+                                    out->at[i]);
         if (n < 0) return fv_fail(FV_ERR_MEMORY, "reading %s: out of memory", source);
         there = fv_name_there(path);
         free(path);

@@ -91,3 +91,13 @@ fv_status fv_read_stream(unsigned char **out, size_t *size, const char *path, co
         return fv_fail(FV_ERR_ARGUMENT, "\"-\" stands twice: standard input can be read once");
     return read_all(out, size, stdin, "from standard input", what, limit);
 }
+
+fv_status fv_read_file_or_input(unsigned char **out, size_t *size, const char *path,
+                                const char *what, size_t limit)
+{
+    if (strcmp(path, "-") != 0) return fv_read_file(out, size, path, what, limit);
+    FV_TRY(fv_read_stream(out, size, path, what, limit));
+    if (*size) return FV_OK;
+    free(*out);
+    return fv_fail(FV_ERR_FORMAT, "reading %s from standard input: there is none", what);
+}

@@ -15,5 +15,8 @@ fv_status fv_read_file(unsigned char **out, size_t *size, const char *path, cons
  * be read once. An empty one is no failure here. */
 fv_status fv_read_stream(unsigned char **out, size_t *size, const char *path, const char *what,
                          size_t limit);
+/* fv_read_file, but "-" is standard input. */
+fv_status fv_read_file_or_input(unsigned char **out, size_t *size, const char *path,
+                                const char *what, size_t limit);
 
 #endif
