@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "kernels/status.h"
+#include "feavis/status.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -19,12 +19,12 @@ typedef struct fv_saved {
     int64_t nanoseconds; /* of the file, since 1970 */
 } fv_saved;
 /* The pictures of a folder that hold a recipe, newest first. A folder that is not there: none. */
-fv_status fv_gallery_list(fv_saved **out, int *count, const char *folder);
-void fv_gallery_list_free(fv_saved *list, int count);
+FV_API fv_status fv_gallery_list(fv_saved **out, int *count, const char *folder);
+FV_API void fv_gallery_list_free(fv_saved *list, int count);
 /* Moves a picture aside, into .removed in its folder; *undo, which the caller frees, takes it
  * back: fv_gallery_restore gives the path it has then. */
-fv_status fv_gallery_remove(const char *path, char **undo);
-fv_status fv_gallery_restore(const char *undo, char **path);
+FV_API fv_status fv_gallery_remove(const char *path, char **undo);
+FV_API fv_status fv_gallery_restore(const char *undo, char **path);
 
 #ifdef __cplusplus
 }

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "kernels/status.h"
+#include "feavis/status.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -13,14 +13,15 @@ extern "C" {
 
 /* Format, size, towers and what else is in the file; with a cfg (NULL: without) the tensors that
  * are missing, of the wrong shape or unexpected. *fits: there are none of those. */
-fv_status fv_checkpoint_print(const char *checkpoint, const char *config, FILE *to, bool *fits);
+FV_API fv_status fv_checkpoint_print(const char *checkpoint, const char *config, FILE *to,
+                                     bool *fits);
 /* Every tensor on a line: "name DTYPE [dims]"; then what was passed over. Any checkpoint. */
-fv_status fv_checkpoint_list(const char *checkpoint, FILE *to);
+FV_API fv_status fv_checkpoint_list(const char *checkpoint, FILE *to);
 /* Writes the towers in use (the online ones, or the momentum towers under their names) to a
  * safetensors file, as F32 or F16, reads it again and compares. *worst: the largest relative
  * difference, 0 for F32. */
-fv_status fv_checkpoint_convert(const char *checkpoint, const char *config, const char *path,
-                                bool momentum, bool half, int *tensors, double *worst);
+FV_API fv_status fv_checkpoint_convert(const char *checkpoint, const char *config, const char *path,
+                                       bool momentum, bool half, int *tensors, double *worst);
 
 #ifdef __cplusplus
 }

@@ -19,19 +19,20 @@ typedef struct fv_codes {
     int count;         /* that there are; 0: not known (read from a file) */
 } fv_codes;
 
-void fv_codes_free(fv_codes *c);
+FV_API void fv_codes_free(fv_codes *c);
 
 /* The middle of the picture that the option `start` names, at the option `size`, encoded; what is
  * decoded of that, and how far it is from the picture: *error, the mean square of numbers in [0,1].
  * Of a network with a continuous latent there are no codes (at is NULL), but the rest. Caller frees
  * both. */
-fv_status fv_codes_encode(fv_codes *out, fv_picture *back, double *error, const fv_options *o);
+FV_API fv_status fv_codes_encode(fv_codes *out, fv_picture *back, double *error,
+                                 const fv_options *o);
 /* The picture of codes. Caller frees. */
-fv_status fv_codes_decode(fv_picture *out, const fv_codes *c, const fv_options *o);
+FV_API fv_status fv_codes_decode(fv_picture *out, const fv_codes *c, const fv_options *o);
 
 /* As CSV: a line of whole numbers a row of cells. Reading checks that it is a rectangle of such. */
-fv_status fv_codes_write(const fv_codes *c, const char *path);
-fv_status fv_codes_read(fv_codes *out, const char *path);
+FV_API fv_status fv_codes_write(const fv_codes *c, const char *path);
+FV_API fv_status fv_codes_read(fv_codes *out, const char *path);
 
 #ifdef __cplusplus
 }

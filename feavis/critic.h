@@ -12,10 +12,10 @@ extern "C" {
 
 typedef struct fv_critic fv_critic;
 /* The model must outlive the critic. Like all that uses the model: not while a step runs. */
-fv_status fv_critic_open(fv_critic **out, fv_model *m);
-void fv_critic_close(fv_critic *c);
+FV_API fv_status fv_critic_open(fv_critic **out, fv_model *m);
+FV_API void fv_critic_close(fv_critic *c);
 /* Unit embedding of a picture, fv_model_dim floats. */
-fv_status fv_critic_embed(fv_critic *c, const fv_picture *p, float *embedding);
+FV_API fv_status fv_critic_embed(fv_critic *c, const fv_picture *p, float *embedding);
 
 /* Cosines of a picture with a text. A picture that only cheats is high in `whole` alone. */
 typedef struct fv_robustness {
@@ -24,8 +24,8 @@ typedef struct fv_robustness {
     float unseen;  /* mean over mirrored corners of 0.7 of the side, which no run draws. NAN: there
                     * was no memory for them, as fv_error() says; the others are measured */
 } fv_robustness;
-fv_status fv_critic_robustness(fv_critic *c, const fv_picture *p, const char *text,
-                               fv_robustness *out);
+FV_API fv_status fv_critic_robustness(fv_critic *c, const fv_picture *p, const char *text,
+                                      fv_robustness *out);
 
 /* A layer of the image tower: what activation, channels and channels_at look at. */
 typedef struct fv_map {
@@ -34,14 +34,14 @@ typedef struct fv_map {
 } fv_map;
 /* Those worth choosing, by depth, the last one before pooling behind all: blocks, and what stands
  * outside of them. Borrowed until the critic is closed. */
-fv_status fv_critic_layers(fv_critic *c, const fv_map **out, int *count);
+FV_API fv_status fv_critic_layers(fv_critic *c, const fv_map **out, int *count);
 /* From now on another layer, any that a term may name; NULL or "": the last map before pooling, as
  * at first. A pass goes no further than the layer. A failure leaves what was chosen. */
-fv_status fv_critic_choose(fv_critic *c, const char *layer);
-fv_map fv_critic_chosen(const fv_critic *c);
+FV_API fv_status fv_critic_choose(fv_critic *c, const char *layer);
+FV_API fv_map fv_critic_chosen(const fv_critic *c);
 
 /* A channel of the chosen layer at its positions: `out` holds rows * columns. */
-fv_status fv_critic_activation(fv_critic *c, const fv_picture *p, int channel, float *out);
+FV_API fv_status fv_critic_activation(fv_critic *c, const fv_picture *p, int channel, float *out);
 
 typedef struct fv_channel {
     int number;
@@ -50,15 +50,15 @@ typedef struct fv_channel {
 } fv_channel;
 /* The channels that are furthest above what smooth noise gives, in units of that, best first;
  * *count: room in, number out. */
-fv_status fv_critic_channels(fv_critic *c, const fv_picture *p, fv_channel *out, int *count);
+FV_API fv_status fv_critic_channels(fv_critic *c, const fv_picture *p, fv_channel *out, int *count);
 /* The same at one place of the picture, x and y in [0, 1]: the position of the map it is in. */
-fv_status fv_critic_channels_at(fv_critic *c, const fv_picture *p, float x, float y,
-                                fv_channel *out, int *count);
+FV_API fv_status fv_critic_channels_at(fv_critic *c, const fv_picture *p, float x, float y,
+                                       fv_channel *out, int *count);
 /* The channels of the last map before pooling, whatever is chosen, that a text asks for. lead: what
  * the cosine would rise by, to first order, if the channel were higher everywhere by what it is in
  * smooth noise. At this picture, or (NULL) on the average of smooth noise. */
-fv_status fv_critic_search(fv_critic *c, const char *text, const fv_picture *p, fv_channel *out,
-                           int *count);
+FV_API fv_status fv_critic_search(fv_critic *c, const char *text, const fv_picture *p,
+                                  fv_channel *out, int *count);
 
 #ifdef __cplusplus
 }

@@ -18,9 +18,9 @@ typedef struct fv_embedder fv_embedder;
 
 /* batch: pictures a run of the network, 0 for a number that suits the image size. The model must
  * outlive the embedder. */
-fv_status fv_embedder_open(fv_embedder **out, struct fv_model *m, int batch);
-void fv_embedder_close(fv_embedder *e);
-int fv_embedder_batch(const fv_embedder *e);
+FV_API fv_status fv_embedder_open(fv_embedder **out, struct fv_model *m, int batch);
+FV_API void fv_embedder_close(fv_embedder *e);
+FV_API int fv_embedder_batch(const fv_embedder *e);
 
 /* Called after each batch, and once for each picture that could not be read: then `failure` is
  * the line that says why (it names the file) and the run goes on. False stops it. */
@@ -29,16 +29,16 @@ typedef bool (*fv_embed_fn)(void *user, int done, int count, const char *failure
 /* paths [count] -> rows [count][dim]. read[i] says whether picture i could be; the row of one
  * that could not is zero. Files are decoded while the network runs. fn may be NULL.
  * FV_CANCELLED: fn stopped it; the rows before are whole. */
-fv_status fv_embed_pictures(fv_embedder *e, char *const *paths, int count, float *rows, bool *read,
-                            fv_embed_fn fn, void *user);
+FV_API fv_status fv_embed_pictures(fv_embedder *e, char *const *paths, int count, float *rows,
+                                   bool *read, fv_embed_fn fn, void *user);
 
 /* texts [count] -> rows [count][dim]; reports [count] or NULL. */
-fv_status fv_embed_texts(struct fv_model *m, char *const *texts, int count, float *rows,
-                         struct fv_text_report *reports, fv_embed_fn fn, void *user);
+FV_API fv_status fv_embed_texts(struct fv_model *m, char *const *texts, int count, float *rows,
+                                struct fv_text_report *reports, fv_embed_fn fn, void *user);
 
 /* out[i][j] = a[i] . b[j] for a [n][dim] and b [k][dim], on the model's backend, in blocks. */
-fv_status fv_similarities(struct fv_model *m, const float *a, int n, const float *b, int k,
-                          float *out);
+FV_API fv_status fv_similarities(struct fv_model *m, const float *a, int n, const float *b, int k,
+                                 float *out);
 
 #ifdef __cplusplus
 }

@@ -21,8 +21,8 @@
  *   many at once           lists names embed match classify index plot
  *   out of many pictures   film gif sheet; files: plain files, written whole or not at all
  *
- * Whoever called _open or _new calls _close or _free; every other pointer is borrowed and lives
- * as long as its owner. Out-parameters are written only on success. Strings are UTF-8. Failures
+ * Whoever called _open or _new calls _close or _free; a string that the caller frees is given to
+ * fv_free; every other pointer is borrowed and lives as long as its owner. Out-parameters are written only on success. Strings are UTF-8. Failures
  * return a negative fv_status and leave one line in fv_error().
  *
  * Threads. Two threads may use two objects at once, but one model at a time is used by one of them:
@@ -33,7 +33,8 @@
  *   object                          from any thread, at any time    one thread at a time
  *   ------------------------------  ------------------------------  ----------------------------------
  *   fv_error                        each thread has its own         -
- *   option table, fv_home           all                             -
+ *   option table, fv_home,          all                             -
+ *   fv_set_home, fv_free
  *   options, presets, recipes       -                               all; reading may be shared
  *   pictures, lists, classes        -                               all; reading may be shared
  *   film, gif, sheet, plot, match   -                               all, as the pictures and lists
@@ -66,7 +67,10 @@
 extern "C" {
 #endif
 
-const char *fv_version(void);
+FV_API const char *fv_version(void);
+
+/* Frees a string or an array that a function of the library has given its caller; NULL: nothing. */
+FV_API void fv_free(void *memory);
 
 #ifdef __cplusplus
 }

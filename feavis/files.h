@@ -5,15 +5,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "kernels/status.h"
+#include "feavis/status.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-fv_status fv_text_save(const char *path, const char *text, size_t size);
+FV_API fv_status fv_text_save(const char *path, const char *text, size_t size);
 /* .npy of '<f4', C order. */
-fv_status fv_array_save(const char *path, const float *values, int ndim, const int64_t *dims);
+FV_API fv_status fv_array_save(const char *path, const float *values, int ndim,
+                               const int64_t *dims);
 
 #ifdef __cplusplus
 }

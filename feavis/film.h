@@ -9,8 +9,8 @@ extern "C" {
 #endif
 
 /* Animated PNG: the last frame for two seconds, then all of them, for ever. All of one size. */
-fv_status fv_film_write(const fv_picture *frames, int count, int milliseconds, const char *recipe,
-                        const char *path);
+FV_API fv_status fv_film_write(const fv_picture *frames, int count, int milliseconds,
+                               const char *recipe, const char *path);
 typedef enum fv_film_kind { FV_FILM_PNG, FV_FILM_GIF } fv_film_kind;
 
 #ifdef __cplusplus

@@ -13,19 +13,20 @@ extern "C" {
 #endif
 
 /* Makes the folder if need be and checks that it can be written to. */
-fv_status fv_gallery_prepare(const char *folder);
+FV_API fv_status fv_gallery_prepare(const char *folder);
 /* Saves under a name made of `title` and `seed` that does not exist yet: 梦-7.png, 梦-7-2.png.
  * The path goes to *path, which the caller frees. */
-fv_status fv_gallery_add(const char *folder, const char *title, uint64_t seed,
-                         const fv_picture *picture, const char *recipe, char **path);
+FV_API fv_status fv_gallery_add(const char *folder, const char *title, uint64_t seed,
+                                const fv_picture *picture, const char *recipe, char **path);
 
 /* As that, a text; ending: ".csv". */
-fv_status fv_gallery_add_text(const char *folder, const char *title, uint64_t seed,
-                              const char *ending, const char *text, size_t size, char **path);
+FV_API fv_status fv_gallery_add_text(const char *folder, const char *title, uint64_t seed,
+                                     const char *ending, const char *text, size_t size,
+                                     char **path);
 /* As that, a film: animated PNG (film.h), or GIF (gif.h) with the recipe as its comment. */
-fv_status fv_gallery_add_film(const char *folder, const char *title, uint64_t seed,
-                              fv_film_kind kind, const fv_picture *frames, int count,
-                              int milliseconds, const char *recipe, char **path);
+FV_API fv_status fv_gallery_add_film(const char *folder, const char *title, uint64_t seed,
+                                     fv_film_kind kind, const fv_picture *frames, int count,
+                                     int milliseconds, const char *recipe, char **path);
 
 #ifdef __cplusplus
 }

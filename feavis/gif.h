@@ -2,7 +2,7 @@
 #ifndef FV_GIF_H
 #define FV_GIF_H
 
-#include "kernels/status.h"
+#include "feavis/status.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -13,8 +13,8 @@ struct fv_picture;
 /* GIF89a: the last frame for two seconds, then all of them, for ever. All of one size. 255 colours
  * for the whole film, Floyd and Steinberg's dithering; a pixel that hardly changed since it was
  * painted stays as it is. comment: a comment extension, or NULL. Written whole or not. */
-fv_status fv_gif_write(const struct fv_picture *frames, int count, int milliseconds,
-                       const char *comment, const char *path);
+FV_API fv_status fv_gif_write(const struct fv_picture *frames, int count, int milliseconds,
+                              const char *comment, const char *path);
 
 #ifdef __cplusplus
 }

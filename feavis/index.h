@@ -22,19 +22,20 @@ typedef struct fv_index fv_index;
 
 /* Fails if FILE.txt does not have one line a row. While an index is being replaced it waits, five
  * seconds at most. Caller closes. */
-fv_status fv_index_open(fv_index **out, const char *path);
-void fv_index_close(fv_index *x);
-int fv_index_count(const fv_index *x);
-int fv_index_dim(const fv_index *x);
-const char *fv_index_name(const fv_index *x, int i); /* the picture of row i, its exact name */
+FV_API fv_status fv_index_open(fv_index **out, const char *path);
+FV_API void fv_index_close(fv_index *x);
+FV_API int fv_index_count(const fv_index *x);
+FV_API int fv_index_dim(const fv_index *x);
+FV_API const char *fv_index_name(const fv_index *x,
+                                 int i); /* the picture of row i, its exact name */
 /* Fails if the index is of another model than m, and names both. */
-fv_status fv_index_check(const fv_index *x, const struct fv_model *m);
+FV_API fv_status fv_index_check(const fv_index *x, const struct fv_model *m);
 
 /* The k best rows for each of n queries [n][dim]; hits [n][k], largest first. *found: how many
  * hits each query has, min(k, count). Products run on the model's backend. Checks as fv_index_check
  * does. */
-fv_status fv_index_search(const fv_index *x, struct fv_model *m, const float *queries, int n, int k,
-                          fv_hit *hits, int *found);
+FV_API fv_status fv_index_search(const fv_index *x, struct fv_model *m, const float *queries, int n,
+                                 int k, fv_hit *hits, int *found);
 
 /* Embeds the pictures into an index. Rows that PATH has already, of the same model and of a file
  * with the same name, size and time, are taken over; a picture that is not in the list any more
@@ -43,8 +44,8 @@ fv_status fv_index_search(const fv_index *x, struct fv_model *m, const float *qu
  * another model is refused, and so is an index that another program is building. path: .npy or
  * .safetensors; half: F16, the latter only. *resumed (may be NULL): pictures whose rows were there.
  * FV_CANCELLED: fn stopped it. */
-fv_status fv_index_build(const char *path, struct fv_model *m, const fv_list *pictures, int batch,
-                         bool half, int *resumed, fv_embed_fn fn, void *user);
+FV_API fv_status fv_index_build(const char *path, struct fv_model *m, const fv_list *pictures,
+                                int batch, bool half, int *resumed, fv_embed_fn fn, void *user);
 
 #ifdef __cplusplus
 }

@@ -24,14 +24,14 @@ typedef struct fv_part {
 } fv_part;
 enum { FV_MAX_PARTS = 32 };
 /* From any thread: what the loss of the newest step is made of; the number of parts. */
-int fv_session_parts(fv_session *s, fv_part out[FV_MAX_PARTS]);
+FV_API int fv_session_parts(fv_session *s, fv_part out[FV_MAX_PARTS]);
 
 /* Not while a run is in progress: asks that steps also copy the gradient of the picture. */
-void fv_session_want_gradient(fv_session *s, bool wanted);
+FV_API void fv_session_want_gradient(fv_session *s, bool wanted);
 /* From any thread: |d loss / d picture| of the newest step, mean over R, G and B, scaled so that
  * the 99.5th percentile is 1: `out` holds width * height numbers in [0, 1]. FV_ERR_ARGUMENT if
  * there is none yet. */
-fv_status fv_session_gradient(fv_session *s, float *out);
+FV_API fv_status fv_session_gradient(fv_session *s, float *out);
 
 #ifdef __cplusplus
 }

@@ -2,15 +2,15 @@
 #ifndef FV_MATCH_H
 #define FV_MATCH_H
 
+#include "feavis/status.h"
 #include "feavis/top.h"
-#include "kernels/status.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 enum { FV_RECALLS = 3 };
-extern const int fv_recall_at[FV_RECALLS]; /* 1, 5, 10 */
+FV_API extern const int fv_recall_at[FV_RECALLS]; /* 1, 5, 10 */
 
 /* Share of queries whose partner is among the first k, k = 1, 5, 10. */
 typedef struct fv_recall {
@@ -22,8 +22,8 @@ typedef struct fv_recall {
 
 /* matrix [images][texts]; image_of[j]: the image that text j belongs to, -1 for none. Ranks are
  * those of top.h. */
-fv_status fv_recall_of(const float *matrix, int images, int texts, const int *image_of,
-                       fv_recall *out);
+FV_API fv_status fv_recall_of(const float *matrix, int images, int texts, const int *image_of,
+                              fv_recall *out);
 
 #ifdef __cplusplus
 }

@@ -16,29 +16,29 @@ typedef struct fv_model fv_model;
 
 /* Opens config, checkpoint, vocab and backend as the options say; or, one beside the other, the
  * models that the option guide names. */
-fv_status fv_model_open(fv_model **out, const fv_options *o);
-void fv_model_close(fv_model *m);
+FV_API fv_status fv_model_open(fv_model **out, const fv_options *o);
+FV_API void fv_model_close(fv_model *m);
 /* Model i of those, borrowed; 0 is m itself, NULL past the last. A session climbs all of them
  * together; everything else looks through the one that it is given. */
-int fv_model_guide_count(const fv_model *m);
-fv_model *fv_model_guide(fv_model *m, int i);
+FV_API int fv_model_guide_count(const fv_model *m);
+FV_API fv_model *fv_model_guide(fv_model *m, int i);
 /* The title of model i, with what tells it from the others ("BriVL @momentum"); returns out. */
-const char *fv_model_label(const fv_model *m, int i, char *out, size_t size);
-const char *fv_model_title(const fv_model *m);
-const char *fv_model_backend(const fv_model *m); /* "cpu", "cuda:0:fp16" */
+FV_API const char *fv_model_label(const fv_model *m, int i, char *out, size_t size);
+FV_API const char *fv_model_title(const fv_model *m);
+FV_API const char *fv_model_backend(const fv_model *m); /* "cpu", "cuda:0:fp16" */
 /* Why "auto" has become the CPU, in a build that could use a GPU; else "". */
-const char *fv_model_without_gpu(const fv_model *m);
-int fv_model_image_size(const fv_model *m);  /* pixels a side of what the model sees */
-int fv_model_channels(const fv_model *m);    /* LLP channels: 0 .. n-1 */
-int fv_model_dim(const fv_model *m);         /* of the joint space */
-int fv_model_text_length(const fv_model *m); /* tokens, with [CLS] and [SEP] */
+FV_API const char *fv_model_without_gpu(const fv_model *m);
+FV_API int fv_model_image_size(const fv_model *m);  /* pixels a side of what the model sees */
+FV_API int fv_model_channels(const fv_model *m);    /* LLP channels: 0 .. n-1 */
+FV_API int fv_model_dim(const fv_model *m);         /* of the joint space */
+FV_API int fv_model_text_length(const fv_model *m); /* tokens, with [CLS] and [SEP] */
 /* Stands for the weights in recipes: a hash over names, shapes and samples of the tensors. */
-const char *fv_model_fingerprint(const fv_model *m);
+FV_API const char *fv_model_fingerprint(const fv_model *m);
 
 /* What the model is, and what a picture with these options needs; `plan`: every op as well. */
-fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to);
+FV_API fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to);
 /* The layers that the option term can ask, a line each: rows x columns, channels, name. */
-fv_status fv_model_print_layers(fv_model *m, FILE *to);
+FV_API fv_status fv_model_print_layers(fv_model *m, FILE *to);
 
 /* What became of a text on its way to tokens. */
 typedef struct fv_text_report {
@@ -46,11 +46,11 @@ typedef struct fv_text_report {
     char little[160]; /* "a, b": words that the model knows little about; "" if it cannot tell */
 } fv_text_report;
 /* Unit embedding, fv_model_dim floats. */
-fv_status fv_model_embed_text(fv_model *m, const char *text, float *embedding,
-                              fv_text_report *report);
+FV_API fv_status fv_model_embed_text(fv_model *m, const char *text, float *embedding,
+                                     fv_text_report *report);
 /* Fails where the model has no such channels (llp), or neither text nor channel is asked for: what
  * a session of these options would say when it is opened, without its work. */
-fv_status fv_options_check_channels(const fv_options *o, const fv_model *m);
+FV_API fv_status fv_options_check_channels(const fv_options *o, const fv_model *m);
 
 #ifdef __cplusplus
 }

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "feavis/status.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -12,17 +14,17 @@ extern "C" {
 /* A file's name as UTF-8 in one line: a backslash is \\, a line feed \n, and each byte of what is
  * not UTF-8 or would end a line or steer a terminal is \xHH (two hexadecimal digits), as printf's
  * %b reads it. Other names are as they are. */
-void fv_name_write(FILE *to, const char *name);
+FV_API void fv_name_write(FILE *to, const char *name);
 /* The same as text; caller frees. NULL: out of memory. */
-char *fv_name_escaped(const char *name);
+FV_API char *fv_name_escaped(const char *name);
 /* Back, in place: the exact name. A backslash before anything else stays one. */
-void fv_name_unescape(char *text);
+FV_API void fv_name_unescape(char *text);
 
 /* Whether two names differ at most in how accents are composed (macOS writes them apart). */
-bool fv_name_same(const char *a, const char *b);
+FV_API bool fv_name_same(const char *a, const char *b);
 /* The path as it is, or with its accents composed or apart if only that is there. Caller frees;
  * NULL: out of memory. */
-char *fv_name_there(const char *path);
+FV_API char *fv_name_there(const char *path);
 
 #ifdef __cplusplus
 }

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "kernels/status.h"
+#include "feavis/status.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -53,56 +53,56 @@ typedef struct fv_option {
     size_t offset; /* private */
 } fv_option;
 
-const fv_option *fv_option_table(int *count);
-const fv_option *fv_option_find(const char *name); /* NULL if there is none */
+FV_API const fv_option *fv_option_table(int *count);
+FV_API const fv_option *fv_option_find(const char *name); /* NULL if there is none */
 
 typedef struct fv_options fv_options;
 
-fv_status fv_options_new(fv_options **out); /* all defaults */
-fv_status fv_options_copy(fv_options **out, const fv_options *from);
-void fv_options_free(fv_options *o);
+FV_API fv_status fv_options_new(fv_options **out); /* all defaults */
+FV_API fv_status fv_options_copy(fv_options **out, const fv_options *from);
+FV_API void fv_options_free(fv_options *o);
 /* With channels and no text, a start from stronger noise, unless start-noise was set already: on a
  * grey start some channels are cut off by their activation, and give no gradient to climb. */
-fv_status fv_options_wake_channels(fv_options *o);
+FV_API fv_status fv_options_wake_channels(fv_options *o);
 /* Fails on an unknown name (and suggests the nearest) and on a value out of range. In text and llp
  * full-width syntax ("山：1 ｜ 雪：0.5") becomes its ASCII twin; recipes have that. */
-fv_status fv_options_set(fv_options *o, const char *name, const char *value);
+FV_API fv_status fv_options_set(fv_options *o, const char *name, const char *value);
 /* What a person asks for, before any work: fails where text or llp has an empty part or a weight
  * past 10. *reading: how text was read, one line without an end, if a weight is written in it;
  * NULL otherwise. Caller frees. */
-fv_status fv_options_asked(const fv_options *o, char **reading);
+FV_API fv_status fv_options_asked(const fv_options *o, char **reading);
 /* The first of the texts, without its weight and without escapes; "" if there is none. Caller
  * frees. */
-fv_status fv_options_first_text(const fv_options *o, char **out);
+FV_API fv_status fv_options_first_text(const fv_options *o, char **out);
 /* What the option term says, its files without folders and hashes: for people, and for names of
  * pictures. Caller frees. */
-fv_status fv_term_title(char **out, const char *term);
+FV_API fv_status fv_term_title(char **out, const char *term);
 /* The value as text that fv_options_set takes; "" for an unknown name. Valid until the option
  * is set again or this has been called 8 more times. */
-const char *fv_options_get(const fv_options *o, const char *name);
-bool fv_options_is_default(const fv_options *o, const char *name);
+FV_API const char *fv_options_get(const fv_options *o, const char *name);
+FV_API bool fv_options_is_default(const fv_options *o, const char *name);
 /* Sets in `to`, as they are in `from`, all options that have one of these flags. */
-fv_status fv_options_take(fv_options *to, const fv_options *from, unsigned flags);
+FV_API fv_status fv_options_take(fv_options *to, const fv_options *from, unsigned flags);
 /* Models that the option guide names; and the options with model i of them alone, weight 1 (caller
  * frees). */
-int fv_options_guide_count(const fv_options *o);
+FV_API int fv_options_guide_count(const fv_options *o);
 /* The weight of model i, of guide-weights or of guide; 1 where neither says one. */
-float fv_options_guide_weight(const fv_options *o, int i);
-int fv_options_weight_count(const fv_options *o); /* numbers in guide-weights */
-fv_status fv_options_guide(fv_options **out, const fv_options *o, int i);
+FV_API float fv_options_guide_weight(const fv_options *o, int i);
+FV_API int fv_options_weight_count(const fv_options *o); /* numbers in guide-weights */
+FV_API fv_status fv_options_guide(fv_options **out, const fv_options *o, int i);
 /* One model more, of files as in guide ("eval.yml + brivl.pth"): beside those that guide names, or
  * beside the one that config, checkpoint, vocab and tower name, which becomes the first guide. */
-fv_status fv_options_add_guide(fv_options *o, const char *files);
+FV_API fv_status fv_options_add_guide(fv_options *o, const char *files);
 /* Without model i; the last one stays. */
-fv_status fv_options_drop_guide(fv_options *o, int i);
+FV_API fv_status fv_options_drop_guide(fv_options *o, int i);
 /* Whether fv_model_open gives the same model for both. */
-bool fv_options_same_model(const fv_options *a, const fv_options *b);
+FV_API bool fv_options_same_model(const fv_options *a, const fv_options *b);
 /* What files wanted to set and may not: one line for a person, "" if nothing was left. Copies of
  * the options begin without. */
-const char *fv_options_notice(const fv_options *o);
+FV_API const char *fv_options_notice(const fv_options *o);
 /* The backend that the options device and backend mean together, e.g. "cuda:1:tf32". */
 enum { FV_BACKEND_SPEC = 64 };
-fv_status fv_options_backend(const fv_options *o, char *out, size_t size);
+FV_API fv_status fv_options_backend(const fv_options *o, char *out, size_t size);
 
 #ifdef __cplusplus
 }

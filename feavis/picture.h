@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "kernels/status.h"
+#include "feavis/status.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -16,10 +16,10 @@ typedef struct fv_picture {
     uint8_t *rgb; /* [height * width * 3], rows from the top */
 } fv_picture;
 
-void fv_picture_free(fv_picture *p);
+FV_API void fv_picture_free(fv_picture *p);
 /* JPEG, PNG, WebP, BMP, GIF, TGA, PSD or PNM as upright 8-bit RGB (transparent pixels over white;
  * of an animation the first frame). path: "-" is standard input, which can be read once. */
-fv_status fv_picture_read(fv_picture *out, const char *path);
+FV_API fv_status fv_picture_read(fv_picture *out, const char *path);
 /* What a name's ending says: .png or none is PNG, .jpg, .jpeg and .webp what they say. */
 typedef enum fv_picture_format {
     FV_PICTURE_PNG,
@@ -27,20 +27,20 @@ typedef enum fv_picture_format {
     FV_PICTURE_WEBP,
     FV_PICTURE_OTHER
 } fv_picture_format;
-fv_picture_format fv_picture_format_of(const char *path);
+FV_API fv_picture_format fv_picture_format_of(const char *path);
 /* PNG with the recipe in an iTXt chunk "feavis"; recipe NULL: none. By its name a JPEG (quality 95,
  * 4:4:4; the recipe in comments) or a WebP (lossless; the recipe in a chunk "fvis"). Any other name
  * gets a PNG. Written whole or not. */
-fv_status fv_picture_write(const fv_picture *p, const char *path, const char *recipe);
+FV_API fv_status fv_picture_write(const fv_picture *p, const char *path, const char *recipe);
 /* The recipe in a PNG, JPEG or WebP file ("-": standard input); caller frees. FV_ERR_FORMAT if the
  * file has none. */
-fv_status fv_recipe_read(char **out, const char *path);
+FV_API fv_status fv_recipe_read(char **out, const char *path);
 
 /* Bilinear resize without antialias, as the official preprocessing: rgb -> [3] floats in [0,1],
  * out holds side * side * 3. */
-void fv_picture_to_tensor(const fv_picture *p, int side, float *out);
+FV_API void fv_picture_to_tensor(const fv_picture *p, int side, float *out);
 /* The same to width x height: out holds width * height * 3. */
-void fv_picture_resize(const fv_picture *p, int width, int height, float *out);
+FV_API void fv_picture_resize(const fv_picture *p, int width, int height, float *out);
 
 /* How a square is made of a photo that is none. */
 typedef enum fv_square {
@@ -49,7 +49,7 @@ typedef enum fv_square {
     FV_SQUARE_SQUASH    /* both sides at once, bicubic as by Pillow: Chinese-CLIP */
 } fv_square;
 /* [side * side * 3] floats in [0,1]. Fails for want of memory alone. */
-fv_status fv_picture_square(const fv_picture *p, int side, fv_square how, float *out);
+FV_API fv_status fv_picture_square(const fv_picture *p, int side, fv_square how, float *out);
 
 #ifdef __cplusplus
 }

@@ -2,7 +2,7 @@
 #ifndef FV_PLOT_H
 #define FV_PLOT_H
 
-#include "kernels/status.h"
+#include "feavis/status.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -23,13 +23,14 @@ typedef struct fv_heat {
 
 /* A side too long for 16384 pixels is FV_ERR_UNSUPPORTED. *missing (may be NULL): characters of
  * labels that no font of this machine has. Caller frees the picture. */
-fv_status fv_heat_map(struct fv_picture *out, const fv_heat *h, int *missing);
+FV_API fv_status fv_heat_map(struct fv_picture *out, const fv_heat *h, int *missing);
 
 /* Pixels a side of the thumbnails in a map of so many columns with pictures; 0: no room. */
-int fv_heat_cell(int columns);
+FV_API int fv_heat_cell(int columns);
 
 /* A copy that fits into side x side pixels, by averaging areas. Caller frees. */
-fv_status fv_picture_thumbnail(struct fv_picture *out, const struct fv_picture *from, int side);
+FV_API fv_status fv_picture_thumbnail(struct fv_picture *out, const struct fv_picture *from,
+                                      int side);
 
 #ifdef __cplusplus
 }

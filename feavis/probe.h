@@ -17,7 +17,7 @@ typedef struct fv_probe {
 } fv_probe;
 /* Writes image_embedding.npy, text_embedding.npy, cosine.npy, gradient.npy (d cos / d pixels or
  * d normalised input, [1,3,S,S]) and one file a tap ([n,c,h,w] or [tokens, width]). */
-fv_status fv_probe_run(fv_model *m, const fv_probe *probe, float *cosine);
+FV_API fv_status fv_probe_run(fv_model *m, const fv_probe *probe, float *cosine);
 
 #ifdef __cplusplus
 }

@@ -18,16 +18,17 @@ extern "C" {
  * then in the current one, and a start picture has to have the hash that the recipe says. A path in
  * an older recipe is tried first. Only regular files are taken. One that is not found leaves what
  * `o` names already; where that is nothing, opening the model or the session says so. */
-fv_status fv_recipe_apply(fv_options *o, const char *recipe, const char *what);
-/* Whether a recipe is of this model, its cfg and its vocabulary, and of its decoder if it names one:
- * FV_ERR_ARGUMENT says it is not. */
-fv_status fv_recipe_check_model(const char *recipe, fv_model *m);
+FV_API fv_status fv_recipe_apply(fv_options *o, const char *recipe, const char *what);
+/* Whether a recipe is of this model, its cfg and its vocabulary, and of its decoder if it names
+ * one: FV_ERR_ARGUMENT says it is not. */
+FV_API fv_status fv_recipe_check_model(const char *recipe, fv_model *m);
 
 /* What a recipe says, for a person: [count] names and values in their order, quotes and escapes
  * resolved; a change of the text at step 40 is "text @40". Caller clears both. */
-fv_status fv_recipe_list(fv_list *names, fv_list *values, const char *recipe, const char *what);
+FV_API fv_status fv_recipe_list(fv_list *names, fv_list *values, const char *recipe,
+                                const char *what);
 /* Of these lists; "" if it is not there. */
-const char *fv_recipe_value(const fv_list *names, const fv_list *values, const char *name);
+FV_API const char *fv_recipe_value(const fv_list *names, const fv_list *values, const char *name);
 
 #ifdef __cplusplus
 }

@@ -34,44 +34,44 @@ typedef struct fv_progress {
 typedef bool (*fv_progress_fn)(void *user, const fv_progress *p);
 
 /* The model must outlive the session. Options are copied. */
-fv_status fv_session_open(fv_session **out, fv_model *m, const fv_options *o);
-void fv_session_close(fv_session *s);
+FV_API fv_status fv_session_open(fv_session **out, fv_model *m, const fv_options *o);
+FV_API void fv_session_close(fv_session *s);
 
 /* Steps until all are done. FV_CANCELLED: stopped by cancel or by fn; the picture is whole, and
  * another run goes on from there. */
-fv_status fv_session_run(fv_session *s, fv_progress_fn fn, void *user);
-fv_status fv_session_step(fv_session *s, fv_progress *out);
+FV_API fv_status fv_session_run(fv_session *s, fv_progress_fn fn, void *user);
+FV_API fv_status fv_session_step(fv_session *s, fv_progress *out);
 /* From any thread, also from a signal handler; takes effect within one op of the network. */
-void fv_session_cancel(fv_session *s);
+FV_API void fv_session_cancel(fv_session *s);
 
 /* From any thread: changes a live option before the next step; it enters the recipe with its
  * step, so that the picture stays reproducible. */
-fv_status fv_session_set(fv_session *s, const char *name, const char *value);
+FV_API fv_status fv_session_set(fv_session *s, const char *name, const char *value);
 /* Why the last change that could not be made was dropped: one line, "" if all were made. The
  * session, its picture and its recipe are as if it had not been asked for. */
-const char *fv_session_dropped(const fv_session *s);
+FV_API const char *fv_session_dropped(const fv_session *s);
 /* From any thread: a copy of the newest picture, while it grows; caller frees. */
-fv_status fv_session_preview(fv_session *s, fv_picture *out);
+FV_API fv_status fv_session_preview(fv_session *s, fv_picture *out);
 /* Not while a run is in progress: the finished picture, and scores over the whole of it. */
-fv_status fv_session_picture(fv_session *s, fv_picture *out, fv_progress *scores);
+FV_API fv_status fv_session_picture(fv_session *s, fv_picture *out, fv_progress *scores);
 /* YAML that reproduces the picture as it stands now; caller frees. */
-fv_status fv_session_recipe(fv_session *s, char **out);
+FV_API fv_status fv_session_recipe(fv_session *s, char **out);
 /* The whole state (parameters, Adam's moments, step, recipe) as .safetensors, and back. The
  * model must be the one it was saved with. */
-fv_status fv_session_save(fv_session *s, const char *path);
-fv_status fv_session_resume(fv_session **out, fv_model *m, const fv_options *over,
-                            const char *path);
+FV_API fv_status fv_session_save(fv_session *s, const char *path);
+FV_API fv_status fv_session_resume(fv_session **out, fv_model *m, const fv_options *over,
+                                   const char *path);
 /* The options inside a saved state, to open its model with. */
-fv_status fv_session_read_options(fv_options *o, const char *path);
+FV_API fv_status fv_session_read_options(fv_options *o, const char *path);
 
 /* An option as it is at this step, changes and all; as fv_options_get. Not while a step runs. */
-const char *fv_session_option(const fv_session *s, const char *name);
+FV_API const char *fv_session_option(const fv_session *s, const char *name);
 /* The i-th text, without its weight; NULL past the last. Not while a step runs. */
-const char *fv_session_text(const fv_session *s, int i);
+FV_API const char *fv_session_text(const fv_session *s, int i);
 /* What the texts became, in order, to the first model or to one of its guides; NULL past the last.
  */
-const fv_text_report *fv_session_text_report(const fv_session *s, int i);
-const fv_text_report *fv_session_guide_report(const fv_session *s, int guide, int i);
+FV_API const fv_text_report *fv_session_text_report(const fv_session *s, int i);
+FV_API const fv_text_report *fv_session_guide_report(const fv_session *s, int guide, int i);
 
 #ifdef __cplusplus
 }

@@ -11,13 +11,13 @@ extern "C" {
 
 /* A poem as one hand scroll, read from the right: panels with their lines, Chinese ones from top
  * to bottom beside them, others below. The first panel's size is that of all. */
-fv_status fv_scroll_make(fv_picture *out, const fv_picture *panels, const char *const *lines,
-                         int count);
+FV_API fv_status fv_scroll_make(fv_picture *out, const fv_picture *panels, const char *const *lines,
+                                int count);
 /* Pictures in rows, each in a square of `cell` pixels over its caption. */
-fv_status fv_sheet_make(fv_picture *out, const fv_picture *pictures, const char *const *captions,
-                        int count, int columns, int cell);
+FV_API fv_status fv_sheet_make(fv_picture *out, const fv_picture *pictures,
+                               const char *const *captions, int count, int columns, int cell);
 /* Pictures of any size one below the other, each in the middle. Caller frees, all three. */
-fv_status fv_sheet_stack(fv_picture *out, const fv_picture *pictures, int count);
+FV_API fv_status fv_sheet_stack(fv_picture *out, const fv_picture *pictures, int count);
 
 #ifdef __cplusplus
 }

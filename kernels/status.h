@@ -6,6 +6,11 @@
 #ifndef FV_STATUS_H
 #define FV_STATUS_H
 
+/* What libfeavis.so shows; all else in it is hidden. */
+#ifndef FV_API
+#define FV_API __attribute__((visibility("default")))
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -25,17 +30,18 @@ typedef enum fv_status {
 
 /* Stores the formatted message for this thread and returns `code`. Messages over 1023 bytes are
  * cut on a character boundary; control characters from hostile files are shown as '?'. */
-fv_status fv_fail(fv_status code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+FV_API fv_status fv_fail(fv_status code, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Puts "context: " in front of this thread's message and returns `code`. */
-fv_status fv_fail_context(fv_status code, const char *fmt, ...)
+FV_API fv_status fv_fail_context(fv_status code, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* Last message of this thread; "" if none. Valid until the next failure in this thread. */
-const char *fv_error(void);
+FV_API const char *fv_error(void);
 
 /* Short name of a code, e.g. "io". */
-const char *fv_status_name(fv_status code);
+FV_API const char *fv_status_name(fv_status code);
 
 #define FV_TRY(call)                                                                               \
     do {                                                                                           \

@@ -27,7 +27,12 @@
 
 const char *fv_version(void)
 {
-    return "0.1.0";
+    return FEAVIS_VERSION;
+}
+
+void fv_free(void *memory)
+{
+    free(memory);
 }
 
 /* How many steps the schedule has after the changes made until `step`. */

@@ -4,9 +4,7 @@
  *   use: normal                 # another preset, applied first
  *   size: 256                   # any option
  *   pictures:                   # each a map of further options
- *     - text: 自然
- *
- * Also the search for the folder that presets and the shipped model are in. */
+ *     - text: 自然 */
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -27,42 +25,6 @@ struct fv_preset {
     const char *title;
     fv_preset *base; /* `use` */
 };
-
-/* --- where things are --- */
-
-static bool has_home(const char *folder)
-{
-    char path[PATH_MAX];
-    int n = snprintf(path, sizeof path, "%s/model/mini/mini.yml", folder);
-    return n > 0 && n < (int)sizeof path && access(path, R_OK) == 0;
-}
-
-/* Looks beside and above the program: in a build tree the source folder is some levels up. */
-static bool find_home(char out[PATH_MAX])
-{
-    char program[PATH_MAX - 32];
-    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (n <= 0) return false;
-    program[n] = 0;
-    for (int level = 0; level < 5; level++) {
-        char *slash = strrchr(program, '/');
-        if (!slash) return false;
-        *slash = 0;
-        snprintf(out, PATH_MAX, "%s", *program ? program : "/");
-        if (has_home(out)) return true;
-        snprintf(out, PATH_MAX, "%s/share/feavis", program);
-        if (has_home(out)) return true;
-    }
-    return false;
-}
-
-const char *fv_home(void)
-{
-    static _Thread_local char home[PATH_MAX];
-    const char *named = getenv("FEAVIS_HOME");
-    if (named && *named) return named;
-    return find_home(home) ? home : NULL;
-}
 
 /* --- one preset --- */
 
