@@ -11,6 +11,8 @@
 extern "C" {
 #endif
 
+/* A whole file, a zero behind it; caller frees. Fails on an empty one and on one of 1 GiB. */
+FV_API fv_status fv_text_read(char **out, const char *path);
 FV_API fv_status fv_text_save(const char *path, const char *text, size_t size);
 /* .npy of '<f4', C order. */
 FV_API fv_status fv_array_save(const char *path, const float *values, int ndim,

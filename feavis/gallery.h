@@ -19,7 +19,10 @@ FV_API fv_status fv_gallery_prepare(const char *folder);
 FV_API fv_status fv_gallery_add(const char *folder, const char *title, uint64_t seed,
                                 const fv_picture *picture, const char *recipe, char **path);
 
-/* As that, a text; ending: ".csv". */
+/* "梦-7" of a title and a seed, as the names of a gallery begin. Caller frees. */
+FV_API fv_status fv_gallery_name(char **out, const char *title, uint64_t seed);
+
+/* As fv_gallery_add, a text; ending: ".csv". */
 FV_API fv_status fv_gallery_add_text(const char *folder, const char *title, uint64_t seed,
                                      const char *ending, const char *text, size_t size,
                                      char **path);

@@ -47,6 +47,13 @@ FV_API fv_status fv_index_search(const fv_index *x, struct fv_model *m, const fl
 FV_API fv_status fv_index_build(const char *path, struct fv_model *m, const fv_list *pictures,
                                 int batch, bool half, int *resumed, fv_embed_fn fn, void *user);
 
+/* Shards of one index, PATH with .I-of-N before its ending, into PATH, in their order: what one
+ * fv_index_build of all would have made. Fails where one lacks or is of another model, and then
+ * nothing has happened. *shards, *rows: how many there were. */
+FV_API fv_status fv_index_gather(const char *path, int *shards, int *rows);
+/* "index.2-of-4.npy" of "index.npy"; caller frees. */
+FV_API fv_status fv_index_shard(char **out, const char *path, int part, int of);
+
 #ifdef __cplusplus
 }
 #endif

@@ -82,7 +82,8 @@ typedef struct own_flag {
 static const own_flag own_flags[] = {
     {"seeds", OWN_NUMBER, offsetof(cli, seeds), "imagine neuron "},
     {"diversity", OWN_TEXT, offsetof(cli, diversity), "imagine neuron "},
-    {"file", OWN_TEXT, offsetof(cli, file), "imagine compare series "},
+    {"shard", OWN_TEXT, offsetof(cli, shard), "imagine neuron embed "},
+    {"file", OWN_TEXT, offsetof(cli, file), "imagine neuron compare series "},
     {"carry", OWN_TEXT, offsetof(cli, carry), "series "},
     {"style", OWN_TEXT, offsetof(cli, style), "series "},
     {"image", OWN_TEXT, offsetof(cli, image), "probe "},
@@ -107,7 +108,7 @@ static const own_flag own_flags[] = {
     {"tensors", OWN_SWITCH, offsetof(cli, tensors), "info "},
     {"json", OWN_SWITCH, offsetof(cli, json),
      "imagine compare series neuron again resume info probe judge presets match classify embed "
-     "search convert codes "},
+     "search convert codes gather "},
     {"quiet", OWN_SWITCH, offsetof(cli, quiet), NULL},
     {"preset", OWN_PRESET, 0, NULL},
 };
@@ -405,6 +406,7 @@ void cli_help(void)
          "  feavis compare TEXT --guide A --guide B     by each model and by both (help guides)\n"
          "  feavis series STORY.txt         a picture a sentence: sheet, scroll and film\n"
          "  feavis neuron 108,456           what channels of the last layer before pooling want\n"
+         "  feavis neuron 0-63              a picture of each of them (--file: of each line)\n"
          "  feavis again PICTURE.png        the same picture from the recipe inside it\n"
          "  feavis resume STATE             go on from a state saved with --state\n"
          "  feavis info [PICTURE.png]       the model and what it needs, or a picture's recipe\n"
@@ -415,6 +417,7 @@ void cli_help(void)
          "  feavis classify --images DIR --labels FILE  zero-shot classes, confusion matrix\n"
          "  feavis embed --images DIR --out INDEX.npy   embeddings of many pictures\n"
          "  feavis search TEXT --index INDEX.npy        the pictures nearest to a text\n"
+         "  feavis gather FOLDER            what workers of --shard have made, and what lacks\n"
          "  feavis convert CHECKPOINT.pth --out FILE.safetensors   only the towers in use\n"
          "  feavis codes PICTURE --decoder FILE --out CODES.csv    a VQGAN's codes, and back\n"
          "  feavis info CHECKPOINT [--config CFG]       what is in it, and whether it fits\n"
@@ -510,11 +513,13 @@ void cli_help_options(void)
     }
     puts("\nOther flags; one that a command has no use for is refused\n"
          "  --preset NAME        settings and pictures from presets/NAME.yml, or a .yml file\n"
-         "  --file FILE          imagine, compare, series: one text a line\n"
+         "  --file FILE          imagine, compare, series: one text a line; neuron: channels\n"
          "  --carry WHAT         series: nothing, picture (the start of the next) or palette\n"
          "  --style TEXT         series: a text that all of them share: \"水墨画:0.3\"\n"
          "  --seeds N            imagine, neuron: N pictures, with seeds from --seed on\n"
          "  --diversity W[@LAYER]   each of them pushed away from those before it (help terms)\n"
+         "  --shard I/N          imagine, neuron, embed: worker I of N; what is there stays "
+         "(gather)\n"
          "  --image, --ids, --taps   probe: the picture, the token ids, the tensors to write\n"
          "  --images SOURCE      a folder, or a list of file names (one a line; --folder: theirs)\n"
          "  --texts FILE         one text a line, - for standard input\n"

@@ -16,6 +16,7 @@ typedef struct cli {
     const char *images, *texts, *pairs, *folder; /* many pictures and texts: see many.h */
     const char *labels, *prompts, *index;
     const char *carry, *style;       /* series: from one picture to the next, and of all */
+    const char *shard;               /* I/N: see shard.h */
     const char *script;              /* window: what works it instead of a person */
     const char *judge, *csv, *sheet; /* judge: its file, and where results go */
     int top, batch, seeds;           /* 0: not given */
@@ -48,6 +49,8 @@ fv_status cli_apply_flags(const cli *c, fv_options *o);
 /* --start -: the picture on standard input goes to the gallery, or beside --out, so that recipes
  * can name it. Nothing without. */
 fv_status cli_take_start(cli *c);
+/* --shard I/N, or 0 and 0 without. */
+fv_status cli_read_shard(const cli *c, int *part, int *of);
 /* Opens the model for a command that looks through one: several guides are refused. */
 fv_status cli_open_model(fv_model **out, const cli *c, const char *command);
 /* Whether this option was given as a flag. */
@@ -89,6 +92,7 @@ int command_embed(cli *c);
 int command_search(cli *c);
 int command_convert(cli *c);
 int command_codes(cli *c);
+int command_gather(cli *c);
 int command_judge(cli *c);
 
 /* info on a file that is no picture */

@@ -10,12 +10,31 @@
 
 enum { DEFAULT_TOP = 10 };
 
-static fv_status embed(const cli *c, fv_model *m, bool *stopped)
+/* --shard: the pictures of this worker, one run of the list, and its own index. Without, all. */
+static fv_status take_share(const cli *c, fv_list *pictures, char **out)
 {
-    const char *out = fv_options_get(c->options, "out");
-    fv_list pictures;
+    const char *path = fv_options_get(c->options, "out");
+    int part, of;
+    FV_TRY(cli_read_shard(c, &part, &of));
+    *out = of ? NULL : strdup(path);
+    if (!of) return *out ? FV_OK : fv_fail(FV_ERR_MEMORY, "embedding: out of memory");
+    int64_t count = pictures->count;
+    if (of > count)
+        return fv_fail(FV_ERR_ARGUMENT, "--shard %s: %d pictures are work for %d at most", c->shard,
+                       pictures->count, pictures->count);
+    int first = (int)(count * (part - 1) / of), last = (int)(count * part / of);
+    for (int i = 0; i < pictures->count; i++)
+        if (i < first || i >= last) free(pictures->at[i]);
+    memmove(pictures->at, pictures->at + first, (size_t)(last - first) * sizeof *pictures->at);
+    pictures->count = last - first;
+    return fv_index_shard(out, path, part, of);
+}
+
+static fv_status embed_list(const cli *c, fv_model *m, const fv_list *list, const char *out,
+                            bool *stopped)
+{
+    const fv_list pictures = *list;
     int resumed = 0;
-    FV_TRY(many_list_pictures(&pictures, c));
     many_progress p = many_progress_of(c, "pictures");
     fv_status s = fv_index_build(out, m, &pictures, c->batch, c->half, &resumed, many_show, &p);
     if (s == FV_OK && json_on()) {
@@ -31,6 +50,17 @@ static fv_status embed(const cli *c, fv_model *m, bool *stopped)
     *stopped = s == FV_CANCELLED;
     if (s == FV_OK && !json_on()) printf("%s, %s.txt\n", out, out);
     if (*stopped) fprintf(stderr, "feavis: stopped; the same command goes on from %s.part\n", out);
+    return s;
+}
+
+static fv_status embed(const cli *c, fv_model *m, bool *stopped)
+{
+    fv_list pictures;
+    char *out = NULL;
+    FV_TRY(many_list_pictures(&pictures, c));
+    fv_status s = take_share(c, &pictures, &out);
+    if (s >= 0) s = embed_list(c, m, &pictures, out, stopped);
+    free(out);
     fv_list_clear(&pictures);
     return s;
 }

@@ -15,11 +15,14 @@
 #include "app/cli/grow.h"
 #include "app/cli/json.h"
 #include "app/cli/seeds.h"
+#include "app/cli/shard.h"
+#include "feavis/files.h"
 
 typedef struct jobs {
     fv_options **options; /* [count], or one for all texts */
     fv_list texts;        /* [count] of a file; none: each job's options have its own */
     int count;
+    const char *option; /* that the lines are of: "text", "llp" */
 } jobs;
 
 static fv_status add_job(jobs *j, const fv_options *o)
@@ -44,7 +47,7 @@ static void clear_jobs(jobs *j)
 static fv_status job(const jobs *j, int i, fv_options **out)
 {
     *out = j->options[j->texts.count ? 0 : i];
-    return j->texts.count ? fv_options_set(*out, "text", j->texts.at[i]) : FV_OK;
+    return j->texts.count ? fv_options_set(*out, j->option, j->texts.at[i]) : FV_OK;
 }
 
 /* --- one picture --- */
@@ -135,9 +138,21 @@ static fv_status save_picture(fv_session *s, const fv_options *o, bool quiet, ch
     return status;
 }
 
-static fv_status run_session(fv_session *s, const fv_options *o, bool quiet, char **path)
+/* The state of a picture that is not finished, to go on from. */
+static fv_status pause_session(fv_session *s, const char *state, bool quiet)
+{
+    FV_TRY(fv_session_save(s, state));
+    if (!quiet) fprintf(stderr, "stopped; the same command goes on from %s\n", state);
+    return FV_CANCELLED;
+}
+
+/* pause: where the state goes if the run is stopped, instead of the picture; or NULL. */
+static fv_status run_session(fv_session *s, const fv_options *o, const char *pause, bool quiet,
+                             char **path)
 {
     fv_status status = grow_run(s, quiet);
+    if (pause && status != FV_OK)
+        return status == FV_CANCELLED ? pause_session(s, pause, quiet) : status;
     if (status == FV_CANCELLED && !quiet) fprintf(stderr, "stopped; keeping the picture so far\n");
     /* a failure in the middle also keeps what there is, then says so */
     char message[1024];
@@ -151,14 +166,16 @@ static fv_status run_session(fv_session *s, const fv_options *o, bool quiet, cha
 
 /* shown: the options without what is not said of the picture. *path: as of save_picture. */
 static fv_status run_job(fv_model *m, const fv_options *o, const fv_options *shown,
-                         const char *state, const cli *c, char **path)
+                         const char *state, const char *pause, const cli *c, char **path)
 {
     fv_session *s;
     *path = NULL;
+    if (pause && access(pause, F_OK) == 0) state = pause;
     FV_TRY(state ? fv_session_resume(&s, m, o, state) : fv_session_open(&s, m, o));
     grow_warn(s, m);
-    fv_status status = run_session(s, shown, c->quiet, path);
+    fv_status status = run_session(s, shown, pause, c->quiet, path);
     fv_session_close(s);
+    if (status == FV_OK && pause) remove(pause);
     return status;
 }
 
@@ -243,29 +260,131 @@ static void announce(fv_model *m, const fv_options *o, bool opened)
 static fv_status check_with_model(const jobs *j, const fv_model *m, const fv_options *first)
 {
     fv_options *o;
-    for (int i = 0; i < j->count && !j->texts.count; i++) {
+    bool texts = j->texts.count && strcmp(j->option, "text") == 0; /* ask for the same channels */
+    for (int i = 0; i < j->count && !texts; i++) {
         FV_TRY(job(j, i, &o));
-        if (fv_options_same_model(o, first)) FV_TRY(fv_options_check_channels(o, m));
+        fv_status s = fv_options_same_model(o, first) ? fv_options_check_channels(o, m) : FV_OK;
+        if (s < 0 && j->texts.count) return fv_fail_context(s, "line %d", j->texts.lines[i]);
+        FV_TRY(s);
     }
     return FV_OK;
 }
 
-/* All pictures of one text. */
-static fv_status run_seeds(seeds *n, fv_model *m, const fv_options *o, const char *state,
-                           const cli *c, bool opens)
+/* --- many --- */
+
+/* What all pictures of a run have in common. */
+typedef struct run {
+    const cli *c;
+    const char *state; /* the state to resume, or NULL */
+    seeds seeds;
+    shard shard;
+} run;
+
+/* Picture i of job k of a shard: *path is where it goes, *pause its state if it is interrupted;
+ * NULL if it is another worker's, or there. Caller frees both. */
+static fv_status find_place(const run *r, int k, int i, const fv_options *o, char **path,
+                            char **pause)
 {
+    char title[512];
+    int number = k * r->seeds.count + i;
+    *path = *pause = NULL;
+    if (!shard_mine(&r->shard, number)) return FV_OK;
+    FV_TRY(shard_path(path, &r->shard, number, title_of(o, title, sizeof title), o));
+    if (access(*path, F_OK) != 0) return shard_state(pause, *path);
+    free(*path);
+    *path = NULL;
+    return FV_OK;
+}
+
+static fv_status run_one(run *r, fv_model *m, int k, int i, fv_options *grown, fv_options *shown,
+                         bool opens)
+{
+    char *place = NULL, *pause = NULL, *path = NULL;
+    fv_status status = FV_OK;
+    if (r->shard.of) status = find_place(r, k, i, shown, &place, &pause);
+    bool wanted = !r->shard.of || place;
+    if (status >= 0 && place) status = fv_options_set(shown, "out", place);
+    if (status >= 0 && wanted && !r->c->quiet) announce(m, shown, opens);
+    if (status >= 0 && wanted) status = run_job(m, grown, shown, r->state, pause, r->c, &path);
+    if (status == FV_OK && path) status = fv_list_add(&r->seeds.made, path);
+    free(path);
+    free(place);
+    free(pause);
+    return status;
+}
+
+/* All pictures of job k. */
+static fv_status run_seeds(run *r, fv_model *m, const fv_options *o, int k, bool opens)
+{
+    seeds *n = &r->seeds;
     fv_status status = seeds_check_layer(n, o, m);
     fv_list_clear(&n->made);
     for (int i = 0; status == FV_OK && i < n->count && !cli_unread(); i++) {
         fv_options *grown, *shown;
-        char *path;
-        FV_TRY(seeds_next(n, o, &grown, &shown));
-        if (!c->quiet) announce(m, shown, opens && i == 0);
-        status = run_job(m, grown, shown, state, c, &path);
-        if (status == FV_OK) status = fv_list_add(&n->made, path);
-        free(path);
+        FV_TRY(seeds_next(n, o, i, &grown, &shown));
+        status = run_one(r, m, k, i, grown, shown, opens && i == 0);
         fv_options_free(grown);
         fv_options_free(shown);
+    }
+    return status;
+}
+
+/* Writes run.csv, or finds that it says the same. *left: pictures that this worker has to make. */
+static fv_status agree(run *r, const jobs *j, int *left)
+{
+    int mine = 0;
+    for (int k = 0; k < j->count; k++)
+        for (int i = 0; i < r->seeds.count; i++) {
+            fv_options *o, *grown, *shown;
+            char title[512], *path;
+            int number = k * r->seeds.count + i;
+            FV_TRY(job(j, k, &o));
+            FV_TRY(seeds_next(&r->seeds, o, i, &grown, &shown));
+            fv_status s =
+                shard_path(&path, &r->shard, number, title_of(shown, title, sizeof title), shown);
+            if (s >= 0) s = shard_note(&r->shard, path, shown);
+            mine += shard_mine(&r->shard, number);
+            *left += s >= 0 && shard_mine(&r->shard, number) && access(path, F_OK) != 0;
+            free(path);
+            fv_options_free(grown);
+            fv_options_free(shown);
+            FV_TRY(s);
+        }
+    FV_TRY(shard_agree(&r->shard));
+    if (!r->c->quiet)
+        fprintf(stderr, "feavis: shard %d/%d: %d of its %d pictures are there\n", r->shard.part,
+                r->shard.of, mine - *left, mine);
+    return FV_OK;
+}
+
+static fv_status check_jobs(const run *r, const jobs *j)
+{
+    for (int i = 0; i < (j->texts.count ? 1 : j->count); i++) {
+        FV_TRY(seeds_check(&r->seeds, j->options[i]));
+        FV_TRY(check_target(j->options[i], r->state));
+    }
+    return FV_OK;
+}
+
+static fv_status run_all(run *r, const jobs *j, fv_model **m)
+{
+    const fv_options *opened = NULL;
+    fv_status status = FV_OK;
+    for (int i = 0; status == FV_OK && i < j->count && !cli_unread(); i++) {
+        fv_options *o;
+        bool opens = false;
+        FV_TRY(job(j, i, &o));
+        if (i) FV_TRY(check_target(o, r->state)); /* it may have gone in the meantime */
+        if (!opened || !fv_options_same_model(o, opened)) {
+            fv_model_close(*m);
+            *m = NULL;
+            FV_TRY(fv_model_open(m, o));
+            opened = o;
+            opens = true;
+        }
+        if (i == 0) FV_TRY(check_with_model(j, *m, o));
+        FV_TRY(job(j, i, &o)); /* the check has asked for others */
+        status = run_seeds(r, *m, o, i, opens);
     }
     return status;
 }
@@ -273,31 +392,15 @@ static fv_status run_seeds(seeds *n, fv_model *m, const fv_options *o, const cha
 static fv_status run_jobs(const jobs *j, const char *state, const cli *c)
 {
     fv_model *m = NULL;
-    const fv_options *opened = NULL;
-    seeds n;
-    fv_status status = seeds_read(&n, c);
-    for (int i = 0; i < (j->texts.count ? 1 : j->count) && status >= 0; i++) {
-        status = seeds_check(&n, j->options[i]);
-        if (status >= 0) status = check_target(j->options[i], state);
-    }
-    for (int i = 0; status == FV_OK && i < j->count && !cli_unread(); i++) {
-        fv_options *o;
-        bool opens = false;
-        status = job(j, i, &o);
-        if (status >= 0 && i)
-            status = check_target(o, state); /* it may have gone in the meantime */
-        if (status >= 0 && (!opened || !fv_options_same_model(o, opened))) {
-            fv_model_close(m);
-            m = NULL;
-            status = fv_model_open(&m, o);
-            opened = o;
-            opens = true;
-        }
-        if (status >= 0 && i == 0) status = check_with_model(j, m, o);
-        if (status < 0) break;
-        status = run_seeds(&n, m, o, state, c, opens);
-    }
-    fv_list_clear(&n.made);
+    run r = {.c = c, .state = state};
+    int left = 0;
+    fv_status status = seeds_read(&r.seeds, c);
+    if (status >= 0) status = shard_read(&r.shard, c);
+    if (status >= 0) status = check_jobs(&r, j);
+    if (status >= 0 && r.shard.of) status = agree(&r, j, &left);
+    if (status >= 0 && (left || !r.shard.of)) status = run_all(&r, j, &m);
+    shard_end(&r.shard);
+    fv_list_clear(&r.seeds.made);
     fv_model_close(m);
     return status;
 }
@@ -325,11 +428,12 @@ static fv_status check_job(const fv_options *o)
     return FV_OK;
 }
 
-/* One job a line. All bad lines are said, and then none is begun. */
-static fv_status add_lines(jobs *j, const char *path, fv_options *o)
+/* One job a line, which is the option's value. All bad lines are said, and then none is begun. */
+static fv_status add_lines(jobs *j, const char *path, const char *option, fv_options *o)
 {
     fv_bad_lines bad = {.count = 0};
     FV_TRY(fv_list_poem(&j->texts, path));
+    j->option = option;
     FV_TRY(add_job(j, o));
     for (int i = 0; i < j->texts.count; i++) {
         fv_options *one;
@@ -366,7 +470,8 @@ static fv_status list_jobs(jobs *j, cli *c)
     bool words = c->words && strcmp(c->words, "-") != 0;
     if (c->file && (c->words || cli_has_flag(c, "text")))
         return fv_fail(FV_ERR_ARGUMENT, "imagine takes a text or --file, and there are both");
-    if (c->file || (c->words && !words)) return add_lines(j, c->file ? c->file : "-", c->options);
+    if (c->file || (c->words && !words))
+        return add_lines(j, c->file ? c->file : "-", "text", c->options);
     if (words) FV_TRY(fv_options_set(c->options, "text", c->words));
     bool asked = words || *fv_options_get(c->options, "llp") || *fv_options_get(c->options, "term");
     if (!asked && c->preset && fv_preset_picture_count(c->preset)) return add_preset_pictures(j, c);
@@ -395,17 +500,60 @@ int command_imagine(cli *c)
     return finish(&j, s, NULL, c);
 }
 
+/* "0-63": a picture of each channel. False: it is no range. */
+static bool read_range(const char *words, int *first, int *last)
+{
+    int end = 0;
+    return sscanf(words, "%9d-%9d%n", first, last, &end) == 2 && !words[end] && *first >= 0 &&
+           *last >= *first;
+}
+
+static fv_status add_range(jobs *j, const cli *c, int first, int last)
+{
+    fv_options *o;
+    char channel[16];
+    FV_TRY(fv_options_copy(&o, c->options));
+    fv_status s = FV_OK;
+    for (int i = first; s >= 0 && i <= last; i++) {
+        snprintf(channel, sizeof channel, "%d", i);
+        s = fv_options_set(o, "llp", channel);
+        if (s >= 0) s = add_job(j, o);
+    }
+    fv_options_free(o);
+    return s;
+}
+
+/* Stronger noise at the start, unless a flag says how much. */
+static fv_status wake(const cli *c, const char *llp)
+{
+    FV_TRY(fv_options_set(c->options, "llp", llp));
+    FV_TRY(fv_options_wake_channels(c->options));
+    return cli_apply_flags(c, c->options);
+}
+
+static fv_status list_channels(jobs *j, cli *c)
+{
+    int first, last;
+    const char *llp = c->words ? c->words : fv_options_get(c->options, "llp");
+    if (c->file && *llp)
+        return fv_fail(FV_ERR_ARGUMENT, "neuron takes channels or --file, and there are both");
+    if (c->file || strcmp(llp, "-") == 0) {
+        FV_TRY(wake(c, "0"));
+        return add_lines(j, c->file ? c->file : "-", "llp", c->options);
+    }
+    if (!*llp) return fv_fail(FV_ERR_ARGUMENT, "which channel? For example: feavis neuron 108");
+    bool range = c->words && read_range(llp, &first, &last);
+    FV_TRY(wake(c, range ? "0" : llp));
+    if (range) return add_range(j, c, first, last);
+    FV_TRY(check_job(c->options));
+    return add_job(j, c->options);
+}
+
 int command_neuron(cli *c)
 {
     jobs j = {0};
     fv_status s = cli_take_start(c);
-    if (s >= 0 && c->words) s = fv_options_set(c->options, "llp", c->words);
-    if (s >= 0 && !*fv_options_get(c->options, "llp"))
-        s = fv_fail(FV_ERR_ARGUMENT, "which channel? For example: feavis neuron 108");
-    if (s >= 0) s = fv_options_wake_channels(c->options);
-    if (s >= 0) s = cli_apply_flags(c, c->options);
-    if (s >= 0) s = check_job(c->options);
-    if (s >= 0) s = add_job(&j, c->options);
+    if (s >= 0) s = list_channels(&j, c);
     if (s >= 0) s = check_files(&j, c->options, c);
     return finish(&j, s, NULL, c);
 }

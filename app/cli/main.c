@@ -27,6 +27,7 @@ static const cli_command commands[] = {
     {"search", command_search, "@Model text ", "text"},
     {"convert", command_convert, "config tower out ", ""},
     {"codes", command_codes, "decoder size out backend device threads ", ""},
+    {"gather", command_gather, "", ""},
     {"judge", command_judge, "@Model gallery ", "gallery"},
 };
 

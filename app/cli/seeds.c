@@ -81,11 +81,12 @@ fv_status seeds_check_layer(const seeds *s, const fv_options *o, const fv_model 
     return status < 0 ? fv_fail_context(status, "--diversity") : FV_OK;
 }
 
-fv_status seeds_next(const seeds *s, const fv_options *o, fv_options **grown, fv_options **shown)
+fv_status seeds_next(const seeds *s, const fv_options *o, int i, fv_options **grown,
+                     fv_options **shown)
 {
     char text[24];
     uint64_t first = strtoull(fv_options_get(o, "seed"), NULL, 10);
-    snprintf(text, sizeof text, "%" PRIu64, first + (uint64_t)s->made.count);
+    snprintf(text, sizeof text, "%" PRIu64, first + (uint64_t)i);
     *grown = *shown = NULL;
     fv_status status = fv_options_copy(shown, o);
     if (status >= 0) status = fv_options_set(*shown, "seed", text);

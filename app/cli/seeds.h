@@ -19,8 +19,9 @@ fv_status seeds_read(seeds *s, const cli *c);
 fv_status seeds_check(const seeds *s, const fv_options *o);
 /* Whether the model has the layer of diversity. */
 fv_status seeds_check_layer(const seeds *s, const fv_options *o, const fv_model *m);
-/* Options of the next picture of these: *grown with all terms, *shown without those of diversity,
+/* Options of picture i of these: *grown with all terms, *shown without those of diversity,
  * for names and messages. Caller frees both. */
-fv_status seeds_next(const seeds *s, const fv_options *o, fv_options **grown, fv_options **shown);
+fv_status seeds_next(const seeds *s, const fv_options *o, int i, fv_options **grown,
+                     fv_options **shown);
 
 #endif

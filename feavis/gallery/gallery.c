@@ -75,6 +75,15 @@ static void make_slug(char out[SLUG_BYTES + 1], const char *title)
     if (!n) strcpy(out, "picture");
 }
 
+fv_status fv_gallery_name(char **out, const char *title, uint64_t seed)
+{
+    char slug[SLUG_BYTES + 1];
+    make_slug(slug, title);
+    if (asprintf(out, "%s-%llu", slug, (unsigned long long)seed) >= 0) return FV_OK;
+    *out = NULL;
+    return fv_fail(FV_ERR_MEMORY, "naming a picture: out of memory");
+}
+
 /* Gives what was written the first free name; frees w in any case. */
 static fv_status take_name(const char *folder, const char *title, uint64_t seed, const char *ending,
                            fv_file_writer *w, fv_status written, char **path)

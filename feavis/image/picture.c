@@ -17,7 +17,7 @@
 #include "model/text/text.h"
 #include "model/weights/weights.h"
 
-enum { FILE_LIMIT = 256 << 20, RECIPE_LIMIT = 1 << 20, HEADER_END = 33 /* signature + IHDR */ };
+enum { FILE_LIMIT = 256 << 20, TEXT_LIMIT = 1 << 30, RECIPE_LIMIT = 1 << 20, HEADER_END = 33 /* signature + IHDR */ };
 static const unsigned char signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
 static const char keyword[] = "feavis";
 
@@ -270,6 +270,15 @@ fv_status fv_recipe_read(char **out, const char *path)
 }
 
 /* --- files without pictures in them --- */
+
+fv_status fv_text_read(char **out, const char *path)
+{
+    unsigned char *data;
+    size_t size;
+    FV_TRY(fv_read_file(&data, &size, path, "file", TEXT_LIMIT));
+    *out = (char *)data;
+    return FV_OK;
+}
 
 fv_status fv_text_save(const char *path, const char *text, size_t size)
 {

@@ -263,61 +263,6 @@ static fv_status embed_all(builder *b, int batch)
 
 /* --- putting it in place --- */
 
-static fv_status save_names(const char *path, char *const *names, int count)
-{
-    char *text = NULL;
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
-    if (!f) return no_memory();
-    for (int i = 0; i < count; i++) {
-        fv_name_write(f, names[i]);
-        fputc('\n', f);
-    }
-    fv_status s = fclose(f) == 0 ? fv_file_save(path, text, size) : no_memory();
-    free(text);
-    return s;
-}
-
-static fv_status save_from(const builder *b, const char *path, const fv_record *records, int count)
-{
-    char *text = NULL;
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
-    if (!f) return no_memory();
-    fv_index_head_write(f, &b->head);
-    for (int i = 0; i < count; i++) fv_record_write(f, &records[i]);
-    fv_status s = fclose(f) == 0 ? fv_file_save(path, text, size) : no_memory();
-    free(text);
-    return s;
-}
-
-/* The bytes before the first row; they depend on the number of rows alone. */
-static fv_status write_header(const builder *b, fv_file_writer *w)
-{
-    char npy[FV_NPY_MATRIX_HEADER], *text = NULL;
-    size_t size;
-    if (!b->safetensors) {
-        fv_npy_matrix_header(npy, b->kept, b->head.dim);
-        return fv_file_write(w, npy, sizeof npy);
-    }
-    FILE *f = open_memstream(&text, &size);
-    if (!f) return no_memory();
-    fputs("{\"__metadata__\":{\"model\":", f);
-    fv_yaml_quote(f, b->head.title);
-    fprintf(f,
-            ",\"weights\":\"%s\"},\"embeddings\":{\"dtype\":\"%s\",\"shape\":[%d,%d],"
-            "\"data_offsets\":[0,%lld]}}",
-            b->head.model, b->half ? "F16" : "F32", b->kept, b->head.dim,
-            (long long)b->kept * b->head.dim * (b->half ? 2 : 4));
-    while (ftell(f) % 8) fputc(' ', f);
-    bool whole = fclose(f) == 0;
-    uint64_t length = size;
-    fv_status s = whole ? fv_file_write(w, &length, sizeof length) : no_memory();
-    if (s >= 0) s = fv_file_write(w, text, size);
-    free(text);
-    return s;
-}
-
 /* One row as the file has it; the row becomes what reading it gives. */
 static fv_status write_row(const builder *b, fv_file_writer *w, float *row, uint16_t *halves)
 {
@@ -335,7 +280,9 @@ static fv_status write_rows(const builder *b, fv_file_writer *w, fv_record *reco
 {
     float *row = malloc(row_bytes(b));
     uint16_t *halves = malloc((size_t)b->head.dim * sizeof *halves);
-    fv_status s = row && halves ? write_header(b, w) : no_memory();
+    fv_status s = row && halves
+                      ? fv_index_write_header(w, &b->head, b->kept, b->safetensors, b->half)
+                      : no_memory();
     for (int i = 0, n = 0; s >= 0 && i < b->pictures->count; i++) {
         const wanted *x = &b->wanted[i];
         if (!x->source) continue;
@@ -354,19 +301,14 @@ static fv_status write_rows(const builder *b, fv_file_writer *w, fv_record *reco
 
 static fv_status finish_names(const builder *b, const fv_record *records, int count)
 {
-    char **names = malloc((size_t)count * sizeof *names);
-    for (int i = 0; names && i < count; i++) names[i] = records[i].name;
-    fv_status s = names ? save_names(b->names, names, count) : no_memory();
-    free(names);
-    if (s >= 0) s = save_from(b, b->from, records, count);
-    return s < 0 ? s : fv_file_remove(b->next);
+    return fv_index_finish(b->path, &b->head, records, count);
 }
 
 static fv_status replace(const builder *b, fv_file_writer *w, fv_record *records)
 {
     fv_status s = write_rows(b, w, records);
     if (s >= 0) s = fv_file_sync(w);
-    if (s >= 0) s = save_from(b, b->next, records, b->kept);
+    if (s >= 0) s = fv_index_save_record(b->next, &b->head, records, b->kept);
     if (s < 0) {
         fv_file_abandon(w);
         return s;

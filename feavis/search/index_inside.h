@@ -20,6 +20,7 @@
 
 #include "feavis/index.h"
 #include "feavis/model.h"
+#include "model/files/files.h"
 #include "model/weights/weights.h"
 
 enum { FV_MAX_RECORD_BYTES = 1 << 30 };
@@ -71,6 +72,15 @@ typedef struct fv_row_file {
 fv_status fv_rows_open(fv_row_file *out, const char *path);
 void fv_rows_close(fv_row_file *r); /* of one that failed to open too */
 fv_status fv_rows_read(const fv_row_file *r, const char *path, int first, int count, float *out);
+
+/* The bytes before the first row; they depend on the number of rows alone. */
+fv_status fv_index_write_header(fv_file_writer *w, const fv_index_head *h, int count,
+                                bool safetensors, bool half);
+fv_status fv_index_save_record(const char *path, const fv_index_head *h, const fv_record *records,
+                               int count);
+/* Once the rows have their name: writes PATH.txt and PATH.from; PATH.next goes. */
+fv_status fv_index_finish(const char *path, const fv_index_head *h, const fv_record *records,
+                          int count);
 
 /* "PATH" and an ending; caller frees. */
 fv_status fv_index_path(char **out, const char *path, const char *ending);
