@@ -629,16 +629,19 @@ static void specs(void **state)
     (void)state;
     int device;
     char precision[8];
-    bool own;
-    MUST(fv_cuda_parse("cuda", &device, precision, &own));
+    fv_cuda_libraries libraries;
+    MUST(fv_cuda_parse("cuda", &device, precision, &libraries));
     assert_int_equal(device, -1);
     assert_string_equal(precision, "fp16");
-    MUST(fv_cuda_parse("cuda:12:tf32:own", &device, precision, &own));
+    MUST(fv_cuda_parse("cuda:12:tf32:own", &device, precision, &libraries));
     assert_int_equal(device, 12);
     assert_string_equal(precision, "tf32");
-    assert_true(own);
-    FAILS(fv_cuda_parse("cuda:1x", &device, precision, &own), FV_ERR_ARGUMENT, "GPU number");
-    FAILS(fv_cuda_parse("cuda::", &device, precision, &own), FV_ERR_ARGUMENT, "expected cuda");
+    assert_int_equal(libraries, FV_CUDA_OWN);
+    MUST(fv_cuda_parse("cuda:blas", &device, precision, &libraries));
+    assert_int_equal(libraries, FV_CUDA_BLAS);
+    FAILS(fv_cuda_parse("cuda:1x", &device, precision, &libraries), FV_ERR_ARGUMENT, "GPU number");
+    FAILS(fv_cuda_parse("cuda::", &device, precision, &libraries), FV_ERR_ARGUMENT,
+          "expected cuda");
     fv_backend be = {.name = ""};
     FAILS(fv_cuda_emulated_open(&be, "emulated:int4"), FV_ERR_ARGUMENT, "int4");
     /* a machine without a GPU, or a build without CUDA: one line that says so */

@@ -187,6 +187,19 @@ static const test_case large_cases[] = {
      .conv = {3, 1, 2, 2, 0, 1}},
     {FV_OP_CONV2D, S(3, 16, 12, 160), S(0, 0, 0, 0), S(130, 3, 3, 160), S(1, 1, 1, 130),
      FV_ACT_NONE, .conv = {3, 1, 1, 1, 1, 1}},
+    /* channels in eights, the same padding all round: what a library of convolutions takes */
+    {FV_OP_CONV2D, S(2, 9, 7, 16), S(0, 0, 0, 0), S(24, 3, 3, 16), S(1, 1, 1, 24), FV_ACT_NONE,
+     .conv = {3, 1, 1, 1, 1, 1}},
+    {FV_OP_CONV2D, S(1, 12, 13, 64), S(1, 12, 13, 32), S(32, 3, 3, 64), S(1, 1, 1, 32), FV_ACT_NONE,
+     .conv = {3, 1, 1, 1, 1, 1}},
+    {FV_OP_CONV2D, S(2, 11, 9, 8), S(0, 0, 0, 0), S(16, 3, 3, 8), S(1, 1, 1, 16), FV_ACT_RELU,
+     .conv = {3, 2, 1, 1, 1, 1}},
+    {FV_OP_CONV2D, S(1, 10, 8, 40), S(0, 0, 0, 0), S(48, 3, 3, 40), S(1, 1, 1, 48), FV_ACT_SILU,
+     .conv = {3, 1, 1, 1, 1, 1}},
+    {FV_OP_CONV2D, S(1, 8, 8, 32), S(1, 4, 4, 64), S(64, 2, 2, 32), S(0, 0, 0, 0), FV_ACT_NONE,
+     .conv = {2, 2, 0, 0, 0, 0}},
+    {FV_OP_CONV2D, S(2, 32, 32, 128), S(0, 0, 0, 0), S(128, 3, 3, 128), S(1, 1, 1, 128),
+     FV_ACT_NONE, .conv = {3, 1, 1, 1, 1, 1}},
     {FV_OP_DWCONV2D, S(2, 29, 29, 48), S(0, 0, 0, 0), S(1, 3, 3, 48), S(1, 1, 1, 48), FV_ACT_SILU,
      .conv = {3, 2, 0, 1, 1, 0}},
     {FV_OP_DWCONV2D, S(1, 29, 29, 100), S(0, 0, 0, 0), S(1, 5, 5, 100), S(1, 1, 1, 100),
@@ -787,6 +800,15 @@ static void compare_backend(const char *name, int threads)
 /* fp16 rounds every operand and result by up to 2^-11, bf16 by 2^-8. */
 static const double fp16_tolerance = 2e-3, bf16_tolerance = 1.5e-2;
 
+static long launched(fv_backend *be, const char *name)
+{
+    long count;
+    const char *found;
+    for (int i = 0; (found = fv_cuda_emulated_launch(be, i, &count)); i++)
+        if (strcmp(found, name) == 0) return count;
+    return 0;
+}
+
 /* The kernels of the cuda backend, run on the host. */
 static void emulated(const char *spec, double tolerance)
 {
@@ -797,6 +819,9 @@ static void emulated(const char *spec, double tolerance)
     assert_string_equal(fv_cuda_emulated_stats(&be)->faults, "");
     assert_true(fv_cuda_emulated_stats(&be)->launches > 200);
     assert_true(fv_cuda_emulated_stats(&be)->products > 20);
+    bool windows = strstr(spec, ":blas");
+    assert_true((launched(&be, "convolution") == 0) == windows);
+    assert_true((launched(&be, "convolution backward") == 0) == windows);
     assert_int_equal(fv_cuda_emulated_stats(&be)->allocated, before);
     be.close(&be);
 }
@@ -805,6 +830,7 @@ static void cuda_emulated(void **state)
 {
     (void)state;
     emulated("emulated:fp32", float_tolerance);
+    emulated("emulated:fp16:blas", fp16_tolerance);
     emulated("emulated:fp16", fp16_tolerance);
     emulated("emulated:bf16", bf16_tolerance);
 }
@@ -1274,13 +1300,15 @@ static void cuda_gpu(void **state)
     const struct {
         const char *spec;
         double tolerance;
-    } all[] = {{"cuda:fp32", float_tolerance},
-               {"cuda:fp32:own", float_tolerance},
-               {"cuda:fp16", fp16_tolerance},
-               {"cuda:bf16", bf16_tolerance}};
+    } all[] = {{"cuda:fp32", float_tolerance},     {"cuda:fp32:blas", float_tolerance},
+               {"cuda:fp32:own", float_tolerance}, {"cuda:tf32", fp16_tolerance},
+               {"cuda:fp16", fp16_tolerance},      {"cuda:fp16:blas", fp16_tolerance},
+               {"cuda:fp16:own", fp16_tolerance},  {"cuda:bf16", bf16_tolerance},
+               {"cuda:bf16:blas", bf16_tolerance}};
     for (int i = 0; i < COUNT(all); i++) {
         fv_backend *be;
         must(fv_backend_open(&be, all[i].spec, 0));
+        printf("%s, asked for %s\n", be->name, all[i].spec);
         compare_all(be, all[i].tolerance);
         fv_backend_close(be);
         adam_on(all[i].spec, 1e-5, true);

@@ -1,13 +1,16 @@
 /* The cuda backend: one NVIDIA GPU, or the emulator that the tests run the same kernels on.
  *
- * A spec is "cuda[:DEVICE][:PRECISION][:own]", e.g. "cuda", "cuda:1", "cuda:fp32", "cuda:0:bf16".
+ * A spec is "cuda[:DEVICE][:PRECISION][:own|:blas]", e.g. "cuda", "cuda:1", "cuda:fp32",
+ * "cuda:0:bf16".
  *
  *   fp16  (default) values, gradients and matrices in half, sums in float, loss scaling
  *   bf16  the same in bfloat16
  *   tf32  all in float, products of matrices with operands rounded to 10 bits
  *   fp32  all in float: to compare with the reference
  *   own   products of matrices by our own kernels, without tensor cores: what also happens where
- *         cuBLASLt is not installed */
+ *         cuBLASLt is not installed
+ *   blas  products by cuBLASLt, dense convolutions as products of windows: what also happens where
+ *         cuDNN is not installed, and in the name of an open backend that has found none */
 #ifndef FV_CUDA_H
 #define FV_CUDA_H
 
@@ -45,8 +48,12 @@ fv_emulated_stats *fv_cuda_emulated_stats(fv_backend *be);
  * how often; NULL after the last. */
 const char *fv_cuda_emulated_launch(fv_backend *be, int i, long *count);
 
+/* Which of NVIDIA's libraries may be used, where they are found. */
+typedef enum fv_cuda_libraries { FV_CUDA_ALL, FV_CUDA_BLAS, FV_CUDA_OWN } fv_cuda_libraries;
+
 /* Splits a spec after its first word: *device is -1 if there is none. */
-fv_status fv_cuda_parse(const char *spec, int *device, char precision[8], bool *own);
+fv_status fv_cuda_parse(const char *spec, int *device, char precision[8],
+                        fv_cuda_libraries *libraries);
 
 #ifdef __cplusplus
 }

@@ -35,6 +35,22 @@ struct product {
     bool relu;
 };
 
+/* y = conv(x, w) + bias + addend; then relu if asked for: dense, NHWC, k x k, all operands of one
+ * format and aligned to 16 bytes. Or its gradient in the input, `gradient`: x += or = the
+ * transposed convolution of y. */
+struct convolution {
+    fv_shape x, y;
+    int k, stride, pad; /* the same at all four sides */
+    fv_format format;
+    bool gradient;
+    void *x_data;
+    const void *w; /* {out,k,k,in} */
+    void *y_data;
+    const void *addend; /* laid out like the result: the result itself, a residual, or NULL */
+    const void *bias;   /* out numbers, or NULL */
+    bool relu;
+};
+
 struct device {
     fv_format working = FV_FORMAT_F32; /* of values, gradients and matrices inside the network */
     bool tf32 = false;                 /* products of floats may round their operands to 10 bits */
@@ -62,6 +78,21 @@ struct device {
     virtual void *product_plan(const product &p) = 0;
     virtual void product_run(void *plan, const product &p) = 0;
     virtual void product_forget(void *plan) = 0;
+    /* The convolutions' library, in the same way: NULL, and windows as a product do it. *scratch:
+     * bytes that a run needs. The algorithm depends on shapes alone, and so do the bytes. */
+    virtual void *convolution_plan(const convolution &c, size_t *scratch)
+    {
+        (void)c, (void)scratch;
+        return nullptr;
+    }
+    virtual void convolution_run(void *plan, const convolution &c, void *scratch)
+    {
+        (void)plan, (void)c, (void)scratch;
+    }
+    virtual void convolution_forget(void *plan)
+    {
+        (void)plan;
+    }
     virtual fv_status capture_begin() = 0;
     virtual fv_status capture_end(void **graph) = 0;
     virtual fv_status replay(void *graph) = 0;

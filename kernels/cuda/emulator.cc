@@ -46,7 +46,8 @@ struct emulated_device : device {
     std::string faults;
     fv_emulated_stats stats = {};
     bool capturing = false;
-    bool own = false; /* no library */
+    bool own = false;  /* no library */
+    bool blas = false; /* none for convolutions */
     std::vector<std::function<void()>> *graph = nullptr;
     char name[64];
 
@@ -383,6 +384,99 @@ struct emulated_device : device {
         }
     }
 
+    /* --- convolutions as the library does them --- */
+
+    enum { CONVOLUTION_SCRATCH = 1000 };
+
+    static bool aligned(const convolution &c)
+    {
+        const void *all[] = {c.x_data, c.w, c.y_data, c.addend};
+        for (const void *at : all)
+            if (reinterpret_cast<uintptr_t>(at) % 16) return false;
+        return true;
+    }
+
+    void *convolution_plan(const convolution &c, size_t *scratch) override
+    {
+        bool fits = c.y.h == (c.x.h + 2 * c.pad - c.k) / c.stride + 1 &&
+                    c.y.w == (c.x.w + 2 * c.pad - c.k) / c.stride + 1;
+        if (own || blas || !fits || !aligned(c)) return nullptr;
+        *scratch = CONVOLUTION_SCRATCH;
+        return new convolution(c);
+    }
+
+    void convolution_forget(void *plan) override
+    {
+        delete static_cast<convolution *>(plan);
+    }
+
+    void convolution_run(void *plan, const convolution &c, void *scratch) override
+    {
+        const convolution &was = *static_cast<const convolution *>(plan);
+        stats.products++;
+        counts[c.gradient ? "convolution backward" : "convolution"]++;
+        if (was.format != c.format || was.gradient != c.gradient || was.relu != c.relu ||
+            !was.addend != !c.addend || !was.bias != !c.bias || was.x_data != c.x_data ||
+            was.y_data != c.y_data || was.w != c.w)
+            fault("a convolution that is not the one it was planned as");
+        if (!aligned(c)) fault("a convolution of unaligned operands");
+        size_t each = format_bytes(c.format), columns = (size_t)(c.k * c.k * c.x.c);
+        must_be_inside("convolution", c.x_data, fv_count(c.x) * each);
+        must_be_inside("convolution", c.y_data, fv_count(c.y) * each);
+        must_be_inside("convolution", c.w, columns * (size_t)c.y.c * each);
+        must_be_inside("convolution's scratch", scratch, CONVOLUTION_SCRATCH);
+        if (c.addend) must_be_inside("addend", c.addend, fv_count(c.gradient ? c.x : c.y) * each);
+        if (c.bias) must_be_inside("bias", c.bias, (size_t)c.y.c * each);
+        convolution copy = c;
+        bool rounds = tf32 && c.format == FV_FORMAT_F32;
+        enqueue([copy, rounds]() { convolve_on_host(copy, rounds); });
+    }
+
+    /* x, y and w in floats: a tap at a time, either way round. */
+    static void convolve_on_host(const convolution &c, bool rounds)
+    {
+        std::vector<float> x, y, w;
+        int in = c.x.c, out = c.y.c, taps = c.k * c.k;
+        matrix xs = {c.x_data, c.format, in, 0, false}, ys = {c.y_data, c.format, out, 0, false};
+        matrix ws = {const_cast<void *>(c.w), c.format, taps * in, 0, false};
+        int x_rows = (int)fv_rows(c.x), y_rows = (int)fv_rows(c.y);
+        to_floats(ws, out, taps * in, 0, rounds, &w);
+        if (c.gradient)
+            to_floats(ys, y_rows, out, 0, rounds, &y);
+        else
+            to_floats(xs, x_rows, in, 0, rounds, &x);
+        (c.gradient ? x : y).assign(c.gradient ? fv_count(c.x) : fv_count(c.y), 0);
+        for (int row = 0; row < y_rows; row++)
+            for (int tap = 0; tap < taps; tap++) {
+                int i = row / c.y.w % c.y.h * c.stride + tap / c.k - c.pad;
+                int j = row % c.y.w * c.stride + tap % c.k - c.pad;
+                if (i < 0 || i >= c.x.h || j < 0 || j >= c.x.w) continue;
+                float *px = &x[(((size_t)(row / c.y.w / c.y.h) * c.x.h + i) * c.x.w + j) * in];
+                float *py = &y[(size_t)row * out];
+                for (int o = 0; o < out; o++) {
+                    const float *from = &w[((size_t)o * taps + tap) * in];
+                    for (int k = 0; k < in; k++)
+                        if (c.gradient)
+                            px[k] += py[o] * from[k];
+                        else
+                            py[o] += px[k] * from[k];
+                }
+            }
+        store_convolved(c, c.gradient ? x : y);
+    }
+
+    static void store_convolved(const convolution &c, const std::vector<float> &result)
+    {
+        mixed to{c.gradient ? c.x_data : c.y_data, c.format};
+        mixed addend{const_cast<void *>(c.addend), c.format},
+            bias{const_cast<void *>(c.bias), c.format};
+        for (size_t e = 0; e < result.size(); e++) {
+            float v = result[e] + (c.addend ? addend.get(e) : 0) +
+                      (c.bias ? bias.get(e % (size_t)c.y.c) : 0);
+            to.set(e, c.relu && v < 0 ? 0 : v);
+        }
+    }
+
     /* --- graph capture --- */
 
     fv_status capture_begin() override
@@ -431,12 +525,13 @@ extern "C" fv_status fv_cuda_emulated_open(fv_backend *be, const char *spec)
 {
     int number;
     char precision[8];
-    bool own;
-    FV_TRY(fv_cuda_parse(spec, &number, precision, &own));
+    fv_cuda_libraries libraries;
+    FV_TRY(fv_cuda_parse(spec, &number, precision, &libraries));
     auto *d = new (std::nothrow) fv_emulated::emulated_device;
     if (!d) return fv_fail(FV_ERR_MEMORY, "opening the emulator: out of memory");
     d->stats.faults = d->faults.c_str();
-    d->own = own;
+    d->own = libraries == FV_CUDA_OWN;
+    d->blas = libraries == FV_CUDA_BLAS;
     snprintf(d->name, sizeof d->name, "emulated:%s", precision);
     be->name = d->name;
     return fv_emulated::wire(be, d, precision);

@@ -1,6 +1,7 @@
-/* The GPU as a device: one stream, memory from the runtime, products by cuBLASLt, graphs as
- * CUDA graphs. The runtime is linked statically and finds the driver by itself when it is first
- * called; without a driver the first call fails, and so does fv_cuda_open, with a message.
+/* The GPU as a device: one stream, memory from the runtime, products by cuBLASLt, dense
+ * convolutions by cuDNN, graphs as CUDA graphs. The runtime is linked statically and finds the
+ * driver by itself when it is first called; without a driver the first call fails, and so does
+ * fv_cuda_open, with a message.
  *
  * Uploads go through pinned memory and do not wait; downloads wait. */
 #include <dlfcn.h>
@@ -13,6 +14,7 @@
 
 #include "kernels/cuda/cublaslt.cuh"
 #include "kernels/cuda/cuda.h"
+#include "kernels/cuda/cudnn.cuh"
 #include "kernels/cuda/device.cuh"
 
 const cublaslt_library *cublaslt_load()
@@ -67,6 +69,8 @@ struct gpu_device : device {
     char name[48];
     const cublaslt_library *lt = nullptr;
     cublasLtHandle_t handle = nullptr;
+    bool convolutions = true; /* look for cuDNN */
+    cudnn *dnn = nullptr;
     void *workspace = nullptr;
     char *ring = nullptr;
     size_t ring_at = 0;
@@ -83,6 +87,7 @@ struct gpu_device : device {
         for (passage &p : passages) close_passage(&p);
         if (viewer) cudaStreamDestroy(viewer);
         if (handle) lt->cublasLtDestroy(handle);
+        cudnn_close(dnn);
         cudaFree(workspace);
         cudaFreeHost(ring);
         if (stream) cudaStreamDestroy(stream);
@@ -107,6 +112,7 @@ struct gpu_device : device {
         note(cudaMallocHost(reinterpret_cast<void **>(&ring), ring_bytes), "pinned memory");
         if (lt && lt->cublasLtCreate(&handle) != CUBLAS_STATUS_SUCCESS) lt = nullptr;
         if (lt) note(cudaMalloc(&workspace, workspace_bytes), "cuBLAS's workspace");
+        if (convolutions && failed == FV_OK) dnn = cudnn_open(stream);
         return result();
     }
 
@@ -377,6 +383,33 @@ struct gpu_device : device {
         if (!q->fused) finish_product(this, p);
     }
 
+    /* --- convolutions --- */
+
+    void *convolution_plan(const convolution &c, size_t *scratch) override
+    {
+        enter();
+        const void *all[] = {c.x_data, c.w, c.y_data, c.addend};
+        for (const void *at : all)
+            if (reinterpret_cast<uintptr_t>(at) % 16) return nullptr;
+        return dnn ? cudnn_plan(dnn, c, tf32, scratch) : nullptr;
+    }
+
+    void convolution_run(void *plan, const convolution &c, void *scratch) override
+    {
+        enter();
+        const char *why;
+        if (cudnn_run(dnn, this, plan, c, scratch, &why) || failed != FV_OK) return;
+        failed = FV_ERR_DEVICE;
+        snprintf(message, sizeof message, "cuDNN: %s for a convolution of {%d,%d,%d,%d}", why,
+                 c.x.n, c.x.h, c.x.w, c.x.c);
+    }
+
+    void convolution_forget(void *plan) override
+    {
+        enter();
+        cudnn_forget(dnn, plan);
+    }
+
     /* --- graph capture --- */
 
     fv_status capture_begin() override
@@ -474,16 +507,20 @@ extern "C" fv_status fv_cuda_open(fv_backend *be, const char *spec)
 {
     int number;
     char precision[8];
-    bool own;
+    fv_cuda_libraries libraries;
     cudaDeviceProp properties;
-    FV_TRY(fv_cuda_parse(spec, &number, precision, &own));
+    FV_TRY(fv_cuda_parse(spec, &number, precision, &libraries));
     FV_TRY(fv_gpu::choose_gpu(spec, precision, &number, &properties));
     auto *d = new (std::nothrow) fv_gpu::gpu_device;
     if (!d) return fv_fail(FV_ERR_MEMORY, "opening backend %.40s: out of memory", spec);
     d->number = number;
-    d->lt = own ? nullptr : cublaslt_load();
+    d->lt = libraries == FV_CUDA_OWN ? nullptr : cublaslt_load();
+    d->convolutions = libraries == FV_CUDA_ALL && d->lt;
     fv_status s = d->open();
-    snprintf(d->name, sizeof d->name, "cuda:%d:%s%s", number, precision, d->lt ? "" : ":own");
+    snprintf(d->name, sizeof d->name, "cuda:%d:%s%s", number, precision,
+             !d->lt    ? ":own"
+             : !d->dnn ? ":blas"
+                       : "");
     be->name = d->name;
     if (s >= 0)
         s = fv_gpu::wire(be, d, precision);

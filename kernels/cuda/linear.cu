@@ -2,7 +2,8 @@
  *
  *   conv2d 1x1     rows of x times w^T
  *   conv2d k x k   windows of x laid out as rows (columns padded to a multiple of 8, so that 16-bit
- *                  rows begin on 16 bytes), times w^T; backward gathers the windows' gradients
+ *                  rows begin on 16 bytes), times w^T; backward gathers the windows' gradients;
+ *                  with channels in eights and the same padding all round, by cuDNN if it is there
  *   linear         the same; a few rows only: one warp an output (no tile would be full)
  *
  * Bias, relu and residual ride on the product. */
@@ -354,6 +355,75 @@ static fv_tensor pointwise_weights(const fv_op *op)
     return w;
 }
 
+/* --- k x k by the convolutions' library --- */
+
+/* Channels in eights, so that packed weights have no gaps and rows of 16 bits begin on 16 bytes. */
+static bool convolvable(const device *d, const fv_op *op)
+{
+    const fv_conv_attr *a = &op->attr.conv;
+    bool same =
+        a->pad_top == a->pad_left && a->pad_top == a->pad_bottom && a->pad_top == a->pad_right;
+    return same && op->x->shape.c % 8 == 0 && op->y->shape.c % 8 == 0 && plain(op->x, d->working) &&
+           plain(before_activation(op), d->working);
+}
+
+static convolution convolution_of(const fv_op *op, const fv_tensor *w)
+{
+    convolution c = {};
+    c.x = op->x->shape, c.y = op->y->shape;
+    c.k = op->attr.conv.k, c.stride = op->attr.conv.stride, c.pad = op->attr.conv.pad_top;
+    c.format = format_of(op->x);
+    c.w = w->data;
+    return c;
+}
+
+static convolution convolution_forward(const fv_op *op, const product_plans *s)
+{
+    product p = settled(op, rows_forward(op, matrix_of(op->x, op->x->shape.c, 0, false), op->w));
+    convolution c = convolution_of(op, &s->packed);
+    c.x_data = op->x->data, c.y_data = p.c.p;
+    c.addend = p.addend, c.bias = p.bias, c.relu = p.relu;
+    return c;
+}
+
+static convolution convolution_backward(const fv_op *op, const product_plans *s)
+{
+    convolution c = convolution_of(op, &s->packed);
+    c.gradient = true;
+    c.x_data = op->dx->data, c.y_data = op->dy->data;
+    c.addend = op->add_dx ? op->dx->data : nullptr;
+    return c;
+}
+
+static void plan_convolutions(device *d, fv_op *op, product_plans *s)
+{
+    size_t forward = 0, backward = 0;
+    if (!convolvable(d, op)) return;
+    s->convolve = d->convolution_plan(convolution_forward(op, s), &forward);
+    if (op->dx && plain(op->dy, d->working) && plain(op->dx, d->working))
+        s->convolve_back = d->convolution_plan(convolution_backward(op, s), &backward);
+    op->scratch_bytes = forward > backward ? forward : backward;
+}
+
+/* --- conv2d's rows --- */
+
+static fv_status plan_windows(device *d, fv_op *op, product_plans *s)
+{
+    fv_tensor rows = scratch_rows(op, d->working);
+    if (fv_rows(op->y->shape) * (size_t)rows.shape.c > 0x7fffffffu)
+        return fv_fail(FV_ERR_SHAPE,
+                       "%s: the windows of %d pictures of %d x %d have over 2^31 "
+                       "numbers: use fewer views or a smaller size",
+                       op->name, op->x->shape.n, op->x->shape.h, op->x->shape.w);
+    size_t bytes = fv_count(rows.shape) * format_bytes(d->working);
+    if (bytes > op->scratch_bytes) op->scratch_bytes = bytes;
+    if (!s->convolve) s->forward = d->product_plan(window_product(op, &rows, &s->packed));
+    if (op->dx && !s->convolve_back)
+        s->backward = d->product_plan(
+            rows_backward(op, &s->packed, matrix_of(&rows, rows.shape.c, 0, false), false));
+    return FV_OK;
+}
+
 fv_status conv2d_prepare(fv_backend *be, fv_op *op)
 {
     device *d = device_of(be);
@@ -371,18 +441,8 @@ fv_status conv2d_prepare(fv_backend *be, fv_op *op)
         return FV_OK;
     }
     FV_TRY(pack_weights(d, op, s));
-    fv_tensor rows = scratch_rows(op, d->working);
-    if (fv_rows(op->y->shape) * (size_t)rows.shape.c > 0x7fffffffu)
-        return fv_fail(FV_ERR_SHAPE,
-                       "%s: the windows of %d pictures of %d x %d have over 2^31 "
-                       "numbers: use fewer views or a smaller size",
-                       op->name, op->x->shape.n, op->x->shape.h, op->x->shape.w);
-    op->scratch_bytes = fv_count(rows.shape) * format_bytes(d->working);
-    s->forward = d->product_plan(window_product(op, &rows, &s->packed));
-    if (op->dx)
-        s->backward = d->product_plan(
-            rows_backward(op, &s->packed, matrix_of(&rows, rows.shape.c, 0, false), false));
-    return FV_OK;
+    plan_convolutions(d, op, s);
+    return s->convolve && (s->convolve_back || !op->dx) ? FV_OK : plan_windows(d, op, s);
 }
 
 void conv2d_forward(fv_backend *be, const fv_op *op)
@@ -398,6 +458,11 @@ void conv2d_forward(fv_backend *be, const fv_op *op)
     }
     /* weights that change are packed anew */
     if (op->w->role != FV_ROLE_WEIGHT) each_packed(d, op, s);
+    if (s->convolve) {
+        d->convolution_run(s->convolve, convolution_forward(op, s), op->scratch);
+        finish_rows(d, op, settled(op, rows_forward(op, matrix_of(op->x, 0, 0, false), op->w)));
+        return;
+    }
     fv_tensor rows = scratch_rows(op, d->working);
     window_rows f{mixed::of(op->x), windows_of(op)};
     with_view(
@@ -421,6 +486,10 @@ static void conv2d_to_x(fv_backend *be, const fv_op *op)
         fv_tensor w = pointwise_weights(op);
         multiply(d, s->backward,
                  rows_backward(op, &w, matrix_of(op->dx, w.shape.c, 0, false), op->add_dx));
+        return;
+    }
+    if (s->convolve_back) {
+        d->convolution_run(s->convolve_back, convolution_backward(op, s), op->scratch);
         return;
     }
     fv_tensor rows = scratch_rows(op, d->working);

@@ -112,7 +112,7 @@ void finish_product(device *d, const product &p)
 
 fv_status new_plans(device *d, fv_op *op, product_plans **out)
 {
-    *out = new (std::nothrow) product_plans{d, nullptr, nullptr, {}, {}};
+    *out = new (std::nothrow) product_plans{d, nullptr, nullptr, nullptr, nullptr, {}, {}};
     op->state = *out;
     return *out ? FV_OK : fv_fail(FV_ERR_MEMORY, "%s: out of memory", op->name);
 }
@@ -124,6 +124,8 @@ void product_release(fv_backend *be, fv_op *op)
     if (!s) return;
     s->d->product_forget(s->forward);
     s->d->product_forget(s->backward);
+    if (s->convolve) s->d->convolution_forget(s->convolve);
+    if (s->convolve_back) s->d->convolution_forget(s->convolve_back);
     s->d->free(s->packed.data);
     s->d->free(s->bias.data);
     delete s;

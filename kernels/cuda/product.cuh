@@ -45,6 +45,7 @@ inline matrix matrix_of(const fv_tensor *t, int ld, size_t stride, bool transpos
 struct product_plans {
     device *d;
     void *forward, *backward;
+    void *convolve, *convolve_back; /* conv2d k x k by the convolutions' library; NULL: windows */
     fv_tensor packed; /* conv2d k x k: w {1,1,out,columns} with columns padded */
     fv_tensor bias;   /* in the format of the result; data NULL: op->b as it is */
 };

@@ -1,13 +1,14 @@
-/* "cuda[:DEVICE][:PRECISION][:own]", and the answer of a build without CUDA. */
+/* "cuda[:DEVICE][:PRECISION][:own|:blas]", and the answer of a build without CUDA. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/cuda/cuda.h"
 
-fv_status fv_cuda_parse(const char *spec, int *device, char precision[8], bool *own)
+fv_status fv_cuda_parse(const char *spec, int *device, char precision[8],
+                        fv_cuda_libraries *libraries)
 {
     *device = -1;
-    *own = false;
+    *libraries = FV_CUDA_ALL;
     strcpy(precision, "fp16");
     const char *at = strchr(spec, ':');
     for (; at; at = strchr(at, ':')) {
@@ -20,14 +21,16 @@ fv_status fv_cuda_parse(const char *spec, int *device, char precision[8], bool *
                 return fv_fail(FV_ERR_ARGUMENT, "backend %.40s: no such GPU number", spec);
             *device = (int)number;
         } else if (length == 3 && strncmp(at, "own", 3) == 0) {
-            *own = true;
+            *libraries = FV_CUDA_OWN;
+        } else if (length == 4 && strncmp(at, "blas", 4) == 0) {
+            *libraries = FV_CUDA_BLAS;
         } else if (length && length < 8) {
             memcpy(precision, at, length);
             precision[length] = 0;
         } else {
-            return fv_fail(FV_ERR_ARGUMENT,
-                           "backend %.40s: expected cuda[:DEVICE][:fp16|bf16|tf32|fp32][:own]",
-                           spec);
+            return fv_fail(
+                FV_ERR_ARGUMENT,
+                "backend %.40s: expected cuda[:DEVICE][:fp16|bf16|tf32|fp32][:own|:blas]", spec);
         }
     }
     return FV_OK;
