@@ -290,6 +290,27 @@ static void towers_agree_in_double(void **state)
     towers_agree("ref64");
 }
 
+static void towers_agree_on_gpu(void **state)
+{
+    (void)state;
+    towers_agree("cuda:fp32");
+    towers_agree("cuda:fp32:blas");
+    towers_agree("cuda:fp32:own");
+}
+
+/* On the first GPU, which has to be there. */
+static int run_on_gpu(void)
+{
+    fv_backend *be;
+    if (fv_backend_open(&be, "cuda:fp32", 0) < 0) {
+        printf("skipped: %s\n", fv_error());
+        return 77;
+    }
+    fv_backend_close(be);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(towers_agree_on_gpu)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
 /* The kernels of cuda, compiled for the host. */
 static void towers_agree_on_cuda_emulated(void **state)
 {
@@ -720,8 +741,9 @@ static void the_program_takes_every_layout(void **state)
             unpacked("%s", "vit.pt"));
 }
 
-int main(void)
+int main(int count, char **args)
 {
+    if (count > 1 && strcmp(args[1], "gpu") == 0) return run_on_gpu();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(towers_agree_on_cpu),
         cmocka_unit_test(towers_agree_in_double),

@@ -245,6 +245,9 @@ static void towers_in_half(void **state)
 {
     (void)state;
     check_tower("b0", "fp16", 0.999, 2e-3, true);
+    check_tower("b0", "tf32", 0.999, 2e-3, false);
+    if (on_gpu) check_tower("b0", "fp16:blas", 0.999, 2e-3, false);
+    if (on_gpu) check_tower("b0", "fp16:own", 0.999, 2e-3, false);
     /* relu6 with random weights: a rounded number that crosses a corner takes its whole gradient
      * along. 0.95 at 72 pixels, and as far below in bf16 as its roundings are larger. */
     check_tower("lite0", "fp16", 0.85, 1e-2, false);

@@ -45,13 +45,20 @@ endif()
 list(APPEND gencode -gencode=arch=compute_${newest},code=compute_${newest})
 message(STATUS "cuda backend: ${FEAVIS_NVCC}, sm ${archs}, PTX ${newest}")
 
+# cudnn.h is among the toolkit's headers, or here; without it there are no convolutions by cuDNN
+set(FEAVIS_CUDNN_HEADERS "" CACHE PATH "folder of cudnn.h")
+set(cudnn)
+if(FEAVIS_CUDNN_HEADERS)
+    set(cudnn -I${FEAVIS_CUDNN_HEADERS})
+endif()
+
 file(GLOB FV_CUDA CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/*.cu)
 foreach(source ${FV_CUDA})
     get_filename_component(name ${source} NAME_WE)
     set(object ${CMAKE_CURRENT_BINARY_DIR}/cuda_${name}.o)
     add_custom_command(OUTPUT ${object}
         COMMAND ${CMAKE_C_COMPILER_LAUNCHER} ${FEAVIS_NVCC} -c ${source} -o ${object} -std=c++17
-                -O3 ${gencode} -I${CMAKE_SOURCE_DIR} -D_GNU_SOURCE
+                -O3 ${gencode} -I${CMAKE_SOURCE_DIR} ${cudnn} -D_GNU_SOURCE
                 -Xcompiler=-Wall,-Wextra,-Wno-unused-parameter,-O2,-fPIC,-fvisibility=hidden
                 -Werror all-warnings
                 -MD -MF ${object}.d

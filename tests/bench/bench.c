@@ -3,13 +3,14 @@
  *
  *   bench CFG [checkpoint=F] [tower=image|text|decode|encode] [batch=N] [size=PIXELS]
  *             [gradient=0|1] [backend=B] [threads=N] [runs=N] [ops=1] [serve=1] [peak=1] [cpu=1]
- *             [step=1] [launches=1]
+ *             [step=1] [launches=1] [table=FILE]
  *
  * CFG may be a checkpoint that needs none (a CLIP).
  * decode, encode: of an autoencoder, whose checkpoint stands in the place of CFG; size= of the
  *         picture.
  * runs=N  runs N times after one to warm up, and prints best and median.
  * ops=1   also prints what each kind of op took in the best of all runs, op by op.
+ * table=F the same into F as CSV, with what each op computes and moves at least: a roofline's numbers.
  * serve=1 prints one line of facts, then runs once and prints the milliseconds for every line
  *         read: so that another program can take turns with a peer's measurements.
  * cpu=1   takes this process's processor time instead of the clock on the wall: for machines that
@@ -22,14 +23,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "kernels/cuda/cuda.h"
 #include "model/nets/brivl.h"
 
 typedef struct settings {
-    const char *config, *checkpoint, *tower, *backend;
+    const char *config, *checkpoint, *tower, *backend, *table;
     int batch, size, threads, runs;
     bool gradient, ops, serve, peak, cpu, step, launches;
 } settings;
@@ -76,6 +76,7 @@ static bool read_settings(settings *s, int argc, char **argv)
         } all[] = {{"checkpoint", &s->checkpoint, NULL, NULL},
                    {"tower", &s->tower, NULL, NULL},
                    {"backend", &s->backend, NULL, NULL},
+                   {"table", &s->table, NULL, NULL},
                    {"batch", NULL, &s->batch, NULL},
                    {"size", NULL, &s->size, NULL},
                    {"threads", NULL, &s->threads, NULL},
@@ -252,22 +253,47 @@ static fv_status measure_by_marks(bench *b)
     return s;
 }
 
-static fv_status measure_ops(bench *b)
+/* Bytes of these operands, each once. */
+static double bytes_of(const fv_backend *be, const fv_tensor *const *all, int count)
+{
+    double bytes = 0;
+    for (int i = 0; i < count; i++)
+        if (all[i]) bytes += (double)fv_tensor_bytes(be, all[i]);
+    return bytes;
+}
+
+static fv_status write_table(const bench *b)
+{
+    FILE *f = fopen(b->s.table, "w");
+    if (!f) return fv_fail(FV_ERR_IO, "bench: cannot write %s", b->s.table);
+    int count = fv_plan_op_count(b->plan);
+    fprintf(f, "op,name,forward_ms,backward_ms,gflop,forward_mb,backward_mb,n,h,w,c\n");
+    for (int i = 0; i < count; i++) {
+        const fv_op *op = fv_plan_op(b->plan, i);
+        const fv_tensor *forward[] = {op->x, op->x2, op->w, op->b, op->y, op->aux};
+        unsigned keeps = fv_ops[op->kind].keeps(op);
+        const fv_tensor *backward[] = {op->dy,
+                                       op->w,
+                                       op->dx,
+                                       op->add_dx ? op->dx : NULL,
+                                       op->dx2,
+                                       op->add_dx2 ? op->dx2 : NULL,
+                                       keeps & FV_KEEP_X ? op->x : NULL,
+                                       keeps & FV_KEEP_X2 ? op->x2 : NULL,
+                                       keeps & FV_KEEP_Y ? op->y : NULL,
+                                       keeps & FV_KEEP_AUX ? op->aux : NULL};
+        fv_shape y = op->y->shape;
+        fprintf(f, "%s,%s,%.5f,%.5f,%.6f,%.4f,%.4f,%d,%d,%d,%d\n", fv_ops[op->kind].name, op->name,
+                1e3 * b->best[i], 1e3 * b->best[count + i], 2e-9 * fv_op_macs(op),
+                1e-6 * bytes_of(b->be, forward, 6),
+                op->dy ? 1e-6 * bytes_of(b->be, backward, 10) : 0, y.n, y.h, y.w, y.c);
+    }
+    return fclose(f) == 0 ? FV_OK : fv_fail(FV_ERR_IO, "bench: cannot write %s", b->s.table);
+}
+
+static void print_ops(const bench *b)
 {
     int count = fv_plan_op_count(b->plan);
-    b->best = calloc(4 * (size_t)count, sizeof *b->best);
-    if (!b->best) return fv_fail(FV_ERR_MEMORY, "bench: out of memory");
-    b->once = b->best + 2 * count;
-    if (b->be->mark) FV_TRY(measure_by_marks(b));
-    if (!b->be->mark) fv_plan_hook(b->plan, time_op, b);
-    for (int i = 0; i < b->s.runs && !b->be->mark; i++) {
-        b->running = NULL;
-        b->mark = now();
-        FV_TRY(run_once(b));
-        if (b->running) note(b, b->running, true, now() - b->mark);
-        end_run(b);
-    }
-    fv_plan_hook(b->plan, NULL, NULL);
     double total[FV_OP_COUNT][2] = {{0}}, macs[FV_OP_COUNT] = {0};
     printf("%-11s %9s %9s %8s %8s  %s\n", "op", "forward", "backward", "GFLOP/s", "GFLOP/s", "y");
     for (int i = 0; i < count; i++) {
@@ -287,7 +313,26 @@ static fv_status measure_ops(bench *b)
             printf("%-11s %8.2fms %8.2fms %8.1f %8.1f  all\n", fv_ops[k].name, 1e3 * total[k][0],
                    1e3 * total[k][1], macs[k] / total[k][0],
                    total[k][1] > 0 ? macs[k] / total[k][1] : 0);
-    return FV_OK;
+}
+
+static fv_status measure_ops(bench *b)
+{
+    int count = fv_plan_op_count(b->plan);
+    b->best = calloc(4 * (size_t)count, sizeof *b->best);
+    if (!b->best) return fv_fail(FV_ERR_MEMORY, "bench: out of memory");
+    b->once = b->best + 2 * count;
+    if (b->be->mark) FV_TRY(measure_by_marks(b));
+    if (!b->be->mark) fv_plan_hook(b->plan, time_op, b);
+    for (int i = 0; i < b->s.runs && !b->be->mark; i++) {
+        b->running = NULL;
+        b->mark = now();
+        FV_TRY(run_once(b));
+        if (b->running) note(b, b->running, true, now() - b->mark);
+        end_run(b);
+    }
+    fv_plan_hook(b->plan, NULL, NULL);
+    print_ops(b);
+    return b->s.table ? write_table(b) : FV_OK;
 }
 
 /* --- whole runs --- */
@@ -318,16 +363,26 @@ static fv_status measure(bench *b)
     return s;
 }
 
+/* MB that this program had at most: getrusage would also count the one that has started it. */
+static double most_memory(void)
+{
+    char line[128];
+    double kilobytes = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, "VmHWM:", 6) == 0) kilobytes = atof(line + 6);
+    if (f) fclose(f);
+    return kilobytes * 1024e-6;
+}
+
 static void facts(bench *b)
 {
     fv_plan_info info = fv_plan_describe(b->plan);
-    struct rusage use;
-    getrusage(RUSAGE_SELF, &use);
     printf("backend %s threads %d gmac %.4f load_s %.3f arena_mb %.1f scratch_mb %.1f weight_mb "
            "%.1f rss_mb %.1f\n",
            b->be->name, b->be->threads, info.forward_macs * 1e-9, b->load_seconds,
            (double)info.arena_bytes * 1e-6, (double)info.scratch_bytes * 1e-6,
-           (double)info.weight_bytes * 1e-6, (double)use.ru_maxrss * 1024e-6);
+           (double)info.weight_bytes * 1e-6, most_memory());
     fflush(stdout);
 }
 
@@ -406,7 +461,7 @@ static fv_status run(bench *b)
     if (b->s.serve) return serve(b);
     FV_TRY(measure(b));
     facts(b);
-    return b->s.ops ? measure_ops(b) : FV_OK;
+    return b->s.ops || b->s.table ? measure_ops(b) : FV_OK;
 }
 
 int main(int argc, char **argv)

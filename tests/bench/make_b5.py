@@ -1,6 +1,7 @@
 """Writes a BriVL checkpoint of the official layout and size (2.2 GB) with random weights.
 
     python3 tests/bench/make_b5.py FOLDER            writes FOLDER/b5.pth and FOLDER/b5.yml
+    python3 tests/bench/make_b5.py FOLDER --lean     the two towers alone (0.97 GB)
     python3 tests/bench/make_b5.py FOLDER --blank    b5.safetensors of zeros, a file with a hole:
                                                      enough to count launches and memory
 
@@ -108,12 +109,12 @@ def write_blank(path, shapes):
         f.truncate(8 + len(text) + at)
 
 
-def write_weights(path):
+def write_weights(path, lean):
     w = weights()
     # the official file holds more than the two towers (its queues and momentum copies)
     size = sum(v.numel() * v.element_size() for v in w.values())
     rest = int((2.2e9 - size) / 4)
-    if rest > 0:
+    if rest > 0 and not lean:
         w['img_queue'] = torch.randn(rest // 2048 * 2048).view(-1, 2048)
     torch.save({'learnable.' + k: v for k, v in w.items()}, path)
 
@@ -127,7 +128,7 @@ def main():
             write_blank(os.path.join(folder, name),
                         {'learnable.' + k: v.shape for k, v in weights().items()})
     else:
-        write_weights(os.path.join(folder, name))
+        write_weights(os.path.join(folder, name), '--lean' in sys.argv)
     for file, text in (('b5.yml', CFG.replace('b5.pth', name)), ('config.json', BERT)):
         with open(os.path.join(folder, file), 'w', encoding='utf-8') as f:
             f.write(text)
