@@ -167,7 +167,7 @@ export out build work carried table seconds start rehearse python jobs
 say "feavis $(git rev-parse --short HEAD 2>/dev/null), $(date -u +%FT%TZ)${rehearse:+, a rehearsal without a GPU}"
 LD_LIBRARY_PATH=$(library_path 2>/dev/null)${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export LD_LIBRARY_PATH
-lines=9 step machine 20 bash -c machine
+lines=9 step machine 40 bash -c machine
 bash -c make_weights >"$work/weights.log" 2>&1 &
 weights=$!
 step build "${BUILD_LIMIT:-200}" bash -c build_all
