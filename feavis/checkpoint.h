@@ -11,6 +11,8 @@
 extern "C" {
 #endif
 
+struct fv_model;
+
 /* Format, size, towers and what else is in the file; with a cfg (NULL: without) the tensors that
  * are missing, of the wrong shape or unexpected. *fits: there are none of those. */
 FV_API fv_status fv_checkpoint_print(const char *checkpoint, const char *config, FILE *to,
@@ -22,6 +24,10 @@ FV_API fv_status fv_checkpoint_list(const char *checkpoint, FILE *to);
  * difference, 0 for F32. */
 FV_API fv_status fv_checkpoint_convert(const char *checkpoint, const char *config, const char *path,
                                        bool momentum, bool half, int *tensors, double *worst);
+
+/* The same of the files that a model was opened from; of several guides, of the one it is given. */
+FV_API fv_status fv_checkpoint_convert_model(const struct fv_model *m, const char *path, bool half,
+                                             int *tensors, double *worst);
 
 #ifdef __cplusplus
 }

@@ -16,7 +16,7 @@ typedef struct fv_classes {
     fv_list labels;  /* what it is called in texts and tables */
     fv_list *words;  /* [count] all its labels: synonyms are averaged */
     int count;
-    float *rows; /* [count][dim] unit embeddings; NULL until embedded */
+    float *rows; /* [count][dim], as embed.h has them; NULL until embedded */
 } fv_classes;
 
 /* One class a line: "label", or "folder<TAB>label"; a label may list synonyms "农田|耕地" (also

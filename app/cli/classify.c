@@ -2,7 +2,8 @@
  * after the classes.
  *
  * Results in a folder: classes.csv (a line a picture), and with true classes per_class.csv and
- * confusion.png. */
+ * confusion.png. Of several guides these are by the mean of their cosines, and each has its own,
+ * classes-guide1.csv and so on. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,9 +21,10 @@ typedef struct classify {
     fv_classes classes;
     fv_list templates;
     many images;
-    float *scores; /* [images][classes] */
-    int *truth;    /* [images] */
-    int known;     /* images whose class is known */
+    many_view view; /* whose scores they are */
+    float *scores;  /* [images][classes] */
+    int *truth;     /* [images] */
+    int known;      /* images whose class is known */
     fv_confusion confusion;
     char *folder;
 } classify;
@@ -44,17 +46,25 @@ static fv_status read_inputs(classify *q)
     return s;
 }
 
-static fv_status score(classify *q)
+static fv_status find_truth(classify *q)
 {
     int images = q->images.list.count, classes = q->classes.count;
     q->scores = malloc((size_t)images * (size_t)classes * sizeof *q->scores);
     q->truth = malloc((size_t)images * sizeof *q->truth);
     if (!q->scores || !q->truth) return fv_fail(FV_ERR_MEMORY, "classifying: out of memory");
-    FV_TRY(fv_similarities(q->m, q->images.rows, images, q->classes.rows, classes, q->scores));
     for (int i = 0; i < images; i++) {
         q->truth[i] = fv_classes_of_path(&q->classes, q->images.list.at[i]);
         q->known += q->truth[i] >= 0;
     }
+    return FV_OK;
+}
+
+static fv_status score(classify *q)
+{
+    int images = q->images.list.count, classes = q->classes.count;
+    FV_TRY(many_view_scores(&q->view, q->m, q->images.rows, images, q->classes.rows, classes,
+                            q->scores));
+    fv_confusion_clear(&q->confusion);
     return fv_confusion_of(&q->confusion, q->scores, images, classes, q->truth);
 }
 
@@ -63,6 +73,7 @@ static fv_status score(classify *q)
 static void print_json(const classify *q, int image, int rank, const fv_hit *h)
 {
     json_begin("class");
+    many_view_json(&q->view, q->m);
     json_path("image", q->images.list.at[image]);
     json_text("true", q->truth[image] >= 0 ? q->classes.labels.at[q->truth[image]] : NULL);
     json_whole("rank", rank);
@@ -77,6 +88,7 @@ static fv_status save_pictures(const classify *q)
     if (top > q->classes.count) top = q->classes.count;
     fv_hit *hits = malloc((size_t)top * sizeof *hits);
     many_file f;
+    char name[64];
     if (!hits) return fv_fail(FV_ERR_MEMORY, "ranking: out of memory");
     fv_status s = many_open(&f);
     if (s < 0) {
@@ -105,7 +117,7 @@ static fv_status save_pictures(const classify *q)
         putchar('\n');
     }
     free(hits);
-    return many_save(&f, q->folder, "classes.csv");
+    return many_save(&f, q->folder, many_view_file(&q->view, "classes.csv", name));
 }
 
 static double share(int part, int whole)
@@ -121,6 +133,7 @@ static void print_class(const classify *q, int j, double recall, double precisio
     int times = other >= 0 ? q->confusion.cells[j * q->confusion.count + other] : 0;
     if (json_on()) {
         json_begin("class_score");
+        many_view_json(&q->view, q->m);
         json_text("class", q->classes.labels.at[j]);
         json_whole("pictures", c->pictures);
         json_whole("right", c->found);
@@ -141,6 +154,7 @@ static fv_status save_table(const classify *q)
 {
     const fv_confusion *x = &q->confusion;
     many_file f;
+    char name[64];
     FV_TRY(many_open(&f));
     fputs("class,folder,pictures,right,recall,precision,most often taken for\n", f.to);
     if (!json_on()) many_pad(stdout, "class", LABEL_COLUMNS);
@@ -162,7 +176,7 @@ static fv_status save_table(const classify *q)
         many_field(f.to, taken);
         fputc('\n', f.to);
     }
-    return many_save(&f, q->folder, "per_class.csv");
+    return many_save(&f, q->folder, many_view_file(&q->view, "per_class.csv", name));
 }
 
 /* Rows are shares of a class's pictures, so that classes of any size look alike. */
@@ -175,9 +189,9 @@ static fv_status save_confusion(const classify *q)
     for (size_t j = 0; j < n; j++)
         for (size_t k = 0; k < n; k++)
             shares[j * n + k] = (float)(100 * share(x->cells[j * n + k], x->scores[j].pictures));
-    char title[256];
-    snprintf(title, sizeof title, "%s: %.1f %% of %d pictures", fv_model_title(q->m),
-             100 * x->accuracy, x->pictures);
+    char title[600], name[64];
+    snprintf(title, sizeof title, "%s: %.1f %% of %d pictures", q->view.title, 100 * x->accuracy,
+             x->pictures);
     fv_heat h = {.title = title,
                  .rows = x->count,
                  .columns = x->count,
@@ -187,28 +201,31 @@ static fv_status save_confusion(const classify *q)
                  .row_axis = "true class",
                  .column_axis = "class found, % of the row",
                  .high = 100};
-    fv_status s = many_heat_map(&h, q->folder, "confusion.png");
+    fv_status s = many_heat_map(&h, q->folder, many_view_file(&q->view, "confusion.png", name));
     free(shares);
     return s;
+}
+
+static void warn_of_truth(const classify *q)
+{
+    int images = q->images.list.count;
+    if (!q->known && !json_on())
+        printf("no folder is named like a class, so there is no accuracy\n");
+    if (q->known && q->known < images)
+        fprintf(stderr,
+                "feavis: %d of %d pictures lie in no folder named like a class: they are "
+                "not counted\n",
+                images - q->known, images);
 }
 
 static fv_status report_truth(const classify *q)
 {
     const fv_confusion *x = &q->confusion;
-    if (!q->known && json_on()) return FV_OK;
-    if (!q->known) {
-        printf("no folder is named like a class, so there is no accuracy\n");
-        return FV_OK;
-    }
-    if (q->known < q->images.list.count)
-        fprintf(stderr,
-                "feavis: %d of %d pictures lie in no folder named like a class: they are "
-                "not counted\n",
-                q->images.list.count - q->known, q->images.list.count);
     FV_TRY(save_table(q));
     FV_TRY(save_confusion(q));
     if (json_on()) {
         json_begin("accuracy");
+        many_view_json(&q->view, q->m);
         json_whole("pictures", x->pictures);
         json_number("first", x->accuracy);
         json_number("first_five", x->top5);
@@ -222,22 +239,35 @@ static fv_status report_truth(const classify *q)
     return FV_OK;
 }
 
+static fv_status report(classify *q)
+{
+    static const char *const files[] = {"per_class.csv", "confusion.png", "classes.csv", NULL};
+    int views = many_views(q->m);
+    FV_TRY(find_truth(q));
+    for (int i = 0; i < views; i++) {
+        q->view = many_view_of(q->m, i);
+        FV_TRY(score(q));
+        if (i && !json_on()) putchar('\n');
+        many_view_heading(&q->view, q->m);
+        FV_TRY(save_pictures(q));
+        if (i == 0) warn_of_truth(q);
+        if (q->known) FV_TRY(report_truth(q));
+        many_view_files(&q->view, q->folder, q->known ? files : files + 2);
+    }
+    if (json_on()) return FV_OK;
+    printf("%s/classes.csv%s%s\n", q->folder, q->known ? ", per_class.csv, confusion.png" : "",
+           views > 1 ? ", and of each guide" : "");
+    return FV_OK;
+}
+
 static fv_status run(classify *q)
 {
     FV_TRY(read_inputs(q));
-    FV_TRY(cli_open_model(&q->m, q->c, "classify"));
+    FV_TRY(fv_model_open(&q->m, q->c->options));
     FV_TRY(fv_classes_embed(&q->classes, q->m, q->templates.count ? &q->templates : NULL));
     FV_TRY(many_pictures(&q->images, q->c, q->m));
-    FV_TRY(score(q));
     FV_TRY(many_folder(&q->folder, q->c, "classify"));
-    FV_TRY(save_pictures(q));
-    FV_TRY(report_truth(q));
-    static const char *const files[] = {"classes.csv", "per_class.csv", "confusion.png"};
-    for (int i = 0; i < (q->known ? 3 : 1) && json_on(); i++)
-        json_file("file", q->folder, files[i]);
-    if (json_on()) return FV_OK;
-    printf("%s/classes.csv%s\n", q->folder, q->known ? ", per_class.csv, confusion.png" : "");
-    return FV_OK;
+    return report(q);
 }
 
 int command_classify(cli *c)

@@ -345,20 +345,6 @@ fv_status cli_take_start(cli *c)
     return s;
 }
 
-fv_status cli_open_model(fv_model **out, const cli *c, const char *command)
-{
-    fv_model *m;
-    FV_TRY(fv_model_open(&m, c->options));
-    int count = fv_model_guide_count(m);
-    if (count == 1) {
-        *out = m;
-        return FV_OK;
-    }
-    fv_model_close(m);
-    return fv_fail(FV_ERR_ARGUMENT, "%s looks through one model, and guide names %d", command,
-                   count);
-}
-
 fv_status cli_check_picture(const char *path)
 {
     const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
@@ -447,6 +433,7 @@ void cli_help_terms(void)
         "  blocks.3.1:45            channel 45 of that layer, mean over its positions\n"
         "  blocks.3.1:45@max        where it is highest\n"
         "  blocks.3.1:45@3,5        one neuron: row 3, column 5, counted from 0\n"
+        "  blocks.3.1:40-47         several channels: mean square of their numbers\n"
         "  blocks.3.1               the whole layer: mean square of its numbers, as DeepDream\n"
         "  image_embedding:text=雪  a direction: cosine with the vector of a text\n"
         "  blocks.3.1:vector=V.npy  a direction: one number a channel, from a file\n"
@@ -461,6 +448,15 @@ void cli_help_terms(void)
         "*NUMBER behind one is its weight (1 without; negative: as little as possible), and |\n"
         "stands between several: \"blocks.2.1:7 | blocks.5.0:45@max *0.5\". The end of a layer's\n"
         "name is enough where no other ends so. feavis info --layers lists them.\n"
+        "\n"
+        "Of a CLIP's vision transformer the rows of a layer are its tokens: 0 is the class, 1 on "
+        "are\n"
+        "patches from the upper left, line by line. resblocks.5:45@0,17 is channel 45 of token "
+        "17,\n"
+        "resblocks.5@0,17 all of that token; resblocks.5.attn.heads:128-191 is head 2, whose "
+        "channels\n"
+        "are the third 64, and resblocks.5.attn.heads:128-191@0,0 what it gives to the class.\n"
+        "With several models a name begins with guide1. or guide2.: guide2.like=A.jpg, too.\n"
         "\n"
         "  feavis imagine --term blocks.3.1:45\n"
         "  feavis imagine 森林 --term \"blocks.4.0 *0.1\"\n"

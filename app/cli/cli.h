@@ -51,8 +51,6 @@ fv_status cli_apply_flags(const cli *c, fv_options *o);
 fv_status cli_take_start(cli *c);
 /* --shard I/N, or 0 and 0 without. */
 fv_status cli_read_shard(const cli *c, int *part, int *of);
-/* Opens the model for a command that looks through one: several guides are refused. */
-fv_status cli_open_model(fv_model **out, const cli *c, const char *command);
 /* Whether this option was given as a flag. */
 bool cli_has_flag(const cli *c, const char *name);
 /* Fails where a picture would go to a file whose ending is of no format that is written. */

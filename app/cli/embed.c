@@ -70,7 +70,7 @@ int command_embed(cli *c)
     fv_model *m = NULL;
     bool stopped = false;
     fv_status s = c->images && *fv_options_get(c->options, "out")
-                      ? cli_open_model(&m, c, "embed")
+                      ? fv_model_open(&m, c->options)
                       : fv_fail(FV_ERR_ARGUMENT, "embed needs --images (a folder or a list) and "
                                                  "--out FILE.npy or FILE.safetensors");
     if (s >= 0) s = embed(c, m, &stopped);
@@ -116,12 +116,12 @@ static fv_status print_hits(const cli *c, fv_model *m, const fv_index *x, const 
 /* The words of the command line as one text. */
 static fv_status one_text(many *out, const char *text, fv_model *m)
 {
-    fv_text_report report;
+    fv_text_report reports[FV_MAX_GUIDES];
     FV_TRY(fv_list_add(&out->list, text));
-    out->rows = malloc((size_t)fv_model_dim(m) * sizeof *out->rows);
+    out->rows = malloc((size_t)fv_embed_dim(m) * sizeof *out->rows);
     if (!out->rows) return fv_fail(FV_ERR_MEMORY, "searching: out of memory");
-    FV_TRY(fv_model_embed_text(m, text, out->rows, &report));
-    many_warn(&report, out->list.at, 1, m);
+    FV_TRY(fv_embed_texts(m, out->list.at, 1, out->rows, reports, NULL, NULL));
+    many_warn(reports, out->list.at, 1, m);
     return FV_OK;
 }
 
@@ -134,7 +134,7 @@ static fv_status search(const cli *c, fv_model **m, fv_index **x, many *texts)
     if (text && c->texts)
         return fv_fail(FV_ERR_ARGUMENT, "search takes a text or --texts, and there are both");
     FV_TRY(fv_index_open(x, c->index));
-    FV_TRY(cli_open_model(m, c, "search"));
+    FV_TRY(fv_model_open(m, c->options));
     FV_TRY(fv_index_check(*x, *m));
     FV_TRY(text ? one_text(texts, text, *m) : many_texts(texts, c, *m, c->texts));
     return print_hits(c, *m, *x, texts);

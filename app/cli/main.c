@@ -25,7 +25,7 @@ static const cli_command commands[] = {
     {"classify", command_classify, "@Model out ", NULL},
     {"embed", command_embed, "@Model out ", NULL},
     {"search", command_search, "@Model text ", "text"},
-    {"convert", command_convert, "config tower out ", ""},
+    {"convert", command_convert, "config tower out guide ", ""},
     {"codes", command_codes, "decoder size out backend device threads ", ""},
     {"gather", command_gather, "", ""},
     {"judge", command_judge, "@Model gallery ", "gallery"},

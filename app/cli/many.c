@@ -88,7 +88,7 @@ static fv_status allocate(many *x, const fv_model *m)
     size_t n = (size_t)x->list.count;
     x->asked = x->list.count;
     x->origin = malloc(n * sizeof *x->origin);
-    x->rows = malloc(n * (size_t)fv_model_dim(m) * sizeof *x->rows);
+    x->rows = malloc(n * (size_t)fv_embed_dim(m) * sizeof *x->rows);
     if (!x->origin || !x->rows)
         return fv_fail(FV_ERR_MEMORY, "embedding %zu things: out of memory", n);
     for (int i = 0; i < x->list.count; i++) x->origin[i] = i;
@@ -123,7 +123,7 @@ static fv_status embed_pictures(many *x, const cli *c, fv_model *m)
         s = fv_embed_pictures(e, x->list.at, x->list.count, x->rows, read, many_show, &p);
         fv_embedder_close(e);
     }
-    if (s == FV_OK) drop_unread(x, read, (size_t)fv_model_dim(m));
+    if (s == FV_OK) drop_unread(x, read, (size_t)fv_embed_dim(m));
     free(read);
     if (s == FV_OK && x->list.count == 0)
         return fv_fail(FV_ERR_FORMAT, "none of the %d pictures could be read", x->asked);
@@ -154,17 +154,25 @@ fv_status many_pictures(many *out, const cli *c, fv_model *m)
     return s;
 }
 
-void many_warn(const fv_text_report *reports, char *const *texts, int count, const fv_model *m)
+static void warn_of(const fv_text_report *r, int number, const char *text, const fv_model *guide,
+                    const char *whose)
 {
-    for (int i = 0; i < count; i++) {
-        const fv_text_report *r = &reports[i];
-        if (r->dropped)
-            fprintf(stderr,
-                    "feavis: text %d has %d tokens, the model reads %d: the last %d are not seen\n",
-                    i + 1, r->used + r->dropped, fv_model_text_length(m), r->dropped);
-        if (r->unknown)
-            fprintf(stderr, "feavis: %d of the tokens of text %d are unknown to the model: %s\n",
-                    r->unknown, i + 1, texts[i]);
+    if (r->dropped)
+        fprintf(stderr, "feavis: text %d has %d tokens, %s reads %d: the last %d are not seen\n",
+                number, r->used + r->dropped, whose, fv_model_text_length(guide), r->dropped);
+    if (r->unknown)
+        fprintf(stderr, "feavis: %d of the tokens of text %d are unknown to %s: %s\n", r->unknown,
+                number, whose, text);
+}
+
+void many_warn(const fv_text_report *reports, char *const *texts, int count, fv_model *m)
+{
+    int guides = fv_model_guide_count(m);
+    for (int i = 0; i < guides * count; i++) {
+        char label[160];
+        const char *whose =
+            guides > 1 ? fv_model_label(m, i / count, label, sizeof label) : "the model";
+        warn_of(&reports[i], i % count + 1, texts[i % count], fv_model_guide(m, i / count), whose);
     }
 }
 
@@ -172,7 +180,8 @@ fv_status many_texts(many *out, const cli *c, fv_model *m, const char *path)
 {
     many x = {0};
     FV_TRY(fv_list_lines(&x.list, path));
-    fv_text_report *reports = calloc((size_t)x.list.count, sizeof *reports);
+    size_t guides = (size_t)fv_model_guide_count(m);
+    fv_text_report *reports = calloc((size_t)x.list.count * guides, sizeof *reports);
     fv_status s = reports ? allocate(&x, m) : fv_fail(FV_ERR_MEMORY, "texts: out of memory");
     if (s >= 0) {
         many_progress p = many_progress_of(c, "texts");
@@ -186,6 +195,67 @@ fv_status many_texts(many *out, const cli *c, fv_model *m, const char *path)
     else
         *out = x;
     return s;
+}
+
+/* --- views --- */
+
+int many_views(const fv_model *m)
+{
+    int guides = fv_model_guide_count(m);
+    return guides > 1 ? guides + 1 : 1;
+}
+
+many_view many_view_of(fv_model *m, int i)
+{
+    many_view v = {.guide = i - 1};
+    if (i > 0) {
+        fv_model_label(m, i - 1, v.title, sizeof v.title);
+        return v;
+    }
+    for (int g = 0; g < fv_model_guide_count(m); g++) {
+        size_t at = strlen(v.title);
+        if (g) at += (size_t)snprintf(v.title + at, sizeof v.title - at, " + ");
+        if (at < sizeof v.title) fv_model_label(m, g, v.title + at, sizeof v.title - at);
+    }
+    return v;
+}
+
+const char *many_view_file(const many_view *v, const char *name, char out[64])
+{
+    const char *dot = strrchr(name, '.');
+    int stem = dot ? (int)(dot - name) : (int)strlen(name);
+    if (v->guide < 0)
+        snprintf(out, 64, "%s", name);
+    else
+        snprintf(out, 64, "%.*s-guide%d%s", stem, name, v->guide + 1, dot ? dot : "");
+    return out;
+}
+
+void many_view_heading(const many_view *v, const fv_model *m)
+{
+    if (many_views(m) == 1 || json_on()) return;
+    if (v->guide < 0)
+        printf("%s, weighed\n\n", v->title);
+    else
+        printf("guide%d: %s\n\n", v->guide + 1, v->title);
+}
+
+void many_view_json(const many_view *v, const fv_model *m)
+{
+    if (many_views(m) > 1) json_whole("guide", v->guide + 1);
+}
+
+void many_view_files(const many_view *v, const char *folder, const char *const *names)
+{
+    char name[64];
+    for (; json_on() && *names; names++) json_file("file", folder, many_view_file(v, *names, name));
+}
+
+fv_status many_view_scores(const many_view *v, fv_model *m, const float *a, int n, const float *b,
+                           int k, float *out)
+{
+    return v->guide < 0 ? fv_similarities(m, a, n, b, k, out)
+                        : fv_similarities_of(m, v->guide, a, n, b, k, out);
 }
 
 /* --- results --- */

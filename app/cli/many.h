@@ -24,7 +24,7 @@ typedef struct many {
     fv_list list;
     int *origin; /* [list.count] place in the list as it was given */
     int asked;   /* entries of that list */
-    float *rows; /* [list.count][dim] */
+    float *rows; /* [list.count][fv_embed_dim] */
 } many;
 void many_clear(many *x);
 /* The paths that --images asks for; a line on stderr for what is left out. */
@@ -32,8 +32,27 @@ fv_status many_list_pictures(fv_list *out, const cli *c);
 fv_status many_pictures(many *out, const cli *c, fv_model *m);
 fv_status many_texts(many *out, const cli *c, fv_model *m, const char *path);
 
-/* Warns of texts that are cut or have unknown tokens. */
-void many_warn(const fv_text_report *reports, char *const *texts, int count, const fv_model *m);
+/* Warns of texts that are cut or have unknown tokens; reports [guides][count]. */
+void many_warn(const fv_text_report *reports, char *const *texts, int count, fv_model *m);
+
+/* What results are of: all guides together, or one of several. */
+typedef struct many_view {
+    int guide;       /* from 0; -1: all */
+    char title[512]; /* "CLIP ViT-B/32", "BriVL-mini + CLIP ViT-B/32" */
+} many_view;
+int many_views(const fv_model *m); /* 1 of a model alone, else all together and then each */
+many_view many_view_of(fv_model *m, int i);
+/* The name of a view's file: "matrix.csv", "matrix-guide2.csv"; returns out. */
+const char *many_view_file(const many_view *v, const char *name, char out[64]);
+/* A line that says whose results follow, where there are several. */
+void many_view_heading(const many_view *v, const fv_model *m);
+/* The member "guide" of an object of --json: 0 all together, 1 the first; of a model alone none. */
+void many_view_json(const many_view *v, const fv_model *m);
+/* Says on stdout, with --json, that the view's own of these files are there; NULL ends them. */
+void many_view_files(const many_view *v, const char *folder, const char *const *names);
+/* out [n][k]: cosines of rows in the eyes of the view. */
+fv_status many_view_scores(const many_view *v, fv_model *m, const float *a, int n, const float *b,
+                           int k, float *out);
 
 /* The folder for results: --out, or the first of NAME, NAME-2, ... that is not there. Makes it.
  * Caller frees. */

@@ -1,6 +1,7 @@
 /* feavis match: the similarity matrix of pictures and texts, as in the official example.
  *
- * Results in a folder: matrix.npy and matrix.csv [images][texts], top.csv, matrix.png. */
+ * Results in a folder: matrix.npy and matrix.csv [images][texts], top.csv, matrix.png. Of several
+ * guides these are the mean by their weights, and each has its own, matrix-guide1.npy and so on. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,8 +18,9 @@ typedef struct match {
     const cli *c;
     fv_model *m;
     many images, texts;
-    int *image_of; /* [texts] row of the matrix, -1: not read; NULL without --pairs */
-    float *matrix; /* [images][texts] */
+    int *image_of;  /* [texts] row of the matrix, -1: not read; NULL without --pairs */
+    many_view view; /* whose matrix it is */
+    float *matrix;  /* [images][texts] */
     char *folder;
 } match;
 
@@ -79,8 +81,8 @@ static fv_status read_pairs(match *q)
 static fv_status save_matrix(const match *q)
 {
     int images = q->images.list.count, texts = q->texts.list.count;
-    char *path;
-    FV_TRY(many_path(&path, q->folder, "matrix.npy"));
+    char *path, name[64];
+    FV_TRY(many_path(&path, q->folder, many_view_file(&q->view, "matrix.npy", name)));
     fv_status s = fv_array_save(path, q->matrix, 2, (int64_t[]){images, texts});
     free(path);
     if (s < 0) return s;
@@ -98,7 +100,7 @@ static fv_status save_matrix(const match *q)
         for (int j = 0; j < texts; j++) fprintf(f.to, ",%.6f", (double)*at++);
         fputc('\n', f.to);
     }
-    return many_save(&f, q->folder, "matrix.csv");
+    return many_save(&f, q->folder, many_view_file(&q->view, "matrix.csv", name));
 }
 
 static fv_status read_thumbnails(const match *q, fv_picture *out)
@@ -117,8 +119,8 @@ static fv_status read_thumbnails(const match *q, fv_picture *out)
 static fv_status draw(const match *q, const float *values, const fv_picture *thumbnails,
                       char *const *names)
 {
-    char title[256];
-    snprintf(title, sizeof title, "%s: cosine of images and texts", fv_model_title(q->m));
+    char title[600], name[64];
+    snprintf(title, sizeof title, "%s: cosine of images and texts", q->view.title);
     fv_heat h = {.title = title,
                  .rows = q->texts.list.count,
                  .columns = q->images.list.count,
@@ -127,7 +129,7 @@ static fv_status draw(const match *q, const float *values, const fv_picture *thu
                  .column_labels = names,
                  .column_pictures = thumbnails,
                  .decimals = 2};
-    return many_heat_map(&h, q->folder, "matrix.png");
+    return many_heat_map(&h, q->folder, many_view_file(&q->view, "matrix.png", name));
 }
 
 static fv_status save_heat_map(const match *q)
@@ -183,6 +185,7 @@ static void json_entry(const match *q, const many *x, const char *key, int i)
 static void print_answer(const match *q, const side *d, int query, int rank, const fv_hit *h)
 {
     json_begin("answer");
+    many_view_json(&q->view, q->m);
     json_text("query_kind", d->kind);
     json_entry(q, d->queries, "query", query);
     json_whole("rank", rank);
@@ -199,7 +202,7 @@ static fv_status report_top(const match *q, const side *d, FILE *csv)
     for (int i = 0; i < d->queries->list.count; i++) {
         const float *row = q->matrix + (size_t)i * d->step;
         int found = fv_top(row, d->answers->list.count, d->stride, top, hits);
-        bool shown = i < SHOWN_QUERIES && !json_on();
+        bool shown = i < SHOWN_QUERIES && q->view.guide < 0 && !json_on();
         if (shown) print_entry(q, d->queries, i);
         for (int k = 0; k < found; k++) {
             if (shown) printf("  %7.4f  ", (double)hits[k].score);
@@ -212,9 +215,9 @@ static fv_status report_top(const match *q, const side *d, FILE *csv)
             fputc('\n', csv);
         }
     }
-    int more = d->queries->list.count - SHOWN_QUERIES;
+    int more = q->view.guide < 0 ? d->queries->list.count - SHOWN_QUERIES : 0;
     if (more > 0 && !json_on()) printf("  ... and %d more in top.csv\n", more);
-    if (!json_on()) putchar('\n');
+    if (q->view.guide < 0 && !json_on()) putchar('\n');
     free(hits);
     return FV_OK;
 }
@@ -229,7 +232,8 @@ static fv_status save_top(const match *q)
     fputs("query_kind,query,rank,cosine,answer\n", f.to);
     fv_status s = report_top(q, &by_text, f.to);
     if (s >= 0) s = report_top(q, &by_image, f.to);
-    fv_status saved = many_save(&f, q->folder, "top.csv");
+    char name[64];
+    fv_status saved = many_save(&f, q->folder, many_view_file(&q->view, "top.csv", name));
     return s < 0 ? s : saved;
 }
 
@@ -260,9 +264,10 @@ static void print_table(const match *q)
     putchar('\n');
 }
 
-static void recall_json(const char *of, int count, const double *shares)
+static void recall_json(const match *q, const char *of, int count, const double *shares)
 {
     json_begin("recall");
+    many_view_json(&q->view, q->m);
     json_text("of", of);
     json_whole("count", count);
     for (int k = 0; k < FV_RECALLS; k++) {
@@ -278,8 +283,8 @@ static fv_status print_recall(const match *q)
     fv_recall r;
     FV_TRY(fv_recall_of(q->matrix, q->images.list.count, q->texts.list.count, q->image_of, &r));
     if (json_on()) {
-        recall_json("text to image", r.texts, r.text_to_image);
-        recall_json("image to text", r.images, r.image_to_text);
+        recall_json(q, "text to image", r.texts, r.text_to_image);
+        recall_json(q, "image to text", r.images, r.image_to_text);
         return FV_OK;
     }
     printf("text to image, %d texts:  ", r.texts);
@@ -292,13 +297,33 @@ static fv_status print_recall(const match *q)
     return FV_OK;
 }
 
-static fv_status compute(match *q)
+static fv_status report_view(match *q, int i)
 {
-    int images = q->images.list.count, texts = q->texts.list.count;
+    q->view = many_view_of(q->m, i);
+    FV_TRY(many_view_scores(&q->view, q->m, q->images.rows, q->images.list.count, q->texts.rows,
+                            q->texts.list.count, q->matrix));
+    static const char *const files[] = {"matrix.png", "matrix.csv", "matrix.npy", "top.csv", NULL};
+    many_view_heading(&q->view, q->m);
+    if (!json_on()) print_table(q);
+    FV_TRY(save_matrix(q));
+    FV_TRY(save_top(q));
+    if (q->image_of) FV_TRY(print_recall(q));
+    FV_TRY(save_heat_map(q));
+    many_view_files(&q->view, q->folder, files);
+    return FV_OK;
+}
+
+static fv_status report(match *q)
+{
+    int images = q->images.list.count, texts = q->texts.list.count, views = many_views(q->m);
     q->matrix = malloc((size_t)images * (size_t)texts * sizeof *q->matrix);
     if (!q->matrix)
         return fv_fail(FV_ERR_MEMORY, "a matrix of %d x %d: out of memory", images, texts);
-    return fv_similarities(q->m, q->images.rows, images, q->texts.rows, texts, q->matrix);
+    for (int i = 0; i < views; i++) FV_TRY(report_view(q, i));
+    if (!json_on())
+        printf("%s/matrix.png, matrix.csv, matrix.npy, top.csv%s\n", q->folder,
+               views > 1 ? ", and of each guide" : "");
+    return FV_OK;
 }
 
 static fv_status run(match *q)
@@ -306,21 +331,12 @@ static fv_status run(match *q)
     if (!q->c->texts || !q->c->images)
         return fv_fail(FV_ERR_ARGUMENT, "match needs --images (a folder or a list) and --texts "
                                         "(one a line, - for standard input)");
-    FV_TRY(cli_open_model(&q->m, q->c, "match"));
+    FV_TRY(fv_model_open(&q->m, q->c->options));
     FV_TRY(many_texts(&q->texts, q->c, q->m, q->c->texts));
     FV_TRY(many_pictures(&q->images, q->c, q->m));
     if (q->c->pairs) FV_TRY(read_pairs(q));
-    FV_TRY(compute(q));
     FV_TRY(many_folder(&q->folder, q->c, "match"));
-    if (!json_on()) print_table(q);
-    FV_TRY(save_matrix(q));
-    FV_TRY(save_top(q));
-    if (q->image_of) FV_TRY(print_recall(q));
-    FV_TRY(save_heat_map(q));
-    if (!json_on()) printf("%s/matrix.png, matrix.csv, matrix.npy, top.csv\n", q->folder);
-    static const char *const files[] = {"matrix.png", "matrix.csv", "matrix.npy", "top.csv"};
-    for (int i = 0; i < 4 && json_on(); i++) json_file("file", q->folder, files[i]);
-    return FV_OK;
+    return report(q);
 }
 
 int command_match(cli *c)

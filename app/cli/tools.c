@@ -1,4 +1,5 @@
 /* The commands that make no pictures: info, probe, presets. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +79,75 @@ int command_info(cli *c)
     return s < 0 ? cli_fail() : EXIT_SUCCESS;
 }
 
+/* Of "a,d:guide2.b,guide2.c" what the guide has: "d:b,c" for the second. Names that begin with no
+ * guide are the first's. Caller frees; NULL: no memory. */
+static char *taps_of_guide(const char *taps, int guide)
+{
+    char *out = NULL;
+    size_t size;
+    FILE *f = open_memstream(&out, &size);
+    bool any = false;
+    if (!f) return NULL;
+    for (size_t n; *taps; taps += n + (taps[n] == ',')) {
+        n = strcspn(taps, ",");
+        bool gradient = n > 2 && strncmp(taps, "d:", 2) == 0;
+        const char *name = taps + (gradient ? 2 : 0);
+        int number = 1, skip = 0;
+        if (sscanf(name, "guide%d.%n", &number, &skip) != 1 || !skip) number = 1, skip = 0;
+        if (number != guide + 1) continue;
+        fprintf(f, "%s%s%.*s", any ? "," : "", gradient ? "d:" : "", (int)(taps + n - name) - skip,
+                name + skip);
+        any = true;
+    }
+    if (fclose(f) == 0) return out;
+    free(out);
+    return NULL;
+}
+
+static void tell_probed(const fv_model *m, int guide, const char *folder, float cosine)
+{
+    char label[160];
+    bool several = fv_model_guide_count(m) > 1;
+    if (json_on()) {
+        json_begin("probe");
+        json_path("folder", folder);
+        if (several) json_whole("guide", guide + 1);
+        json_number("cosine", (double)cosine);
+        json_end();
+        return;
+    }
+    printf("cosine %.7f", (double)cosine);
+    if (several) printf("  guide%d: %s", guide + 1, fv_model_label(m, guide, label, sizeof label));
+    putchar('\n');
+}
+
+/* Each guide in a folder of its own, guide1 and so on. */
+static fv_status probe_guides(fv_model *m, const fv_probe *whole)
+{
+    fv_status s = FV_OK;
+    if (whole->ids)
+        return fv_fail(FV_ERR_ARGUMENT,
+                       "probe takes --ids with one model: each has its own tokens");
+    if (mkdir(whole->folder, 0777) != 0 && errno != EEXIST)
+        return fv_fail(FV_ERR_IO, "making the folder %s: %s", whole->folder, strerror(errno));
+    for (int g = 0; s >= 0 && g < fv_model_guide_count(m); g++) {
+        fv_probe probe = *whole;
+        char *folder = NULL, *taps = taps_of_guide(whole->taps ? whole->taps : "", g);
+        float cosine = 0;
+        if (!taps || asprintf(&folder, "%s/guide%d", whole->folder, g + 1) < 0) {
+            folder = NULL;
+            s = fv_fail(FV_ERR_MEMORY, "probe: out of memory");
+        }
+        probe.folder = folder;
+        probe.taps = taps && *taps ? taps : NULL;
+        if (s >= 0) s = fv_probe_run(fv_model_guide(m, g), &probe, &cosine);
+        if (s >= 0) tell_probed(m, g, folder, cosine);
+        free(folder);
+        free(taps);
+    }
+    return s;
+}
+
 int command_probe(cli *c)
 {
     const char *out = fv_options_get(c->options, "out");
@@ -94,15 +164,12 @@ int command_probe(cli *c)
                                                          "picture)");
     if (s >= 0 && probe.ids && probe.text)
         s = fv_fail(FV_ERR_ARGUMENT, "probe takes a text or --ids, and there are both");
-    if (s >= 0) s = cli_open_model(&m, c, "probe");
-    if (s >= 0) s = fv_probe_run(m, &probe, &cosine);
-    if (s >= 0 && json_on()) {
-        json_begin("probe");
-        json_path("folder", probe.folder);
-        json_number("cosine", (double)cosine);
-        json_end();
-    } else if (s >= 0) {
-        printf("cosine %.7f\n", (double)cosine);
+    if (s >= 0) s = fv_model_open(&m, c->options);
+    if (s >= 0 && fv_model_guide_count(m) > 1) {
+        s = probe_guides(m, &probe);
+    } else {
+        if (s >= 0) s = fv_probe_run(m, &probe, &cosine);
+        if (s >= 0) tell_probed(m, 0, probe.folder, cosine);
     }
     fv_model_close(m);
     return s < 0 ? cli_fail() : EXIT_SUCCESS;

@@ -116,7 +116,8 @@ bool fv_terms_same_plan(const fv_terms *a, const fv_terms *b)
     if (a->count != b->count) return false;
     for (int i = 0; i < a->count; i++) {
         const fv_term *x = &a->at[i], *y = &b->at[i];
-        if (x->kind != y->kind || x->reduce != y->reduce || strcmp(x->layer, y->layer) != 0)
+        if (x->kind != y->kind || x->reduce != y->reduce || x->channels != y->channels ||
+            strcmp(x->layer, y->layer) != 0)
             return false;
     }
     return true;
@@ -144,10 +145,11 @@ static fv_ref reduced(fv_plan *p, const fv_term *t, fv_term_refs *r, fv_ref x)
     return fv_mean_hw(p, "mean", x);
 }
 
-static fv_ref build_channel(fv_plan *p, const fv_term *t, fv_term_refs *r, fv_ref x)
+/* Its channels of the layer. */
+static fv_ref gather(fv_plan *p, const fv_term *t, fv_term_refs *r, fv_ref x)
 {
-    r->number = fv_plan_input(p, "channel", (fv_shape){1, 1, 1, 1}, FV_I32);
-    return reduced(p, t, r, fv_gather_channels(p, "map", x, r->number));
+    r->number = fv_plan_input(p, "channel", (fv_shape){1, 1, 1, t->channels}, FV_I32);
+    return fv_gather_channels(p, "map", x, r->number);
 }
 
 static fv_ref build_direction(fv_plan *p, const fv_term *t, fv_term_refs *r, fv_ref x)
@@ -170,7 +172,7 @@ static fv_ref build_one(fv_plan *p, const fv_term *t, fv_term_refs *r, fv_ref x)
 {
     switch (t->kind) {
     case FV_TERM_CHANNEL:
-        return build_channel(p, t, r, x);
+        return reduced(p, t, r, gather(p, t, r, x));
     case FV_TERM_TEXT:
     case FV_TERM_VECTOR:
         return build_direction(p, t, r, x);
@@ -181,13 +183,14 @@ static fv_ref build_one(fv_plan *p, const fv_term *t, fv_term_refs *r, fv_ref x)
         break;
     }
     if (t->reduce == FV_TERM_PLACE) x = one_place(p, r, x);
+    if (t->channels) x = gather(p, t, r, x);
     return fv_penalise(p, "square", x, FV_PENALTY_SQUARE);
 }
 
 /* That a layer of this name and shape has what the term asks for. */
 static fv_status check(const fv_term *t, const char *name, fv_shape s, int dim)
 {
-    if (t->kind == FV_TERM_CHANNEL && t->channel >= s.c)
+    if (t->channels && (t->channel >= s.c || t->channels > s.c - t->channel))
         return fv_fail(FV_ERR_ARGUMENT, "term %s: %s has channels 0 to %d", t->name, name, s.c - 1);
     if (t->reduce == FV_TERM_PLACE && (t->row >= s.h || t->column >= s.w))
         return fv_fail(FV_ERR_ARGUMENT, "term %s: %s has %d rows and %d columns, counted from 0",
@@ -265,6 +268,16 @@ void fv_terms_build(fv_plan *p, fv_term_refs refs[FV_MAX_TERMS], const fv_terms 
     }
 }
 
+static fv_status upload_channels(fv_plan *p, const fv_term_refs *r, const fv_term *t)
+{
+    int32_t *numbers = malloc((size_t)t->channels * sizeof *numbers);
+    if (!numbers) return fv_fail(FV_ERR_MEMORY, "numbering channels: out of memory");
+    for (int i = 0; i < t->channels; i++) numbers[i] = t->channel + i;
+    fv_status s = fv_plan_upload_i32(p, r->number, numbers);
+    free(numbers);
+    return s;
+}
+
 static fv_status upload_place(fv_plan *p, const fv_term_refs *r, const fv_term *t)
 {
     size_t positions = (size_t)r->layer.h * (size_t)r->layer.w;
@@ -280,10 +293,9 @@ fv_status fv_terms_upload(fv_plan *p, const fv_term_refs refs[FV_MAX_TERMS], con
 {
     for (int i = 0; i < t->count; i++) {
         const fv_term_refs *r = &refs[i];
-        int32_t channel = t->at[i].channel;
         FV_TRY(check(&t->at[i], t->at[i].layer, r->layer, r->dim));
         FV_TRY(check_vector(&t->at[i], t->at[i].target_count, t->at[i].layer, r->layer));
-        if (r->number >= 0) FV_TRY(fv_plan_upload_i32(p, r->number, &channel));
+        if (r->number >= 0) FV_TRY(upload_channels(p, r, &t->at[i]));
         if (r->place >= 0) FV_TRY(upload_place(p, r, &t->at[i]));
         if (r->target >= 0) FV_TRY(fv_plan_upload(p, r->target, t->at[i].target));
     }

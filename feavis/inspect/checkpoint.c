@@ -23,3 +23,13 @@ fv_status fv_checkpoint_convert(const char *checkpoint, const char *config, cons
     fv_network_files files = {.config = config, .checkpoint = checkpoint, .momentum = momentum};
     return fv_convert(&files, path, half, tensors, worst);
 }
+
+fv_status fv_checkpoint_convert_model(const fv_model *m, const char *path, bool half, int *tensors,
+                                      double *worst)
+{
+    const fv_network *n = m->network;
+    fv_network_files files = {.config = n->config,
+                              .checkpoint = fv_weights_path(n->source.weights),
+                              .momentum = n->source.momentum};
+    return fv_convert(&files, path, half, tensors, worst);
+}

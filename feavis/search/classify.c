@@ -7,6 +7,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
+#include "feavis/embed.h"
 #include "feavis/model.h"
 #include "feavis/top.h"
 #include "model/text/text.h"
@@ -187,6 +188,7 @@ static fv_status fill_template(char out[TEMPLATE_BYTES], const char *template, c
                : fv_fail(FV_ERR_FORMAT, "the template \"%.200s\" is too long", template);
 }
 
+/* In the eyes of one guide. */
 static fv_status add_text(fv_model *m, const char *text, float *one, float *sum)
 {
     FV_TRY(fv_model_embed_text(m, text, one, NULL));
@@ -216,11 +218,16 @@ static fv_status embed_class(fv_model *m, const fv_list *words, const fv_list *t
 
 fv_status fv_classes_embed(fv_classes *c, fv_model *m, const fv_list *templates)
 {
-    size_t dim = (size_t)fv_model_dim(m);
+    size_t dim = (size_t)fv_embed_dim(m);
     float *rows = malloc((size_t)c->count * dim * sizeof *rows), *one = malloc(dim * sizeof *one);
     fv_status s = rows && one ? FV_OK : fv_fail(FV_ERR_MEMORY, "embedding classes: out of memory");
+    float *row = rows;
     for (int i = 0; s >= 0 && i < c->count; i++) {
-        s = embed_class(m, &c->words[i], templates, one, rows + (size_t)i * dim);
+        for (int g = 0; s >= 0 && g < fv_model_guide_count(m); g++) {
+            fv_model *guide = fv_model_guide(m, g);
+            s = embed_class(guide, &c->words[i], templates, one, row);
+            row += fv_model_dim(guide);
+        }
         if (s < 0) fv_fail_context(s, "class %s", c->labels.at[i]);
     }
     free(one);

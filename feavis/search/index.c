@@ -174,16 +174,17 @@ const char *fv_index_name(const fv_index *x, int i)
 fv_status fv_index_check(const fv_index *x, const fv_model *m)
 {
     const fv_index_head *h = &x->head;
-    if (*h->model && strcmp(h->model, fv_model_fingerprint(m)) != 0)
+    fv_index_head asked;
+    fv_index_head_of(&asked, m);
+    if (*h->model && strcmp(h->model, asked.model) != 0)
         return fv_fail(FV_ERR_ARGUMENT,
                        "index %s is of the model %s%s%s, not of %s %s: make it again, or search "
                        "with the model it is of",
-                       x->path, h->title, *h->title ? " " : "", h->model, fv_model_title(m),
-                       fv_model_fingerprint(m));
-    if (x->rows.dim == fv_model_dim(m)) return FV_OK;
+                       x->path, h->title, *h->title ? " " : "", h->model, asked.title, asked.model);
+    if (x->rows.dim == asked.dim) return FV_OK;
     return fv_fail(FV_ERR_SHAPE,
                    "index %s has rows of %d numbers, those of %s have %d: it is of another model",
-                   x->path, x->rows.dim, fv_model_title(m), fv_model_dim(m));
+                   x->path, x->rows.dim, asked.title, asked.dim);
 }
 
 /* --- search --- */
@@ -221,6 +222,22 @@ static fv_status search_block(search *s, int first, int count)
     return FV_OK;
 }
 
+/* A weight of a guide is one of its part of a query. Caller frees. */
+static fv_status weigh_queries(float **out, const fv_model *m, const float *queries, int n)
+{
+    size_t dim = (size_t)fv_embed_dim(m), count = (size_t)n * dim;
+    float *weights = malloc(dim * sizeof *weights), *q = malloc(count * sizeof *q);
+    fv_status s = weights && q ? fv_embed_weights(m, weights)
+                               : fv_fail(FV_ERR_MEMORY, "searching an index: out of memory");
+    for (size_t i = 0; s >= 0 && i < count; i++) q[i] = queries[i] * weights[i % dim];
+    free(weights);
+    if (s < 0)
+        free(q);
+    else
+        *out = q;
+    return s;
+}
+
 static fv_status prepare(search *s, fv_backend *be, const float *queries)
 {
     int dim = fv_index_dim(s->x), count = fv_index_count(s->x);
@@ -248,8 +265,11 @@ fv_status fv_index_search(const fv_index *x, fv_model *m, const float *queries, 
                        "texts and 1 hit or more",
                        n, k, MAX_QUERIES);
     FV_TRY(fv_index_check(x, m));
+    float *weighted;
+    FV_TRY(weigh_queries(&weighted, m, queries, n));
     search s = {.x = x, .n = n, .k = k, .hits = hits};
-    fv_status status = prepare(&s, m->engine->backend, queries);
+    fv_status status = prepare(&s, m->engine->backend, weighted);
+    free(weighted);
     int count = fv_index_count(x);
     for (int at = 0; status >= 0 && at < count; at += s.block_rows)
         status = search_block(&s, at, count - at < s.block_rows ? count - at : s.block_rows);

@@ -49,7 +49,7 @@ typedef struct builder {
 
 static size_t row_bytes(const builder *b)
 {
-    return (size_t)fv_model_dim(b->m) * sizeof(float);
+    return (size_t)fv_embed_dim(b->m) * sizeof(float);
 }
 
 static uint32_t crc_of(const float *row, size_t bytes)
@@ -200,7 +200,7 @@ static fv_status match(builder *b, const fv_records *finished)
 static fv_status keep_piece(builder *b, const int *todo, int count, const float *rows,
                             const bool *read)
 {
-    size_t dim = (size_t)fv_model_dim(b->m), size;
+    size_t dim = (size_t)fv_embed_dim(b->m), size;
     char *text = NULL;
     FILE *f = open_memstream(&text, &size);
     if (!f) return no_memory();

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "feavis/imagine/model.h"
 #include "feavis/names.h"
 #include "model/files/files_internal.h"
 #include "model/files/read_file.h"
@@ -20,13 +21,30 @@ fv_status fv_index_path(char **out, const char *path, const char *ending)
 
 /* --- records --- */
 
+/* Of several guides one number that stands for all of them in their order. */
+static void fingerprint_of(const fv_model *m, char *out, size_t size)
+{
+    uint64_t h = 14695981039346656037u; /* FNV-1a */
+    for (int g = 0; g < m->guide_count; g++)
+        for (const char *at = fv_model_fingerprint(m->guides[g]); *at; at++)
+            h = (h ^ (unsigned char)*at) * 1099511628211u;
+    if (m->guide_count > 1)
+        snprintf(out, size, "%016llx", (unsigned long long)h);
+    else
+        snprintf(out, size, "%s", fv_model_fingerprint(m));
+}
+
 void fv_index_head_of(fv_index_head *out, const fv_model *m)
 {
-    char *title = fv_name_escaped(fv_model_title(m));
-    *out = (fv_index_head){.image_size = fv_model_image_size(m), .dim = fv_model_dim(m)};
-    snprintf(out->model, sizeof out->model, "%s", fv_model_fingerprint(m));
-    snprintf(out->title, sizeof out->title, "%s", title ? title : "");
-    free(title);
+    *out = (fv_index_head){.image_size = fv_model_image_size(m), .dim = fv_embed_dim(m)};
+    fingerprint_of(m, out->model, sizeof out->model);
+    for (int g = 0; g < m->guide_count; g++) {
+        char *title = fv_name_escaped(fv_model_title(m->guides[g]));
+        size_t at = strlen(out->title);
+        snprintf(out->title + at, sizeof out->title - at, "%s%s", g ? " + " : "",
+                 title ? title : "");
+        free(title);
+    }
 }
 
 void fv_index_head_write(FILE *to, const fv_index_head *h)

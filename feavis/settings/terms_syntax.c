@@ -134,24 +134,49 @@ static fv_status take_value(fv_term *t, char *value, const char *part)
     return *t->text ? FV_OK : unclear(part, "the text is empty");
 }
 
+/* "7", "7@...", "4-7" */
+static fv_status take_channels(fv_term *t, const char *text, const char **end, const char *part)
+{
+    int last;
+    bool good = take_index(text, &t->channel, end);
+    last = t->channel;
+    bool range = good && **end == '-';
+    if (range) good = take_index(*end + 1, &last, end);
+    t->channels = last - t->channel + 1;
+    t->kind = range ? FV_TERM_LAYER : FV_TERM_CHANNEL;
+    if (!good || (**end && **end != '@'))
+        return unclear(part, "what is behind : is neither a channel nor one of text=, vector=, "
+                             "like=, unlike=");
+    if (t->channels < 1) return unclear(part, "the last channel is before the first");
+    return FV_OK;
+}
+
+/* Bytes of "guide2." in front; 0: none. */
+static size_t guide_part(const char *name)
+{
+    size_t n = strncmp(name, "guide", 5) == 0 ? 5 + strspn(name + 5, "0123456789") : 0;
+    return n > 5 && name[n] == '.' ? n + 1 : 0;
+}
+
 /* name is whole; layer becomes a copy cut at ':' or '@', or the embedding's name. */
 static fv_status take_what(fv_term *t, const char *part)
 {
-    const char *end, *value = take_word(t->name, &t->kind);
+    size_t guide = guide_part(t->name);
+    const char *end = "", *value = take_word(t->name + guide, &t->kind);
     bool alone = value;
     const char *colon = alone ? NULL : strchr(t->name, ':'), *at = strrchr(t->name, '@');
     const char *layer_end = colon ? colon : at ? at : t->name + strlen(t->name);
-    t->layer = alone ? strdup("image_embedding") : strndup(t->name, (size_t)(layer_end - t->name));
+    if (!alone)
+        t->layer = strndup(t->name, (size_t)(layer_end - t->name));
+    else if (asprintf(&t->layer, "%.*simage_embedding", (int)guide, t->name) < 0)
+        t->layer = NULL;
     if (!t->layer) return fv_fail(FV_ERR_MEMORY, "reading a term: out of memory");
     if (!*t->layer) return unclear(part, "no layer in front");
     if (!alone && colon) value = take_word(colon + 1, &t->kind);
     if (value) return take_value(t, t->name + (value - t->name), part);
     t->kind = FV_TERM_LAYER;
     if (colon) {
-        t->kind = FV_TERM_CHANNEL;
-        if (!take_index(colon + 1, &t->channel, &end) || (*end && *end != '@'))
-            return unclear(part, "what is behind : is neither a channel nor one of text=, vector=, "
-                                 "like=, unlike=");
+        FV_TRY(take_channels(t, colon + 1, &end, part));
         at = *end ? end : NULL;
     }
     return at ? take_where(t, at + 1, part) : FV_OK;

@@ -3,12 +3,14 @@
  *   blocks.3.1:45            channel 45 of that layer, mean over its positions
  *   blocks.3.1:45@max        its largest position
  *   blocks.3.1:45@3,5        one neuron: row 3, column 5
+ *   blocks.3.1:40-47         channels 40 to 47: mean square of their numbers; a head of attention
  *   blocks.3.1               the layer: mean square of all its numbers (what DeepDream climbs)
  *   image_embedding:text=雪  a direction: cosine of the layer's mean position with a text's vector
  *   blocks.3.1:vector=v.npy  the same with the numbers of a file, one a channel
  *   blocks.3.1:like=a.png    a picture: cosine of the whole layer with what it is for that one
  *   blocks.3.1:unlike=a.png  diversity: minus the cosine of both Gram matrices over the channels
- *   like=a.png               without a layer, as text=, vector= and unlike=: image_embedding
+ *   like=a.png               without a layer, as text=, vector= and unlike=: image_embedding; of
+ *                            the second guide guide2.like=a.png
  *   ... *0.5                 weight, 1 without; negative: as little as possible
  *
  * A file may have a hash of its contents behind it, as recipes write it:
@@ -45,7 +47,7 @@ typedef struct fv_term {
     size_t file_at, file_size; /* where path and hash stand in the whole text */
     fv_term_kind kind;
     fv_term_reduce reduce;
-    int channel, row, column;
+    int channel, channels, row, column; /* channels: how many of them, 0 of a whole layer */
     float weight;
     float *target; /* unit length, what the layer is compared with; NULL until it is read */
     size_t target_count;
