@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "feavis/feavis.h"
-#include "feavis/imagine/model.h"
+#include "feavis/imagine/session.h"
 #include "kernels/cuda/cuda.h"
 #include "model/nets/clip.h"
 #include "model/nets/inventory.h"
@@ -516,6 +516,35 @@ static void write_names(const char *path, const char *const *names, int count)
     MUST(fv_weights_save(path, entries, (size_t)count, NULL));
 }
 
+/* Cut anywhere, a file is refused by its name; nothing is read past its end. */
+static void cut_files_are_refused(void **state)
+{
+    (void)state;
+    enum { CUTS = 40 };
+    for (int i = 0; i < NETS; i++) {
+        size_t bytes;
+        char *data = slurp(unpacked("%s", nets[i].checkpoint), &bytes), name[64];
+        const char *dot = strrchr(nets[i].checkpoint, '.');
+        snprintf(name, sizeof name, "cut%s", dot);
+        for (int k = 0; k < CUTS; k++) { /* near both ends, and between */
+            size_t step = bytes / CUTS, n = k < 8 ? (size_t)(1 << (2 * k)) - 1
+                                            : k >= CUTS - 8
+                                                ? bytes - (size_t)(1 << (2 * (CUTS - 1 - k)))
+                                                : (size_t)k * step;
+            fv_network *net;
+            fv_network_files files = {
+                .checkpoint = name, .config = nets[i].config ? source_file(nets[i].config) : NULL};
+            if (n >= bytes) continue;
+            spill(name, data, n);
+            fv_status s = fv_network_open(&net, &files);
+            if (s >= 0) fail_msg("%s opens with %zu of %zu bytes", nets[i].name, n, bytes);
+            if (!strstr(fv_error(), name))
+                fail_msg("%s with %zu of %zu bytes: %s", nets[i].name, n, bytes, fv_error());
+        }
+        free(data);
+    }
+}
+
 static void relatives_are_refused_by_name(void **state)
 {
     (void)state;
@@ -691,6 +720,71 @@ static void photos_are_resized_before_they_are_cut(void **state)
     remove_tree("folder");
 }
 
+/* --- terms --- */
+
+/* loss of the picture as it begins, and after some steps, for one term of the small ViT. */
+static void climb(const char *term, float *before, float *after)
+{
+    fv_options *o;
+    fv_model *m;
+    fv_session *s;
+    fv_scores scores;
+    bool finite;
+    const char *const settings[][2] = {{"checkpoint", unpacked("%s", "vit.pt")},
+                                       {"vocab", source_file(BPE)},
+                                       {"backend", "ref"},
+                                       {"size", "48"},
+                                       {"steps", "6"},
+                                       {"views", "1"},
+                                       {"scale-min", "1"},
+                                       {"start-noise", "0.5"},
+                                       {"rate", "0.003"},
+                                       {"term", term}};
+    MUST(fv_options_new(&o));
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        MUST(fv_options_set(o, settings[i][0], settings[i][1]));
+    static const char *const still[] = {"shift",     "rotate",       "noise",
+                                        "noise-end", "colour-shift", "tv"};
+    for (size_t i = 0; i < sizeof still / sizeof *still; i++)
+        MUST(fv_options_set(o, still[i], "0"));
+    MUST(fv_model_open(&m, o));
+    MUST(fv_session_open(&s, m, o));
+    MUST(fv_session_forward(s, FV_VIEWS_WHOLE, &scores, &finite));
+    *before = scores.parts[0];
+    if (after) {
+        MUST(fv_session_run(s, NULL, NULL));
+        MUST(fv_session_forward(s, FV_VIEWS_WHOLE, &scores, &finite));
+        *after = scores.parts[0];
+    }
+    fv_session_close(s);
+    fv_model_close(m);
+    fv_options_free(o);
+}
+
+static void tokens_and_heads_can_be_asked(void **state)
+{
+    (void)state;
+    static const char *const terms[] = {
+        "resblocks.1:45@0,5",              /* a channel of a token */
+        "resblocks.1@0,0",                 /* the class token */
+        "resblocks.0.attn.heads:64-127",   /* the second head */
+        "resblocks.1.attn.heads:0-63@0,0", /* what the first gives to the class */
+        "resblocks.1.mlp.c_fc:300@max",
+        "visual.projection:7",
+        "image_embedding:text=moon"};
+    float before, after, parts[2], whole;
+    for (size_t i = 0; i < sizeof terms / sizeof *terms; i++) {
+        climb(terms[i], &before, &after);
+        if (!(after > before)) fail_msg("%s: %g -> %g", terms[i], (double)before, (double)after);
+    }
+    climb("resblocks.0.attn.heads:0-63", &parts[0], NULL);
+    climb("resblocks.0.attn.heads:64-127", &parts[1], NULL);
+    climb("resblocks.0.attn.heads", &whole, NULL);
+    assert_true(fabsf(parts[0] - parts[1]) >
+                1e-3f * whole); /* two of the same would prove little */
+    assert_true(fabsf((parts[0] + parts[1]) / 2 - whole) < 1e-5f * whole);
+}
+
 /* --- the program --- */
 
 static void the_program_takes_every_layout(void **state)
@@ -755,10 +849,12 @@ int main(int count, char **args)
         cmocka_unit_test(asks_for_what_no_file_tells),
         cmocka_unit_test(a_converted_file_needs_no_cfg),
         cmocka_unit_test(the_manifest_is_the_file),
+        cmocka_unit_test(cut_files_are_refused),
         cmocka_unit_test(relatives_are_refused_by_name),
         cmocka_unit_test(broken_files_say_so),
         cmocka_unit_test(photos_as_the_preprocessor_says),
         cmocka_unit_test(photos_are_resized_before_they_are_cut),
+        cmocka_unit_test(tokens_and_heads_can_be_asked),
         cmocka_unit_test(the_program_takes_every_layout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

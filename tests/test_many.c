@@ -1,6 +1,7 @@
 /* The program on many pictures and texts, as people run it: match, classify, embed, search, info
  * on a checkpoint and convert, with the toy BriVL of tests/golden/towers/lite0. A picture that
  * cannot be read is one line on stderr, and the others go on. */
+#include <math.h>
 #include <sys/stat.h>
 
 #include "feavis/feavis.h"
@@ -264,15 +265,179 @@ static void checkpoints_are_described_and_converted(void **state)
     assert_false(exists("full.safetensors"));
 }
 
+/* --- several guides --- */
+
+static char toy_guide[9000]; /* the toy, with half the weight of the shipped model */
+
+#define BOTH "--quiet", "--guide", "mini", "--guide", toy_guide
+
+static int begin_guides(void **state)
+{
+    const char *unpacked = getenv("FEAVIS_UNPACKED");
+    snprintf(toy_guide, sizeof toy_guide, "%s + %s/lite0.pth + %s:0.5",
+             source_file("tests/golden/towers/lite0/cfg.yml"), unpacked ? unpacked : ".",
+             source_file("tests/golden/text_vocab.txt"));
+    return begin(state);
+}
+
+static float *read_matrix(const char *path, size_t count)
+{
+    fv_npy *a;
+    float *out = malloc(count * sizeof *out);
+    assert_non_null(out);
+    MUST(fv_npy_open(&a, path));
+    assert_int_equal(fv_entry_count(fv_npy_entry(a)), count);
+    fv_entry_read_f32(fv_npy_entry(a), out);
+    fv_npy_close(a);
+    return out;
+}
+
+/* Its numbers are those of a run with that model alone; all together are their mean by weights. */
+static void match_shows_what_each_guide_sees(void **state)
+{
+    (void)state;
+    enum { COUNT = 3 * 2 };
+#define MATCH "match", "--images", "pictures", "--texts", "texts.csv", "--out"
+    SUCCEEDS_QUIETLY(MATCH, "mini", "--quiet");
+    SUCCEEDS_QUIETLY(MATCH, "toy", TOY);
+    char *out = SUCCEEDS(MATCH, "both", BOTH);
+    holds(out, "BriVL-mini + ");
+    holds(out, "guide2: ");
+    holds(out, "and of each guide");
+    free(out);
+    float *mini = read_matrix("mini/matrix.npy", COUNT),
+          *toy = read_matrix("toy/matrix.npy", COUNT);
+    float *first = read_matrix("both/matrix-guide1.npy", COUNT);
+    float *second = read_matrix("both/matrix-guide2.npy", COUNT);
+    float *all = read_matrix("both/matrix.npy", COUNT);
+    assert_memory_equal(first, mini, COUNT * sizeof *mini);
+    assert_memory_equal(second, toy, COUNT * sizeof *toy);
+    for (int i = 0; i < COUNT; i++) {
+        double mean = ((double)mini[i] + 0.5 * (double)toy[i]) / 1.5;
+        if (fabs((double)all[i] - mean) > 2e-7)
+            fail_msg("cosine %d of both is %.8f, expected %.8f", i, (double)all[i], mean);
+    }
+    static const char *const files[] = {"matrix.png", "matrix.csv", "top.csv"};
+    for (int i = 0; i < 3; i++) {
+        char a[64], b[64];
+        snprintf(a, sizeof a, "mini/%s", files[i]);
+        snprintf(b, sizeof b, "both/%.6s-guide1%s", files[i], strrchr(files[i], '.'));
+        if (i == 2) snprintf(b, sizeof b, "both/top-guide1.csv");
+        size_t n, m;
+        char *x = slurp(a, &n), *y = slurp(b, &m);
+        assert_true(n == m && memcmp(x, y, n) == 0);
+        free(x);
+        free(y);
+    }
+    free(mini);
+    free(toy);
+    free(first);
+    free(second);
+    free(all);
+    REFUSED("weights of all 2 models are 0", MATCH, "none", BOTH, "--guide-weights", "0, 0");
+}
+
+static void classify_counts_for_each_guide(void **state)
+{
+    (void)state;
+    spill_text("labels.tsv", "a\t山\nb\tmoon\n");
+#define CLASSIFY "classify", "--images", "pictures", "--labels", "labels.tsv", "--out"
+    SUCCEEDS_QUIETLY(CLASSIFY, "mini", "--quiet");
+    SUCCEEDS_QUIETLY(CLASSIFY, "toy", TOY);
+    char *out = SUCCEEDS(CLASSIFY, "both", BOTH);
+    int lines = 0;
+    for (const char *at = out; (at = strstr(at, "\naccuracy ")); at++) lines++;
+    assert_int_equal(lines, 3);
+    free(out);
+    static const char *const files[] = {"classes", "per_class"};
+    for (int i = 0; i < 4; i++) {
+        char a[64], b[64];
+        snprintf(a, sizeof a, "%s/%s.csv", i % 2 ? "toy" : "mini", files[i / 2]);
+        snprintf(b, sizeof b, "both/%s-guide%d.csv", files[i / 2], i % 2 + 1);
+        char *x = slurp(a, NULL), *y = slurp(b, NULL);
+        assert_string_equal(x, y);
+        free(x);
+        free(y);
+    }
+    assert_true(exists("both/confusion.png") && exists("both/confusion-guide2.png"));
+}
+
+/* An index of both is searched by both: the scores are those of match. */
+static void search_looks_through_all_guides(void **state)
+{
+    (void)state;
+    SUCCEEDS_QUIETLY("embed", "--images", "pictures", "--out", "both.npy", BOTH);
+    SUCCEEDS_QUIETLY("match", "--images", "pictures", "--texts", "texts.csv", "--out", "both",
+                     BOTH);
+    float *all = read_matrix("both/matrix.npy", 3 * 2), best = -1;
+    for (int i = 0; i < 3; i++) best = all[2 * i] > best ? all[2 * i] : best;
+    free(all);
+    char *out = SUCCEEDS("search", "moon", "--index", "both.npy", "--top", "1", BOTH), wanted[32];
+    snprintf(wanted, sizeof wanted, "%7.4f  pictures/", (double)best);
+    holds(out, wanted);
+    free(out);
+    out = SUCCEEDS("embed", "--images", "pictures", "--out", "both.npy", BOTH);
+    holds(out, "3 of the 3 pictures were there");
+    free(out);
+    file_holds("both.npy.from", "BriVL-mini + ");
+    REFUSED("not of BriVL-mini ", "search", "moon", "--index", "both.npy", "--quiet");
+    REFUSED("not of BriVL-mini + ", "search", "moon", "--index", "both.npy", BOTH, "--guide",
+            toy_guide);
+}
+
+static void same_file(const char *a, const char *b)
+{
+    size_t n, m;
+    char *x = slurp(a, &n), *y = slurp(b, &m);
+    if (n != m || memcmp(x, y, n) != 0) fail_msg("%s is not %s", a, b);
+    free(x);
+    free(y);
+}
+
+static void probe_and_convert_do_each_guide(void **state)
+{
+    (void)state;
+#define PROBE "probe", "moon", "--image", "pictures/a/red.png", "--out"
+    SUCCEEDS_QUIETLY(PROBE, "mini", "--quiet", "--taps", "LLP");
+    SUCCEEDS_QUIETLY(PROBE, "toy", TOY, "--taps", "LLP,d:blocks.2.0");
+    char *out = SUCCEEDS(PROBE, "both", BOTH, "--taps", "LLP,guide2.LLP,d:guide2.blocks.2.0");
+    holds(out, "  guide2: ");
+    free(out);
+    same_file("mini/gradient.npy", "both/guide1/gradient.npy");
+    same_file("mini/LLP.npy", "both/guide1/LLP.npy");
+    same_file("toy/gradient.npy", "both/guide2/gradient.npy");
+    same_file("toy/LLP.npy", "both/guide2/LLP.npy");
+    same_file("toy/d:blocks.2.0.npy", "both/guide2/d:blocks.2.0.npy");
+    spill_text("ids.npy", "");
+    REFUSED("with one model", "probe", "--image", "pictures/a/red.png", "--ids", "ids.npy", BOTH);
+    out = SUCCEEDS("convert", "--out", "made.safetensors", BOTH);
+    holds(out, "made-guide1.safetensors: ");
+    holds(out, "made-guide2.safetensors: 328 tensors, read again: equal to the last bit");
+    free(out);
+    SUCCEEDS_QUIETLY("convert", "--out", "one.safetensors", "--guide", toy_guide);
+    same_file("one.safetensors", "made-guide2.safetensors");
+    REFUSED("there are both", "convert", "x.pth", "--out", "x.safetensors", BOTH);
+}
+
 #define EACH(f) cmocka_unit_test_setup_teardown(f, begin, end)
+
+#define GUIDES(f) cmocka_unit_test_setup_teardown(f, begin_guides, end)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        EACH(match_prints_and_saves),    EACH(match_goes_on_without_a_broken_picture),
-        EACH(match_counts_recall),       EACH(match_names_what_is_wrong),
-        EACH(classify_finds_folders),    EACH(search_finds_what_was_embedded),
-        EACH(folders_as_they_are_found), EACH(checkpoints_are_described_and_converted),
+        EACH(match_prints_and_saves),
+        EACH(match_goes_on_without_a_broken_picture),
+        EACH(match_counts_recall),
+        EACH(match_names_what_is_wrong),
+        EACH(classify_finds_folders),
+        EACH(search_finds_what_was_embedded),
+        EACH(folders_as_they_are_found),
+        EACH(checkpoints_are_described_and_converted),
+        GUIDES(match_shows_what_each_guide_sees),
+        GUIDES(classify_counts_for_each_guide),
+        GUIDES(search_looks_through_all_guides),
+        GUIDES(probe_and_convert_do_each_guide),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,6 +47,26 @@ static void terms_are_read(void **state)
     fv_terms_clear(&t);
 }
 
+static void a_range_and_a_guide_are_read(void **state)
+{
+    (void)state;
+    fv_terms t;
+    MUST(fv_terms_parse(&t, "a.heads:64-127@0,3 *2 | b:7-7 | guide2.text=moon | guide12.c:5 | "
+                            "guides.like=d.png"));
+    assert_int_equal(t.count, 5);
+    assert_string_equal(t.at[0].layer, "a.heads");
+    assert_true(t.at[0].kind == FV_TERM_LAYER && t.at[0].reduce == FV_TERM_PLACE);
+    assert_true(t.at[0].channel == 64 && t.at[0].channels == 64 && t.at[0].column == 3);
+    assert_true(t.at[0].weight == 2);
+    assert_true(t.at[1].kind == FV_TERM_LAYER && t.at[1].channels == 1);
+    assert_string_equal(t.at[2].layer, "guide2.image_embedding");
+    assert_string_equal(t.at[2].text, "moon");
+    assert_true(t.at[3].kind == FV_TERM_CHANNEL && t.at[3].channels == 1);
+    assert_string_equal(t.at[3].layer, "guide12.c");
+    assert_string_equal(t.at[4].layer, "guides.like=d.png"); /* no guide, no layer of that name */
+    fv_terms_clear(&t);
+}
+
 static void unclear_terms_are_refused(void **state)
 {
     (void)state;
@@ -73,6 +93,10 @@ static void unclear_terms_are_refused(void **state)
         {"a*nan", "between"},
         {"a*1e30", "between"},
         {"a*inf", "between"},
+        {"a:4-", "neither a channel"},
+        {"a:4-3", "before the first"},
+        {"a:4-x@1,2", "neither a channel"},
+        {"guide2.text=", "text is empty"},
         {"a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a|a", "more than 16"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -171,6 +195,15 @@ static void terms_are_what_they_say(void **state)
     for (size_t k = 0; k < c; k++)
         square += (double)v[there * c + k] * (double)v[there * c + k] / (double)c;
     near_enough(value_of("blocks.3.1@2,1"), square);
+    square = 0;
+    for (size_t k = 40; k < 48; k++)
+        square += (double)v[there * c + k] * (double)v[there * c + k] / 8;
+    near_enough(value_of("blocks.3.1:40-47@2,1"), square);
+    square = 0;
+    for (size_t i = 0; i < positions; i++)
+        for (size_t k = 40; k < 48; k++)
+            square += (double)v[i * c + k] * (double)v[i * c + k] / (8 * (double)positions);
+    near_enough(value_of("blocks.3.1:40-47"), square);
     free(v);
     v = layer_of("image_embedding", &s);
     opened x = open_term("image_embedding:text=moon");
@@ -193,6 +226,7 @@ static void every_term_climbs(void **state)
                                         "blocks.2.0",
                                         "image_embedding:text=moon",
                                         "conv_stem:3",
+                                        "blocks.3.1:40-47",
                                         "blocks.1.0:5 *0.5 | blocks.4.0:7 *-0.5"};
     for (size_t i = 0; i < sizeof terms / sizeof terms[0]; i++) {
         fv_options *o = ref_options(terms[i]);
@@ -211,9 +245,9 @@ static void every_term_climbs(void **state)
         if (!(after.loss < before.loss))
             fail_msg("%s: loss %g -> %g", terms[i], (double)before.loss, (double)after.loss);
         fv_part parts[FV_MAX_PARTS];
-        assert_int_equal(fv_session_parts(s, parts), i == 6 ? 2 : 1);
-        if (i < 6) assert_string_equal(parts[0].name, terms[i]);
-        if (i == 6) assert_string_equal(parts[1].name, "blocks.4.0:7");
+        assert_int_equal(fv_session_parts(s, parts), i == 7 ? 2 : 1);
+        if (i < 7) assert_string_equal(parts[0].name, terms[i]);
+        if (i == 7) assert_string_equal(parts[1].name, "blocks.4.0:7");
         assert_int_equal(parts[0].kind, FV_PART_TERM);
         fv_session_close(s);
         fv_model_close(m);
@@ -242,6 +276,7 @@ static void what_a_layer_has_not_is_said(void **state)
     } bad[] = {
         {"blocks.3.9:1", "the nearest is"},
         {"blocks.3.1:100000", "has channels 0 to"},
+        {"blocks.3.1:1-100000", "has channels 0 to"},
         {"blocks.3.1:1@100,0", "rows and"},
         {"blocks.3.1:text=moon", "image_embedding is such a layer"},
         {"conv_dw:1", "write more of its name"},
@@ -295,6 +330,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(terms_are_read),
+        cmocka_unit_test(a_range_and_a_guide_are_read),
         cmocka_unit_test(unclear_terms_are_refused),
         cmocka_unit_test(terms_are_what_they_say),
         cmocka_unit_test(every_term_climbs),

@@ -166,9 +166,9 @@ static fv_status take_number(int *to, const char *name, const char *value)
 /* *value behind what the same flag has said before. */
 static fv_status join(cli *c, const char *name, const char **value)
 {
-    int i = 0;
-    while (i < c->flag_count && strcmp(c->flags[i], name) != 0) i += 2;
-    if (i == c->flag_count) return FV_OK;
+    int i = c->flag_count - 2; /* the last one: it holds those before */
+    while (i >= 0 && strcmp(c->flags[i], name) != 0) i -= 2;
+    if (i < 0) return FV_OK;
     const char *before = c->flags[i + 1];
     char **more = realloc(c->joined, ((size_t)c->joined_count + 1) * sizeof *more);
     if (more) c->joined = more;
@@ -484,6 +484,12 @@ void cli_help_guides(void)
         "picture grows --guide-weights \"1, 0.3\" sets them. \\+, \\| and \\: belong to a file's\n"
         "name. Channels of --llp are the first model's; layers of --term begin with guide2. where\n"
         "they are the second's.\n"
+        "\n"
+        "match and classify show the mean of their cosines by weight, and each model's own in "
+        "files\n"
+        "that end in -guide1, -guide2; an index that embed makes with several is searched with "
+        "the\n"
+        "same ones, whatever their weights; probe and convert do one after the other.\n"
         "\n"
         "  feavis imagine 梦 --guide mini --guide \"eval.yml + brivl.pth:0.5\"\n"
         "  feavis compare 梦 --guide mini --guide \"eval.yml + brivl.pth\"\n"

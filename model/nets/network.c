@@ -56,10 +56,12 @@ fv_status fv_network_open(fv_network **out, const fv_network_files *files)
 {
     const fv_network_kind *kind;
     FV_TRY(fv_network_detect(&kind, files));
-    if (kind) return kind->open(out, files);
-    fv_weights *w; /* one that cannot be read has been recognised by none */
+    bool by_cfg = kind == &fv_brivl_kind;
+    if (kind && !by_cfg) return kind->open(out, files);
+    fv_weights *w; /* one that cannot be read has been recognised by none, whatever its cfg is of */
     if (files->checkpoint) FV_TRY(fv_weights_open(&w, files->checkpoint));
     if (files->checkpoint) fv_weights_close(w);
+    if (kind) return kind->open(out, files);
     return fv_fail(FV_ERR_ARGUMENT,
                    "checkpoint %s needs its cfg: give one with --config FILE, "
                    "in a guide as CFG + CHECKPOINT",
