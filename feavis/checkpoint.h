@@ -3,7 +3,6 @@
 #define FEAVIS_CHECKPOINT_H
 
 #include <stdbool.h>
-#include <stdio.h>
 
 #include "feavis/status.h"
 
@@ -13,12 +12,14 @@ extern "C" {
 
 struct fv_model;
 
-/* Format, size, towers and what else is in the file; with a cfg (NULL: without) the tensors that
- * are missing, of the wrong shape or unexpected. *fits: there are none of those. */
-FV_API fv_status fv_checkpoint_print(const char *checkpoint, const char *config, FILE *to,
-                                     bool *fits);
-/* Every tensor on a line: "name DTYPE [dims]"; then what was passed over. Any checkpoint. */
-FV_API fv_status fv_checkpoint_list(const char *checkpoint, FILE *to);
+/* Lines: format, size, towers and what else is in the file; with a cfg (NULL: without) the tensors
+ * that are missing, of the wrong shape or unexpected. *fits: there are none of those. Caller frees.
+ */
+FV_API fv_status fv_checkpoint_describe(char **out, const char *checkpoint, const char *config,
+                                        bool *fits);
+/* Every tensor on a line: "name DTYPE [dims]"; then what was passed over. Any checkpoint. Caller
+ * frees. */
+FV_API fv_status fv_checkpoint_list(char **out, const char *checkpoint);
 /* Writes the towers in use (the online ones, or the momentum towers under their names) to a
  * safetensors file, as F32 or F16, reads it again and compares. *worst: the largest relative
  * difference, 0 for F32. */

@@ -3,6 +3,7 @@
 #ifndef FEAVIS_CRITIC_H
 #define FEAVIS_CRITIC_H
 
+#include "feavis/layers.h"
 #include "feavis/model.h"
 #include "feavis/picture.h"
 
@@ -27,13 +28,8 @@ typedef struct fv_robustness {
 FV_API fv_status fv_critic_robustness(fv_critic *c, const fv_picture *p, const char *text,
                                       fv_robustness *out);
 
-/* A layer of the image tower: what activation, channels and channels_at look at. */
-typedef struct fv_map {
-    const char *name; /* as a term has it: "blocks.3.1"; "" of the last map before pooling (LLP) */
-    int rows, columns, channels; /* of tokens the square that the last of them are */
-} fv_map;
-/* Those worth choosing, by depth, the last one before pooling behind all: blocks, and what stands
- * outside of them. Borrowed until the critic is closed. */
+/* Layers that are worth choosing, by depth, the last one before pooling behind all: blocks, and
+ * what stands outside of them. Borrowed until the critic is closed. */
 FV_API fv_status fv_critic_layers(fv_critic *c, const fv_map **out, int *count);
 /* From now on another layer, any that a term may name; NULL or "": the last map before pooling, as
  * at first. A pass goes no further than the layer. A failure leaves what was chosen. */

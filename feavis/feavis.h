@@ -15,15 +15,20 @@
  *     fv_session_recipe(s, &recipe);
  *     fv_gallery_add("gallery", "a lighthouse", 1, &picture, recipe, &path);
  *
+ * A program that is linked to libfeavis.so.0 works with every later one of that number: structs
+ * keep their sizes and what is in them (`reserved` is for what comes), functions and numbers what
+ * they mean. Options are known by name: fv_option_at, fv_options_set.
+ *
  * What else there is has headers of its own, to be included where it is used:
  *   for windows            history loss album queue settings
- *   measuring              critic judge probe checkpoint
+ *   measuring              critic judge layers probe checkpoint
  *   many at once           lists names embed match classify index plot
  *   out of many pictures   film gif sheet; files: plain files, written whole or not at all
  *
  * Whoever called _open or _new calls _close or _free; a string that the caller frees is given to
- * fv_free; every other pointer is borrowed and lives as long as its owner. Out-parameters are written only on success. Strings are UTF-8. Failures
- * return a negative fv_status and leave one line in fv_error().
+ * fv_free; every other pointer is borrowed and lives as long as its owner. Out-parameters are
+ * written only on success. Strings are UTF-8. Failures return a negative fv_status and leave one
+ * line in fv_error().
  *
  * Threads. Two threads may use two objects at once, but one model at a time is used by one of them:
  * its sessions, critics and embedders take turns with it. _open, _new, _close and _free are never
@@ -47,7 +52,8 @@
  *                                                                   and _want_gradient not in a run or step
  *   snapshot kept in memory         -                               all; reading may be shared
  *   history                         -                               all, on the session's thread
- *   critic, embedder, probe         -                               all, with their model
+ *   critic, embedder, probe,        -                               all, with their model
+ *   layers, image encoder
  *   judge                           -                               all; its backend is its own
  *   index                           -                               all; with the model it searches by
  */

@@ -1,11 +1,11 @@
 /* Embeddings of many pictures in a file, and searching them by text.
  *
  * An index is FILE, a .npy of float [count][dim] or a .safetensors with the tensor "embeddings"
- * [count][dim] (F32 or F16); FILE.txt, the path of each row's picture, one a line, as fv_name_write
- * has it; and FILE.from, which says of what model and of what files the rows are. Rows are unit
- * vectors. Searching reads the file and multiplies it block by block: exact, and in little memory,
- * whatever the size. An index without FILE.from is of an earlier version: its names are as they
- * are, and nothing is known of its model.
+ * [count][dim] (F32 or F16); FILE.txt, the path of each row's picture, one a line, as
+ * fv_name_escaped has it; and FILE.from, which says of what model and of what files the rows are.
+ * Rows are unit vectors. Searching reads the file and multiplies it block by block: exact, and in
+ * little memory, whatever the size. An index without FILE.from is of an earlier version: its names
+ * are as they are, and nothing is known of its model.
  *
  * An index is used by one thread at a time. */
 #ifndef FV_INDEX_H

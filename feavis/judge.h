@@ -38,6 +38,7 @@ typedef struct fv_verdict {
     float mean[3];           /* red, green, blue, 0..1 */
     float light, vivid;      /* mean brightness; mean of (max - min) / max */
     float rough;             /* mean absolute difference of neighbours, 0..1 */
+    float reserved[8];       /* zeros, for what comes later */
 } fv_verdict;
 /* `text` may be NULL; `critic` NULL: without cosines. */
 FV_API fv_status fv_judge_picture(fv_judge *j, fv_critic *critic, const fv_picture *p,

@@ -33,6 +33,9 @@ FV_API void fv_session_want_gradient(fv_session *s, bool wanted);
  * there is none yet. */
 FV_API fv_status fv_session_gradient(fv_session *s, float *out);
 
+/* From any thread: d loss / d picture of the newest step as it is, [height][width][3]. */
+FV_API fv_status fv_session_gradient_rgb(fv_session *s, float *out);
+
 #ifdef __cplusplus
 }
 #endif

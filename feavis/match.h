@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 enum { FV_RECALLS = 3 };
-FV_API extern const int fv_recall_at[FV_RECALLS]; /* 1, 5, 10 */
+FV_API int fv_recall_at(int i); /* 1, 5, 10 */
 
 /* Share of queries whose partner is among the first k, k = 1, 5, 10. */
 typedef struct fv_recall {

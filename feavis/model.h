@@ -4,8 +4,6 @@
 #ifndef FEAVIS_MODEL_H
 #define FEAVIS_MODEL_H
 
-#include <stdio.h>
-
 #include "feavis/option.h"
 
 #ifdef __cplusplus
@@ -35,15 +33,15 @@ FV_API int fv_model_text_length(const fv_model *m); /* tokens, with [CLS] and [S
 /* Stands for the weights in recipes: a hash over names, shapes and samples of the tensors. */
 FV_API const char *fv_model_fingerprint(const fv_model *m);
 
-/* What the model is, and what a picture with these options needs; `plan`: every op as well. */
-FV_API fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to);
-/* The layers that the option term can ask, a line each: rows x columns, channels, name. */
-FV_API fv_status fv_model_print_layers(fv_model *m, FILE *to);
+/* What the model is, and what a picture with these options needs, as lines; `plan`: every op as
+ * well. Caller frees. */
+FV_API fv_status fv_model_describe(char **out, fv_model *m, const fv_options *o, bool plan);
 
 /* What became of a text on its way to tokens. */
 typedef struct fv_text_report {
     int used, dropped, unknown; /* tokens; dropped > 0: the text is longer than the model reads */
     char little[160]; /* "a, b": words that the model knows little about; "" if it cannot tell */
+    int reserved[4];  /* zeros, for what comes later */
 } fv_text_report;
 /* Unit embedding, fv_model_dim floats. */
 FV_API fv_status fv_model_embed_text(fv_model *m, const char *text, float *embedding,

@@ -3,7 +3,6 @@
 #define FV_NAMES_H
 
 #include <stdbool.h>
-#include <stdio.h>
 
 #include "feavis/status.h"
 
@@ -13,9 +12,7 @@ extern "C" {
 
 /* A file's name as UTF-8 in one line: a backslash is \\, a line feed \n, and each byte of what is
  * not UTF-8 or would end a line or steer a terminal is \xHH (two hexadecimal digits), as printf's
- * %b reads it. Other names are as they are. */
-FV_API void fv_name_write(FILE *to, const char *name);
-/* The same as text; caller frees. NULL: out of memory. */
+ * %b reads it. Other names are as they are. Caller frees. NULL: out of memory. */
 FV_API char *fv_name_escaped(const char *name);
 /* Back, in place: the exact name. A backslash before anything else stays one. */
 FV_API void fv_name_unescape(char *text);

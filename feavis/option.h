@@ -54,6 +54,8 @@ typedef struct fv_option {
 } fv_option;
 
 FV_API const fv_option *fv_option_table(int *count);
+/* Row i; NULL past the last. For whoever may meet a later library: rows may have grown. */
+FV_API const fv_option *fv_option_at(int i);
 FV_API const fv_option *fv_option_find(const char *name); /* NULL if there is none */
 
 typedef struct fv_options fv_options;
@@ -100,6 +102,26 @@ FV_API bool fv_options_same_model(const fv_options *a, const fv_options *b);
 /* What files wanted to set and may not: one line for a person, "" if nothing was left. Copies of
  * the options begin without. */
 FV_API const char *fv_options_notice(const fv_options *o);
+/* Terms of the caller's own: what a layer holds for all views of a picture. */
+typedef struct fv_activations {
+    const char *layer;
+    const float *values; /* [views][rows][columns][channels]; of tokens the rows are 1 */
+    int views, rows, columns, channels;
+} fv_activations;
+
+/* What a layer is asked for: *value, which is to rise, and its gradient in all of a->values, which
+ * is zero at first. Called on the thread that runs the session, once a forward pass (a step has at
+ * least one); it may not use the session or its model. A failure (fv_fail says why) ends the run
+ * and leaves picture and state as they were before the step; NAN counts as a step to take back. */
+typedef fv_status (*fv_term_fn)(void *user, const fv_activations *a, double *value,
+                                float *gradient);
+
+/* One more term of sessions with these options, for the model's own layer or that of a guide
+ * ("guide2.blocks.3"): loss = ... - weight * value. Copies of the options have it, too. Files never
+ * do: a recipe says in a comment that there was one. */
+FV_API fv_status fv_options_add_term(fv_options *o, const char *layer, float weight, fv_term_fn fn,
+                                     void *user);
+
 /* The backend that the options device and backend mean together, e.g. "cuda:1:tf32". */
 enum { FV_BACKEND_SPEC = 64 };
 FV_API fv_status fv_options_backend(const fv_options *o, char *out, size_t size);

@@ -17,8 +17,9 @@ typedef struct fv_heat {
     char *const *row_labels, *const *column_labels;          /* [rows], [columns]; or NULL */
     const char *row_axis, *column_axis;                      /* what they are; or NULL */
     const struct fv_picture *row_pictures, *column_pictures; /* thumbnails; or NULL */
-    float low, high; /* ends of the colour scale; both 0: those of the values */
-    int decimals;    /* of the numbers in cells; -1: no numbers */
+    float low, high;         /* ends of the colour scale; both 0: those of the values */
+    int decimals;            /* of the numbers in cells; -1: no numbers */
+    const void *reserved[4]; /* NULL, for what comes later */
 } fv_heat;
 
 /* A side too long for 16384 pixels is FV_ERR_UNSUPPORTED. *missing (may be NULL): characters of

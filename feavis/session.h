@@ -19,15 +19,16 @@ typedef struct fv_session fv_session;
 #define FV_ROBUSTNESS_BLUR 2.0f
 
 typedef struct fv_progress {
-    int step, steps; /* finished steps, and how many there will be */
-    float loss;      /* what descends */
-    float cosine;    /* of the first text, mean over this step's views; NAN without text */
-    float neuron;    /* mean of the LLP channels; NAN without */
-    float gradient;  /* norm of d loss / d parameters */
-    double seconds;  /* since this run began */
-    double rate;     /* steps a second, over the last few */
-    int restored;    /* how often the NaN guard went back to a good state */
-    int dropped;     /* how many live changes could not be made; see fv_session_dropped */
+    int step, steps;    /* finished steps, and how many there will be */
+    float loss;         /* what descends */
+    float cosine;       /* of the first text, mean over this step's views; NAN without text */
+    float neuron;       /* mean of the LLP channels; NAN without */
+    float gradient;     /* norm of d loss / d parameters */
+    double seconds;     /* since this run began */
+    double rate;        /* steps a second, over the last few */
+    int restored;       /* how often the NaN guard went back to a good state */
+    int dropped;        /* how many live changes could not be made; see fv_session_dropped */
+    double reserved[4]; /* zeros, for what comes later */
 } fv_progress;
 
 /* Called after each step, on the thread of fv_session_run; false stops the run. */
@@ -52,6 +53,9 @@ FV_API fv_status fv_session_set(fv_session *s, const char *name, const char *val
 FV_API const char *fv_session_dropped(const fv_session *s);
 /* From any thread: a copy of the newest picture, while it grows; caller frees. */
 FV_API fv_status fv_session_preview(fv_session *s, fv_picture *out);
+/* Between steps, on their thread: that picture before it became 8 bits, [height][width][3]; about
+ * [0, 1]. */
+FV_API fv_status fv_session_pixels(fv_session *s, float *out);
 /* Not while a run is in progress: the finished picture, and scores over the whole of it. */
 FV_API fv_status fv_session_picture(fv_session *s, fv_picture *out, fv_progress *scores);
 /* YAML that reproduces the picture as it stands now; caller frees. */

@@ -192,7 +192,9 @@ static void a_family_from_outside_does_all_that_others_do(void **state)
 
     /* is probed, with a tensor of its own */
     float probed;
-    MUST(fv_probe_run(m, &(fv_probe){"moon.png", NULL, "moon", "projected", "probe"}, &probed));
+    MUST(fv_probe_run(
+        m, &(fv_probe){.image = "moon.png", .text = "moon", .taps = "projected", .folder = "probe"},
+        &probed));
     assert_true(fabsf(probed - cosine) < 1e-5f); /* the same network, twice */
     fv_npy *a;
     MUST(fv_npy_open(&a, "probe/projected.npy"));
@@ -216,11 +218,8 @@ static void a_family_from_outside_does_all_that_others_do(void **state)
 static void says(const char *checkpoint, bool fits, const char *words)
 {
     char *text = NULL;
-    size_t size;
     bool found;
-    FILE *to = open_memstream(&text, &size);
-    MUST(fv_checkpoint_print(checkpoint, NULL, to, &found));
-    fclose(to);
+    MUST(fv_checkpoint_describe(&text, checkpoint, NULL, &found));
     assert_int_equal(found, fits);
     if (!strstr(text, words)) fail_msg("no \"%s\" in:\n%s", words, text);
     free(text);

@@ -204,12 +204,8 @@ static void checkpoints_say_what_they_are(void **state)
 static char *report_of(const char *checkpoint)
 {
     char *text = NULL;
-    size_t size;
     bool fits;
-    FILE *to = open_memstream(&text, &size);
-    assert_non_null(to);
-    MUST(fv_checkpoint_print(checkpoint, NULL, to, &fits));
-    fclose(to);
+    MUST(fv_checkpoint_describe(&text, checkpoint, NULL, &fits));
     return text;
 }
 

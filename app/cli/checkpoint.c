@@ -1,4 +1,5 @@
 /* feavis info CHECKPOINT and feavis convert. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,11 +10,14 @@
 int info_of_checkpoint(const cli *c, const char *path)
 {
     const char *config = fv_options_get(c->options, "config");
+    char *text = NULL;
     bool fits = true;
     json_capture lines;
     if (json_open(&lines) < 0) return cli_fail();
-    fv_status s = c->tensors ? fv_checkpoint_list(path, lines.to)
-                             : fv_checkpoint_print(path, *config ? config : NULL, lines.to, &fits);
+    fv_status s = c->tensors ? fv_checkpoint_list(&text, path)
+                             : fv_checkpoint_describe(&text, path, *config ? config : NULL, &fits);
+    if (s >= 0) fputs(text, lines.to);
+    fv_free(text);
     json_close(&lines, c->tensors ? "tensor" : "line", false);
     if (s < 0) return cli_fail();
     if (c->tensors) return EXIT_SUCCESS;

@@ -2,6 +2,8 @@
 #ifndef APP_CLI_H
 #define APP_CLI_H
 
+#include <stdio.h>
+
 #include "feavis/feavis.h"
 
 /* EXIT_UNREAD: as of a program that SIGPIPE ends. */

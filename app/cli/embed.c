@@ -84,7 +84,7 @@ static void print_hit(const char *query, int rank, const fv_hit *h, const char *
 {
     if (!json_on()) {
         printf("%7.4f  ", (double)h->score);
-        fv_name_write(stdout, name);
+        many_print_name(stdout, name);
         putchar('\n');
         return;
     }

@@ -14,7 +14,7 @@ bool json_on(void);
 /* An object: json_begin, its members in any number, json_end, which ends the line. */
 void json_begin(const char *kind);
 void json_text(const char *key, const char *text); /* UTF-8; NULL: null */
-void json_path(const char *key, const char *path); /* as fv_name_write has it */
+void json_path(const char *key, const char *path); /* as fv_name_escaped has it */
 void json_number(const char *key, double x);       /* not finite: null */
 void json_whole(const char *key, long long x);
 void json_flag(const char *key, bool x);
@@ -22,7 +22,7 @@ void json_end(void);
 /* An object with a path alone. */
 void json_file(const char *kind, const char *folder, const char *name);
 
-/* What a library function prints, line by line: open, let it print, and close. Each line becomes an
+/* Lines of text, as a library function gives them: open, print, and close. Each line becomes an
  * object: "text", or of lines "backend    cpu" "name" and "value". Without --json it is stdout. */
 typedef struct json_capture {
     FILE *to;

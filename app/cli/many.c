@@ -413,6 +413,13 @@ void many_name(FILE *to, const char *path)
     free(text);
 }
 
+void many_print_name(FILE *to, const char *path)
+{
+    char *text = fv_name_escaped(path);
+    fputs(text ? text : "", to);
+    fv_free(text);
+}
+
 const char *many_stem(const char *path)
 {
     static char names[4][1024]; /* four bytes for one at most */

@@ -72,9 +72,11 @@ void many_pad(FILE *to, const char *text, int width);
 int many_width(const char *text);
 /* One field of a CSV, quoted if it must be. */
 void many_field(FILE *to, const char *text);
-/* The same of a file's name, as fv_name_write has it. */
+/* The same of a file's name, as fv_name_escaped has it; and the name as it is there. */
 void many_name(FILE *to, const char *path);
-/* The file name without folder and ending, as fv_name_write has it, in a ring of a few buffers. */
+void many_print_name(FILE *to, const char *path);
+/* The file name without folder and ending, as fv_name_escaped has it, in a ring of a few buffers.
+ */
 const char *many_stem(const char *path);
 
 /* Opens memory to print a file into; many_save writes it whole to folder/name and frees it. */

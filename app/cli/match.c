@@ -166,7 +166,7 @@ typedef struct side {
 static void print_entry(const match *q, const many *x, int i)
 {
     if (x == &q->images)
-        fv_name_write(stdout, x->list.at[i]);
+        many_print_name(stdout, x->list.at[i]);
     else
         fputs(x->list.at[i], stdout);
     putchar('\n');
@@ -272,7 +272,7 @@ static void recall_json(const match *q, const char *of, int count, const double 
     json_whole("count", count);
     for (int k = 0; k < FV_RECALLS; k++) {
         char key[16];
-        snprintf(key, sizeof key, "at_%d", fv_recall_at[k]);
+        snprintf(key, sizeof key, "at_%d", fv_recall_at(k));
         json_number(key, shares[k]);
     }
     json_end();
@@ -289,10 +289,10 @@ static fv_status print_recall(const match *q)
     }
     printf("text to image, %d texts:  ", r.texts);
     for (int k = 0; k < FV_RECALLS; k++)
-        printf("  R@%d %.1f %%", fv_recall_at[k], 100 * r.text_to_image[k]);
+        printf("  R@%d %.1f %%", fv_recall_at(k), 100 * r.text_to_image[k]);
     printf("\nimage to text, %d images: ", r.images);
     for (int k = 0; k < FV_RECALLS; k++)
-        printf("  R@%d %.1f %%", fv_recall_at[k], 100 * r.image_to_text[k]);
+        printf("  R@%d %.1f %%", fv_recall_at(k), 100 * r.image_to_text[k]);
     putchar('\n');
     return FV_OK;
 }

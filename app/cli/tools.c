@@ -7,6 +7,7 @@
 
 #include "app/cli/cli.h"
 #include "app/cli/json.h"
+#include "feavis/layers.h"
 #include "feavis/probe.h"
 
 /* A PNG, a JPEG or a WebP file: one that may have a recipe. Standard input is taken for one. */
@@ -62,6 +63,17 @@ static fv_status check_unused(const cli *c, bool picture)
     return FV_OK;
 }
 
+static fv_status print_layers(fv_model *m, FILE *to)
+{
+    fv_layers *layers;
+    fv_map one;
+    FV_TRY(fv_layers_open(&layers, m));
+    for (int i = 0; fv_layers_at(layers, i, &one); i++)
+        fprintf(to, "%4d x %-4d %6d  %s\n", one.rows, one.columns, one.channels, one.name);
+    fv_layers_close(layers);
+    return FV_OK;
+}
+
 int command_info(cli *c)
 {
     if (c->words && check_unused(c, is_picture(c->words)) < 0) return cli_fail();
@@ -69,11 +81,14 @@ int command_info(cli *c)
         return is_picture(c->words) ? info_of_picture(c->words) : info_of_checkpoint(c, c->words);
     fv_model *m;
     if (fv_model_open(&m, c->options) < 0) return cli_fail();
+    char *text = NULL;
     json_capture lines;
     fv_status s = json_open(&lines);
     if (s >= 0)
-        s = c->layers ? fv_model_print_layers(m, lines.to)
-                      : fv_model_print(m, c->options, c->plan, lines.to);
+        s = c->layers ? print_layers(m, lines.to)
+                      : fv_model_describe(&text, m, c->options, c->plan);
+    if (s >= 0 && text) fputs(text, lines.to);
+    fv_free(text);
     json_close(&lines, c->layers ? "layer" : c->plan ? "line" : "model", !c->layers && !c->plan);
     fv_model_close(m);
     return s < 0 ? cli_fail() : EXIT_SUCCESS;

@@ -101,7 +101,8 @@ fv_status fv_objectives_read(fv_objectives *out, fv_model *m, const fv_options *
     fv_status s = fv_weighted_parse(&g.texts, &g.text_count, o->text, '|', "text");
     if (s >= 0) s = fv_weighted_parse(&g.channels, &g.channel_count, o->llp, ',', "llp");
     if (s >= 0) s = fv_terms_read(&g.terms, m, o->term);
-    if (s >= 0 && g.text_count + g.channel_count + g.terms.count == 0) s = nothing();
+    if (s >= 0) s = fv_own_terms_read(&g.own, o);
+    if (s >= 0 && g.text_count + g.channel_count + g.terms.count + g.own.count == 0) s = nothing();
     if (s >= 0) s = read_channels(&g, m);
     if (s >= 0) s = read_guides(&g, m, o);
     if (s >= 0) s = read_texts(&g, m);
@@ -117,7 +118,7 @@ fv_status fv_options_check_channels(const fv_options *o, const fv_model *m)
     fv_objectives g = {.text_count = 0};
     fv_status s = fv_weighted_parse(&g.channels, &g.channel_count, o->llp, ',', "llp");
     if (s >= 0) s = fv_terms_parse(&g.terms, o->term);
-    if (s >= 0 && g.channel_count + g.terms.count == 0 && !*o->text) s = nothing();
+    if (s >= 0 && g.channel_count + g.terms.count + o->own_count == 0 && !*o->text) s = nothing();
     if (s >= 0) s = read_channels(&g, m);
     if (s >= 0) s = fv_terms_check(&g.terms, m);
     fv_objectives_clear(&g);
@@ -132,6 +133,7 @@ void fv_objectives_clear(fv_objectives *g)
     for (int i = 0; i < FV_MAX_GUIDES; i++) free(g->embeddings[i]);
     free(g->channel_numbers);
     fv_terms_clear(&g->terms);
+    fv_own_terms_clear(&g->own);
     *g = (fv_objectives){0};
 }
 
@@ -140,7 +142,7 @@ bool fv_objectives_same_plan(const fv_objectives *a, const fv_objectives *b)
     for (int i = 0; i < FV_PENALTY_OPTIONS; i++)
         if ((a->penalty_weights[i] != 0) != (b->penalty_weights[i] != 0)) return false;
     return a->text_count == b->text_count && a->channel_count == b->channel_count &&
-           fv_terms_same_plan(&a->terms, &b->terms);
+           fv_terms_same_plan(&a->terms, &b->terms) && fv_own_terms_same_plan(&a->own, &b->own);
 }
 
 bool fv_objectives_need(const fv_objectives *g, const fv_model *m, int i)
@@ -148,6 +150,8 @@ bool fv_objectives_need(const fv_objectives *g, const fv_model *m, int i)
     bool needs = g->text_count || (i == 0 && g->channel_count);
     for (int t = 0; t < g->terms.count; t++)
         needs = needs || fv_model_guide_of(m, g->terms.at[t].layer) == i;
+    for (int t = 0; t < g->own.count; t++)
+        needs = needs || fv_model_guide_of(m, g->own.at[t].asked->layer) == i;
     return needs;
 }
 
@@ -155,7 +159,8 @@ static void build_guide(fv_plan *p, fv_objective_refs *refs, const fv_objectives
                         const fv_model *m, const fv_options *o, int i, fv_ref views)
 {
     int dim = m->guides[i]->network->dim;
-    fv_image_layers layers = fv_model_image(m, i, p, views, g->text_count + g->terms.count > 0);
+    fv_image_layers layers =
+        fv_model_image(m, i, p, views, g->text_count + g->terms.count + g->own.count > 0);
     if (g->text_count) {
         refs->targets[i] =
             fv_plan_input(p, "targets", (fv_shape){1, 1, g->text_count, dim}, FV_REAL);
@@ -182,6 +187,7 @@ void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objective
     for (int i = 0; i < m->guide_count; i++)
         if (fv_objectives_need(g, m, i)) build_guide(p, refs, g, m, o, i, views[i]);
     fv_terms_build(p, refs->terms, &g->terms, m);
+    fv_own_terms_build(p, refs->own, &g->own, m);
     for (int i = 0; i < FV_PENALTY_OPTIONS; i++) {
         refs->penalties[i] = -1;
         if (g->penalty_weights[i] == 0) continue;
@@ -249,10 +255,17 @@ fv_status fv_objectives_scores(fv_plan *p, const fv_objective_refs *refs, const 
         fv_weighted column = {.name = g->terms.at[i].name, .weight = g->terms.at[i].weight};
         FV_TRY(score_columns(p, refs->terms[i].value, refs->views, &column, 1, 1, &loss, &value, 1,
                              &unused));
-        all_terms += (double)value / g->terms.count;
+        all_terms += (double)value / (g->terms.count + g->own.count);
         if (n < FV_MAX_PARTS) out->parts[n++] = value;
     }
-    if (g->terms.count && refs->neurons < 0) out->neuron = (float)all_terms;
+    for (int i = 0; i < g->own.count; i++) {
+        float value = 0;
+        FV_TRY(fv_own_term_score(p, refs->own[i], &g->own.at[i], &value));
+        loss -= (double)g->own.at[i].asked->weight * (double)value;
+        all_terms += (double)value / (g->terms.count + g->own.count);
+        if (n < FV_MAX_PARTS) out->parts[n++] = value;
+    }
+    if (g->terms.count + g->own.count && refs->neurons < 0) out->neuron = (float)all_terms;
     for (int i = 0; i < FV_PENALTY_OPTIONS; i++) {
         float value;
         if (refs->penalties[i] < 0) continue;
@@ -291,6 +304,8 @@ fv_status fv_objectives_output_gradients(fv_plan *p, const fv_objective_refs *re
         fv_weighted column = {.name = g->terms.at[i].name, .weight = g->terms.at[i].weight};
         FV_TRY(column_gradients(p, refs->terms[i].value, refs->views, &column, 1, 1));
     }
+    for (int i = 0; i < g->own.count; i++)
+        FV_TRY(fv_own_term_output_gradient(p, refs->own[i], &g->own.at[i]));
     for (int i = 0; i < FV_PENALTY_OPTIONS; i++)
         if (refs->penalties[i] >= 0)
             FV_TRY(fv_plan_output_gradient(p, refs->penalties[i], &g->penalty_weights[i]));

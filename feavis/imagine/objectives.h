@@ -5,6 +5,7 @@
  *   llp      channels of the first guide's last layer before pooling, mean or max over
  *            positions, {views,1,1,channels}; weight up
  *   term     any layer of the image tower (terms.h), {views,1,1,1} each; weight up
+ *   own      any layer, and a function of the caller's (own_terms.h); weight up
  *   tv, range, grey   penalties of the picture, {1,1,1,1}; weight down
  *
  * loss = - sum over guides and texts of both weights * mean over views of cosine
@@ -14,6 +15,7 @@
 #ifndef FV_OBJECTIVES_H
 #define FV_OBJECTIVES_H
 
+#include "feavis/imagine/own_terms.h"
 #include "feavis/imagine/terms.h"
 #include "feavis/loss.h"
 
@@ -32,6 +34,7 @@ typedef struct fv_objectives {
     float *embeddings[FV_MAX_GUIDES]; /* [text_count * dim] of that guide */
     int32_t *channel_numbers;
     fv_terms terms;
+    fv_own_terms own;
     float penalty_weights[FV_PENALTY_OPTIONS];
 } fv_objectives;
 
@@ -45,6 +48,7 @@ typedef struct fv_objective_refs {
     fv_ref targets[FV_MAX_GUIDES], cosines[FV_MAX_GUIDES]; /* -1 without text */
     fv_ref numbers, neurons;                               /* -1 without channels */
     fv_term_refs terms[FV_MAX_TERMS];
+    fv_ref own[FV_MAX_OWN_TERMS];
     fv_ref penalties[FV_PENALTY_OPTIONS]; /* -1 where the weight is 0 */
     int views;
 } fv_objective_refs;

@@ -217,6 +217,9 @@ fv_status fv_recipe_write(char **out, const fv_options *o, const fv_model *m, in
     fv_yaml_quote(f, m->title);
     fprintf(f, "\nfingerprint: \"%s\"\n", m->fingerprint);
     if (*m->files) fprintf(f, "files: \"%s\"\n", m->files);
+    for (int i = 0; i < o->own_count; i++)
+        fprintf(f, "# with a function on %s: this recipe alone makes another picture\n",
+                o->own[i].layer);
     fv_status s = print_options(f, o, m, step);
     print_networks(f, o, m);
     if (s >= 0) s = print_changes(f, o, fv_terms_bare);

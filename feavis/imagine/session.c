@@ -18,6 +18,7 @@
 #include "feavis/imagine/generators/start.h"
 #include "feavis/imagine/recipe.h"
 #include "feavis/imagine/term_files.h"
+#include "model/files/text_out.h"
 
 enum {
     KEEP_EVERY = 10, /* steps between two copies of the state for the NaN guard */
@@ -169,7 +170,7 @@ static void print_decoder(const fv_network *n, FILE *to)
             what);
 }
 
-fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to)
+static fv_status print_model(fv_model *m, const fv_options *o, bool plan, FILE *to)
 {
     bool reads = true; /* all of them text */
     for (int i = 0; i < m->guide_count; i++) {
@@ -203,6 +204,13 @@ fv_status fv_model_print(fv_model *m, const fv_options *o, bool plan, FILE *to)
     fv_session_close(s);
     fv_options_free(copy);
     return status;
+}
+
+fv_status fv_model_describe(char **out, fv_model *m, const fv_options *o, bool plan)
+{
+    fv_text_out text;
+    FV_TRY(fv_text_begin(&text, "describing a model"));
+    return fv_text_end(out, &text, print_model(m, o, plan, text.to));
 }
 
 /* --- one step --- */
@@ -303,7 +311,8 @@ static fv_status begin_step(fv_session *s)
     FV_TRY(fv_session_replay(s));
     FV_TRY(fv_session_take_pending(s));
     FV_TRY(hook_step(s));
-    s->captured = fv_plan_captures(s->net.plan) && s->step % KEEP_EVERY != 0;
+    s->captured = fv_plan_captures(s->net.plan) && s->step % KEEP_EVERY != 0 &&
+                  s->objectives.own.count == 0; /* their gradients depend on forward */
     s->scores = (fv_scores){.loss = NAN, .cosine = NAN, .neuron = NAN};
     s->finite = true;
     FV_TRY(s->captured ? begin_graph(s) : begin_by_parts(s));

@@ -43,6 +43,9 @@ static void take_parts(fv_session *s, const fv_scores *scores)
     for (int i = 0; i < g->terms.count && n < FV_MAX_PARTS; i++, n++)
         s->parts[n] =
             make_part(FV_PART_TERM, g->terms.at[i].name, g->terms.at[i].weight, scores->parts[n]);
+    for (int i = 0; i < g->own.count && n < FV_MAX_PARTS; i++, n++)
+        s->parts[n] = make_part(FV_PART_TERM, g->own.at[i].asked->layer, g->own.at[i].asked->weight,
+                                scores->parts[n]);
     for (int i = 0; i < FV_PENALTY_OPTIONS; i++)
         if (s->net.refs.penalties[i] >= 0 && n < FV_MAX_PARTS) {
             s->parts[n] = make_part(FV_PART_PENALTY, fv_penalties[fv_penalty_kinds[i]].name,
@@ -123,6 +126,15 @@ fv_status fv_session_preview(fv_session *s, fv_picture *out)
     return FV_OK;
 }
 
+fv_status fv_session_pixels(fv_session *s, float *out)
+{
+    FV_TRY(fv_session_take_in(s));
+    if (!s->has_picture)
+        return fv_fail(FV_ERR_ARGUMENT, "there is no picture before the first step");
+    memcpy(out, s->pixels, values_of(s) * sizeof *out);
+    return FV_OK;
+}
+
 /* --- gradient of the picture --- */
 
 void fv_session_want_gradient(fv_session *s, bool wanted)
@@ -141,6 +153,15 @@ fv_status fv_session_watch_gradient(fv_session *s, fv_plan *p, const fv_op *op)
     s->has_gradient = status >= 0;
     pthread_mutex_unlock(&s->mutex);
     return status;
+}
+
+fv_status fv_session_gradient_rgb(fv_session *s, float *out)
+{
+    pthread_mutex_lock(&s->mutex);
+    bool has = s->has_gradient;
+    if (has) memcpy(out, s->gradient, values_of(s) * sizeof *out);
+    pthread_mutex_unlock(&s->mutex);
+    return has ? FV_OK : fv_fail(FV_ERR_ARGUMENT, "there is no gradient before the next step");
 }
 
 static int by_value(const void *a, const void *b)

@@ -16,8 +16,7 @@ static fv_ref add_tower(fv_plan *p, const fv_model *m, int i, fv_ref *pixels)
     return fv_model_image(m, i, p, *pixels, true).embedding;
 }
 
-/* Those of all guides, to ask for layers. */
-static fv_status open_towers(fv_plan **out, const fv_model *m)
+fv_status fv_model_towers(fv_plan **out, const fv_model *m)
 {
     fv_ref y = 0, pixels;
     FV_TRY(fv_plan_new(out, m->engine->backend));
@@ -234,7 +233,7 @@ fv_status fv_terms_check(const fv_terms *t, const fv_model *m)
 {
     fv_plan *p = NULL;
     if (t->count == 0) return FV_OK;
-    fv_status s = open_towers(&p, m);
+    fv_status s = fv_model_towers(&p, m);
     for (int i = 0; s >= 0 && i < t->count; i++) {
         int dim;
         fv_ref layer;
@@ -300,20 +299,4 @@ fv_status fv_terms_upload(fv_plan *p, const fv_term_refs refs[FV_MAX_TERMS], con
         if (r->target >= 0) FV_TRY(fv_plan_upload(p, r->target, t->at[i].target));
     }
     return FV_OK;
-}
-
-/* --- the list of layers --- */
-
-fv_status fv_model_print_layers(fv_model *m, FILE *to)
-{
-    fv_plan *p = NULL;
-    fv_status s = open_towers(&p, m);
-    const char *name;
-    fv_ref r;
-    for (int i = 0; s >= 0 && fv_plan_layer(p, i, &name, &r); i++) {
-        fv_shape shape = fv_plan_shape(p, r);
-        fprintf(to, "%4d x %-4d %6d  %s\n", shape.h, shape.w, shape.c, name);
-    }
-    fv_plan_free(p);
-    return s;
 }

@@ -11,6 +11,9 @@
 fv_status fv_terms_read(fv_terms *out, fv_model *m, const char *text);
 /* That this model has such layers, channels and places, and that the files are there. */
 fv_status fv_terms_check(const fv_terms *t, const fv_model *m);
+/* The image towers of all guides in a plan, finished for forward: to ask for layers. Caller frees.
+ */
+fv_status fv_model_towers(fv_plan **out, const fv_model *m);
 /* The same ops serve both: weights, channels, places and texts may differ. */
 bool fv_terms_same_plan(const fv_terms *a, const fv_terms *b);
 

@@ -1,20 +1,25 @@
 /* What is in a checkpoint, and a smaller one made of it. See feavis.h. */
 #include "feavis/checkpoint.h"
 #include "feavis/imagine/model.h"
+#include "model/files/text_out.h"
 #include "model/nets/inventory.h"
 
-fv_status fv_checkpoint_print(const char *checkpoint, const char *config, FILE *to, bool *fits)
+fv_status fv_checkpoint_describe(char **out, const char *checkpoint, const char *config, bool *fits)
 {
-    int problems;
+    int problems = 0;
+    fv_text_out text;
     fv_network_files files = {.config = config, .checkpoint = checkpoint};
-    fv_status s = fv_inventory_print(&files, to, &problems);
-    *fits = s >= 0 && problems == 0;
-    return s;
+    FV_TRY(fv_text_begin(&text, "describing a checkpoint"));
+    FV_TRY(fv_text_end(out, &text, fv_inventory_print(&files, text.to, &problems)));
+    *fits = problems == 0;
+    return FV_OK;
 }
 
-fv_status fv_checkpoint_list(const char *checkpoint, FILE *to)
+fv_status fv_checkpoint_list(char **out, const char *checkpoint)
 {
-    return fv_inventory_list(checkpoint, to);
+    fv_text_out text;
+    FV_TRY(fv_text_begin(&text, "listing a checkpoint"));
+    return fv_text_end(out, &text, fv_inventory_list(checkpoint, text.to));
 }
 
 fv_status fv_checkpoint_convert(const char *checkpoint, const char *config, const char *path,

@@ -1,4 +1,5 @@
-# libfeavis.so, and `cmake --install`: components library, dev, data, program, doc.
+# libfeavis.so, and `cmake --install`: components library, dev, data, program, doc;
+# python on its own.
 # The soname's number rises when something public goes or changes its shape (tests/test_layout.c).
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -21,6 +22,9 @@ set(FEAVIS_DATA ${CMAKE_INSTALL_DATADIR}/feavis)
 install(TARGETS feavis_shared EXPORT FeavisTargets
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT dev)
 install(TARGETS feavis RUNTIME COMPONENT program)
+# a wheel holds no links (feavis/python)
+install(FILES $<TARGET_FILE:feavis_shared> DESTINATION lib COMPONENT python EXCLUDE_FROM_ALL
+    RENAME libfeavis.so.${FEAVIS_SOVERSION})
 
 file(GLOB PUBLIC_HEADERS ${CMAKE_SOURCE_DIR}/feavis/*.h)
 list(FILTER PUBLIC_HEADERS EXCLUDE REGEX "/status\\.h$") # it stands for the one below

@@ -9,6 +9,7 @@
 
 #include "feavis/imagine/model.h"
 #include "feavis/names.h"
+#include "feavis/search/name_write.h"
 #include "model/files/files_internal.h"
 #include "model/files/read_file.h"
 

@@ -1,7 +1,7 @@
 /* What searching and building an index share.
  *
  *   PATH             the rows: .npy float [count][dim], or .safetensors "embeddings", F32 or F16
- *   PATH.txt         for people: the picture of each row, one a line (fv_name_write)
+ *   PATH.txt         for people: the picture of each row, one a line (fv_name_escaped)
  *   PATH.from        the record: a head that names the model, then a line a row
  *   PATH.next        the record of rows that are being put in place (see index_build.c)
  *   PATH.part        rows of float that are finished, in the order of PATH.part.txt
@@ -11,7 +11,7 @@
  *   feavis index 2, model 0123456789abcdef, image size 224, dim 256, TITLE
  *   CRC32 SIZE MTIME NAME
  * CRC32 of the row as floats (8 hexadecimal digits); bytes and nanoseconds of the picture's file
- * when it was read; its name as it was asked for (fv_name_write). */
+ * when it was read; its name as it was asked for (fv_name_escaped). */
 #ifndef FV_INDEX_INSIDE_H
 #define FV_INDEX_INSIDE_H
 

@@ -8,6 +8,7 @@
 
 #include "feavis/names.h"
 #include "feavis/search/index_inside.h"
+#include "feavis/search/name_write.h"
 #include "model/files/file_log.h"
 #include "model/files/files_internal.h"
 #include "model/files/yaml.h"

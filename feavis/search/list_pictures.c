@@ -13,6 +13,7 @@
 
 #include "feavis/lists.h"
 #include "feavis/names.h"
+#include "feavis/search/name_write.h"
 #include "kernels/number.h"
 
 static bool has_ending(const char *name, const char *const *endings)

@@ -3,11 +3,15 @@
 
 #include <stdlib.h>
 
-const int fv_recall_at[FV_RECALLS] = {1, 5, 10};
+int fv_recall_at(int i)
+{
+    static const int ranks[FV_RECALLS] = {1, 5, 10};
+    return ranks[i];
+}
 
 static void count_rank(double recall[FV_RECALLS], int rank)
 {
-    for (int k = 0; k < FV_RECALLS; k++) recall[k] += rank < fv_recall_at[k];
+    for (int k = 0; k < FV_RECALLS; k++) recall[k] += rank < fv_recall_at(k);
 }
 
 static void average(double recall[FV_RECALLS], int count)

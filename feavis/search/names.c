@@ -1,5 +1,6 @@
 /* See names.h. */
 #include "feavis/names.h"
+#include "feavis/search/name_write.h"
 
 #include <ctype.h>
 #include <stdbool.h>

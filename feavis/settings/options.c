@@ -167,6 +167,11 @@ const fv_option *fv_option_table(int *count)
 /* A second name of a row; what is written bears the first. */
 static const char *const aliases[][2] = {{"generator", "param"}};
 
+const fv_option *fv_option_at(int i)
+{
+    return i >= 0 && i < ROWS ? &table[i] : NULL;
+}
+
 const fv_option *fv_option_find(const char *name)
 {
     for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++)
@@ -502,6 +507,7 @@ fv_status fv_options_copy(fv_options **out, const fv_options *from)
     for (int i = 0; s >= 0 && i < from->change_count; i++)
         s = fv_options_add_change(o, from->changes[i].step, from->changes[i].option,
                                   from->changes[i].value);
+    if (s >= 0) s = fv_options_copy_terms(o, from);
     if (s < 0) {
         fv_options_free(o);
         return s;
@@ -516,6 +522,7 @@ void fv_options_free(fv_options *o)
     for (int i = 0; i < ROWS; i++)
         if (table[i].kind == FV_OPTION_TEXT) free(*(char **)field(o, &table[i]));
     for (int i = 0; i < o->change_count; i++) free(o->changes[i].value);
+    fv_options_clear_terms(o);
     free(o->changes);
     free(o->notice);
     free(o->lost_recipe);

@@ -14,6 +14,15 @@ typedef struct fv_change {
     char *value;
 } fv_change;
 
+/* A term of the caller's own: fv_options_add_term. */
+enum { FV_MAX_OWN_TERMS = 8 };
+typedef struct fv_own_option {
+    char *layer;
+    float weight;
+    fv_term_fn fn;
+    void *user;
+} fv_own_option;
+
 struct fv_options {
     char *text, *llp, *term, *guide_weights;
     int llp_reduce; /* 0 mean, 1 max */
@@ -42,6 +51,9 @@ struct fv_options {
 
     fv_change *changes; /* by step, those of one step as they were made */
     int change_count;
+
+    fv_own_option own[FV_MAX_OWN_TERMS];
+    int own_count;
 
     char *notice;      /* see fv_options_notice; NULL: "" */
     uint64_t lost;     /* rows, a bit each: files that a recipe names and that were not found */
@@ -89,6 +101,10 @@ void fv_weighted_free(fv_weighted *list, int count);
  * that gives the model nothing to read (fv_text_blank) becomes "". Applied to what it gives, it
  * changes nothing. Caller frees. */
 fv_status fv_weighted_plain(char **out, const char *typed, char separator, const char *what);
+
+/* own_terms.c: those of `from` behind those of o; none any more. */
+fv_status fv_options_copy_terms(fv_options *o, const fv_options *from);
+void fv_options_clear_terms(fv_options *o);
 
 /* Another word of the option `param`, behind those that are there: see fv_generator_register. */
 fv_status fv_options_add_generator(const char *name);
