@@ -47,6 +47,11 @@ FV_API fv_status fv_index_search(const fv_index *x, struct fv_model *m, const fl
 FV_API fv_status fv_index_build(const char *path, struct fv_model *m, const fv_list *pictures,
                                 int batch, bool half, int *resumed, fv_embed_fn fn, void *user);
 
+/* The rows as float32 in a file of another engine, block by block; OUT.txt, the names of the rows.
+ * kind: "npy" (numpy.load), "faiss" (an IndexFlatIP for faiss.read_index, to train and fill others
+ * from). An index may not be exported over itself. */
+FV_API fv_status fv_index_export(const fv_index *x, const char *kind, const char *out);
+
 /* Shards of one index, PATH with .I-of-N before its ending, into PATH, in their order: what one
  * fv_index_build of all would have made. Fails where one lacks or is of another model, and then
  * nothing has happened. *shards, *rows: how many there were. */

@@ -95,6 +95,7 @@ static const own_flag own_flags[] = {
     {"pairs", OWN_TEXT, offsetof(cli, pairs), "match "},
     {"labels", OWN_TEXT, offsetof(cli, labels), "classify "},
     {"prompts", OWN_TEXT, offsetof(cli, prompts), "classify "},
+    {"export", OWN_TEXT, offsetof(cli, export), "search "},
     {"index", OWN_TEXT, offsetof(cli, index), "search "},
     {"judge", OWN_TEXT, offsetof(cli, judge), "judge "},
     {"csv", OWN_TEXT, offsetof(cli, csv), "judge "},
@@ -528,6 +529,7 @@ void cli_help_options(void)
          "  --pairs order|FILE   match: recall; text i belongs to image i, or to that on line i\n"
          "  --labels, --prompts  classify: classes and templates, files or names in presets/\n"
          "  --index FILE         search: what embed has made\n"
+         "  --export faiss|npy   search: the index as a file for FAISS or NumPy, to --out\n"
          "  --top N, --batch N   how many answers to show; pictures a run of the network\n"
          "  --half               embed, convert: 16-bit numbers (.safetensors)\n"
          "  --csv, --sheet, --judge  judge: a table and a contact sheet as files, another judge\n"

@@ -18,6 +18,7 @@ typedef struct cli {
     const char *images, *texts, *pairs, *folder; /* many pictures and texts: see many.h */
     const char *labels, *prompts, *index;
     const char *carry, *style;       /* series: from one picture to the next, and of all */
+    const char *export;              /* search: the file of another engine, to --out */
     const char *shard;               /* I/N: see shard.h */
     const char *script;              /* window: what works it instead of a person */
     const char *judge, *csv, *sheet; /* judge: its file, and where results go */

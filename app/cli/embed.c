@@ -125,10 +125,39 @@ static fv_status one_text(many *out, const char *text, fv_model *m)
     return FV_OK;
 }
 
+static fv_status export_index(const cli *c, const fv_index *x)
+{
+    char *whole = realpath(c->index, NULL), *to = realpath(fv_options_get(c->options, "out"), NULL);
+    bool same = whole && to && strcmp(whole, to) == 0;
+    free(whole);
+    free(to);
+    const char *out = fv_options_get(c->options, "out");
+    if (same) return fv_fail(FV_ERR_ARGUMENT, "--index and --out are the same file, %s", out);
+    FV_TRY(fv_index_export(x, c->export, out));
+    if (json_on()) {
+        json_begin("index");
+        json_path("path", out);
+        json_whole("pictures", fv_index_count(x));
+        json_end();
+    } else {
+        printf("%s, %s.txt: %d rows of %d\n", out, out, fv_index_count(x), fv_index_dim(x));
+    }
+    return FV_OK;
+}
+
 static fv_status search(const cli *c, fv_model **m, fv_index **x, many *texts)
 {
     const char *option = fv_options_get(c->options, "text");
     const char *text = *option ? option : c->words;
+    bool out = *fv_options_get(c->options, "out");
+    if (!c->export != !out)
+        return fv_fail(FV_ERR_ARGUMENT, "search: --export faiss|npy and --out FILE go together");
+    if (c->export && (text || c->texts || !c->index))
+        return fv_fail(FV_ERR_ARGUMENT, "search --export needs --index FILE, and takes no texts");
+    if (c->export) {
+        FV_TRY(fv_index_open(x, c->index));
+        return export_index(c, *x);
+    }
     if (!c->index || (!text && !c->texts))
         return fv_fail(FV_ERR_ARGUMENT, "search needs --index FILE and a text (or --texts FILE)");
     if (text && c->texts)

@@ -24,7 +24,7 @@ static const cli_command commands[] = {
     {"match", command_match, "@Model guide-weights out ", NULL},
     {"classify", command_classify, "@Model guide-weights out ", NULL},
     {"embed", command_embed, "@Model out ", NULL},
-    {"search", command_search, "@Model guide-weights text ", "text"},
+    {"search", command_search, "@Model guide-weights text out ", "text"},
     {"convert", command_convert, "config tower out guide ", ""},
     {"codes", command_codes, "decoder size out backend device threads ", ""},
     {"gather", command_gather, "", ""},

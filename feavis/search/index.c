@@ -155,6 +155,12 @@ void fv_index_close(fv_index *x)
     free(x);
 }
 
+const fv_row_file *fv_index_rows(const fv_index *x, const char **path)
+{
+    *path = x->path;
+    return &x->rows;
+}
+
 int fv_index_count(const fv_index *x)
 {
     return x->rows.count;

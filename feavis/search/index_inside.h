@@ -73,6 +73,9 @@ fv_status fv_rows_open(fv_row_file *out, const char *path);
 void fv_rows_close(fv_row_file *r); /* of one that failed to open too */
 fv_status fv_rows_read(const fv_row_file *r, const char *path, int first, int count, float *out);
 
+/* The rows of an index, and its path. */
+const fv_row_file *fv_index_rows(const fv_index *x, const char **path);
+
 /* The bytes before the first row; they depend on the number of rows alone. */
 fv_status fv_index_write_header(fv_file_writer *w, const fv_index_head *h, int count,
                                 bool safetensors, bool half);
