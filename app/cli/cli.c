@@ -70,48 +70,71 @@ static fv_status add_word(cli *c, const char *word)
     return FV_OK;
 }
 
-/* Flags that are no options: where their value goes, and which commands have a use for them. */
+/* Flags that are no options: where their value goes, which commands have a use for them, and help.
+ */
 typedef enum own_kind { OWN_TEXT, OWN_NUMBER, OWN_SWITCH, OWN_PRESET } own_kind;
 typedef struct own_flag {
     const char *name;
     own_kind kind;
     size_t offset;
     const char *commands; /* with a space behind each; NULL: all */
+    const char *value;    /* what stands for it in help: "FILE" */
+    const char *help;
 } own_flag;
 
 static const own_flag own_flags[] = {
-    {"seeds", OWN_NUMBER, offsetof(cli, seeds), "imagine neuron "},
-    {"diversity", OWN_TEXT, offsetof(cli, diversity), "imagine neuron "},
-    {"shard", OWN_TEXT, offsetof(cli, shard), "imagine neuron embed "},
-    {"file", OWN_TEXT, offsetof(cli, file), "imagine neuron compare series "},
-    {"carry", OWN_TEXT, offsetof(cli, carry), "series "},
-    {"style", OWN_TEXT, offsetof(cli, style), "series "},
-    {"image", OWN_TEXT, offsetof(cli, image), "probe "},
-    {"ids", OWN_TEXT, offsetof(cli, ids), "probe "},
-    {"taps", OWN_TEXT, offsetof(cli, taps), "probe "},
-    {"images", OWN_TEXT, offsetof(cli, images), "match classify embed "},
-    {"folder", OWN_TEXT, offsetof(cli, folder), "match classify embed "},
-    {"texts", OWN_TEXT, offsetof(cli, texts), "match search "},
-    {"pairs", OWN_TEXT, offsetof(cli, pairs), "match "},
-    {"labels", OWN_TEXT, offsetof(cli, labels), "classify "},
-    {"prompts", OWN_TEXT, offsetof(cli, prompts), "classify "},
-    {"export", OWN_TEXT, offsetof(cli, export), "search "},
-    {"index", OWN_TEXT, offsetof(cli, index), "search "},
-    {"judge", OWN_TEXT, offsetof(cli, judge), "judge "},
-    {"csv", OWN_TEXT, offsetof(cli, csv), "judge "},
-    {"sheet", OWN_TEXT, offsetof(cli, sheet), "judge "},
-    {"script", OWN_TEXT, offsetof(cli, script), "window "},
-    {"top", OWN_NUMBER, offsetof(cli, top), "match classify search "},
-    {"batch", OWN_NUMBER, offsetof(cli, batch), "match classify embed "},
-    {"half", OWN_SWITCH, offsetof(cli, half), "embed convert "},
-    {"layers", OWN_SWITCH, offsetof(cli, layers), "info "},
-    {"print-plan", OWN_SWITCH, offsetof(cli, plan), "info "},
-    {"tensors", OWN_SWITCH, offsetof(cli, tensors), "info "},
+    {"preset", OWN_PRESET, 0, NULL, "NAME",
+     "settings and pictures from presets/NAME.yml, or a .yml file"},
+    {"file", OWN_TEXT, offsetof(cli, file), "imagine neuron compare series ", "FILE",
+     "one text a line; neuron: channels"},
+    {"shard", OWN_TEXT, offsetof(cli, shard), "imagine neuron embed ", "I/N",
+     "worker I of N; what is there stays (gather)"},
+    {"carry", OWN_TEXT, offsetof(cli, carry), "series ", "WHAT",
+     "nothing, picture (the start of the next) or palette"},
+    {"style", OWN_TEXT, offsetof(cli, style), "series ", "TEXT",
+     "a text that all of them share: \"水墨画:0.3\""},
+    {"seeds", OWN_NUMBER, offsetof(cli, seeds), "imagine neuron ", "N",
+     "N pictures, with seeds from --seed on"},
+    {"diversity", OWN_TEXT, offsetof(cli, diversity), "imagine neuron ", "W[@LAYER]",
+     "each of them pushed away from those before it (help terms)"},
+    {"image", OWN_TEXT, offsetof(cli, image), "probe ", "FILE", "the picture, or a .npy"},
+    {"ids", OWN_TEXT, offsetof(cli, ids), "probe ", "FILE", "token ids instead of a text"},
+    {"taps", OWN_TEXT, offsetof(cli, taps), "probe ", "NAMES", "tensors to write"},
+    {"images", OWN_TEXT, offsetof(cli, images), "match classify embed ", "SOURCE",
+     "a folder, or a list of file names, one a line"},
+    {"folder", OWN_TEXT, offsetof(cli, folder), "match classify embed ", "DIR",
+     "where the files of that list are"},
+    {"texts", OWN_TEXT, offsetof(cli, texts), "match search ", "FILE",
+     "one text a line, - for standard input"},
+    {"pairs", OWN_TEXT, offsetof(cli, pairs), "match ", "order|FILE",
+     "recall; text i belongs to image i, or to that on line i"},
+    {"labels", OWN_TEXT, offsetof(cli, labels), "classify ", "FILE",
+     "classes, a file or a name in presets/labels"},
+    {"prompts", OWN_TEXT, offsetof(cli, prompts), "classify ", "FILE",
+     "templates, a file or a name in presets/prompts"},
+    {"index", OWN_TEXT, offsetof(cli, index), "search ", "FILE", "what embed has made"},
+    {"export", OWN_TEXT, offsetof(cli, export), "search ", "faiss|npy",
+     "the index as a file for FAISS or NumPy, to --out"},
+    {"top", OWN_NUMBER, offsetof(cli, top), "match classify search ", "N",
+     "how many answers to show"},
+    {"batch", OWN_NUMBER, offsetof(cli, batch), "match classify embed ", "N",
+     "pictures a run of the network"},
+    {"half", OWN_SWITCH, offsetof(cli, half), "embed convert ", "",
+     "16-bit numbers (.safetensors)"},
+    {"judge", OWN_TEXT, offsetof(cli, judge), "judge ", "FILE", "another judge"},
+    {"csv", OWN_TEXT, offsetof(cli, csv), "judge ", "FILE", "a table as a file"},
+    {"sheet", OWN_TEXT, offsetof(cli, sheet), "judge ", "FILE", "a contact sheet as a file"},
+    {"script", OWN_TEXT, offsetof(cli, script), "window ", "FILE",
+     "clicks and keys from a file (tests/ui)"},
+    {"layers", OWN_SWITCH, offsetof(cli, layers), "info ", "", "every layer that --term can ask"},
+    {"print-plan", OWN_SWITCH, offsetof(cli, plan), "info ", "", "every op of the network"},
+    {"tensors", OWN_SWITCH, offsetof(cli, tensors), "info ", "",
+     "of a checkpoint: every tensor on a line"},
     {"json", OWN_SWITCH, offsetof(cli, json),
      "imagine compare series neuron again resume info probe judge presets match classify embed "
-     "search convert codes gather "},
-    {"quiet", OWN_SWITCH, offsetof(cli, quiet), NULL},
-    {"preset", OWN_PRESET, 0, NULL},
+     "search convert codes gather ",
+     "", "results as JSON, an object a line (keys: app/README.md)"},
+    {"quiet", OWN_SWITCH, offsetof(cli, quiet), NULL, "", "no progress"},
 };
 
 static const own_flag *find_own(const char *name)
@@ -151,6 +174,34 @@ static fv_status check_use(const cli_command *k, const char *name)
     bool used = !option || strcmp(k->options, "*") == 0 || listed(k->options, option->name) ||
                 listed(k->options, group);
     return used && !preset ? FV_OK : fv_fail(FV_ERR_ARGUMENT, "%s takes no --%s", k->name, name);
+}
+
+bool cli_flag_at(int i, cli_flag *out)
+{
+    int count, own = (int)(sizeof own_flags / sizeof own_flags[0]);
+    const fv_option *table = fv_option_table(&count);
+    if (i >= count + own) return false;
+    if (i < count) {
+        const fv_option *o = &table[i];
+        bool number = o->kind == FV_OPTION_INT || o->kind == FV_OPTION_FLOAT;
+        *out = (cli_flag){.name = o->name,
+                          .value = o->flags & FV_OPTION_FILE ? "FILE"
+                                   : number                  ? "N"
+                                                             : "VALUE",
+                          .help = o->help,
+                          .group = o->group,
+                          .standard = o->value,
+                          .choices = o->kind == FV_OPTION_BOOL ? "yes no" : o->choices};
+    } else {
+        const own_flag *o = &own_flags[i - count];
+        *out = (cli_flag){.name = o->name, .value = o->value, .help = o->help, .standard = ""};
+    }
+    return true;
+}
+
+bool cli_flag_used(const cli_command *k, const char *name)
+{
+    return check_use(k, name) >= 0;
 }
 
 static fv_status take_number(int *to, const char *name, const char *value)
@@ -294,7 +345,7 @@ bool cli_has_flag(const cli *c, const char *name)
 
 fv_status cli_parse(cli *c, const cli_command *k, int argc, char **argv)
 {
-    *c = (cli){0};
+    *c = (cli){.commands = c->commands};
     c->flags = calloc(2 * (size_t)argc + 1, sizeof *c->flags);
     if (!c->flags) return fv_fail(FV_ERR_MEMORY, "reading arguments: out of memory");
     FV_TRY(fv_options_new(&c->options));
@@ -408,6 +459,7 @@ void cli_help(void)
          "  feavis convert CHECKPOINT.pth --out FILE.safetensors   only the towers in use\n"
          "  feavis codes PICTURE --decoder FILE --out CODES.csv    a VQGAN's codes, and back\n"
          "  feavis info CHECKPOINT [--config CFG]       what is in it, and whether it fits\n"
+         "  feavis completion bash|zsh|fish  what a shell completes; feavis man: the manual page\n"
          "  feavis help options             every option\n"
          "  feavis help terms               asking any layer of the network\n"
          "  feavis help guides              several models for one picture\n"
@@ -514,29 +566,14 @@ void cli_help_options(void)
         if (*o->value) printf(" [%s]", o->value);
         putchar('\n');
     }
-    puts("\nOther flags; one that a command has no use for is refused\n"
-         "  --preset NAME        settings and pictures from presets/NAME.yml, or a .yml file\n"
-         "  --file FILE          imagine, compare, series: one text a line; neuron: channels\n"
-         "  --carry WHAT         series: nothing, picture (the start of the next) or palette\n"
-         "  --style TEXT         series: a text that all of them share: \"水墨画:0.3\"\n"
-         "  --seeds N            imagine, neuron: N pictures, with seeds from --seed on\n"
-         "  --diversity W[@LAYER]   each of them pushed away from those before it (help terms)\n"
-         "  --shard I/N          imagine, neuron, embed: worker I of N; what is there stays "
-         "(gather)\n"
-         "  --image, --ids, --taps   probe: the picture, the token ids, the tensors to write\n"
-         "  --images SOURCE      a folder, or a list of file names (one a line; --folder: theirs)\n"
-         "  --texts FILE         one text a line, - for standard input\n"
-         "  --pairs order|FILE   match: recall; text i belongs to image i, or to that on line i\n"
-         "  --labels, --prompts  classify: classes and templates, files or names in presets/\n"
-         "  --index FILE         search: what embed has made\n"
-         "  --export faiss|npy   search: the index as a file for FAISS or NumPy, to --out\n"
-         "  --top N, --batch N   how many answers to show; pictures a run of the network\n"
-         "  --half               embed, convert: 16-bit numbers (.safetensors)\n"
-         "  --csv, --sheet, --judge  judge: a table and a contact sheet as files, another judge\n"
-         "  --script FILE        window: clicks and keys from a file (tests/ui)\n"
-         "  --layers             info: every layer that --term can ask\n"
-         "  --print-plan         info: every op of the network\n"
-         "  --tensors            info CHECKPOINT: every tensor on a line\n"
-         "  --json               results as JSON, an object a line (keys: app/README.md)\n"
-         "  --quiet              no progress");
+    puts("\nOther flags; one that a command has no use for is refused");
+    for (size_t i = 0; i < sizeof own_flags / sizeof own_flags[0]; i++) {
+        const own_flag *o = &own_flags[i];
+        char name[40];
+        snprintf(name, sizeof name, "--%s %s", o->name, o->value);
+        printf("  %-24s ", name);
+        if (o->commands && strlen(o->commands) < 40)
+            printf("%.*s: ", (int)strlen(o->commands) - 1, o->commands);
+        puts(o->help);
+    }
 }

@@ -9,7 +9,10 @@
 /* EXIT_UNREAD: as of a program that SIGPIPE ends. */
 enum { EXIT_USAGE = 2, EXIT_INTERRUPTED = 130, EXIT_UNREAD = 141 };
 
+struct cli_command;
+
 typedef struct cli {
+    const struct cli_command *commands; /* all of them, ended by one without a name */
     fv_options *options;
     fv_preset *preset;                           /* NULL without --preset */
     char *words;                                 /* the positional arguments, joined by spaces */
@@ -41,7 +44,20 @@ typedef struct cli_command {
     int (*run)(cli *c);
     const char *options; /* names and @groups of the option table, with a space behind each; "*" */
     const char *words; /* the option that words are ("text"), "" for those of its own; NULL: none */
+    const char *help;  /* one line */
 } cli_command;
+
+/* A flag, of the option table or of the command line's own. */
+typedef struct cli_flag {
+    const char *name, *help;
+    const char *value;    /* "FILE", "N", ...; "": a switch */
+    const char *choices;  /* with spaces between; NULL: anything */
+    const char *standard; /* the default; "" */
+    const char *group;    /* NULL: of the command line */
+} cli_flag;
+/* Flag i; false past the last. */
+bool cli_flag_at(int i, cli_flag *out);
+bool cli_flag_used(const cli_command *k, const char *name);
 
 /* Reads arguments behind the command. Caller clears, also after a failure. */
 fv_status cli_parse(cli *c, const cli_command *k, int argc, char **argv);
@@ -94,6 +110,8 @@ int command_search(cli *c);
 int command_convert(cli *c);
 int command_codes(cli *c);
 int command_gather(cli *c);
+int command_completion(cli *c);
+int command_man(cli *c);
 int command_judge(cli *c);
 
 /* info on a file that is no picture */

@@ -11,24 +11,32 @@
 
 #define SEEN "@What-to-imagine @Picture @Views @Optimiser @Model "
 static const cli_command commands[] = {
-    {"window", command_window, "*", "text"},
-    {"imagine", command_imagine, "*", "text"},
-    {"compare", command_compare, SEEN "out ", "text"},
-    {"series", command_series, SEEN "out ", ""},
-    {"neuron", command_neuron, "*", "llp"},
-    {"again", command_again, "*", ""},
-    {"resume", command_resume, "*", ""},
-    {"info", command_info, SEEN, ""},
-    {"probe", command_probe, "@Model text out ", "text"},
-    {"presets", command_presets, "", NULL},
-    {"match", command_match, "@Model guide-weights out ", NULL},
-    {"classify", command_classify, "@Model guide-weights out ", NULL},
-    {"embed", command_embed, "@Model out ", NULL},
-    {"search", command_search, "@Model guide-weights text out ", "text"},
-    {"convert", command_convert, "config tower out guide ", ""},
-    {"codes", command_codes, "decoder size out backend device threads ", ""},
-    {"gather", command_gather, "", ""},
-    {"judge", command_judge, "@Model gallery ", "gallery"},
+    {"window", command_window, "*", "text", "type, watch, steer, keep"},
+    {"imagine", command_imagine, "*", "text", "let the picture of a text grow"},
+    {"compare", command_compare, SEEN "out ", "text", "the same text by several models"},
+    {"series", command_series, SEEN "out ", "", "a picture a sentence: sheet, scroll and film"},
+    {"neuron", command_neuron, "*", "llp", "what channels of the last layer want"},
+    {"again", command_again, "*", "", "the same picture from its recipe"},
+    {"resume", command_resume, "*", "", "go on from a saved state"},
+    {"info", command_info, SEEN, "", "a model, a checkpoint, or the recipe of a picture"},
+    {"probe", command_probe, "@Model text out ", "text",
+     "numbers as .npy: embeddings, cosine, gradient"},
+    {"presets", command_presets, "", NULL, "list the presets"},
+    {"match", command_match, "@Model guide-weights out ", NULL, "similarity of pictures and texts"},
+    {"classify", command_classify, "@Model guide-weights out ", NULL,
+     "zero-shot classes of pictures"},
+    {"embed", command_embed, "@Model out ", NULL, "embeddings of many pictures"},
+    {"search", command_search, "@Model guide-weights text out ", "text",
+     "the pictures nearest to a text"},
+    {"convert", command_convert, "config tower out guide ", "",
+     "a checkpoint with only the towers in use"},
+    {"codes", command_codes, "decoder size out backend device threads ", "",
+     "a picture as a VQGAN's codes, and back"},
+    {"gather", command_gather, "", "", "what workers of --shard have made"},
+    {"judge", command_judge, "@Model gallery ", "gallery", "what an independent classifier sees"},
+    {"completion", command_completion, "", "", "what a shell completes: bash, zsh or fish"},
+    {"man", command_man, "", NULL, "the manual page"},
+    {0},
 };
 
 static int help(int argc, char **argv)
@@ -46,9 +54,10 @@ static int help(int argc, char **argv)
 
 static int run(const char *name, int argc, char **argv)
 {
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+    for (size_t i = 0; commands[i].name; i++) {
         if (strcmp(name, commands[i].name) != 0) continue;
         cli c;
+        c = (cli){.commands = commands};
         int status = cli_parse(&c, &commands[i], argc, argv) < 0 ? cli_fail() : commands[i].run(&c);
         cli_clear(&c);
         return status;
