@@ -107,6 +107,11 @@ static void a_guide_is_read(void **state)
     fv_guides_clear(&again);
     fv_guides_clear(&g);
     free(text);
+    MUST(fv_guides_parse(&g, "config.json + model.safetensors + bpe.txt.gz"));
+    assert_string_equal(g.at[0].config, "config.json");
+    assert_string_equal(g.at[0].checkpoint, "model.safetensors");
+    assert_string_equal(g.at[0].vocabulary, "bpe.txt.gz");
+    fv_guides_clear(&g);
 }
 
 static void what_is_no_guide_is_refused(void **state)

@@ -18,9 +18,9 @@ static bool ends(const char *path, const char *end)
 
 static bool is_model_file(const char *path)
 {
-    static const char *const ends_of[] = {".yml", ".yaml",        ".pth", ".pt",
-                                          ".bin", ".safetensors", ".ckpt"};
-    bool is = ends(path, "vocab.txt");
+    static const char *const ends_of[] = {".yml", ".yaml", ".json",        ".pth",
+                                          ".pt",  ".bin",  ".safetensors", ".ckpt"};
+    bool is = ends(path, "vocab.txt") || ends(path, "merges.txt") || ends(path, ".txt.gz");
     for (size_t i = 0; i < sizeof ends_of / sizeof ends_of[0]; i++)
         is = is || ends(path, ends_of[i]);
     return is;

@@ -1,5 +1,7 @@
 /* Similarity: pictures against texts. Pressing a cell asks for a picture: of that text, begun with
  * that picture. */
+#include <stdio.h>
+
 #include "app/window/app.h"
 
 static void compute(app *a)
@@ -25,13 +27,23 @@ static void bar(app *a)
     ui_hint(tr(a, W_MATRIX_ABOUT));
 }
 
-/* Texts and pictures are those the numbers are of, whatever the field says by now. */
-static void table(app *a)
+static void take_cell(app *a, int cell)
+{
+    const worker_matched *m = &a->matched;
+    int columns = m->texts.count;
+    app_take(a, a->text, sizeof a->text, m->texts.at[cell % columns]);
+    app_take(a, a->start, sizeof a->start, m->pictures.at[cell / columns]);
+    app_imagine(a);
+}
+
+/* Texts and pictures are those the numbers are of, whatever the field says by now. A matrix for
+ * each model that looks. */
+static void tables(app *a)
 {
     worker_matched *m = &a->matched;
     const char *labels[WORKER_MATCH];
     void *pictures[WORKER_MATCH];
-    int loads = 2;
+    int loads = 2, cell = -1;
     if (a->view.match_serial) worker_match(a->worker, m);
     int rows = m->pictures.count, columns = m->texts.count;
     if (!rows || !columns) return;
@@ -40,12 +52,15 @@ static void table(app *a)
     if (loads <= 0) app_more_frames(a);
     float width = (ui_room() - 80) / (float)columns;
     width = width > 150 ? 150 : width < 54 ? 54 : width;
-    ui_table t = {m->values, rows, columns, labels, pictures, m->best, width, 64};
-    int cell = ui_matrix("matrix", &t);
-    if (cell < 0) return;
-    app_take(a, a->text, sizeof a->text, m->texts.at[cell % columns]);
-    app_take(a, a->start, sizeof a->start, m->pictures.at[cell / columns]);
-    app_imagine(a);
+    for (int g = 0; g < m->guides; g++) {
+        char name[32] = "matrix";
+        if (g) snprintf(name, sizeof name, "matrix-%d", g + 1);
+        if (m->guides > 1) ui_heading(m->of[g].model);
+        ui_table t = {m->of[g].values, rows, columns, labels, pictures, m->of[g].best, width, 64};
+        int pressed = ui_matrix(name, &t);
+        if (pressed >= 0) cell = pressed;
+    }
+    if (cell >= 0) take_cell(a, cell);
 }
 
 void page_match(app *a, ui_rect r)
@@ -55,6 +70,6 @@ void page_match(app *a, ui_rect r)
     ui_poem("match-texts", a->match_texts, sizeof a->match_texts, tr(a, W_MATCH_HINT), 92);
     bar(a);
     ui_space(8);
-    table(a);
+    tables(a);
     ui_area_end();
 }

@@ -175,12 +175,18 @@ bool worker_start_picture(worker *w, fv_picture *out);               /* the firs
 /* [height * width] in [0, 1], over all of the picture. */
 bool worker_gradient(worker *w, float **out, int *width, int *height);
 bool worker_activation(worker *w, float **out, int *width, int *height);
-/* A similarity with what it is of. */
-typedef struct worker_matched {
-    int serial;                                /* the view's match_serial; 0: none */
-    fv_list pictures, texts;                   /* of rows and columns */
+/* In the eyes of one model. */
+typedef struct worker_matrix {
+    char model[WORKER_LABEL];
     float values[WORKER_MATCH * WORKER_MATCH]; /* [pictures][texts] cosines; NAN: not read */
     int best[WORKER_MATCH];                    /* [pictures]: the text that fits best, or -1 */
+} worker_matrix;
+/* A similarity with what it is of. */
+typedef struct worker_matched {
+    int serial;              /* the view's match_serial; 0: none */
+    fv_list pictures, texts; /* of rows and columns */
+    int guides;
+    worker_matrix of[FV_MAX_GUIDES]; /* [guides] */
 } worker_matched;
 /* Makes *m, zeroed or of an earlier call, the newest one. False: there is none. */
 bool worker_match(worker *w, worker_matched *m);

@@ -52,8 +52,8 @@ struct worker {
     int gradient_width, gradient_height;
     worker_point *curve;
     int curve_count, curve_capacity;
-    float match[WORKER_MATCH * WORKER_MATCH];
-    int match_best[WORKER_MATCH];
+    worker_matrix match[FV_MAX_GUIDES]; /* [match_guides] */
+    int match_guides;
     fv_queue *queue;
     fv_history *history;
     branch_state states[FV_MAX_BRANCHES];

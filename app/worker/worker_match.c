@@ -81,15 +81,15 @@ static bool tell_failure(void *user, int done, int count, const char *failure)
 static fv_status embed_list(worker *w, fv_list *list, bool pictures, float *rows, bool *read)
 {
     fv_embedder *e;
-    fv_text_report reports[WORKER_MATCH];
-    int n = list->count;
+    static fv_text_report reports[FV_MAX_GUIDES * WORKER_MATCH];
+    int n = list->count, guides = fv_model_guide_count(w->model);
     for (int i = 0; i < n; i++) read[i] = true;
     if (!n) return FV_OK;
     if (!pictures) {
         FV_TRY(fv_embed_texts(w->model, list->at, n, rows, reports, NULL, NULL));
-        for (int i = 0; i < n; i++)
+        for (int i = 0; i < guides * n; i++)
             if (reports[i].unknown || reports[i].dropped) {
-                fv_fail(FV_ERR_FORMAT, "\"%.80s\": %d tokens unknown, %d cut off", list->at[i],
+                fv_fail(FV_ERR_FORMAT, "\"%.80s\": %d tokens unknown, %d cut off", list->at[i % n],
                         reports[i].unknown, reports[i].dropped);
                 say(w, NULL);
             }
@@ -104,7 +104,7 @@ static fv_status embed_list(worker *w, fv_list *list, bool pictures, float *rows
 /* Embeds what of `list` is not remembered, then remembers exactly the list. */
 static fv_status embed_new(worker *w, const fv_list *list, bool pictures, remembered_rows *seen)
 {
-    int dim = fv_model_dim(w->model), fresh = 0, at[WORKER_MATCH];
+    int dim = fv_embed_dim(w->model), fresh = 0, at[WORKER_MATCH];
     size_t d = (size_t)dim, n = (size_t)list->count + 1;
     bool read[WORKER_MATCH];
     fv_list missing = {0};
@@ -138,42 +138,54 @@ static fv_status embed_new(worker *w, const fv_list *list, bool pictures, rememb
     return s;
 }
 
-static void find_best(const float *matrix, int rows, int columns, int *best)
+/* Those of one model, when it has the cosines. */
+static void find_best(worker_matrix *m, int rows, int columns)
 {
     for (int i = 0; i < rows; i++) {
         fv_hit hit;
-        const float *row = matrix + (size_t)i * (size_t)columns;
+        const float *row = m->values + (size_t)i * (size_t)columns;
         bool known = columns && !isnan(row[0]);
-        best[i] = known && fv_top(row, columns, 1, 1, &hit) ? hit.index : -1;
+        m->best[i] = known && fv_top(row, columns, 1, 1, &hit) ? hit.index : -1;
     }
+}
+
+static fv_status multiply(worker *w, worker_matrix *out, int guide, int rows, int columns)
+{
+    fv_model_label(w->model, guide, out->model, sizeof out->model);
+    if (rows && columns)
+        FV_TRY(fv_similarities_of(w->model, guide, w->pictures_seen.rows, rows, w->texts_seen.rows,
+                                  columns, out->values));
+    size_t dim = (size_t)fv_embed_dim(w->model);
+    for (int i = 0; i < rows; i++) /* one that was not read is marked in its first number */
+        for (int j = 0; j < columns && isnan(w->pictures_seen.rows[(size_t)i * dim]); j++)
+            out->values[i * columns + j] = NAN;
+    find_best(out, rows, columns);
+    return FV_OK;
 }
 
 void match_all(worker *w, const char *texts, const char *pictures)
 {
-    static float matrix[WORKER_MATCH * WORKER_MATCH];
-    int best[WORKER_MATCH];
+    static worker_matrix made[FV_MAX_GUIDES];
+    int guides = fv_model_guide_count(w->model);
     fv_list a = {0}, b = {0};
     fv_status s = split(&a, pictures);
     if (s >= 0) s = split(&b, texts);
     if (s >= 0) s = embed_new(w, &a, true, &w->pictures_seen);
     if (s >= 0) s = embed_new(w, &b, false, &w->texts_seen);
-    if (s >= 0 && a.count && b.count)
-        s = fv_similarities(w->model, w->pictures_seen.rows, a.count, w->texts_seen.rows, b.count,
-                            matrix);
+    for (int g = 0; s >= 0 && g < guides; g++) s = multiply(w, &made[g], g, a.count, b.count);
     if (s < 0) {
         say(w, NULL);
         fv_list_clear(&a);
         fv_list_clear(&b);
         return;
     }
-    find_best(matrix, a.count, b.count, best);
     pthread_mutex_lock(&w->mutex);
     fv_list_clear(&w->matched_pictures);
     fv_list_clear(&w->matched_texts);
     w->matched_pictures = a;
     w->matched_texts = b;
-    memcpy(w->match, matrix, sizeof matrix);
-    memcpy(w->match_best, best, sizeof best);
+    memcpy(w->match, made, sizeof made);
+    w->match_guides = guides;
     w->view.match_serial++;
     pthread_mutex_unlock(&w->mutex);
     notify(w);
@@ -198,8 +210,8 @@ bool worker_match(worker *w, worker_matched *m)
     pthread_mutex_lock(&w->mutex);
     if (m->serial != w->view.match_serial) {
         worker_matched_clear(m);
-        memcpy(m->values, w->match, sizeof m->values);
-        memcpy(m->best, w->match_best, sizeof m->best);
+        memcpy(m->of, w->match, sizeof m->of);
+        m->guides = w->match_guides;
         bool whole = copy_list(&m->pictures, &w->matched_pictures) &&
                      copy_list(&m->texts, &w->matched_texts);
         m->serial = w->view.match_serial;
@@ -228,7 +240,7 @@ static void write_field(FILE *to, const char *text)
 }
 
 /* "image","text 1",... then a line a picture, as `feavis match` writes matrix.csv. */
-static fv_status save_table(worker *w, const char *gallery)
+static fv_status save_table(worker *w, const char *gallery, const worker_matrix *m)
 {
     size_t size = 0;
     char *text = NULL, *path = NULL;
@@ -243,7 +255,7 @@ static fv_status save_table(worker *w, const char *gallery)
     fputc('\n', f);
     for (int i = 0; i < a->count; i++) {
         write_field(f, a->at[i]);
-        for (int j = 0; j < b->count; j++) fprintf(f, ",%.6f", (double)w->match[i * b->count + j]);
+        for (int j = 0; j < b->count; j++) fprintf(f, ",%.6f", (double)m->values[i * b->count + j]);
         fputc('\n', f);
     }
     fv_status s = fclose(f) == 0
@@ -254,7 +266,7 @@ static fv_status save_table(worker *w, const char *gallery)
     return s;
 }
 
-static fv_status draw_matrix(worker *w, fv_picture *out)
+static fv_status draw_matrix(worker *w, fv_picture *out, const worker_matrix *m)
 {
     const fv_list *a = &w->matched_pictures, *b = &w->matched_texts;
     fv_list names = {0};
@@ -268,10 +280,10 @@ static fv_status draw_matrix(worker *w, fv_picture *out)
         s = fv_picture_thumbnail(&small[i], &whole, 96);
         fv_picture_free(&whole);
     }
-    fv_heat h = {.title = w->view.model,
+    fv_heat h = {.title = m->model,
                  .rows = a->count,
                  .columns = b->count,
-                 .values = w->match,
+                 .values = m->values,
                  .row_labels = names.at,
                  .column_labels = b->at,
                  .row_pictures = small,
@@ -283,24 +295,29 @@ static fv_status draw_matrix(worker *w, fv_picture *out)
     return s;
 }
 
-/* similarity-1.png and similarity-1.csv, or the next names that are free. */
-void save_matrix(worker *w)
+/* similarity-1.png and similarity-1.csv, or the next names that are free; two a model. */
+static fv_status save_one(worker *w, const char *gallery, const worker_matrix *m, char **path)
 {
     fv_picture p;
-    char *path = NULL;
+    FV_TRY(draw_matrix(w, &p, m));
+    fv_status s = fv_gallery_prepare(gallery);
+    if (s >= 0) s = fv_gallery_add(gallery, "similarity", 1, &p, NULL, path);
+    fv_picture_free(&p);
+    return s < 0 ? s : save_table(w, gallery, m);
+}
+
+void save_matrix(worker *w)
+{
     const char *gallery = fv_options_get(w->options, "gallery");
     if (!w->matched_pictures.count || !w->matched_texts.count) return;
-    fv_status s = draw_matrix(w, &p);
-    if (s >= 0) {
-        s = fv_gallery_prepare(gallery);
-        if (s >= 0) s = fv_gallery_add(gallery, "similarity", 1, &p, NULL, &path);
-        fv_picture_free(&p);
-    }
-    if (s >= 0) s = save_table(w, gallery);
-    if (s < 0) {
+    for (int g = 0; g < w->match_guides; g++) {
+        char *path = NULL;
+        if (save_one(w, gallery, &w->match[g], &path) >= 0) {
+            notify_saved(w, path);
+            continue;
+        }
         say(w, NULL);
         free(path);
         return;
     }
-    notify_saved(w, path);
 }

@@ -50,7 +50,8 @@ static char *next_file(char *at, char **rest)
 
 static fv_status take_file(fv_guide *g, const char *file, const char *name)
 {
-    bool cfg = ends(file, ".yml") || ends(file, ".yaml"), words = ends(file, ".txt");
+    bool cfg = ends(file, ".yml") || ends(file, ".yaml") || ends(file, ".json");
+    bool words = ends(file, ".txt") || ends(file, ".gz");
     char **to = cfg ? &g->config : words ? &g->vocabulary : &g->checkpoint;
     if (!*file) return fv_fail(FV_ERR_ARGUMENT, "guide \"%.80s\": a file's name is empty", name);
     if (*to)

@@ -6,8 +6,8 @@
  *   eval.yml + brivl.pth @momentum         the towers that training averaged
  *   ... :0.5                               weight of the guide's texts, 1 without
  *
- * Several with |. "\|", "\:" and "\+" are literal. A file ending in .yml or .yaml is a cfg, in .txt
- * a vocabulary; any other is a checkpoint. */
+ * Several with |. "\|", "\:" and "\+" are literal. A file ending in .yml, .yaml or .json is a cfg,
+ * in .txt or .gz a vocabulary; any other is a checkpoint. */
 #ifndef FV_GUIDES_SYNTAX_H
 #define FV_GUIDES_SYNTAX_H
 
