@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "feavis/checkpoint.h"
+#include "feavis/codes.h"
 #include "kernels/cuda/cuda.h"
 #include "model/nets/vqgan.h"
 #include "tests/check.h"
@@ -583,6 +584,59 @@ static bool grey(fv_save_entry *e, float *values)
     return true;
 }
 
+/* A segmentation's 183 classes where colours are expected. `values` has room for what there was. */
+static bool classes(fv_save_entry *e, float *values)
+{
+    static float zeros[183 * 64 * 9];
+    (void)values;
+    if (strncmp(e->name, "decoder.conv_out.", 17) != 0) return true;
+    e->dims[0] = 183;
+    e->data = zeros;
+    return true;
+}
+
+static bool classes_seen(fv_save_entry *e, float *values)
+{
+    static float zeros[183 * 64 * 9];
+    (void)values;
+    if (strcmp(e->name, "encoder.conv_in.weight") != 0) return true;
+    e->dims[1] = 183;
+    e->data = zeros;
+    return true;
+}
+
+static bool no_codes_in_it(fv_save_entry *e, float *values)
+{
+    (void)values;
+    if (strncmp(e->name, "quantize.", 9) == 0) e->dims[0] = 0;
+    return true;
+}
+
+static bool an_empty_convolution(fv_save_entry *e, float *values)
+{
+    (void)values;
+    if (strcmp(e->name, "decoder.conv_in.weight") == 0) e->dims[0] = 0;
+    return true;
+}
+
+static bool a_code_that_is_none(fv_save_entry *e, float *values)
+{
+    if (strncmp(e->name, "quantize.", 9) == 0) values[74] = NAN;
+    return true;
+}
+
+static bool damaged_decoder(fv_save_entry *e, float *values)
+{
+    if (strcmp(e->name, "decoder.norm_out.weight") == 0) values[1] = NAN;
+    return true;
+}
+
+static bool damaged_encoder(fv_save_entry *e, float *values)
+{
+    if (strcmp(e->name, "encoder.norm_out.weight") == 0) values[1] = INFINITY;
+    return true;
+}
+
 static bool grey_eyes(fv_save_entry *e, float *values)
 {
     (void)values;
@@ -633,6 +687,12 @@ static void other_files_are_refused_in_a_line(void **state)
     FAILS(opens(path, NULL), FV_ERR_UNSUPPORTED, "decoder.conv_out.weight is for 1 channels");
     save_changed(path, grey_eyes);
     FAILS(opens(path, NULL), FV_ERR_UNSUPPORTED, "encoder.conv_in.weight is for 1 channels");
+    save_changed(path, classes);
+    FAILS(opens(path, NULL), FV_ERR_UNSUPPORTED, "decoder.conv_out.weight is for 183 channels");
+    save_changed(path, classes_seen);
+    FAILS(opens(path, NULL), FV_ERR_UNSUPPORTED, "encoder.conv_in.weight is for 183 channels");
+    save_changed(path, no_codes_in_it);
+    FAILS(opens(path, NULL), FV_ERR_SHAPE, "quantize.embedding.weight has no 2 sizes from 1");
     save_changed(path, without_codes);
     FAILS(opens(path, NULL), FV_ERR_FORMAT, "has no codes (quantize.*)");
     save_changed(path, narrow_codes);
@@ -650,6 +710,84 @@ static void other_files_are_refused_in_a_line(void **state)
     free(data);
     assert_true(opens("short.ckpt", golden_file("vq", ".yaml")) < 0);
     assert_null(strchr(fv_error(), '\n'));
+}
+
+/* --- codes and convert on such files --- */
+
+static fv_status codes_of(const char *checkpoint, bool decode)
+{
+    static uint8_t rgb[32 * 32 * 3];
+    int32_t at[4] = {1, 2, 3, 4};
+    fv_options *o;
+    fv_codes c = {0};
+    fv_picture out;
+    double error;
+    for (size_t i = 0; i < sizeof rgb; i++) rgb[i] = (uint8_t)(i * 7);
+    MUST(fv_picture_write(&(fv_picture){32, 32, rgb}, "seen.png", NULL));
+    MUST(fv_options_new(&o));
+    MUST(fv_options_set(o, "decoder", checkpoint));
+    MUST(fv_options_set(o, "start", "seen.png"));
+    MUST(fv_options_set(o, "size", "32"));
+    MUST(fv_options_set(o, "backend", "cpu"));
+    fv_status s = decode ? fv_codes_decode(&out, &(fv_codes){2, 2, at, 0}, o)
+                         : fv_codes_encode(&c, &out, &error, o);
+    if (s >= 0) fv_picture_free(&out);
+    fv_codes_free(&c);
+    fv_options_free(o);
+    return s;
+}
+
+static fv_status converts(const char *checkpoint)
+{
+    int tensors;
+    double worst;
+    return fv_checkpoint_convert(checkpoint, NULL, "out.safetensors", false, false, &tensors,
+                                 &worst);
+}
+
+/* Where numbers are none, no bytes hide it. */
+static void codes_and_convert_say_what_is_wrong(void **state)
+{
+    (void)state;
+    static const struct {
+        change alter;
+        const char *encode, *decode, *convert; /* what is said; NULL: it does */
+    } cases[] = {
+        {classes, "183 channels", "183 channels", "183 channels"},
+        {grey, "is for 1 channels", "is for 1 channels", "is for 1 channels"},
+        {without_codes, "has no codes", "has no codes", "has no codes"},
+        {an_empty_convolution, "is [0, 40, 3, 3], expected [", "is [0, 40, 3, 3], expected [",
+         "another shape"},
+        {a_code_that_is_none, "number 74 is nan", "number 74 is nan", "number 74 is nan"},
+        {damaged_decoder, "picture decoded by changed.safetensors",
+         "picture decoded by changed.safetensors", "decoder.norm_out.weight: number 1 is nan"},
+        {damaged_encoder, "picture encoded by changed.safetensors", NULL,
+         "encoder.norm_out.weight: number 1 is inf"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *const expected[] = {cases[i].encode, cases[i].decode, cases[i].convert};
+        save_changed("changed.safetensors", cases[i].alter);
+        unlink("out.safetensors");
+        for (int k = 0; k < 3; k++) {
+            const char *path = "changed.safetensors";
+            fv_status s = k == 2 ? converts(path) : codes_of(path, k == 1);
+            if ((s >= 0) != !expected[k] ||
+                (s < 0 && (!strstr(fv_error(), expected[k]) || strchr(fv_error(), '\n'))))
+                fail_msg("case %zu, %d: %s", i, k, s < 0 ? fv_error() : "it went well");
+        }
+        assert_true(access("out.safetensors", F_OK) != 0);
+    }
+    size_t bytes;
+    char *data = slurp(checkpoint_file("vq"), &bytes);
+    for (int i = 1; i < 8; i++) {
+        spill("short.ckpt", data, bytes * (size_t)i / 8);
+        assert_true(codes_of("short.ckpt", i % 2) < 0 && strstr(fv_error(), "short.ckpt"));
+        assert_true(converts("short.ckpt") < 0 && strstr(fv_error(), "short.ckpt"));
+        assert_null(strchr(fv_error(), '\n'));
+    }
+    free(data);
+    FAILS(codes_of(unpacked_file("lite0", ".pth"), false), FV_ERR_ARGUMENT,
+          "holds no decoder that is known");
 }
 
 static fv_status build(const fv_network *n, fv_backend *be, bool encode)
@@ -721,6 +859,7 @@ int main(int count, char **args)
         cmocka_unit_test(inversions_follow_step_by_step),
         cmocka_unit_test(a_converted_file_is_the_same_network),
         cmocka_unit_test(other_files_are_refused_in_a_line),
+        cmocka_unit_test(codes_and_convert_say_what_is_wrong),
         cmocka_unit_test(a_decoder_alone_decodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

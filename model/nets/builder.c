@@ -99,14 +99,14 @@ const fv_entry *fv_load_entry(const fv_builder *b, const char *name)
     return e;
 }
 
-void fv_describe_dims(char out[FV_DIMS_TEXT], const int64_t *dims, int ndim)
+void fv_describe_dims(char out[FV_DIMS_TEXT], const int64_t *dims, int ndim, bool wanted)
 {
     size_t at = (size_t)snprintf(out, FV_DIMS_TEXT, "[");
     for (int i = 0; i < ndim && at < FV_DIMS_TEXT; i++) {
         const char *comma = i ? ", " : "";
-        at += (size_t)(dims[i] ? snprintf(out + at, FV_DIMS_TEXT - at, "%s%lld", comma,
-                                          (long long)dims[i])
-                               : snprintf(out + at, FV_DIMS_TEXT - at, "%sany", comma));
+        at += (size_t)(dims[i] || !wanted ? snprintf(out + at, FV_DIMS_TEXT - at, "%s%lld", comma,
+                                                     (long long)dims[i])
+                                          : snprintf(out + at, FV_DIMS_TEXT - at, "%sany", comma));
     }
     if (at < FV_DIMS_TEXT) snprintf(out + at, FV_DIMS_TEXT - at, "]");
 }
@@ -114,8 +114,8 @@ void fv_describe_dims(char out[FV_DIMS_TEXT], const int64_t *dims, int ndim)
 static fv_status wrong_shape(const fv_builder *b, const fv_entry *e, const int64_t *want, int ndim)
 {
     char found[FV_DIMS_TEXT], expected[FV_DIMS_TEXT];
-    fv_describe_dims(found, e->dims, e->ndim);
-    fv_describe_dims(expected, want, ndim);
+    fv_describe_dims(found, e->dims, e->ndim, false);
+    fv_describe_dims(expected, want, ndim, true);
     return fv_fail(FV_ERR_SHAPE, "checkpoint %s: tensor %s is %s, expected %s",
                    fv_weights_path(b->source->weights), e->name, found, expected);
 }

@@ -90,6 +90,6 @@ fv_layer fv_load_conv_bn(fv_builder *b, const char *conv, const char *bn, int ou
 
 /* "[48, any, 3, 3]" */
 enum { FV_DIMS_TEXT = 192 };
-void fv_describe_dims(char out[FV_DIMS_TEXT], const int64_t *dims, int ndim);
+void fv_describe_dims(char out[FV_DIMS_TEXT], const int64_t *dims, int ndim, bool wanted);
 
 #endif

@@ -36,6 +36,18 @@ static fv_status take_values(converter *c, const fv_entry *e, const float **out,
     return FV_OK;
 }
 
+/* A file that no network computes with is not worth another one. */
+static fv_status check_finite(const converter *c, const fv_entry *e, const float *values)
+{
+    size_t count = fv_entry_count(e);
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            return fv_fail(FV_ERR_FORMAT, "checkpoint %s: tensor %s: number %zu is %g",
+                           fv_weights_path(c->network->source.weights), e->name, i,
+                           (double)values[i]);
+    return FV_OK;
+}
+
 /* "learnable.imgencoder_mom.x" -> "imgencoder.x" */
 static char *plain_name(const converter *c, const char *name)
 {
@@ -65,6 +77,7 @@ static fv_status add_part(converter *c, const fv_needed *part)
     memcpy(c->entries[i].dims, e->dims, (size_t)e->ndim * sizeof e->dims[0]);
     const float *values;
     FV_TRY(take_values(c, e, &values, &c->copies[i]));
+    FV_TRY(check_finite(c, e, values));
     c->entries[i].data = values;
     return FV_OK;
 }

@@ -104,8 +104,8 @@ static void check_part(verdict *v, const fv_needed *part, const fv_weights *w, b
     v->misshapen++;
     if (!show(v, to, "wrong shape", part->name)) return;
     char found[FV_DIMS_TEXT], expected[FV_DIMS_TEXT];
-    fv_describe_dims(found, e->dims, e->ndim);
-    fv_describe_dims(expected, part->dims, part->ndim);
+    fv_describe_dims(found, e->dims, e->ndim, false);
+    fv_describe_dims(expected, part->dims, part->ndim, true);
     const char *type = fv_entry_readable(e) ? NULL : fv_entry_dtype_name(e);
     fprintf(to, " is %s%s%s, expected %s\n", found, type ? " of " : "", type ? type : "", expected);
 }

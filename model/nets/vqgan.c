@@ -1,6 +1,7 @@
 /* The builders of autoencoders, and their row. See vqgan.h. */
 #include "model/nets/vqgan.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,6 +169,20 @@ fv_ref fv_vqgan_encode(fv_builder *b, const fv_network *n, fv_ref pixels)
 
 /* --- codes --- */
 
+/* The nearest of codes that are no numbers is any. */
+static void check_codes(fv_builder *b, const fv_network *n, const char *name, const double *values)
+{
+    size_t count = (size_t)n->codes * (size_t)n->latent_channels;
+    for (size_t i = 0; values && i < count; i++)
+        if (!isfinite(values[i])) {
+            fv_plan_fail(b->plan,
+                         fv_fail(FV_ERR_FORMAT, "checkpoint %s: tensor %s%s: number %zu is %g",
+                                 fv_weights_path(n->source.weights), n->source.root, name, i,
+                                 values[i]));
+            return;
+        }
+}
+
 /* Not through the store, where a backend might round them. */
 fv_ref fv_vqgan_codes(fv_builder *b, const fv_network *n)
 {
@@ -180,6 +195,7 @@ fv_ref fv_vqgan_codes(fv_builder *b, const fv_network *n)
             fv_fail(FV_ERR_ARGUMENT, "%s has no codes: its latent is continuous", n->title));
     int64_t dims[2] = {n->codes, n->latent_channels};
     double *values = fv_load_values(b, name, dims, 2);
+    check_codes(b, n, name, values);
     fv_ref r = fv_plan_weight_f64(b->plan, "codes", (fv_shape){1, 1, n->codes, n->latent_channels},
                                   values);
     free(values);
