@@ -1,5 +1,6 @@
 /* Pictures as codes: what an autoencoder with a codebook (the option `decoder`) makes of a picture,
- * and the picture of codes. From any thread; a call opens and closes the network. */
+ * and the picture of codes. From any thread; a call opens and closes the network. Those of a
+ * session are given by fv_session_codes; the option `start` takes a file of them. */
 #ifndef FEAVIS_CODES_H
 #define FEAVIS_CODES_H
 
@@ -13,12 +14,15 @@ extern "C" {
 #endif
 
 /* One number a cell, from the top left, row by row. */
-typedef struct fv_codes {
+struct fv_codes {
     int width, height; /* in cells */
     int32_t *at;       /* [height * width], 0 .. `count` - 1 */
     int count;         /* that there are; 0: not known (read from a file) */
-} fv_codes;
+};
+typedef struct fv_codes fv_codes;
 
+/* Zeros. Caller frees. */
+FV_API fv_status fv_codes_new(fv_codes *c, int width, int height);
 FV_API void fv_codes_free(fv_codes *c);
 
 /* The middle of the picture that the option `start` names, at the option `size`, encoded; what is

@@ -33,6 +33,17 @@ FV_API int fv_model_text_length(const fv_model *m); /* tokens, with [CLS] and [S
 /* Stands for the weights in recipes: a hash over names, shapes and samples of the tensors. */
 FV_API const char *fv_model_fingerprint(const fv_model *m);
 
+/* The network that generators make pictures with, opened by the option decoder. */
+typedef struct fv_decoder_info {
+    char title[128];
+    int factor;          /* pixels a side of a cell of its latent */
+    int codes, channels; /* codes: 0, the latent is continuous */
+} fv_decoder_info;
+FV_API bool fv_model_decoder_info(const fv_model *m,
+                                  fv_decoder_info *out); /* false: there is none */
+/* Whether a checkpoint is a decoder and not a model that looks; false also if it cannot be read. */
+FV_API bool fv_file_decodes(const char *path);
+
 /* What the model is, and what a picture with these options needs, as lines; `plan`: every op as
  * well. Caller frees. */
 FV_API fv_status fv_model_describe(char **out, fv_model *m, const fv_options *o, bool plan);

@@ -28,7 +28,9 @@ typedef struct fv_progress {
     double rate;        /* steps a second, over the last few */
     int restored;       /* how often the NaN guard went back to a good state */
     int dropped;        /* how many live changes could not be made; see fv_session_dropped */
-    double reserved[4]; /* zeros, for what comes later */
+    int moved;          /* cells that the step gave another code; -1: codes are not projected */
+    int cells;          /* that there are; 0: as moved -1 */
+    double reserved[3]; /* zeros, for what comes later */
 } fv_progress;
 
 /* Called after each step, on the thread of fv_session_run; false stops the run. */
@@ -60,6 +62,11 @@ FV_API fv_status fv_session_pixels(fv_session *s, float *out);
 FV_API fv_status fv_session_picture(fv_session *s, fv_picture *out, fv_progress *scores);
 /* YAML that reproduces the picture as it stands now; caller frees. */
 FV_API fv_status fv_session_recipe(fv_session *s, char **out);
+/* Not while a run is in progress: the codes that its latent is nearest to, those of the finished
+ * picture (fv_session_picture) or of the state after the last step. FV_ERR_ARGUMENT: the generator
+ * has none. Caller frees with fv_codes_free. */
+struct fv_codes;
+FV_API fv_status fv_session_codes(fv_session *s, bool finished, struct fv_codes *out);
 /* The whole state (parameters, Adam's moments, step, recipe) as .safetensors, and back. The
  * model must be the one it was saved with. */
 FV_API fv_status fv_session_save(fv_session *s, const char *path);

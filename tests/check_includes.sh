@@ -28,7 +28,7 @@ allow() {
 }
 
 public='feavis/[a-z]+\.h'
-drawn='feavis/(film|gif|picture|plot|sheet)\.h'
+drawn='feavis/(codes|film|gif|picture|plot|sheet)\.h'
 set='feavis/(option|preset|settings)\.h'
 plain='feavis/(files|lists|names)\.h'
 grown='feavis/(history|loss|model|recipe|session)\.h'

@@ -11,6 +11,7 @@
 #include <math.h>
 #include <unistd.h>
 
+#include "feavis/codes.h"
 #include "feavis/critic.h"
 #include "feavis/embed.h"
 #include "feavis/history.h"
@@ -38,6 +39,7 @@ static struct {
 static fv_session
     *cancelled_then; /* cancelled by the k-th call; it fails as well if `at` says so */
 static long cancel_at;
+static char opened_as[64];                /* the newest backend */
 static _Thread_local bool on_this_thread; /* memory of other threads does not fail */
 static fv_backend was;
 
@@ -101,6 +103,7 @@ fv_status __real_fv_backend_open(fv_backend **out, const char *name, int threads
 fv_status __wrap_fv_backend_open(fv_backend **out, const char *name, int threads);
 fv_status __wrap_fv_backend_open(fv_backend **out, const char *name, int threads)
 {
+    snprintf(opened_as, sizeof opened_as, "%s", name);
     FV_TRY(__real_fv_backend_open(out, name, threads));
     fv_backend *be = *out;
     was = *be;
@@ -977,8 +980,212 @@ static void guides_open_or_leave_nothing(void **state)
     fv_options_free(guided);
 }
 
-int main(void)
+/* --- a decoder --- */
+
+static fv_options *decoded;
+static fv_model *decoding;
+static float decoded_state[STATE];
+static size_t decoded_count;
+static int decoded_moves;
+static fv_codes decoded_codes;
+
+static const char *decoder_file(const char *name)
 {
+    static char path[1024];
+    const char *checkpoint = fv_options_get(options, "checkpoint");
+    snprintf(path, sizeof path, "%.*s/%s.ckpt", (int)(strrchr(checkpoint, '/') - checkpoint),
+             checkpoint, name);
+    return path;
+}
+
+/* Codes of the pictures' own latent, put back to codes after each step, from a picture. */
+static void decoder_options(void)
+{
+    if (decoded) return;
+    MUST(fv_options_copy(&decoded, options));
+    MUST(fv_session_picture(session, &picture, NULL));
+    MUST(fv_picture_write(&picture, "begin.png", NULL));
+    fv_picture_free(&picture);
+    const char *const settings[][2] = {{"param", "vqgan"},
+                                       {"decoder", decoder_file("vq")},
+                                       {"codes", "projected"},
+                                       {"start", "begin.png"}};
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+        set(decoded, settings[i][0], settings[i][1]);
+}
+
+static fv_status attempt_decoding(void)
+{
+    fv_codes c;
+    fv_progress p;
+    FV_TRY(fv_session_step(second, &p));
+    decoded_moves = p.moved;
+    FV_TRY(fv_session_codes(second, false, &c));
+    fv_codes_free(&decoded_codes);
+    decoded_codes = c;
+    return FV_OK;
+}
+
+static void close_decoding(void)
+{
+    fv_session_close(second);
+    fv_model_close(decoding);
+    second = NULL;
+    decoding = NULL;
+}
+
+/* The model with its decoder, a session from an encoded picture, and a step of it. */
+static fv_status attempt_decoder(void)
+{
+    FV_TRY(fv_model_open(&decoding, decoded));
+    fv_status s = fv_session_open(&second, decoding, decoded);
+    if (s >= 0) s = attempt_decoding();
+    if (s < 0) close_decoding();
+    return s;
+}
+
+static void decoder_is_as_expected(void)
+{
+    static float state[STATE];
+    static int moves;
+    static int32_t at[16];
+    MUST(fv_session_state_read(second, state));
+    decoded_count = second->param_count;
+    if (!moves) { /* the first: what others are compared with */
+        moves = decoded_moves;
+        memcpy(decoded_state, state, sizeof state);
+        memcpy(at, decoded_codes.at, sizeof at);
+    }
+    assert_true(decoded_count == 4 * 4 * 24 && moves > 0 && decoded_codes.width == 4);
+    assert_memory_equal(state, decoded_state, 3 * decoded_count * sizeof *state);
+    assert_memory_equal(at, decoded_codes.at, sizeof at);
+    assert_int_equal(decoded_moves, moves);
+    close_decoding();
+}
+
+static void a_decoder_opens_and_steps_or_leaves_nothing(void **state)
+{
+    (void)state;
+    decoder_options();
+    MUST(attempt_decoder());
+    decoder_is_as_expected();
+    try_all(&(trial){.name = "decoder",
+                     .attempt = attempt_decoder,
+                     .done = decoder_is_as_expected,
+                     .strides = true});
+}
+
+static fv_snapshot *decoded_start;
+
+static void go_to_decoded_start(void)
+{
+    MUST(fv_session_restore(second, decoded_start));
+}
+
+static void stepped_with_a_decoder(void)
+{
+    static float expected[STATE], state[STATE];
+    static int moves;
+    MUST(fv_session_state_read(second, state));
+    if (!moves) {
+        moves = decoded_moves;
+        memcpy(expected, state, sizeof state);
+    }
+    assert_true(moves > 0);
+    assert_int_equal(decoded_moves, moves);
+    assert_memory_equal(state, expected, 3 * second->param_count * sizeof *state);
+}
+
+/* A step that failed is one step, also where the codes were put back already. */
+static fv_status attempt_one_step(void)
+{
+    fv_progress p;
+    if (second->step == 2) return FV_OK; /* it is the codes that failed */
+    FV_TRY(fv_session_step(second, &p));
+    decoded_moves = p.moved;
+    return FV_OK;
+}
+
+static void a_step_with_a_decoder_fails_and_goes_on(void **state)
+{
+    (void)state;
+    decoder_options();
+    MUST(attempt_decoder());
+    MUST(fv_session_take_snapshot(second, &decoded_start));
+    MUST(attempt_one_step());
+    stepped_with_a_decoder();
+    try_all(&(trial){.name = "a step with a decoder",
+                     .before = go_to_decoded_start,
+                     .attempt = attempt_one_step,
+                     .done = stepped_with_a_decoder});
+    fv_snapshot_free(decoded_start);
+    close_decoding();
+}
+
+static fv_status attempt_both_ways(void)
+{
+    fv_codes c;
+    fv_picture back, again;
+    double error;
+    FV_TRY(fv_codes_encode(&c, &back, &error, decoded));
+    fv_status s = fv_codes_write(&c, "failing.csv");
+    fv_codes_free(&c);
+    if (s >= 0) s = fv_codes_read(&c, "failing.csv");
+    if (s >= 0) s = fv_codes_decode(&again, &c, decoded);
+    if (s >= 0) {
+        assert_memory_equal(again.rgb, back.rgb, VALUES);
+        fv_picture_free(&again);
+    }
+    fv_codes_free(&c);
+    fv_picture_free(&back);
+    return s;
+}
+
+static void codes_fail_and_go_on(void **state)
+{
+    (void)state;
+    decoder_options();
+    try_all(&(trial){.name = "codes",
+                     .attempt = attempt_both_ways,
+                     .done = nothing_more,
+                     .strides = true,
+                     .tolerates = true});
+    fv_codes_free(&decoded_codes);
+    fv_options_free(decoded);
+    unlink("failing.csv");
+    unlink("begin.png");
+}
+
+/* A network with corners is computed in single precision: guides and decoder alike. */
+static void the_decoder_has_a_say_in_the_precision(void **state)
+{
+    (void)state;
+    fv_model *m;
+    fv_options *o = toy_options();
+    char b0[1024];
+    const char *checkpoint = fv_options_get(options, "checkpoint");
+    snprintf(b0, sizeof b0, "%.*s/b0.pth", (int)(strrchr(checkpoint, '/') - checkpoint),
+             checkpoint);
+    set(o, "config", source_file("tests/golden/towers/b0/cfg.yml")); /* SiLU: no corners */
+    set(o, "checkpoint", b0);
+    MUST(fv_model_open(&m, o));
+    assert_string_equal(opened_as, "auto");
+    fv_model_close(m);
+    set(o, "decoder", decoder_file("vq"));
+    MUST(fv_model_open(&m, o));
+    assert_string_equal(opened_as, "auto");
+    fv_model_close(m);
+    set(o, "decoder", source_file("tests/golden/vqgan/tiny_weights.safetensors"));
+    MUST(fv_model_open(&m, o));
+    assert_string_equal(opened_as, "auto:fp32");
+    fv_model_close(m);
+    fv_options_free(o);
+}
+
+/* test_failing PATTERN: only tests whose names match ("*decoder*"). */
+int main(int argc, char **argv)
+{
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_step_fails_and_goes_on),
         cmocka_unit_test(a_change_that_fails_leaves_nothing),
@@ -994,6 +1201,10 @@ int main(void)
         cmocka_unit_test(embedding_fails_and_goes_on),
         cmocka_unit_test(a_model_opens_or_leaves_nothing),
         cmocka_unit_test(guides_open_or_leave_nothing),
+        cmocka_unit_test(a_decoder_opens_and_steps_or_leaves_nothing),
+        cmocka_unit_test(a_step_with_a_decoder_fails_and_goes_on),
+        cmocka_unit_test(codes_fail_and_go_on),
+        cmocka_unit_test(the_decoder_has_a_say_in_the_precision),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -742,7 +742,7 @@ static void a_file_sets_only_what_shapes_the_picture(void **state)
         left += !taken;
         assert_true(!taken || !(row->flags & FV_OPTION_PLACE));
     }
-    assert_int_equal(left, 5); /* device, threads, gallery, out, state */
+    assert_int_equal(left, 6); /* device, threads, gallery, out, state, save-codes */
     unlink("file.yml");
     /* all of one file in one line, and those of the files before it; a change cannot either */
     fv_options *o = fresh(), *copy;

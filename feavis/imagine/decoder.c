@@ -1,5 +1,6 @@
-/* The decoder: a network that some generators make their pictures with. It is opened on first use,
- * so that nothing is read for the others. See model.h. */
+/* The decoder: a network that some generators make their pictures with. It is opened with the
+ * model, since it has a say in the precision of the engine; its weights are read when a plan needs
+ * them. See model.h. */
 #include "feavis/imagine/model.h"
 
 static fv_status open_decoder(fv_network **out, const char *path)
@@ -14,14 +15,34 @@ static fv_status open_decoder(fv_network **out, const char *path)
     return fv_fail(FV_ERR_ARGUMENT, "%s holds no decoder that is known", path);
 }
 
-fv_status fv_model_decoder(fv_model *m, const fv_network **out)
+fv_status fv_decoder_open(fv_network **out, const fv_options *o)
 {
-    fv_engine *e = m->engine;
-    if (!e->decoder && *m->opened->decoder) {
-        fv_status s = open_decoder(&e->decoder, m->opened->decoder);
-        if (s < 0) return fv_fail_context(s, "opening the decoder");
-        fv_engine_attach(e, e->decoder);
-    }
-    *out = e->decoder;
-    return FV_OK;
+    *out = NULL;
+    if (!*o->decoder) return FV_OK;
+    fv_status s = open_decoder(out, o->decoder);
+    return s < 0 ? fv_fail_context(s, "opening the decoder") : s;
+}
+
+const fv_network *fv_model_decoder(const fv_model *m)
+{
+    return m->engine->decoder;
+}
+
+bool fv_model_decoder_info(const fv_model *m, fv_decoder_info *out)
+{
+    const fv_network *n = fv_model_decoder(m);
+    *out = (fv_decoder_info){.factor = 0};
+    if (!n) return false;
+    snprintf(out->title, sizeof out->title, "%s", n->title);
+    out->factor = n->factor;
+    out->codes = n->codes;
+    out->channels = n->latent_channels;
+    return true;
+}
+
+bool fv_file_decodes(const char *path)
+{
+    const fv_network_files files = {.checkpoint = path};
+    const fv_network_kind *kind;
+    return fv_network_detect(&kind, &files) >= 0 && kind && kind->decode && !kind->map;
 }

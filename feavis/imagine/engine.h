@@ -10,7 +10,7 @@ typedef struct fv_engine {
     fv_backend *backend;
     fv_store *store;     /* weights of all networks, each under keys of its own */
     int networks;        /* attached so far */
-    fv_network *decoder; /* of the option decoder; NULL until it is used */
+    fv_network *decoder; /* of the option decoder, or NULL; the engine's own */
 } fv_engine;
 
 /* The backend that the options name, with the precision that suits all of these networks. */

@@ -176,9 +176,17 @@ static void identify(fv_model *m)
 
 static fv_status give_engine(fv_model *m, const fv_options *o)
 {
-    fv_network *networks[FV_MAX_GUIDES];
-    for (int i = 0; i < m->guide_count; i++) networks[i] = m->guides[i]->network;
-    FV_TRY(fv_engine_open(&m->engine, o, networks, m->guide_count));
+    fv_network *networks[FV_MAX_GUIDES + 1], *decoder;
+    int count = m->guide_count;
+    for (int i = 0; i < count; i++) networks[i] = m->guides[i]->network;
+    FV_TRY(fv_decoder_open(&decoder, o)); /* it has a say in the precision */
+    if (decoder) networks[count++] = decoder;
+    fv_status s = fv_engine_open(&m->engine, o, networks, count);
+    if (s < 0) {
+        fv_network_close(decoder);
+        return s;
+    }
+    m->engine->decoder = decoder;
     for (int i = 0; i < m->guide_count; i++) {
         fv_model *g = m->guides[i];
         g->engine = m->engine;
@@ -186,6 +194,7 @@ static fv_status give_engine(fv_model *m, const fv_options *o)
         snprintf(g->backend_name, sizeof g->backend_name, "%s", m->engine->backend->name);
         identify(g);
     }
+    if (decoder) fv_engine_attach(m->engine, decoder);
     return FV_OK;
 }
 

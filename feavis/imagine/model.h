@@ -26,9 +26,10 @@ struct fv_model {
     char identity[FV_IDENTITY]; /* fingerprints and files of all guides: the same, the same model */
 };
 
-/* decoder.c: the network of the option decoder, opened on first use; the model's. *out is NULL if
- * the option is empty. */
-fv_status fv_model_decoder(fv_model *m, const fv_network **out);
+/* decoder.c: the network of the option decoder, on no engine yet; NULL if the option is empty. */
+fv_status fv_decoder_open(fv_network **out, const fv_options *o);
+/* The model's; NULL if there is none. */
+const fv_network *fv_model_decoder(const fv_model *m);
 
 /* The text tower for texts padded to `length` tokens, built on first use; borrowed. */
 fv_status fv_model_text_tower(fv_model *m, int length, fv_text_encoder **out);

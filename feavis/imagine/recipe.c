@@ -103,7 +103,7 @@ static fv_status print_options(FILE *f, const fv_options *o, const fv_model *m, 
 /* All that took part, where that is more than one. */
 static void print_networks(FILE *f, const fv_options *o, const fv_model *m)
 {
-    const fv_network *decoder = fv_generator_of(o)->needs_decoder ? m->engine->decoder : NULL;
+    const fv_network *decoder = fv_generator_of(o)->needs_decoder ? fv_model_decoder(m) : NULL;
     if (m->guide_count == 1 && !decoder) return;
     fputs("networks:\n", f);
     for (int i = 0; i < m->guide_count; i++) {
@@ -311,9 +311,8 @@ static bool same_guides(const fv_yaml_node *list, int count, const fv_model *m)
 /* n: what the list says of the decoder. */
 static fv_status check_decoder(const fv_yaml_node *n, fv_model *m)
 {
-    const fv_network *decoder;
+    const fv_network *decoder = fv_model_decoder(m);
     char fingerprint[FV_FINGERPRINT];
-    FV_TRY(fv_model_decoder(m, &decoder));
     if (!decoder)
         return fv_fail(FV_ERR_ARGUMENT, "the recipe is of a decoder: give its file with --decoder");
     fv_network_fingerprint(decoder, fingerprint);

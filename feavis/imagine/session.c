@@ -90,6 +90,12 @@ static fv_status make_room(fv_session *s)
         s->aside = calloc(n, sizeof *s->aside);
         ok = ok && s->best && s->aside;
     }
+    s->moved = fv_generator_moved(s->now, s->decoder, NULL, NULL, 0);
+    if (s->moved >= 0) {
+        s->before = calloc(n, sizeof *s->before);
+        s->after = calloc(n, sizeof *s->after);
+        ok = ok && s->before && s->after;
+    }
     return ok ? FV_OK : fv_fail(FV_ERR_MEMORY, "opening a session: out of memory");
 }
 
@@ -103,7 +109,7 @@ static fv_status open_session(fv_session *s, fv_model *m, const fv_options *o)
     FV_TRY(fv_start_note(s->recipe));
     FV_TRY(fv_options_note_terms(s->recipe));
     FV_TRY(fv_options_copy(&s->now, s->recipe));
-    if (fv_generator_of(s->now)->needs_decoder) FV_TRY(fv_model_decoder(m, &s->decoder));
+    if (fv_generator_of(s->now)->needs_decoder) s->decoder = fv_model_decoder(m);
     FV_TRY(fv_objectives_read(&s->objectives, m, s->now));
     FV_TRY(fv_session_build(s, &s->net, s->now, &s->objectives, NULL));
     s->width = fv_width(s->now);
@@ -140,6 +146,8 @@ void fv_session_close(fv_session *s)
     free(s->kept);
     free(s->best);
     free(s->aside);
+    free(s->before);
+    free(s->after);
     fv_session_forget_pending(s);
     free(s->pixels);
     free(s->rgb);
@@ -250,6 +258,12 @@ static double seconds_since(const struct timespec *begin)
     return (double)(now.tv_sec - begin->tv_sec) + 1e-9 * (double)(now.tv_nsec - begin->tv_nsec);
 }
 
+/* Cells whose codes are followed. */
+static int followed_cells(const fv_session *s)
+{
+    return s->before ? (int)(s->param_count / (size_t)s->decoder->latent_channels) : 0;
+}
+
 static void report(fv_session *s, const fv_scores *scores, fv_progress *out)
 {
     if (s->begun.tv_sec == 0 && s->begun.tv_nsec == 0) {
@@ -268,7 +282,9 @@ static void report(fv_session *s, const fv_scores *scores, fv_progress *out)
                          .seconds = seconds,
                          .rate = s->step_seconds > 0 ? 1 / s->step_seconds : 0,
                          .restored = s->restored,
-                         .dropped = s->dropped};
+                         .dropped = s->dropped,
+                         .moved = s->moved,
+                         .cells = followed_cells(s)};
 }
 
 /* Where the backend replays graphs a step is one of them, and a cancel waits for its end;
@@ -306,11 +322,27 @@ static fv_status begin_by_parts(fv_session *s)
     return fv_plan_adam_begin(s->net.plan, numbers);
 }
 
+static fv_status note_before(fv_session *s)
+{
+    if (!s->before) return FV_OK;
+    FV_TRY(fv_session_take_in(s)); /* of the step before, which may be on its way */
+    return fv_plan_block_download(s->net.plan, FV_BLOCK_VALUE, s->before);
+}
+
+static fv_status count_moved(fv_session *s)
+{
+    if (!s->before) return FV_OK;
+    FV_TRY(fv_plan_block_download(s->net.plan, FV_BLOCK_VALUE, s->after));
+    s->moved = fv_generator_moved(s->now, s->decoder, s->before, s->after, s->param_count);
+    return FV_OK;
+}
+
 static fv_status begin_step(fv_session *s)
 {
     FV_TRY(fv_session_replay(s));
     FV_TRY(fv_session_take_pending(s));
     FV_TRY(hook_step(s));
+    FV_TRY(note_before(s));
     s->captured = fv_plan_captures(s->net.plan) && s->step % KEEP_EVERY != 0 &&
                   s->objectives.own.count == 0; /* their gradients depend on forward */
     s->scores = (fv_scores){.loss = NAN, .cosine = NAN, .neuron = NAN};
@@ -332,6 +364,7 @@ fv_status fv_session_end_step(fv_session *s)
                                     &s->finite));
     s->finite = s->finite && stats[FV_ADAM_STAT_BAD] == 0;
     if (s->finite) FV_TRY(fv_generator_after_step(s->net.plan, s->now, s->decoder));
+    if (s->finite) FV_TRY(count_moved(s));
     s->gradient_norm = sqrtf(stats[FV_ADAM_STAT_NORM2]);
     if (s->captured && s->finite) FV_TRY(fv_session_send_picture(s, &s->scores));
     s->owed = s->finite ? FV_OWED_LOOK : FV_OWED_RESTORE;
@@ -417,6 +450,28 @@ fv_status fv_session_picture(fv_session *s, fv_picture *out, fv_progress *scores
     (void)fv_session_mend(s); /* if it fails, whoever uses the plan next tries again */
     if (scores) report(s, &final, scores);
     return fv_session_preview(s, out);
+}
+
+/* As fv_session_picture, but what is in the plan then is read. */
+static fv_status read_codes(fv_session *s, bool finished, float *values, fv_codes *out)
+{
+    fv_status status = finished ? fv_session_swap_best(s) : FV_OK;
+    if (status >= 0) status = fv_plan_block_download(s->net.plan, FV_BLOCK_VALUE, values);
+    if (status < 0) return fv_session_mend_after(s, status);
+    (void)fv_session_mend(s);
+    return fv_generator_codes(s->now, s->decoder, values, s->param_count, out);
+}
+
+fv_status fv_session_codes(fv_session *s, bool finished, fv_codes *out)
+{
+    *out = (fv_codes){0};
+    FV_TRY(fv_session_settle(s));
+    FV_TRY(fv_session_take_in(s));
+    float *values = malloc(s->param_count * sizeof *values);
+    if (!values) return fv_fail(FV_ERR_MEMORY, "the codes of a picture: out of memory");
+    fv_status status = read_codes(s, finished, values, out);
+    free(values);
+    return status;
 }
 
 fv_status fv_session_recipe(fv_session *s, char **out)

@@ -65,6 +65,9 @@ struct fv_session {
     int dropped;         /* live changes that could not be made */
     char why_dropped[1024];
 
+    float *before, *after; /* [params] of this step; NULL: what it moved is not counted */
+    int moved;             /* cells that the newest step gave another code; -1 */
+
     struct timespec begun;
     int begun_step;
     double last_seconds, step_seconds; /* smoothed */

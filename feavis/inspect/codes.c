@@ -6,25 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "feavis/imagine/engine.h"
 #include "feavis/imagine/generators/start.h"
-#include "model/files/files.h"
-#include "model/files/read_file.h"
+#include "feavis/imagine/model.h"
 
-enum { MAX_SIDE = 4096, FILE_LIMIT = 64 << 20 };
-
-void fv_codes_free(fv_codes *c)
-{
-    free(c->at);
-    *c = (fv_codes){0};
-}
-
-static fv_status make_cells(fv_codes *c, int width, int height)
-{
-    *c = (fv_codes){.width = width, .height = height};
-    c->at = calloc((size_t)width * (size_t)height, sizeof *c->at);
-    return c->at ? FV_OK : fv_fail(FV_ERR_MEMORY, "codes: out of memory");
-}
+enum { MAX_SIDE = 4096 };
 
 /* --- the network --- */
 
@@ -56,8 +41,7 @@ static fv_status open_work(work *w, const fv_options *o)
 {
     if (!*o->decoder)
         return fv_fail(FV_ERR_ARGUMENT, "codes are a network's: give its file with --decoder FILE");
-    const fv_network_files files = {.checkpoint = o->decoder};
-    FV_TRY(fv_network_open(&w->network, &files));
+    FV_TRY(fv_decoder_open(&w->network, o));
     FV_TRY(fv_engine_open(&w->engine, o, &w->network, 1));
     fv_engine_attach(w->engine, w->network);
     FV_TRY(read_codebook(w));
@@ -86,9 +70,22 @@ static uint8_t byte_of(float x)
     return (uint8_t)lrintf(255 * fminf(fmaxf(x, 0), 1));
 }
 
-static fv_status make_picture(fv_picture *out, const float *pixels, int width, int height)
+/* A file with numbers that are none gives such pictures; a picture of bytes would hide it. */
+static fv_status check_finite(const work *w, const char *what, const float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            return fv_fail(FV_ERR_FORMAT,
+                           "%s by %s: number %zu is %g; its weights are damaged, or too large",
+                           what, fv_weights_path(w->network->source.weights), i, (double)values[i]);
+    return FV_OK;
+}
+
+static fv_status make_picture(fv_picture *out, const work *w, const float *pixels, int width,
+                              int height)
 {
     size_t count = (size_t)width * (size_t)height * 3;
+    FV_TRY(check_finite(w, "the picture decoded", pixels, count));
     *out = (fv_picture){width, height, malloc(count)};
     if (!out->rgb) return fv_fail(FV_ERR_MEMORY, "the picture of codes: out of memory");
     for (size_t i = 0; i < count; i++) out->rgb[i] = byte_of(pixels[i]);
@@ -96,7 +93,7 @@ static fv_status make_picture(fv_picture *out, const float *pixels, int width, i
 }
 
 typedef struct sight {
-    fv_ref pixels, cells, picture;
+    fv_ref pixels, encoded, cells, picture;
     fv_shape latent;
 } sight;
 
@@ -107,9 +104,10 @@ static fv_status build_both_ways(work *w, const fv_options *o, sight *s)
     fv_shape shape = {1, fv_height(o), fv_width(o), 3};
     FV_TRY(fv_network_latent(n, fv_width(o), fv_height(o), &s->latent));
     s->pixels = fv_plan_input(p, "pixels", shape, FV_REAL);
-    s->cells = fv_network_encode(n, p, s->pixels);
+    s->cells = s->encoded = fv_network_encode(n, p, s->pixels);
     if (n->codes) s->cells = fv_quantise(p, "codes.nearest", s->cells, fv_network_codebook(n, p));
     s->picture = fv_clamp(p, "picture", fv_network_decode(n, p, s->cells));
+    fv_plan_output(p, s->encoded);
     fv_plan_output(p, s->cells);
     fv_plan_output(p, s->picture);
     return fv_plan_finish(p, FV_PLAN_FORWARD);
@@ -122,6 +120,9 @@ static fv_status run_both_ways(work *w, const fv_options *o, const sight *s, flo
     FV_TRY(fv_plan_upload(w->plan, s->pixels, pixels));
     FV_TRY(fv_plan_forward(w->plan));
     FV_TRY(fv_plan_download(w->plan, s->picture, decoded));
+    FV_TRY(fv_plan_download(w->plan, s->encoded,
+                            cells)); /* its codes would hide that it is not finite */
+    FV_TRY(check_finite(w, "the picture encoded", cells, fv_count(s->latent)));
     return fv_plan_download(w->plan, s->cells, cells);
 }
 
@@ -140,9 +141,9 @@ static fv_status encode(work *w, const fv_options *o, fv_codes *c, fv_picture *b
         sum += d * d;
     }
     *error = sum / (double)count;
-    if (status >= 0 && w->codebook) status = make_cells(c, s.latent.w, s.latent.h);
+    if (status >= 0 && w->codebook) status = fv_codes_new(c, s.latent.w, s.latent.h);
     if (status >= 0 && w->codebook) status = find_codes(w, cells, c);
-    if (status >= 0) status = make_picture(back, decoded, fv_width(o), fv_height(o));
+    if (status >= 0) status = make_picture(back, w, decoded, fv_width(o), fv_height(o));
     free(pixels);
     return status;
 }
@@ -188,7 +189,7 @@ static fv_status decode_cells(work *w, const float *cells, fv_shape latent, fv_p
     float *pixels = malloc((size_t)width * (size_t)height * 3 * sizeof *pixels);
     if (!pixels) return fv_fail(FV_ERR_MEMORY, "decoding: out of memory");
     fv_status s = fv_plan_download(p, picture, pixels);
-    if (s >= 0) s = make_picture(out, pixels, width, height);
+    if (s >= 0) s = make_picture(out, w, pixels, width, height);
     free(pixels);
     return s;
 }
@@ -217,81 +218,5 @@ fv_status fv_codes_decode(fv_picture *out, const fv_codes *c, const fv_options *
     fv_status s = open_work(&w, o);
     if (s >= 0) s = decode(&w, c, out);
     close_work(&w);
-    return s;
-}
-
-/* --- files --- */
-
-fv_status fv_codes_write(const fv_codes *c, const char *path)
-{
-    char *text = NULL;
-    size_t size;
-    FILE *f = open_memstream(&text, &size);
-    if (!f) return fv_fail(FV_ERR_MEMORY, "writing %s: out of memory", path);
-    for (int i = 0; i < c->width * c->height; i++)
-        fprintf(f, "%d%c", c->at[i], (i + 1) % c->width ? ',' : '\n');
-    bool whole = !ferror(f);
-    whole = fclose(f) == 0 && whole;
-    fv_status s = whole ? fv_file_save(path, text, size)
-                        : fv_fail(FV_ERR_MEMORY, "writing %s: out of memory", path);
-    free(text);
-    return s;
-}
-
-static fv_status bad_line(const char *path, int line)
-{
-    return fv_fail(FV_ERR_FORMAT,
-                   "codes %s, line %d: expected as many whole numbers as in the first line, with "
-                   "commas between them, and at most %d",
-                   path, line, MAX_SIDE);
-}
-
-/* The numbers of a line, which ends in *end; -1: something else. `to` may be NULL: they are
- * counted. */
-static int read_line(const char *text, int32_t *to, const char **end)
-{
-    int count = 0;
-    for (;; text++, count++) {
-        char *after;
-        long value = strtol(text, &after, 10);
-        if (after == text || *text < '0' || *text > '9' || value > INT32_MAX || count == MAX_SIDE)
-            return -1;
-        if (to) to[count] = (int32_t)value;
-        text = after;
-        if (*text == '\r') text++;
-        if (*text != ',') break;
-    }
-    *end = text;
-    return *text == '\n' || *text == '\0' ? count + 1 : -1;
-}
-
-static fv_status read_rows(fv_codes *c, const char *text, const char *path)
-{
-    int lines = 0, width = 0;
-    const char *at = text;
-    for (; *at; lines++) {
-        int count = read_line(at, NULL, &at);
-        if (count < 0 || (lines && count != width) || lines == MAX_SIDE)
-            return bad_line(path, lines + 1);
-        width = count;
-        at += *at == '\n';
-    }
-    FV_TRY(make_cells(c, width, lines));
-    at = text;
-    for (int i = 0; i < lines; i++) {
-        (void)read_line(at, c->at + (size_t)i * (size_t)width, &at);
-        at += *at == '\n';
-    }
-    return FV_OK;
-}
-
-fv_status fv_codes_read(fv_codes *out, const char *path)
-{
-    unsigned char *data;
-    size_t size;
-    *out = (fv_codes){0};
-    FV_TRY(fv_read_file(&data, &size, path, "codes", FILE_LIMIT));
-    fv_status s = read_rows(out, (const char *)data, path);
-    free(data);
     return s;
 }

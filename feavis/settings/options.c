@@ -2,17 +2,15 @@
  * here; flags, presets, recipes and the window follow. */
 #include "feavis/settings/options.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "feavis/settings/generators.h"
 #include "feavis/settings/guides_syntax.h"
+#include "feavis/settings/option_values.h"
 #include "feavis/settings/terms_syntax.h"
 #include "kernels/number.h"
 #include "model/text/text.h"
@@ -73,13 +71,17 @@ static const fv_option table[] = {
     {"codes", "Picture", "straight",
      "generator vqgan: decode the nearest codes, become them after each step, or need none",
      "straight projected free", 0, 0, FV_OPTION_CHOICE, RECIPE | LATER, ROW(codes)},
+    {"codes-start", "Picture", "random",
+     "generator vqgan: begin with random codes, or with noise of their mean and deviation",
+     "random noise", 0, 0, FV_OPTION_CHOICE, RECIPE | LATER, ROW(codes_start)},
     {"decay", "Picture", "1.1", "spectrum of the start and of the steps: 1/f^decay", NULL, 0, 4,
      FV_OPTION_FLOAT, RECIPE, ROW(decay)},
     {"contrast", "Picture", "1.5", "how far a unit of the parameters moves a colour", NULL, 0.01,
      1000, FV_OPTION_FLOAT, RECIPE, ROW(contrast)},
     {"start-noise", "Picture", "0.01", "standard deviation of the parameters at the start", NULL, 0,
      100, FV_OPTION_FLOAT, RECIPE, ROW(start_noise)},
-    {"start", "Picture", "", "picture to start from (its middle) instead of grey", NULL, 0, 0,
+    {"start", "Picture", "",
+     "picture to start from (its middle) instead of grey; or its codes, .csv", NULL, 0, 0,
      FV_OPTION_TEXT, RECIPE | FILES | ONE, ROW(start)},
     {"start-hash", "Picture", "", "what that picture's pixels have to be; recipes carry it", NULL,
      0, 0, FV_OPTION_TEXT, RECIPE | ONE, ROW(start_hash)},
@@ -155,6 +157,9 @@ static const fv_option table[] = {
      FILES | PLACE, ROW(out)},
     {"state", "Files", "", "also save the state there, to resume from (.safetensors)", NULL, 0, 0,
      FV_OPTION_TEXT, FILES | PLACE, ROW(state)},
+    {"save-codes", "Files", "",
+     "generator vqgan: also save the picture's codes there (.csv), to start from", NULL, 0, 0,
+     FV_OPTION_TEXT, FILES | PLACE, ROW(save_codes)},
 };
 enum { ROWS = sizeof table / sizeof table[0] };
 
@@ -206,105 +211,6 @@ static const char *nearest(const char *name)
     return best;
 }
 
-/* --- numbers, words --- */
-
-static fv_status parse_number(const fv_option *row, const char *value, double *out)
-{
-    char *end;
-    double x = fv_to_double(value, &end);
-    bool found = end != value;
-    while (*end == ' ') end++;
-    bool whole = row->kind != FV_OPTION_INT || x == floor(x);
-    if (!found || *end || !whole || !(x >= row->low && x <= row->high))
-        return fv_fail(FV_ERR_ARGUMENT, "%s is \"%.80s\", expected %s from %g to %.10g", row->name,
-                       value, row->kind == FV_OPTION_INT ? "a whole number" : "a number", row->low,
-                       row->high);
-    *out = x;
-    return FV_OK;
-}
-
-/* "256", "320x224"; a whole number may have any spelling of one. */
-static fv_status parse_size(const fv_option *row, const char *value, int out[2])
-{
-    const char *at = value;
-    double sides[2];
-    bool good = true;
-    int n = 0;
-    for (; good && n < 2; n++) {
-        char *end;
-        sides[n] = fv_to_double(at, &end);
-        good = end != at && sides[n] == floor(sides[n]) && sides[n] >= row->low &&
-               sides[n] <= row->high;
-        at = end;
-        while (*at == ' ') at++;
-        int cross = *at == 'x' || *at == 'X' ? 1 : strncmp(at, "×", 2) == 0 ? 2 : 0;
-        if (n || !cross) break;
-        at += cross;
-    }
-    if (!good || *at)
-        return fv_fail(FV_ERR_ARGUMENT,
-                       "%s is \"%.80s\", expected a whole number from %g to %g, or two: 320x224",
-                       row->name, value, row->low, row->high);
-    out[0] = (int)sides[0];
-    out[1] = (int)sides[n];
-    return FV_OK;
-}
-
-static bool only_digits(const char *s)
-{
-    return *s && strspn(s, "0123456789") == strlen(s);
-}
-
-/* Digits are read whole; other spellings ("1e3") as long as a double says them exactly. */
-static fv_status parse_seed(const fv_option *row, const char *value, uint64_t *out)
-{
-    if (strcmp(value, "random") == 0) {
-        uint32_t drawn; /* short enough to be told to somebody */
-        if (getrandom(&drawn, sizeof drawn, 0) != (ssize_t)sizeof drawn)
-            return fv_fail(FV_ERR_IO, "drawing a seed: %s", strerror(errno));
-        *out = drawn;
-        return FV_OK;
-    }
-    errno = 0;
-    uint64_t x = only_digits(value) ? strtoull(value, NULL, 10) : 0;
-    char *end;
-    double number = fv_to_double(value, &end);
-    bool found = end != value;
-    while (*end == ' ') end++;
-    bool exact = number == floor(number) && number >= 0 && number <= 9007199254740992.0;
-    if (errno || !found || *end || (!only_digits(value) && !exact))
-        return fv_fail(FV_ERR_ARGUMENT,
-                       "%s is \"%.80s\", expected a whole number from 0 to 18446744073709551615, "
-                       "or random",
-                       row->name, value);
-    *out = only_digits(value) ? x : (uint64_t)number;
-    return FV_OK;
-}
-
-static fv_status parse_bool(const fv_option *row, const char *value, bool *out)
-{
-    static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1"};
-    for (int i = 0; i < 8; i++) {
-        if (!fv_same_word(value, words[i])) continue;
-        *out = i % 2;
-        return FV_OK;
-    }
-    return fv_fail(FV_ERR_ARGUMENT, "%s is \"%.80s\", expected yes or no", row->name, value);
-}
-
-/* The index of `value` among the choices; -1 if it is none of them. */
-static int choice_index(const fv_option *row, const char *value)
-{
-    size_t n = strlen(value);
-    int index = 0;
-    for (const char *c = row->choices; n && *c; index++) {
-        size_t length = strcspn(c, " ");
-        if (length == n && strncmp(c, value, n) == 0) return index;
-        c += length + (c[length] == ' ');
-    }
-    return -1;
-}
-
 fv_status fv_options_add_generator(const char *name)
 {
     const fv_option *row = fv_option_find("param");
@@ -313,7 +219,7 @@ fv_status fv_options_add_generator(const char *name)
         return fv_fail(
             FV_ERR_ARGUMENT,
             "a generator \"%.80s\": expected a word of small letters, digits and hyphens", name);
-    if (choice_index(row, name) >= 0)
+    if (fv_option_choice(row, name) >= 0)
         return fv_fail(FV_ERR_ARGUMENT, "there is a generator %s already", name);
     if (used + n + 2 > sizeof generators)
         return fv_fail(FV_ERR_ARGUMENT, "a generator %s: there are too many", name);
@@ -327,25 +233,25 @@ static fv_status set_field(fv_options *o, const fv_option *row, const char *valu
     double number;
     switch (row->kind) {
     case FV_OPTION_INT:
-        FV_TRY(parse_number(row, value, &number));
+        FV_TRY(fv_option_number(row, value, &number));
         *(int *)at = (int)number;
         return FV_OK;
     case FV_OPTION_FLOAT:
-        FV_TRY(parse_number(row, value, &number));
+        FV_TRY(fv_option_number(row, value, &number));
         *(double *)at = number;
         return FV_OK;
     case FV_OPTION_SEED:
-        return parse_seed(row, value, at);
+        return fv_option_seed(row, value, at);
     case FV_OPTION_SIZE: {
         int size[2];
-        FV_TRY(parse_size(row, value, size));
+        FV_TRY(fv_option_size(row, value, size));
         memcpy(at, size, sizeof size);
         return FV_OK;
     }
     case FV_OPTION_BOOL:
-        return parse_bool(row, value, at);
+        return fv_option_bool(row, value, at);
     case FV_OPTION_CHOICE: {
-        int index = choice_index(row, value);
+        int index = fv_option_choice(row, value);
         if (index < 0)
             return fv_fail(FV_ERR_ARGUMENT, "%s is \"%.80s\", expected one of: %s", row->name,
                            value, row->choices);

@@ -31,6 +31,7 @@ struct fv_options {
     uint64_t seed;
     int steps, stop, generator; /* see fv_generator_of */
     int codes;                  /* 0 straight, 1 projected, 2 free: generators/vqgan.c */
+    int codes_start;            /* 0 random, 1 noise */
     int extent[2];              /* width, height */
     int keep;                   /* 0 last, 1 best */
     double decay, contrast, start_noise;
@@ -47,7 +48,7 @@ struct fv_options {
     char *guide, *config, *checkpoint, *vocab, *decoder, *device, *backend;
     int tower; /* 0 online, 1 momentum */
     int text_length, threads;
-    char *gallery, *out, *state;
+    char *gallery, *out, *state, *save_codes;
 
     fv_change *changes; /* by step, those of one step as they were made */
     int change_count;

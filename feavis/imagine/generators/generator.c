@@ -71,9 +71,21 @@ fv_status fv_generator_prepare(fv_plan *p, const fv_options *o, const fv_network
     return g->prepare ? g->prepare(p, o, lent(g, decoder)) : FV_OK;
 }
 
+static fv_status start_from_codes(const fv_generator *g, const fv_options *o,
+                                  const fv_network *decoder, float *values, size_t count)
+{
+    fv_codes codes;
+    if (!g->from_codes) return fv_fail(FV_ERR_ARGUMENT, "%s takes no codes to start from", g->name);
+    FV_TRY(fv_codes_read(&codes, o->start));
+    fv_status s = g->from_codes(o, decoder, &codes, values, count);
+    fv_codes_free(&codes);
+    return s < 0 ? fv_fail_context(s, "codes %s", o->start) : s;
+}
+
 static fv_status show_start(const fv_generator *g, const fv_options *o, const fv_network *decoder,
                             fv_backend *be, float *values, size_t count)
 {
+    if (fv_start_is_codes(o->start)) return start_from_codes(g, o, decoder, values, count);
     if (!g->invert) return fv_fail(FV_ERR_ARGUMENT, "%s takes no picture to start from", g->name);
     float *picture = malloc(fv_pixels(o) * 3 * sizeof *picture);
     if (!picture) return fv_fail(FV_ERR_MEMORY, "start picture: out of memory");
@@ -107,4 +119,21 @@ fv_status fv_generator_after_step(fv_plan *p, const fv_options *o, const fv_netw
 {
     const fv_generator *g = fv_generator_of(o);
     return g->after_step ? g->after_step(p, o, lent(g, decoder)) : FV_OK;
+}
+
+fv_status fv_generator_codes(const fv_options *o, const fv_network *decoder, const float *values,
+                             size_t count, fv_codes *out)
+{
+    const fv_generator *g = fv_generator_of(o);
+    if (!g->codes)
+        return fv_fail(FV_ERR_ARGUMENT, "generator %s makes no pictures of codes", g->name);
+    FV_TRY(check_decoder(g, decoder));
+    return g->codes(o, lent(g, decoder), values, count, out);
+}
+
+int fv_generator_moved(const fv_options *o, const fv_network *decoder, const float *before,
+                       const float *after, size_t count)
+{
+    const fv_generator *g = fv_generator_of(o);
+    return g->moved ? g->moved(o, lent(g, decoder), before, after, count) : -1;
 }

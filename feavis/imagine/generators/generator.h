@@ -12,6 +12,7 @@
 #ifndef FV_GENERATOR_H
 #define FV_GENERATOR_H
 
+#include "feavis/codes.h"
 #include "feavis/settings/options.h"
 #include "model/nets/network.h"
 
@@ -38,6 +39,16 @@ typedef struct fv_generator {
      * fv_plan_block_download and _upload. A failed one is called again, also after it has done its
      * work: done twice it has to be what it is done once. NULL: nothing to do. */
     fv_status (*after_step)(fv_plan *p, const fv_options *o, const fv_network *decoder);
+    /* The codes that values [count] are nearest to; the caller frees. NULL: it has none. */
+    fv_status (*codes)(const fv_options *o, const fv_network *decoder, const float *values,
+                       size_t count, fv_codes *out);
+    /* Values [count] that are these codes. NULL: takes none to start from. */
+    fv_status (*from_codes)(const fv_options *o, const fv_network *decoder, const fv_codes *codes,
+                            float *values, size_t count);
+    /* Cells that differ in values [count] before and after a step; -1, also with a count of 0: not
+     * to be counted with these options. NULL: never. */
+    int (*moved)(const fv_options *o, const fv_network *decoder, const float *before,
+                 const float *after, size_t count);
 } fv_generator;
 
 /* A row from outside; `param` takes its name from then on. Not while options or sessions are in
@@ -59,6 +70,10 @@ fv_status fv_generator_start(const fv_options *o, const fv_network *decoder, fv_
                              float *values, size_t count);
 void fv_generator_bounds(const fv_options *o, const fv_network *decoder, float *low, float *high);
 fv_status fv_generator_after_step(fv_plan *p, const fv_options *o, const fv_network *decoder);
+fv_status fv_generator_codes(const fv_options *o, const fv_network *decoder, const float *values,
+                             size_t count, fv_codes *out);
+int fv_generator_moved(const fv_options *o, const fv_network *decoder, const float *before,
+                       const float *after, size_t count);
 
 /* The usual random start. */
 void fv_generator_noise(const fv_options *o, float *values, size_t count);

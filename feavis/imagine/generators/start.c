@@ -4,21 +4,53 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "feavis/codes.h"
 #include "feavis/picture.h"
+
+bool fv_start_is_codes(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 4 && strcmp(path + n - 4, ".csv") == 0;
+}
+
+static uint64_t mix(uint64_t h, uint64_t x)
+{
+    return (h ^ x) * 1099511628211u; /* FNV-1a */
+}
+
+static uint64_t hash_size(int width, int height)
+{
+    return mix(mix(14695981039346656037u, (uint64_t)width), (uint64_t)height);
+}
+
+static void print_hash(uint64_t h, char out[17])
+{
+    snprintf(out, 17, "%016llx", (unsigned long long)h);
+}
 
 static void hash_picture(const fv_picture *p, char out[17])
 {
-    uint64_t h = 14695981039346656037u; /* FNV-1a */
+    uint64_t h = hash_size(p->width, p->height);
     size_t n = (size_t)p->width * (size_t)p->height * 3;
-    h = (h ^ (uint64_t)p->width) * 1099511628211u;
-    h = (h ^ (uint64_t)p->height) * 1099511628211u;
-    for (size_t i = 0; i < n; i++) h = (h ^ p->rgb[i]) * 1099511628211u;
-    snprintf(out, 17, "%016llx", (unsigned long long)h);
+    for (size_t i = 0; i < n; i++) h = mix(h, p->rgb[i]);
+    print_hash(h, out);
+}
+
+static fv_status hash_codes(const char *path, char out[17])
+{
+    fv_codes c;
+    FV_TRY(fv_codes_read(&c, path));
+    uint64_t h = hash_size(c.width, c.height);
+    for (int i = 0; i < c.width * c.height; i++) h = mix(h, (uint64_t)c.at[i]);
+    print_hash(h, out);
+    fv_codes_free(&c);
+    return FV_OK;
 }
 
 fv_status fv_start_hash(const char *path, char out[17])
 {
     fv_picture p;
+    if (fv_start_is_codes(path)) return hash_codes(path, out);
     FV_TRY(fv_picture_read(&p, path));
     hash_picture(&p, out);
     fv_picture_free(&p);
@@ -32,9 +64,9 @@ fv_status fv_start_note(fv_options *o)
     FV_TRY(fv_options_check_lost(o, FV_OPTION_ONE));
     FV_TRY(fv_start_hash(o->start, hash));
     if (*o->start_hash && strcmp(o->start_hash, hash) != 0)
-        return fv_fail(FV_ERR_FORMAT,
-                       "start picture %s is not the one of the recipe (its hash is %s, not %s)",
-                       o->start, hash, o->start_hash);
+        return fv_fail(
+            FV_ERR_FORMAT, "start %s %s is not the one of the recipe (its hash is %s, not %s)",
+            fv_start_is_codes(o->start) ? "codes" : "picture", o->start, hash, o->start_hash);
     char *path = realpath(o->start, NULL);
     if (path) {
         free(o->start);

@@ -23,7 +23,8 @@
 #include "feavis/imagine/generators/generator.h"
 #include "kernels/rng.h"
 
-enum { STRAIGHT, PROJECTED, FREE };
+enum { STRAIGHT, PROJECTED, FREE }; /* options.codes */
+enum { RANDOM_CODES, NOISE };       /* options.codes_start */
 
 /* The codes in the latent's own unit. */
 typedef struct codebook {
@@ -191,21 +192,60 @@ static fv_status prepare(fv_plan *p, const fv_options *o, const fv_network *deco
 
 /* --- where it begins --- */
 
-/* A code at random for each cell; without codes normal numbers. */
+/* A code at random for each cell. */
+static void draw_codes(const codebook *c, uint64_t seed, float *values, size_t count)
+{
+    for (size_t i = 0; i < count / c->width; i++) {
+        fv_random4 r = fv_philox(seed, (uint32_t)i, 0, 0, FV_STREAM_INIT);
+        size_t k = (size_t)((uint64_t)r.v[0] * c->count >> 32);
+        memcpy(values + i * c->width, c->rows + k * c->width, c->width * sizeof *values);
+    }
+}
+
+static void draw_normal(uint64_t seed, float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        fv_random4 r = fv_philox(seed, (uint32_t)i, 0, 0, FV_STREAM_INIT);
+        values[i] = fv_normal(r.v[0], r.v[1]);
+    }
+}
+
+/* Normal numbers get each channel's mean and deviation of the codes. */
+static void shape_like_codes(const codebook *c, float *values, size_t count)
+{
+    for (size_t i = 0; i < c->width; i++) {
+        double sum = 0, square = 0, n = (double)c->count;
+        for (size_t k = 0; k < c->count; k++) {
+            double v = (double)c->rows[k * c->width + i];
+            sum += v;
+            square += v * v;
+        }
+        float mean = (float)(sum / n),
+              width = (float)sqrt(fmax(square / n - sum / n * (sum / n), 0));
+        for (size_t k = i; k < count; k += c->width) values[k] = mean + width * values[k];
+    }
+}
+
+static void project(const codebook *c, float *values, size_t count)
+{
+    for (size_t i = 0; i + c->width <= count; i += c->width) {
+        size_t code = nearest(c, values + i);
+        memcpy(values + i, c->rows + code * c->width, c->width * sizeof *values);
+    }
+}
+
+/* A decoder without codes has normal numbers in every case. */
 static fv_status start(const fv_options *o, const fv_network *decoder, float *values, size_t count)
 {
     codebook c;
     FV_TRY(open_codes(&c, o, decoder));
-    for (size_t i = 0; i < count / c.width; i++) {
-        fv_random4 r = fv_philox(o->seed, (uint32_t)i, 0, 0, FV_STREAM_INIT);
-        size_t k = (size_t)((uint64_t)r.v[0] * c.count >> 32);
-        for (size_t j = 0; c.count && j < c.width; j++)
-            values[i * c.width + j] = c.rows[k * c.width + j];
-    }
-    for (size_t i = 0; !c.count && i < count; i++) {
-        fv_random4 r = fv_philox(o->seed, (uint32_t)i, 0, 0, FV_STREAM_INIT);
-        values[i] = fv_normal(r.v[0], r.v[1]);
-    }
+    bool noise = o->codes_start == NOISE;
+    if (!c.count || noise)
+        draw_normal(o->seed, values, count);
+    else
+        draw_codes(&c, o->seed, values, count);
+    if (c.count && noise) shape_like_codes(&c, values, count);
+    if (c.count && noise && o->codes == PROJECTED) project(&c, values, count);
     close_codes(&c);
     return FV_OK;
 }
@@ -234,25 +274,43 @@ static fv_status invert(const fv_options *o, const fv_network *decoder, fv_backe
     FV_TRY(fv_plan_new(&p, be));
     fv_status s = encode(p, o, decoder, picture, values);
     fv_plan_free(p);
-    for (size_t i = 0; i < count; i++) values[i] /= c.scale;
+    for (size_t i = 0; s >= 0 && i < count; i++) {
+        if (!isfinite(values[i])) /* its codes would hide it */
+            s = fv_fail(FV_ERR_FORMAT, "the start picture encoded by %s: number %zu is %g",
+                        fv_weights_path(decoder->source.weights), i, (double)values[i]);
+        values[i] /= c.scale;
+    }
     return s;
 }
 
 /* --- projection --- */
 
-static void project(const codebook *c, float *values, size_t count)
+/* The codes in the unit that the plan has, which is not computed again at every step. */
+static fv_status codes_of_plan(codebook *c, fv_plan *p, const fv_network *n)
 {
-    for (size_t i = 0; i + c->width <= count; i += c->width) {
-        size_t code = nearest(c, values + i);
-        memcpy(values + i, c->rows + code * c->width, c->width * sizeof *values);
+    fv_ref scale = fv_plan_find(p, "latent.scale");
+    *c = (codebook){.count = (size_t)n->codes, .width = (size_t)n->latent_channels};
+    float *scales = malloc(c->width * sizeof *scales);
+    c->rows = malloc(c->count * c->width * sizeof *c->rows);
+    fv_status s = scales && c->rows
+                      ? fv_network_codes(n, c->rows)
+                      : fv_fail(FV_ERR_MEMORY, "reading the decoder's codes: out of memory");
+    if (s >= 0) s = fv_plan_download(p, scale, scales);
+    if (s >= 0) {
+        c->scale = scales[0];
+        for (size_t i = 0; i < c->count * c->width; i++) c->rows[i] /= c->scale;
+    } else {
+        close_codes(c);
     }
+    free(scales);
+    return s;
 }
 
 static fv_status after_step(fv_plan *p, const fv_options *o, const fv_network *decoder)
 {
     codebook c;
     if (!decoder->codes || o->codes != PROJECTED) return FV_OK;
-    FV_TRY(open_codes(&c, o, decoder));
+    FV_TRY(codes_of_plan(&c, p, decoder));
     size_t count = fv_plan_param_count(p);
     float *values = malloc(count * sizeof *values);
     fv_status s = values ? fv_plan_block_download(p, FV_BLOCK_VALUE, values)
@@ -264,10 +322,81 @@ static fv_status after_step(fv_plan *p, const fv_options *o, const fv_network *d
     return s;
 }
 
+/* --- codes as numbers --- */
+
+static fv_status check_codes(const fv_network *n)
+{
+    if (n->codes) return FV_OK;
+    return fv_fail(FV_ERR_ARGUMENT, "%s has no codes: its latent is continuous", n->title);
+}
+
+static fv_status codes_of(const fv_options *o, const fv_network *decoder, const float *values,
+                          size_t count, fv_codes *out)
+{
+    codebook c;
+    fv_shape shape;
+    FV_TRY(check_codes(decoder));
+    FV_TRY(fv_network_latent(decoder, fv_width(o), fv_height(o), &shape));
+    FV_TRY(fv_codes_new(out, shape.w, shape.h));
+    fv_status s = open_codes(&c, o, decoder);
+    if (s < 0) {
+        fv_codes_free(out);
+        return s;
+    }
+    out->count = decoder->codes;
+    for (size_t i = 0; i < count / c.width; i++)
+        out->at[i] = (int32_t)nearest(&c, values + i * c.width);
+    close_codes(&c);
+    return FV_OK;
+}
+
+static fv_status check_fit(const fv_codes *codes, const fv_options *o, const fv_network *n)
+{
+    fv_shape shape;
+    FV_TRY(check_codes(n));
+    FV_TRY(fv_network_latent(n, fv_width(o), fv_height(o), &shape));
+    if (codes->width != shape.w || codes->height != shape.h)
+        return fv_fail(FV_ERR_SHAPE, "there are %d x %d, expected %d x %d for %d x %d pixels",
+                       codes->width, codes->height, shape.w, shape.h, fv_width(o), fv_height(o));
+    for (int i = 0; i < codes->width * codes->height; i++)
+        if (codes->at[i] < 0 || codes->at[i] >= n->codes)
+            return fv_fail(FV_ERR_ARGUMENT, "cell %d of line %d has code %d; %s has 0 to %d",
+                           i % codes->width + 1, i / codes->width + 1, codes->at[i], n->title,
+                           n->codes - 1);
+    return FV_OK;
+}
+
+static fv_status from_codes(const fv_options *o, const fv_network *decoder, const fv_codes *codes,
+                            float *values, size_t count)
+{
+    codebook c;
+    FV_TRY(check_fit(codes, o, decoder));
+    FV_TRY(open_codes(&c, o, decoder));
+    for (size_t i = 0; i < count / c.width; i++)
+        memcpy(values + i * c.width, c.rows + (size_t)codes->at[i] * c.width,
+               c.width * sizeof *values);
+    close_codes(&c);
+    return FV_OK;
+}
+
+static int moved(const fv_options *o, const fv_network *decoder, const float *before,
+                 const float *after, size_t count)
+{
+    size_t width = (size_t)decoder->latent_channels;
+    int cells = 0;
+    if (!decoder->codes || o->codes != PROJECTED) return -1;
+    for (size_t i = 0; i < count; i += width)
+        cells += memcmp(before + i, after + i, width * sizeof *before) != 0;
+    return cells;
+}
+
 const fv_generator fv_generator_vqgan = {.name = "vqgan",
                                          .needs_decoder = true,
                                          .build = build,
                                          .prepare = prepare,
                                          .start = start,
                                          .invert = invert,
-                                         .after_step = after_step};
+                                         .after_step = after_step,
+                                         .codes = codes_of,
+                                         .from_codes = from_codes,
+                                         .moved = moved};
