@@ -1,5 +1,6 @@
 /* Pictures as codes (feavis/codes.h) and the command that makes them, with tests/golden/vqgan. */
 #include <math.h>
+#include <unistd.h>
 
 #include "feavis/codes.h"
 #include "feavis/option.h"
@@ -159,6 +160,47 @@ static void the_command_goes_both_ways(void **state)
             "--out", "kl.csv");
 }
 
+/* --csv: a line a step; of projected codes how many moved. */
+static void the_log_has_each_step(bool moves)
+{
+    char *text = slurp("steps.csv", NULL), *at = text;
+    const char *head = "picture,step,loss,cosine,neuron,gradient,moved,cells\n";
+    assert_true(strncmp(at, head, strlen(head)) == 0);
+    at += strlen(head);
+    for (int step = 1; step <= 4; step++) {
+        float loss, cosine, gradient;
+        int found, moved, cells, length = 0;
+        if (sscanf(at, "1,%d,%f,%f,,%f,%n", &found, &loss, &cosine, &gradient, &length) != 4 ||
+            found != step || !length)
+            fail_msg("step %d: \"%s\"", step, at);
+        at += length;
+        bool counted = sscanf(at, "%d,%d", &moved, &cells) == 2;
+        assert_true(counted == moves && (!counted || (cells == 192 && moved >= 0)));
+        at = strchr(at, '\n') + 1;
+    }
+    assert_true(*at == 0);
+    free(text);
+}
+
+/* But where codes are not what is decoded. */
+static void the_saved_codes_are_the_picture(const char *codes, const char *picture, int way)
+{
+    fv_codes c;
+    fv_picture a, b;
+    MUST(fv_codes_read(&c, codes));
+    assert_true(c.width == 16 && c.height == 12);
+    fv_options *o = options("vq", "", "cpu");
+    MUST(fv_codes_decode(&a, &c, o));
+    MUST(fv_picture_read(&b, picture));
+    int same = 0;
+    for (int i = 0; i < 64 * 48 * 3; i++) same += abs(a.rgb[i] - b.rgb[i]) <= 1;
+    assert_true(way == 2 || same == 64 * 48 * 3);
+    fv_picture_free(&a);
+    fv_picture_free(&b);
+    fv_codes_free(&c);
+    fv_options_free(o);
+}
+
 /* A picture from codes by the program, and again from its recipe, on another number of threads. */
 static void the_program_dreams_in_codes(void **state)
 {
@@ -174,9 +216,11 @@ static void the_program_dreams_in_codes(void **state)
         SUCCEEDS_QUIETLY("imagine", "moon", "--config", config, "--checkpoint", toy, "--vocab",
                          vocab, "--generator", "vqgan", "--decoder", decoder, "--codes", ways[i],
                          "--size", "64x48", "--steps", "4", "--warmup", "0", "--threads", "1",
-                         "--out", "first.png");
+                         "--out", "first.png", "--csv", "steps.csv", "--save-codes", "saved.csv");
         SUCCEEDS_QUIETLY("again", "first.png", "--config", config, "--checkpoint", toy, "--vocab",
                          vocab, "--decoder", decoder, "--threads", "2", "--out", "again.png");
+        the_log_has_each_step(i == 1);
+        the_saved_codes_are_the_picture("saved.csv", "first.png", i);
         fv_picture first, again;
         MUST(fv_picture_read(&first, "first.png"));
         MUST(fv_picture_read(&again, "again.png"));
@@ -191,6 +235,10 @@ static void the_program_dreams_in_codes(void **state)
         fv_picture_free(&first);
         fv_picture_free(&again);
     }
+    REFUSED("fourier makes no pictures of codes", "imagine", "moon", "--config", config,
+            "--checkpoint", toy, "--vocab", vocab, "--save-codes", "none.csv", "--out", "none.png",
+            "--quiet");
+    assert_true(access("none.png", F_OK) != 0);
     REFUSED("multiples of 4", "imagine", "moon", "--config", config, "--checkpoint", toy, "--vocab",
             vocab, "--generator", "vqgan", "--decoder", decoder, "--size", "66", "--quiet");
 }

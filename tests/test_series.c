@@ -112,6 +112,37 @@ static void what_is_carried_over_is_in_the_recipes(void **state)
     fv_picture_free(&soft);
 }
 
+/* What is carried of a decoder's picture is its codes: the next one begins with just these. */
+static void codes_are_carried_over(void **state)
+{
+    (void)state;
+    char decoder[1024];
+    const char *unpacked = getenv("FEAVIS_UNPACKED");
+    snprintf(decoder, sizeof decoder, "%s/vq.ckpt", unpacked ? unpacked : ".");
+    const char pictures[] = "use: ./toy.yml\nparam: vqgan\ncodes: projected\nsize: 64x48\n"
+                            "pictures:\n  - text: moon\n  - text: lake\n";
+    spill("story.yml", pictures, sizeof pictures - 1);
+    SUCCEEDS_QUIETLY("series", "--quiet", "--preset", "story.yml", "--decoder", decoder, "--out",
+                     "codes", "--carry", "picture");
+    recipe_holds("codes/moon-5.png", "\nstart: ", false);
+    recipe_holds("codes/lake-5.png", "\nstart: \"moon-5.csv\"\n", true);
+    assert_int_equal(frames_of("codes/film.png"), 1 + 6);
+    SUCCEEDS_QUIETLY("codes", "codes/moon-5.csv", "--decoder", decoder, "--out", "decoded.png");
+    SUCCEEDS_QUIETLY("again", "codes/lake-5.png", MODEL, "--decoder", decoder, "--out",
+                     "codes/again.png");
+    fv_picture one, again, moon, decoded;
+    MUST(fv_picture_read(&one, "codes/lake-5.png"));
+    MUST(fv_picture_read(&again, "codes/again.png"));
+    MUST(fv_picture_read(&moon, "codes/moon-5.png"));
+    MUST(fv_picture_read(&decoded, "decoded.png"));
+    assert_memory_equal(one.rgb, again.rgb, 64 * 48 * 3);
+    for (int i = 0; i < 64 * 48 * 3; i++) assert_true(abs(moon.rgb[i] - decoded.rgb[i]) <= 1);
+    fv_picture_free(&one);
+    fv_picture_free(&again);
+    fv_picture_free(&moon);
+    fv_picture_free(&decoded);
+}
+
 static void what_is_wrong_is_said_before_the_work(void **state)
 {
     (void)state;
@@ -132,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(sentences_by_themselves),
         CASE(what_is_carried_over_is_in_the_recipes),
+        CASE(codes_are_carried_over),
         CASE(what_is_wrong_is_said_before_the_work),
     };
     return cmocka_run_group_tests_name("series", tests, NULL, NULL);

@@ -24,7 +24,7 @@ typedef struct cli {
     const char *export;              /* search: the file of another engine, to --out */
     const char *shard;               /* I/N: see shard.h */
     const char *script;              /* window: what works it instead of a person */
-    const char *judge, *csv, *sheet; /* judge: its file, and where results go */
+    const char *judge, *csv, *sheet; /* judge: its file, and where results go; csv also: steps.h */
     int top, batch, seeds;           /* 0: not given */
     const char *diversity;           /* imagine, neuron: see seeds.h */
     bool quiet, plan, layers, half, tensors, json;

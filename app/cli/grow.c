@@ -48,13 +48,15 @@ static void show_progress(display *d, const fv_progress *p)
     bool last = p->step == p->steps;
     double pause = d->terminal ? 0.1 : 5;
     if (d->quiet || (!last && p->step > 1 && p->seconds - d->last_seconds < pause)) return;
-    char left[32], scores[96] = "";
+    char left[32], scores[128] = "";
     size_t at = 0;
     print_time(left, sizeof left, p->rate > 0 ? (p->steps - p->step) / p->rate : 0);
     if (!isnan(p->cosine))
         at += (size_t)snprintf(scores, sizeof scores, "  cosine %.3f", (double)p->cosine);
     if (!isnan(p->neuron))
-        snprintf(scores + at, sizeof scores - at, "  neuron %.3f", (double)p->neuron);
+        at += (size_t)snprintf(scores + at, sizeof scores - at, "  neuron %.3f", (double)p->neuron);
+    if (p->moved >= 0)
+        snprintf(scores + at, sizeof scores - at, "  %d/%d codes moved", p->moved, p->cells);
     fprintf(stderr, "%sstep %d/%d%s  %.1f it/s  %s left%s", d->terminal ? "\r" : "", p->step,
             p->steps, scores, p->rate, left, d->terminal ? "\033[K" : "\n");
     fflush(stderr);

@@ -9,13 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "app/cli/grow.h"
 #include "app/cli/json.h"
+#include "app/cli/places.h"
 #include "app/cli/seeds.h"
 #include "app/cli/shard.h"
+#include "app/cli/steps.h"
 #include "feavis/files.h"
 
 typedef struct jobs {
@@ -148,9 +149,10 @@ static fv_status pause_session(fv_session *s, const char *state, bool quiet)
 
 /* pause: where the state goes if the run is stopped, instead of the picture; or NULL. */
 static fv_status run_session(fv_session *s, const fv_options *o, const char *pause, bool quiet,
-                             char **path)
+                             steps_log *log, char **path)
 {
-    fv_status status = grow_run(s, quiet);
+    steps_begin(log);
+    fv_status status = grow_run_with(s, quiet, steps_note, log);
     if (pause && status != FV_OK)
         return status == FV_CANCELLED ? pause_session(s, pause, quiet) : status;
     if (status == FV_CANCELLED && !quiet) fprintf(stderr, "stopped; keeping the picture so far\n");
@@ -158,68 +160,26 @@ static fv_status run_session(fv_session *s, const fv_options *o, const char *pau
     char message[1024];
     snprintf(message, sizeof message, "%s", fv_error());
     fv_status saved = save_picture(s, o, quiet, path);
-    const char *state = fv_options_get(o, "state");
-    if (saved >= 0 && *state) saved = fv_session_save(s, state);
+    if (saved >= 0) saved = steps_save_rest(s, o);
     if (status < 0) return fv_fail(status, "%s", message);
     return saved < 0 ? saved : status;
 }
 
 /* shown: the options without what is not said of the picture. *path: as of save_picture. */
 static fv_status run_job(fv_model *m, const fv_options *o, const fv_options *shown,
-                         const char *state, const char *pause, const cli *c, char **path)
+                         const char *state, const char *pause, const cli *c, steps_log *log,
+                         char **path)
 {
     fv_session *s;
     *path = NULL;
     if (pause && access(pause, F_OK) == 0) state = pause;
     FV_TRY(state ? fv_session_resume(&s, m, o, state) : fv_session_open(&s, m, o));
     grow_warn(s, m);
-    fv_status status = run_session(s, shown, pause, c->quiet, path);
+    fv_status status = steps_check_codes(s, shown);
+    if (status >= 0) status = run_session(s, shown, pause, c->quiet, log, path);
     fv_session_close(s);
     if (status == FV_OK && pause) remove(pause);
     return status;
-}
-
-/* The path with links resolved; of a file that is not there yet, that of its folder and its name.
- * Caller frees; NULL: there is no such folder. */
-static char *whole_path(const char *path)
-{
-    char *whole = realpath(path, NULL), *folder, *real, *joined = NULL;
-    if (whole) return whole;
-    const char *slash = strrchr(path, '/');
-    if (asprintf(&folder, "%.*s", slash ? (int)(slash - path) + 1 : 1, slash ? path : ".") < 0)
-        return NULL;
-    real = realpath(folder, NULL);
-    if (real && asprintf(&joined, "%s/%s", real, slash ? slash + 1 : path) < 0) joined = NULL;
-    free(real);
-    free(folder);
-    return joined;
-}
-
-/* Whether a file can be written there: its folder can, or it is a device or a pipe and can. */
-static fv_status check_place(const char *path, const char *folder_hint)
-{
-    struct stat st;
-    bool exists = stat(path, &st) == 0;
-    if (exists && S_ISDIR(st.st_mode))
-        return fv_fail(FV_ERR_IO, "saving to %s: it is a folder%s", path, folder_hint);
-    char *whole = whole_path(path), *slash = whole ? strrchr(whole, '/') : NULL;
-    if (slash && (!exists || S_ISREG(st.st_mode))) slash[slash == whole] = 0;
-    fv_status s = whole && access(whole, W_OK) == 0
-                      ? FV_OK
-                      : fv_fail(FV_ERR_IO, "saving to %s: %s", path, strerror(errno));
-    free(whole);
-    return s;
-}
-
-/* Two names of one file: what is written second would take the place of the first. */
-static fv_status check_apart(const char *a, const char *what_a, const char *b, const char *what_b)
-{
-    char *x = *a ? whole_path(a) : NULL, *y = b && *b ? whole_path(b) : NULL;
-    bool same = x && y && strcmp(x, y) == 0;
-    free(x);
-    free(y);
-    return same ? fv_fail(FV_ERR_ARGUMENT, "%s and %s are the same file, %s", what_a, what_b, a)
-                : FV_OK;
 }
 
 /* The gallery, or the folder of --out, and that of --state are tried before the work and not after
@@ -227,12 +187,16 @@ static fv_status check_apart(const char *a, const char *what_a, const char *b, c
 static fv_status check_target(const fv_options *o, const char *from)
 {
     const char *out = fv_options_get(o, "out"), *state = fv_options_get(o, "state");
-    FV_TRY(check_apart(out, "--out", state, "--state"));
-    FV_TRY(check_apart(out, "--out", from, "the state to resume"));
-    if (*state) FV_TRY(check_place(state, ""));
+    const char *codes = fv_options_get(o, "save-codes");
+    FV_TRY(place_apart(out, "--out", state, "--state"));
+    FV_TRY(place_apart(out, "--out", codes, "--save-codes"));
+    FV_TRY(place_apart(codes, "--save-codes", state, "--state"));
+    if (*codes) FV_TRY(place_check(codes, ""));
+    FV_TRY(place_apart(out, "--out", from, "the state to resume"));
+    if (*state) FV_TRY(place_check(state, ""));
     if (!*out) return fv_gallery_prepare(fv_options_get(o, "gallery"));
     FV_TRY(cli_check_picture(out));
-    return check_place(out, "; is it for --gallery?");
+    return place_check(out, "; is it for --gallery?");
 }
 
 static void announce(fv_model *m, const fv_options *o, bool opened)
@@ -278,6 +242,7 @@ typedef struct run {
     const char *state; /* the state to resume, or NULL */
     seeds seeds;
     shard shard;
+    steps_log log;
 } run;
 
 /* Picture i of job k of a shard: *path is where it goes, *pause its state if it is interrupted;
@@ -305,7 +270,8 @@ static fv_status run_one(run *r, fv_model *m, int k, int i, fv_options *grown, f
     bool wanted = !r->shard.of || place;
     if (status >= 0 && place) status = fv_options_set(shown, "out", place);
     if (status >= 0 && wanted && !r->c->quiet) announce(m, shown, opens);
-    if (status >= 0 && wanted) status = run_job(m, grown, shown, r->state, pause, r->c, &path);
+    if (status >= 0 && wanted)
+        status = run_job(m, grown, shown, r->state, pause, r->c, &r->log, &path);
     if (status == FV_OK && path) status = fv_list_add(&r->seeds.made, path);
     free(path);
     free(place);
@@ -397,8 +363,10 @@ static fv_status run_jobs(const jobs *j, const char *state, const cli *c)
     fv_status status = seeds_read(&r.seeds, c);
     if (status >= 0) status = shard_read(&r.shard, c);
     if (status >= 0) status = check_jobs(&r, j);
+    if (status >= 0) status = steps_open(&r.log, c->csv);
     if (status >= 0 && r.shard.of) status = agree(&r, j, &left);
     if (status >= 0 && (left || !r.shard.of)) status = run_all(&r, j, &m);
+    status = steps_close(&r.log, status);
     shard_end(&r.shard);
     fv_list_clear(&r.seeds.made);
     fv_model_close(m);

@@ -9,6 +9,7 @@
 
 #include "app/cli/grow.h"
 #include "app/cli/many.h"
+#include "feavis/codes.h"
 #include "feavis/film.h"
 #include "feavis/sheet.h"
 
@@ -63,22 +64,35 @@ static fv_status soften(const fv_picture *from, fv_picture *out)
     return s;
 }
 
+/* The panel, or its codes beside it, which are more: encoding the panel would lose some, and not
+ * every decoder has an encoder. */
+static fv_status carry_picture(series *q, fv_session *s, const char *path)
+{
+    fv_codes codes;
+    const char *dot = strrchr(path, '.');
+    bool has = fv_session_codes(s, true, &codes) >= 0;
+    int stem = has && dot ? (int)(dot - path) : (int)strlen(path);
+    int n = asprintf(&q->start, "%.*s%s", stem, path, has ? ".csv" : "");
+    if (n < 0) q->start = NULL;
+    fv_status status = q->start ? FV_OK : fv_fail(FV_ERR_MEMORY, "carrying over: out of memory");
+    if (status >= 0 && has) status = fv_codes_write(&codes, q->start);
+    fv_codes_free(&codes);
+    return status;
+}
+
 /* path: of the panel that is finished. */
-static fv_status carry_over(series *q, int i, const char *path)
+static fv_status carry_over(series *q, fv_session *s, int i, const char *path)
 {
     fv_picture soft;
     if (q->carry == CARRY_NOTHING || (q->carry == CARRY_PALETTE && i)) return FV_OK;
     free(q->start);
     q->start = NULL;
-    if (q->carry == CARRY_PICTURE) {
-        q->start = strdup(path);
-        return q->start ? FV_OK : fv_fail(FV_ERR_MEMORY, "carrying a picture over: out of memory");
-    }
+    if (q->carry == CARRY_PICTURE) return carry_picture(q, s, path);
     FV_TRY(soften(&q->panels[i], &soft));
-    fv_status s = many_picture(&soft, q->folder, "palette.png");
-    if (s >= 0) s = many_path(&q->start, q->folder, "palette.png");
+    fv_status status = many_picture(&soft, q->folder, "palette.png");
+    if (status >= 0) status = many_path(&q->start, q->folder, "palette.png");
     fv_picture_free(&soft);
-    return s;
+    return status;
 }
 
 /* --- one picture --- */
@@ -99,7 +113,7 @@ static fv_status save(series *q, fv_session *s, int i)
 {
     char *path = NULL;
     fv_status status = grow_save(s, q->folder, q->lines.at[i], &q->panels[i], &path);
-    if (status >= 0) status = carry_over(q, i, path);
+    if (status >= 0) status = carry_over(q, s, i, path);
     free(path);
     return status;
 }
@@ -180,16 +194,36 @@ static fv_status check_all(const series *q, const fv_model *m)
     return s;
 }
 
-static fv_status prepare(series *q, fv_model **m)
+/* The texts of a preset's pictures. */
+static fv_status preset_lines(fv_list *out, const cli *c)
 {
-    const cli *c = q->c;
+    fv_options *o;
+    FV_TRY(fv_options_copy(&o, c->options));
+    fv_status s = FV_OK;
+    for (int i = 0; s >= 0 && i < fv_preset_picture_count(c->preset); i++) {
+        s = fv_preset_picture(c->preset, i, o);
+        if (s >= 0) s = fv_list_add(out, fv_options_get(o, "text"));
+    }
+    fv_options_free(o);
+    return s;
+}
+
+static fv_status read_lines(fv_list *out, const cli *c)
+{
     const char *file = c->file ? c->file : c->words;
     if (c->file && c->words)
         return fv_fail(FV_ERR_ARGUMENT, "series takes one file, and there are two");
-    if (!file)
-        return fv_fail(FV_ERR_ARGUMENT, "series needs a file with one sentence a line, or -");
+    if (file) return fv_list_lines(out, file);
+    if (c->preset && fv_preset_picture_count(c->preset)) return preset_lines(out, c);
+    return fv_fail(FV_ERR_ARGUMENT, "series needs a file with one sentence a line, or -; or a "
+                                    "preset of several pictures");
+}
+
+static fv_status prepare(series *q, fv_model **m)
+{
+    const cli *c = q->c;
     FV_TRY(read_carry(q));
-    FV_TRY(fv_list_lines(&q->lines, file));
+    FV_TRY(read_lines(&q->lines, c));
     size_t count = (size_t)q->lines.count;
     q->panels = calloc(count, sizeof *q->panels);
     q->frames = calloc(count * FRAMES, sizeof *q->frames);
