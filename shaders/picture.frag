@@ -14,7 +14,7 @@ uniform vec2 size;         // of the picture, its pixels
 uniform float gain;        // exposure: 2^stops
 uniform float split;       // compare: share of the picture that shows `other`
 uniform float strength;    // of the map over the picture
-uniform int mode;          // 0 picture, 1 difference, 2 map, 3 compare
+uniform int mode;          // 0 picture, 1 difference, 2 map, 3 compare, 4 other over picture
 uniform bool crisp;
 uniform vec3 background;
 
@@ -55,6 +55,7 @@ void main()
         float edge = (split * size.x - p.x) * zoom;
         if (edge > 0.0) c = look(other, p);
         if (abs(edge) < 1.0) c = vec3(1.0);
-    }
+    } else if (mode == 4)
+        c = mix(c, look(other, p), 0.55);
     colour = vec4(c * gain, 1.0);
 }

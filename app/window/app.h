@@ -74,9 +74,11 @@ typedef struct app {
     char start[APP_PATH]; /* a picture to start from, or "" */
 
     float guide_weights[FV_MAX_GUIDES];
-    int guide_serial;           /* of the models that these are of */
-    char dropped[3 * APP_PATH]; /* files of a model that were dropped together */
-    Uint64 dropped_at;          /* the last of them */
+    int guide_serial;               /* of the models that these are of */
+    int decoder_serial;             /* of the decoder that the generator was chosen for */
+    char dropped[3 * APP_PATH];     /* files of a model that were dropped together */
+    char dropped_weights[APP_PATH]; /* the checkpoint among them */
+    Uint64 dropped_at;              /* the last of them */
 
     /* the canvas */
     display_view look;
@@ -87,7 +89,9 @@ typedef struct app {
     void *branch_textures[FV_MAX_BRANCHES];
     unsigned branch_ids[FV_MAX_BRANCHES]; /* what these textures are of */
     int branch_steps[FV_MAX_BRANCHES];
-    bool pinned; /* `other` is A of A/B, not the start */
+    bool pinned;    /* `other` is A of A/B, not the start */
+    fv_codes codes; /* that are shown over the picture */
+    int codes_serial;
     int scrub;
     bool side_tab_measures, side_tab_neurons; /* narrow windows: what the one side shows */
 
@@ -176,6 +180,7 @@ void page_text(app *a);     /* inside an area */
 void page_measures(app *a); /* inside an area */
 void page_neurons(app *a);  /* inside an area */
 void page_guides(app *a);   /* inside an area */
+void page_decoder(app *a);  /* inside an area */
 void page_canvas(app *a, ui_rect r);
 void page_controls(app *a, ui_rect r);
 void page_gallery(app *a, ui_rect r);
@@ -195,6 +200,9 @@ void app_key(app *a, const SDL_KeyboardEvent *e);
 float app_guess_scale(SDL_Window *window);
 /* The place of the picture, for display_draw. */
 ui_rect canvas_of(const app *a, ui_rect r);
+/* page_codes.c: the newest codes for the display, and their numbers where there is room. */
+void app_take_codes(app *a);
+void app_draw_codes(const app *a, ui_rect place);
 
 /* --- what is remembered (state.c) --- */
 /* Opens settings and worker in $FEAVIS_STATE, or $XDG_STATE_HOME/feavis, or

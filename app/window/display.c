@@ -219,6 +219,8 @@ static void compose_pixel(const display *d, const display_view *v, int x, int y,
             a = a * (1 - 0.75f * v->strength) * (1 - t) + hot[c] * t;
         else if (v->mode == DISPLAY_COMPARE && (float)x + 0.5f < v->split * (float)p->width)
             a = (float)q->rgb[at + (size_t)c] / 255;
+        else if (v->mode == DISPLAY_CODES)
+            a = 0.45f * a + 0.55f * (float)q->rgb[at + (size_t)c] / 255;
         out[c] = (uint8_t)(fminf(fmaxf(a * gain, 0), 1) * 255 + 0.5f);
     }
 }

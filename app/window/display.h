@@ -12,7 +12,8 @@ typedef enum display_mode {
     DISPLAY_PICTURE,
     DISPLAY_DIFFERENCE, /* to the other one */
     DISPLAY_MAP,        /* heat over the picture */
-    DISPLAY_COMPARE     /* the other one left of the divider */
+    DISPLAY_COMPARE,    /* the other one left of the divider */
+    DISPLAY_CODES       /* the other one over the picture */
 } display_mode;
 
 typedef struct display_view {

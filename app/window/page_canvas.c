@@ -42,7 +42,7 @@ static void time_text(char *out, size_t size, double seconds)
 static void draw_header(app *a, ui_rect r)
 {
     const worker_view *v = &a->view;
-    char right[160] = "", left[16];
+    char right[192] = "", left[16], moved[64] = "";
     ui_rect bar = {r.x, r.y, r.w, header()};
     ui_area_begin("header", bar, UI_CANVAS, false);
     if (v->picture_serial || app_busy(a)) {
@@ -51,11 +51,14 @@ static void draw_header(app *a, ui_rect r)
                        : v->progress.step;
         double rate = v->step_seconds > 0 ? 1 / v->step_seconds : 0;
         time_text(left, sizeof left, rate > 0 ? (v->progress.steps - v->progress.step) / rate : 0);
+        if (v->progress.cells && v->progress.moved >= 0)
+            snprintf(moved, sizeof moved, "   ·   %d/%d %s", v->progress.moved, v->progress.cells,
+                     tr(a, W_CODES_MOVED));
         if (v->phase == WORKER_RUNNING)
-            snprintf(right, sizeof right, "%d / %d   ·   %.1f it/s   ·   %s %s", step,
-                     v->progress.steps, rate, tr(a, W_LEFT), left);
+            snprintf(right, sizeof right, "%d / %d%s   ·   %.1f it/s   ·   %s %s", step,
+                     v->progress.steps, moved, rate, tr(a, W_LEFT), left);
         else
-            snprintf(right, sizeof right, "%d / %d", step, v->progress.steps);
+            snprintf(right, sizeof right, "%d / %d%s", step, v->progress.steps, moved);
         float room = r.w - ui_px(40) - ui_px(ui_text_width(right, UI_SMALL));
         ui_rect title = {r.x + ui_px(20), r.y, room, header()};
         const char *what = *v->text ? v->text : *v->llp ? v->llp : v->term;
@@ -119,6 +122,7 @@ static void touch(app *a, ui_rect canvas)
     if (t.clicked && !dragging && !t.double_clicked)
         app_pick(a, (t.x - place.x) / place.w, (t.y - place.y) / place.h);
     draw_place(a, place);
+    app_draw_codes(a, place);
     if (look->mode == DISPLAY_COMPARE) {
         ui_rect knob = {divider - ui_px(5), place.y + place.h / 2 - ui_px(14), ui_px(10),
                         ui_px(28)};
@@ -150,6 +154,10 @@ static void set_mode(app *a, display_mode mode, app_map map)
     a->look.mode = same ? DISPLAY_PICTURE : mode;
     a->map = map;
     a->map_serial = a->start_serial = 0;
+    a->codes_serial = 0;
+    if (a->look.mode != DISPLAY_CODES) fv_codes_free(&a->codes);
+    if (a->view.decoder.codes)
+        worker_post(a->worker, ORDER_CODES, a->look.mode == DISPLAY_CODES, NULL, NULL);
     worker_post(a->worker, ORDER_GRADIENT, a->look.mode == DISPLAY_MAP && a->map == MAP_GRADIENT,
                 NULL, NULL);
     if (a->look.mode == DISPLAY_MAP && map == MAP_ACTIVATION && a->view.channel < 0)
@@ -203,6 +211,14 @@ static void draw_tools(app *a, ui_rect r)
     if (a->pinned && l->mode == DISPLAY_COMPARE) {
         ui_beside();
         if (ui_chip("pin", tr(a, W_PIN), false)) pin(a);
+    }
+    if (a->view.decoder.codes) {
+        ui_beside();
+        if (ui_chip("codes", tr(a, W_CODES), l->mode == DISPLAY_CODES)) {
+            a->pinned = false;
+            set_mode(a, DISPLAY_CODES, a->map);
+        }
+        ui_hint(tr(a, W_CODES_ABOUT));
     }
     ui_beside();
     if (ui_chip("crisp", tr(a, W_CRISP), l->crisp)) a->look.crisp = !l->crisp;

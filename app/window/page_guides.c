@@ -1,5 +1,6 @@
 /* The models that look at the picture: a weight each, and files dropped on the window as one more.
- * Several files of one drop (a cfg and its checkpoint) are one model. */
+ * Several files of one drop (a cfg and its checkpoint) are one model. One that decodes becomes what
+ * pictures are made with. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,19 +17,28 @@ static bool ends(const char *path, const char *end)
     return n >= m && SDL_strcasecmp(path + n - m, end) == 0;
 }
 
-static bool is_model_file(const char *path)
+static bool is_weights(const char *path)
 {
-    static const char *const ends_of[] = {".yml", ".yaml", ".json",        ".pth",
-                                          ".pt",  ".bin",  ".safetensors", ".ckpt"};
-    bool is = ends(path, "vocab.txt") || ends(path, "merges.txt") || ends(path, ".txt.gz");
+    static const char *const ends_of[] = {".pth", ".pt", ".bin", ".safetensors", ".ckpt"};
+    bool is = false;
     for (size_t i = 0; i < sizeof ends_of / sizeof ends_of[0]; i++)
         is = is || ends(path, ends_of[i]);
+    return is;
+}
+
+static bool is_model_file(const char *path)
+{
+    static const char *const beside[] = {".yml",      ".yaml",      ".json",
+                                         "vocab.txt", "merges.txt", ".txt.gz"};
+    bool is = is_weights(path);
+    for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++) is = is || ends(path, beside[i]);
     return is;
 }
 
 bool app_drop_model(app *a, const char *path)
 {
     size_t n = strlen(a->dropped), end = sizeof a->dropped - 1;
+    const char *dropped = path;
     if (!is_model_file(path)) return false;
     if (n) n += (size_t)snprintf(a->dropped + n, end - n, " + ");
     for (; *path && n + 2 < end; path++) { /* + and | are the option's own */
@@ -36,6 +46,8 @@ bool app_drop_model(app *a, const char *path)
         a->dropped[n++] = *path;
     }
     a->dropped[n] = 0;
+    if (is_weights(dropped) && strlen(dropped) < sizeof a->dropped_weights)
+        snprintf(a->dropped_weights, sizeof a->dropped_weights, "%s", dropped);
     a->dropped_at = SDL_GetTicks64();
     return true;
 }
@@ -50,7 +62,9 @@ void app_take_dropped(app *a)
     }
     snprintf(files, sizeof files, "%s:1", a->dropped); /* a colon of the name is no weight then */
     a->dropped[0] = 0;
-    worker_post(a->worker, ORDER_ADD_GUIDE, 0, NULL, files);
+    const char *weights = a->dropped_weights[0] ? a->dropped_weights : NULL;
+    worker_post(a->worker, ORDER_ADD_GUIDE, 0, weights, files);
+    a->dropped_weights[0] = 0;
     app_toast(a, tr(a, W_LOADING), false);
 }
 
@@ -93,4 +107,61 @@ void page_guides(app *a)
             worker_post(a->worker, ORDER_DROP_GUIDE, i, NULL, NULL);
     }
     if (changed) set_weights(a);
+}
+
+/* --- the decoder --- */
+
+static void choose(app *a, const char *option, const char *value)
+{
+    if (fv_options_set(a->options, option, value) < 0) app_fail(a);
+    a->quality[0] = 0;
+}
+
+/* One that has just come makes the next picture; one that has gone makes none. */
+static void follow_decoder(app *a)
+{
+    const worker_view *v = &a->view;
+    bool uses = strcmp(fv_options_get(a->options, "param"), "vqgan") == 0;
+    if (a->decoder_serial == v->decoder_serial) return;
+    a->decoder_serial = v->decoder_serial;
+    if (*v->decoder.title)
+        choose(a, "param", "vqgan");
+    else if (uses)
+        choose(a, "param", "fourier");
+}
+
+static void choices(app *a, const char *option, const char *const *values, const word *labels,
+                    int count, int in_a_row)
+{
+    const char *now = fv_options_get(a->options, option);
+    for (int i = 0; i < count; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s-%s", option, values[i]);
+        if (i % in_a_row) ui_beside();
+        if (ui_chip(name, tr(a, labels[i]), strcmp(now, values[i]) == 0))
+            choose(a, option, values[i]);
+    }
+}
+
+void page_decoder(app *a)
+{
+    static const char *const params[] = {"fourier", "multires", "pixel", "maco", "vqgan"};
+    static const word names[] = {W_FOURIER, W_MULTIRES, W_PIXEL, W_MACO, W_CODES};
+    static const char *const ways[] = {"straight", "projected", "free"};
+    static const word ways_names[] = {W_STRAIGHT, W_PROJECTED, W_FREE};
+    const fv_decoder_info *d = &a->view.decoder;
+    char what[192];
+    follow_decoder(a);
+    if (!*d->title) return;
+    ui_heading(tr(a, W_GENERATOR));
+    choices(a, "param", params, names, 5, 3);
+    if (strcmp(fv_options_get(a->options, "param"), "vqgan") == 0 && d->codes)
+        choices(a, "codes", ways, ways_names, 3, 3);
+    if (d->codes)
+        snprintf(what, sizeof what, "%s · f%d · %d", d->title, d->factor, d->codes);
+    else
+        snprintf(what, sizeof what, "%s · f%d", d->title, d->factor);
+    ui_text(what, UI_SMALL, UI_MUTED);
+    if (!app_busy(a) && ui_chip("drop-decoder", tr(a, W_NO_START), false))
+        worker_post(a->worker, ORDER_DROP_DECODER, 0, NULL, NULL);
 }

@@ -159,6 +159,7 @@ void page_text(app *a)
     quality_row(a);
     seed_row(a);
     start_row(a);
+    page_decoder(a);
     page_guides(a);
     example_row(a);
 }

@@ -105,6 +105,7 @@ static void take_news(app *a)
             a->map_serial = serial;
         }
     }
+    app_take_codes(a);
     app_check_term(a);
     app_take_dropped(a);
     if (v->message_serial != a->message_serial) {
@@ -439,6 +440,7 @@ int command_window(cli *c)
     for (int i = 0; i < a.undo_count; i++) free(a.undo[i]);
     for (int i = 0; i < APP_THUMBS; i++) free(a.thumbs[i].path);
     app_forget_own(&a);
+    fv_codes_free(&a.codes);
     worker_matched_clear(&a.matched);
     state_close(&a);
     fv_options_free(a.options);

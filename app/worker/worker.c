@@ -193,6 +193,8 @@ void worker_stop(worker *w)
         if (o->kind == ORDER_ADD) (void)fv_queue_add(w->queue, o->options);
         order_free(o);
     }
+    fv_codes_free(&w->codes);
+    free(w->codes_moved);
     fv_session_close(w->session);
     fv_critic_close(w->critic);
     fv_model_close(w->model);

@@ -6,6 +6,7 @@
 #ifndef APP_WORKER_H
 #define APP_WORKER_H
 
+#include "feavis/codes.h"
 #include "feavis/critic.h"
 #include "feavis/feavis.h"
 #include "feavis/history.h"
@@ -22,39 +23,42 @@ typedef enum worker_phase {
 } worker_phase;
 
 typedef enum worker_order {
-    ORDER_ADD,       /* options: one more for the queue */
-    ORDER_RUN,       /* goes on: the picture if it is paused, else the queue */
-    ORDER_PAUSE,     /* after this step */
-    ORDER_STEP,      /* one step, then pause */
-    ORDER_MORE,      /* number: so many steps more than the schedule had */
-    ORDER_KEEP,      /* stops and saves */
-    ORDER_DISCARD,   /* stops and forgets */
-    ORDER_SAVE,      /* saves what there is and goes on */
-    ORDER_SET,       /* name, text: a live option */
-    ORDER_BRANCH,    /* number: back to about that step; with the text, seed and channels of the
-                        options if any, or name, text: one option */
-    ORDER_SWITCH,    /* number: id of a branch to go on with */
-    ORDER_FORGET,    /* number: id of a branch that nothing grows from */
-    ORDER_GRADIENT,  /* number: 0 or 1, whether steps copy the gradient of the picture */
-    ORDER_CHANNEL,   /* number: whose activation to follow; -1 none */
-    ORDER_CHANNELS,  /* ranks the channels of the picture */
-    ORDER_LAYER,     /* text: whose channels these are; "": the last before pooling */
-    ORDER_PICK,      /* text: "x y", those at that place of it, in shares; "": nowhere */
-    ORDER_SEARCH,    /* text: those that it asks for */
-    ORDER_TERM,      /* text: whether the model can be asked that term; see term_error */
-    ORDER_SEEDS,     /* options: nine seeds from theirs on; number: steps each */
-    ORDER_CONTINUE,  /* number: which of the nine grows on */
-    ORDER_DROP,      /* number: id of a queue item */
-    ORDER_RAISE,     /* number: id; one place up */
-    ORDER_EDIT,      /* number: id; name, text: one of its options */
-    ORDER_FILM,      /* number: an fv_film_kind; saves how the picture grew */
-    ORDER_POEM,      /* saves how its panels grew, with their lines, as GIF */
-    ORDER_SCROLL,    /* saves the panels as one scroll */
-    ORDER_SHEET,     /* text: paths, one a line; saves a contact sheet */
-    ORDER_MATCH,     /* name: one a line; text: pictures; similarity */
-    ORDER_MATRIX,    /* saves the similarity as a heat map and as a table */
-    ORDER_ADD_GUIDE, /* text: the files of one more model, as the option guide has them */
-    ORDER_DROP_GUIDE /* number: which of the models leaves */
+    ORDER_ADD,        /* options: one more for the queue */
+    ORDER_RUN,        /* goes on: the picture if it is paused, else the queue */
+    ORDER_PAUSE,      /* after this step */
+    ORDER_STEP,       /* one step, then pause */
+    ORDER_MORE,       /* number: so many steps more than the schedule had */
+    ORDER_KEEP,       /* stops and saves */
+    ORDER_DISCARD,    /* stops and forgets */
+    ORDER_SAVE,       /* saves what there is and goes on */
+    ORDER_SET,        /* name, text: a live option */
+    ORDER_BRANCH,     /* number: back to about that step; with the text, seed and channels of the
+                         options if any, or name, text: one option */
+    ORDER_SWITCH,     /* number: id of a branch to go on with */
+    ORDER_FORGET,     /* number: id of a branch that nothing grows from */
+    ORDER_GRADIENT,   /* number: 0 or 1, whether steps copy the gradient of the picture */
+    ORDER_CHANNEL,    /* number: whose activation to follow; -1 none */
+    ORDER_CHANNELS,   /* ranks the channels of the picture */
+    ORDER_LAYER,      /* text: whose channels these are; "": the last before pooling */
+    ORDER_PICK,       /* text: "x y", those at that place of it, in shares; "": nowhere */
+    ORDER_SEARCH,     /* text: those that it asks for */
+    ORDER_TERM,       /* text: whether the model can be asked that term; see term_error */
+    ORDER_SEEDS,      /* options: nine seeds from theirs on; number: steps each */
+    ORDER_CONTINUE,   /* number: which of the nine grows on */
+    ORDER_DROP,       /* number: id of a queue item */
+    ORDER_RAISE,      /* number: id; one place up */
+    ORDER_EDIT,       /* number: id; name, text: one of its options */
+    ORDER_FILM,       /* number: an fv_film_kind; saves how the picture grew */
+    ORDER_POEM,       /* saves how its panels grew, with their lines, as GIF */
+    ORDER_SCROLL,     /* saves the panels as one scroll */
+    ORDER_SHEET,      /* text: paths, one a line; saves a contact sheet */
+    ORDER_MATCH,      /* name: one a line; text: pictures; similarity */
+    ORDER_MATRIX,     /* saves the similarity as a heat map and as a table */
+    ORDER_ADD_GUIDE,  /* text: the files of one more model, as the option guide has them; name: its
+                         checkpoint, which may turn out to be a decoder */
+    ORDER_DROP_GUIDE, /* number: which of the models leaves */
+    ORDER_DROP_DECODER, /* what makes pictures of a latent leaves */
+    ORDER_CODES         /* number: 0 or 1, whether the codes of the picture are followed */
 } worker_order;
 
 typedef struct worker_item {
@@ -108,6 +112,8 @@ typedef struct worker_view {
     int guide_count, guide_serial; /* models that look together; changes with them */
     char guides[FV_MAX_GUIDES][WORKER_LABEL];
     float guide_weights[FV_MAX_GUIDES];  /* as they were opened */
+    fv_decoder_info decoder;             /* title "": there is none */
+    int decoder_serial;                  /* changes with it */
     fv_progress progress;                /* rate and seconds without pauses */
     double step_seconds;                 /* smoothed */
     double stepping, handing;            /* seconds in steps of this picture, and in copies of it */
@@ -134,6 +140,7 @@ typedef struct worker_view {
     int map_rows, map_columns, map_channels; /* of it */
     int channel;                             /* followed, -1: none */
     int activation_serial, activation_width, activation_height, gradient_serial;
+    int codes_serial; /* 0: not followed, or there are none */
     int frame_count, frame_steps[97];
     bool frame_states[97];
     worker_branch branches[FV_MAX_BRANCHES];
@@ -175,6 +182,8 @@ bool worker_start_picture(worker *w, fv_picture *out);               /* the firs
 /* [height * width] in [0, 1], over all of the picture. */
 bool worker_gradient(worker *w, float **out, int *width, int *height);
 bool worker_activation(worker *w, float **out, int *width, int *height);
+/* The codes of the picture, and which of them [height * width] the newest step has changed. */
+bool worker_codes(worker *w, fv_codes *out, bool **moved);
 /* In the eyes of one model. */
 typedef struct worker_matrix {
     char model[WORKER_LABEL];

@@ -1,5 +1,5 @@
-/* The models that look at the picture: opened at the start, one more, one less. A model that cannot
- * be opened leaves those that are there. */
+/* The models that look at the picture: opened at the start, one more, one less; and the decoder
+ * that it may be made with. A model that cannot be opened leaves those that are there. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +49,8 @@ static void publish_guides(worker *w)
         v->guide_weights[i] = fv_options_guide_weight(w->options, i);
     }
     v->guide_serial++;
+    bool had = *v->decoder.title;
+    if (fv_model_decoder_info(w->model, &v->decoder) || had) v->decoder_serial++;
     v->best_count = 0;
     pthread_mutex_unlock(&w->mutex);
 }
@@ -91,6 +93,15 @@ static void open_instead(worker *w, fv_options *next)
     set_phase(w, WORKER_IDLE);
 }
 
+/* The options with one model more or less, or another decoder. */
+static fv_status changed(const order *o, fv_options *next)
+{
+    if (o->kind == ORDER_DROP_GUIDE) return fv_options_drop_guide(next, (int)o->number);
+    if (o->kind == ORDER_DROP_DECODER) return fv_options_set(next, "decoder", "");
+    if (o->name && fv_file_decodes(o->name)) return fv_options_set(next, "decoder", o->name);
+    return fv_options_add_guide(next, o->text);
+}
+
 void change_guides(worker *w, const order *o)
 {
     fv_options *next;
@@ -100,9 +111,7 @@ void change_guides(worker *w, const order *o)
         return;
     }
     fv_status s = fv_options_copy(&next, w->options);
-    if (s >= 0)
-        s = o->kind == ORDER_ADD_GUIDE ? fv_options_add_guide(next, o->text)
-                                       : fv_options_drop_guide(next, (int)o->number);
+    if (s >= 0) s = changed(o, next);
     if (s >= 0)
         open_instead(w, next);
     else

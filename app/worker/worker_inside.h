@@ -50,6 +50,8 @@ struct worker {
     fv_picture panels[WORKER_PANELS], board[WORKER_BOARD];
     float *gradient, *activation;
     int gradient_width, gradient_height;
+    fv_codes codes;    /* at NULL: none */
+    bool *codes_moved; /* [codes.height * codes.width] */
     worker_point *curve;
     int curve_count, curve_capacity;
     worker_matrix match[FV_MAX_GUIDES]; /* [match_guides] */
@@ -73,7 +75,7 @@ struct worker {
     bool told_history; /* that a frame of this picture could not be kept */
     int pause_at;      /* a step to pause after; 0: none */
     double running_seconds, last_robustness, robustness_cost, last_activation, activation_cost;
-    bool gradient_wanted;
+    bool gradient_wanted, codes_wanted;
     fv_picture reels[WORKER_PANELS][REEL]; /* how each panel grew, thinned */
     int reel_counts[WORKER_PANELS];
     remembered_rows pictures_seen, texts_seen;
@@ -121,6 +123,8 @@ void publish_branches(worker *w);
 /* --- worker_publish.c --- */
 
 void publish_queue(worker *w); /* with the lock */
+void publish_codes(worker *w); /* if they are followed */
+void forget_codes(worker *w);
 void publish_picture(worker *w, const fv_progress *p);
 void publish_options(worker *w);
 /* The board's picture becomes the current one. True: no step is left. */

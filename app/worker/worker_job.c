@@ -97,6 +97,7 @@ void leave_job(worker *w)
     w->view.step_seconds = w->view.stepping = w->view.handing = 0;
     w->view.progress = (fv_progress){0};
     pthread_mutex_unlock(&w->mutex);
+    forget_codes(w);
     fv_session_close(s);
     fv_options_free(w->job);
     w->job = NULL;

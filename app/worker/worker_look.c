@@ -82,6 +82,25 @@ bool worker_activation(worker *w, float **out, int *width, int *height)
                     width, height);
 }
 
+bool worker_codes(worker *w, fv_codes *out, bool **moved)
+{
+    *out = (fv_codes){0};
+    pthread_mutex_lock(&w->mutex);
+    const fv_codes *c = &w->codes;
+    size_t count = (size_t)c->width * (size_t)c->height;
+    *moved = c->at ? malloc(count * sizeof **moved) : NULL;
+    if (*moved && fv_codes_new(out, c->width, c->height) >= 0) {
+        memcpy(out->at, c->at, count * sizeof *out->at);
+        memcpy(*moved, w->codes_moved, count * sizeof **moved);
+        out->count = c->count;
+    }
+    pthread_mutex_unlock(&w->mutex);
+    if (out->at) return true;
+    free(*moved);
+    *moved = NULL;
+    return false;
+}
+
 int worker_curve(worker *w, worker_point *out, int room)
 {
     pthread_mutex_lock(&w->mutex);

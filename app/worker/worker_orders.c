@@ -85,6 +85,14 @@ static void want_gradient(worker *w, bool wanted)
     if (w->session) fv_session_want_gradient(w->session, wanted);
 }
 
+static void want_codes(worker *w, bool wanted)
+{
+    w->codes_wanted = wanted;
+    forget_codes(w);
+    publish_codes(w);
+    notify(w);
+}
+
 static void follow(worker *w, int channel)
 {
     pthread_mutex_lock(&w->mutex);
@@ -209,8 +217,12 @@ void dispatch(worker *w, const order *o)
     case ORDER_MATRIX:
         save_matrix(w);
         break;
+    case ORDER_CODES:
+        want_codes(w, o->number != 0);
+        break;
     case ORDER_ADD_GUIDE:
     case ORDER_DROP_GUIDE:
+    case ORDER_DROP_DECODER:
         change_guides(w, o);
         break;
     }

@@ -46,6 +46,45 @@ static void publish_gradient(worker *w, int width, int height)
     pthread_mutex_unlock(&w->mutex);
 }
 
+void forget_codes(worker *w)
+{
+    pthread_mutex_lock(&w->mutex);
+    fv_codes_free(&w->codes);
+    free(w->codes_moved);
+    w->codes_moved = NULL;
+    w->view.codes_serial = 0;
+    pthread_mutex_unlock(&w->mutex);
+}
+
+/* Codes of which none differs from the ones before have moved nowhere; so have the first. */
+static bool *moved_since(const fv_codes *before, const fv_codes *now)
+{
+    size_t count = (size_t)now->width * (size_t)now->height;
+    bool *moved = calloc(count, sizeof *moved);
+    bool alike = before->at && before->width == now->width && before->height == now->height;
+    for (size_t i = 0; moved && alike && i < count; i++) moved[i] = before->at[i] != now->at[i];
+    return moved;
+}
+
+void publish_codes(worker *w)
+{
+    fv_codes c;
+    if (!w->codes_wanted || !w->session || !w->view.decoder.codes) return;
+    if (fv_session_codes(w->session, false, &c) < 0) return; /* another generator's picture */
+    bool *moved = moved_since(&w->codes, &c);
+    if (!moved) {
+        fv_codes_free(&c);
+        return;
+    }
+    pthread_mutex_lock(&w->mutex);
+    fv_codes_free(&w->codes);
+    free(w->codes_moved);
+    w->codes = c;
+    w->codes_moved = moved;
+    w->view.codes_serial++;
+    pthread_mutex_unlock(&w->mutex);
+}
+
 void publish_picture(worker *w, const fv_progress *p)
 {
     fv_picture picture;
@@ -66,6 +105,7 @@ void publish_picture(worker *w, const fv_progress *p)
         }
     pthread_mutex_unlock(&w->mutex);
     if (w->gradient_wanted) publish_gradient(w, picture.width, picture.height);
+    publish_codes(w);
     notify(w);
 }
 
