@@ -12,7 +12,8 @@ FOLDER as corpus.py reads it. Each stage leaves its state in WORK and goes on fr
   teacher    embeddings of all texts: teacher_text.py
   reading    the image head and the teacher's texts, by contrast: pair.py
   text       the text tower, from the teacher: text_known.py
-  joint      both towers' last layers, by contrast: joint.py
+  joint      both towers' last layers, by contrast; the text tower's split: joint.py
+  settle     textFC's last layer in closed form, so that names stay names: joint.py
   export     mini.safetensors and mini.yml in OUT (fp16), beside vocab.txt, words.txt, config.json
 
 Some 20 minutes of one core that is left alone. Where others share the cores, OMP_NUM_THREADS=1 is many
@@ -63,14 +64,17 @@ def class_names():
     return {'en': [r[1].split(';')[0] for r in rows], 'zh': [r[2].split(';')[0] for r in rows]}
 
 
-def keepers(read, count):
-    """Of all sources alike, `count` texts in all."""
-    rng = random.Random(9)
-    return [t for _, texts in read for t in rng.sample(texts, min(len(texts), count // len(read)))]
+def kept_texts(args, read):
+    """(half, others) of joint.py: names, texts drawn from the written knowledge and words of the
+    dictionary; verse, words and captions without pictures."""
+    rng, texts = random.Random(9), dict(zip(text_known.SOURCES, (l for _, l in read)))
+    some = lambda name, count: rng.sample(texts[name], min(count, len(texts[name])))
+    half = texts['names'] + some('drawn', args.drawn_kept) + some('words', args.words_kept)
+    others = ['coco_en', 'coco_zh', 'poems', 'wordnet_zh']
+    return half, [t for name in others for t in some(name, args.others_kept)]
 
 
 def export(args, net, head, tower):
-    pair.weighed(tower.learnable.textFC.fc2, 1.0, args.known_text)
     os.makedirs(args.out, exist_ok=True)
     make_mini.export(net, head, tower, args.out)
     for name in ('vocab.txt', 'words.txt', 'config.json'):
@@ -95,14 +99,14 @@ def main():
     a.add_argument('--whole-batch', type=int, default=192)
     a.add_argument('--whole-rate', type=float, default=5e-4)
     a.add_argument('--captions', type=int, default=3, help='of a picture in a language, for joint')
-    a.add_argument('--keepers', type=int, default=12000)
-    a.add_argument('--joint-steps', type=int, default=700)
-    a.add_argument('--joint-rate', type=float, default=5e-4)
-    a.add_argument('--mend-steps', type=int, default=400)
-    a.add_argument('--mend-rate', type=float, default=1e-3)
-    a.add_argument('--class-weight', type=float, default=1.0)
-    a.add_argument('--known-text', type=float, default=0.4,
-                   help='the second part of a text is multiplied by it in the end')
+    a.add_argument('--drawn-kept', type=int, default=8000)
+    a.add_argument('--words-kept', type=int, default=6000)
+    a.add_argument('--others-kept', type=int, default=2000, help='of each source')
+    a.add_argument('--joint-steps', type=int, default=1600)
+    a.add_argument('--joint-rate', type=float, default=7e-4)
+    a.add_argument('--text-drop', type=float, default=0.1)
+    a.add_argument('--settle', type=float, nargs=5, default=(2, 3000, 1, 20, 4),
+                   help='weights of names of classes, of their first names, other knowledge, scenes, captions')
     args = a.parse_args()
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', '2')))
     os.makedirs(args.work, exist_ok=True)
@@ -119,9 +123,10 @@ def main():
     encode = T.tokenizer(os.path.join(HERE, 'vocab.txt'))
     old = copy.deepcopy(first.textencoder)
     tower = text_known.train(args, read, first.textencoder, encode, index, table, reading)
-    names, kept = class_names(), keepers(read, args.keepers)
-    joint.train(args, batches, goals, reader, tower, encode, reading, names, kept, I.class_vectors(net))
-    joint.mend(args, tower, old, encode, names, kept)
+    half, others = kept_texts(args, read)
+    talk = joint.Talk(args, batches, tower, old, encode, half, others)
+    joint.train(args, batches, goals, reader, tower, reading, talk)
+    joint.settle(args, tower.learnable.textFC, talk, class_names())
     export(args, net, reader.fold(), tower)
 
 

@@ -2,8 +2,8 @@
 
 Its output has two parts as the joint space has: the first DIM numbers stay what the tower said
 before (classes, colour, light, from the written lexicon), the KNOWN numbers after them are the
-teacher's embedding of the text, read by pair.py's matrix. Both parts have length one before the
-export weighs them.
+teacher's embedding of the text, read by pair.py's matrix. Both parts have length one until joint.py
+says how they share it.
 
   bag      embeddings and textFC, the layers between still pass-throughs: cheap, many texts
   whole    everything, so that word order and neighbours count
@@ -21,7 +21,9 @@ import image_head as I
 import text_tower as T
 from pair import KNOWN, TEMPLATES, contrast, save
 
-HIDDEN = 512            # units that textFC gets for the new part
+SOURCES = ['captions', 'coco_en', 'coco_zh', 'poems', 'wordnet_zh', 'words', 'names', 'kinds', 'drawn',
+           'traditional']
+HIDDEN = 832            # units that textFC gets for the new part
 
 
 def widened(old):
@@ -88,7 +90,7 @@ def gather(pictures, plain, texts, drawn, traditional):
                (0.08, words), (0.09, names), (0.04, sorted(kinds)), (0.15, spoken),
                (0.03, [traditional(t) for t in rng.sample(chinese, min(5000, len(chinese)))])]
     avoid = texts.avoid
-    return [(s, [t for t in dict.fromkeys(l) if texts.plain(t) not in avoid]) for s, l in sources if l]
+    return [(s, [t for t in dict.fromkeys(l) if texts.plain(t) not in avoid]) for s, l in sources]
 
 
 @torch.no_grad()
@@ -119,7 +121,7 @@ def train(args, sources, old, encode, index, table, reading):
     tower = widened(old).requires_grad_(True)
     sizes = [len(l) for _, l in sources]
     first = np.cumsum([0] + sizes)
-    shares = np.array([s for s, _ in sources])
+    shares = np.array([s if l else 0.0 for s, l in sources])
     for name, steps, size, rate in (('bag', args.bag_steps, 512, args.bag_rate),
                                     ('whole', args.whole_steps, args.whole_batch, args.whole_rate)):
         path, start = os.path.join(args.work, f'known-{name}.pt'), 0
