@@ -11,7 +11,8 @@
 #include "kernels/ref/ref.h"
 
 /* Large blocks begin on a huge page and ask for more of them: a step walks through hundreds of
- * megabytes in strides, and small pages would miss the address cache at every one. */
+ * megabytes in strides, and small pages would miss the address cache at every one. What is left at
+ * the end takes small pages: a huge one for every tail was 60 MB of a B5. */
 enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
 
 static fv_status host_alloc(fv_backend *be, size_t bytes, void **out)
@@ -21,7 +22,7 @@ static fv_status host_alloc(fv_backend *be, size_t bytes, void **out)
     *out = rounded >= bytes && rounded ? aligned_alloc(alignment, rounded) : NULL;
     if (!*out)
         return fv_fail(FV_ERR_MEMORY, "backend %s: cannot allocate %zu bytes", be->name, bytes);
-    if (alignment == HUGE_PAGE) madvise(*out, rounded, MADV_HUGEPAGE);
+    if (alignment == HUGE_PAGE) madvise(*out, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
     memset(*out, 0, bytes);
     return FV_OK;
 }
