@@ -7,7 +7,8 @@
 # twice, and the comparison with PyTorch with a table of ops beside the roofline. Each step has its own
 # limit, and none stops the others. FOLDER gets report.txt (all that was printed) and results.csv.
 # --rehearse goes the same way on a machine without a GPU (REHEARSE_CUDA=ON: nvcc compiles the kernels),
-# tests run on the emulator, and PyTorch and the program are timed on the processor, small.
+# tests run on the emulator, and PyTorch and the program are timed on the processor, small. SLOW=9: limits
+# nine times as long, for a machine that others use. ONLY="ops bench": these steps alone.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 out=build/gpu-check build=build/gpu carried=build/carried seconds=530 rehearse=
@@ -18,7 +19,7 @@ while [ $# -gt 0 ]; do
         --carried) carried=$2; shift ;;
         --seconds) seconds=$2; shift ;;
         --rehearse) rehearse=yes ;;
-        *) sed -n '2,12s/^# *//p' "$0" >&2; exit 2 ;;
+        *) sed -n '2,14s/^# *//p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
@@ -42,9 +43,10 @@ say() { echo "$@" | tee -a "$report"; }
 
 # step NAME LIMIT COMMAND...: the last lines on the screen, all of it in the report
 step() {
-    local name=$1 limit=$2 began rc how
+    local name=$1 limit=$(($2 * ${SLOW:-1})) began rc how
     shift 2
     [ "$(left)" -lt "$limit" ] && limit=$(left)
+    case " ${ONLY:-$name} " in *" $name "*) ;; *) return ;; esac
     if [ "$limit" -lt 5 ]; then
         say "== $name: no time left"; bad=1; return
     fi
@@ -154,8 +156,11 @@ same_bytes() {
 }
 
 compare() {
+    local limit
+    limit=$(($(left) - 15))
+    [ $limit -gt 245 ] && [ -z "${SLOW:-}" ] && limit=245
     "$python" tests/bench/bench_cuda.py --folder "$work" --bench "$build/tests/bench" --csv "$table" \
-        --seconds "$(($(left) - 15))" ${rehearse:+--rehearse}
+        --seconds "$limit" ${rehearse:+--rehearse}
 }
 
 # --- in order of what would be missed most ---
@@ -170,14 +175,14 @@ export LD_LIBRARY_PATH
 lines=9 step machine 40 bash -c machine
 bash -c make_weights >"$work/weights.log" 2>&1 &
 weights=$!
-step build "${BUILD_LIMIT:-200}" bash -c build_all
-step ops "${TEST_LIMIT:-75}" bash -c "test_of test_ops"
-step plans "${TEST_LIMIT:-60}" bash -c plans
+step build 200 bash -c build_all
+step ops 75 bash -c "test_of test_ops"
+step plans 60 bash -c plans
 step same_bytes_fp32 15 bash -c "same_bytes cuda:fp32"
 step same_bytes_fp16 15 bash -c "same_bytes cuda:fp16"
 wait $weights
 cat "$work/weights.log" >>"$report"
-lines=60 step bench "${BENCH_LIMIT:-260}" bash -c compare
+lines=60 step bench 260 bash -c compare
 step memcheck 60 bash -c "sanitizer memcheck"
 step racecheck 60 bash -c "sanitizer racecheck"
 say "all: $(($(date +%s) - start)) s, $([ $bad = 0 ] && echo nothing failed || echo "something failed or had no time")"
