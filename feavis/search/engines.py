@@ -121,7 +121,7 @@ def mix(rows, count, out, seed=1):
     made.flush()
 
 
-def measure(rows, sets, folder):
+def measure(rows, sets, folder, lists=256):
     """sets: {name: queries}. Each engine is built once and asked all of them."""
     import faiss
     truth = {}
@@ -137,19 +137,19 @@ def measure(rows, sets, folder):
             print(f"  {what:24} {name:12} recall@10 {recall(found, truth[name]):.3f}  {ms:.2f} ms", flush=True)
 
     start = time.time()
-    index = make_ivfpq(rows, lists=1024)
+    index = make_ivfpq(rows, lists)
     file = os.path.join(folder, "index.ivfpq")
     faiss.write_index(index, file)
     print(f"FAISS, {index.nlist} cells, PQ64: {time.time() - start:.0f} s to build, "
           f"{os.path.getsize(file) / 2**20:.0f} MB; rows {rows.nbytes / 2**20:.0f} MB", flush=True)
-    for probes in (8, 32, 128):
+    for probes in (4, 16, 64):
         index.nprobe = probes
         report(f"nprobe {probes}", lambda q: index.search(q, TOP)[1][0])
         report(f"nprobe {probes}, rescored", lambda q: rescored(rows, q, index.search(q, 10 * TOP)[1])[0])
     start = time.time()
-    client = fill_milvus(rows, os.path.join(folder, "index.db"))
-    print(f"Milvus Lite, IVF_FLAT, 1024 cells: {time.time() - start:.0f} s to fill", flush=True)
-    for probes in (8, 32, 128):
+    client = fill_milvus(rows, os.path.join(folder, "index.db"), lists=lists)
+    print(f"Milvus Lite, IVF_FLAT, {lists} cells: {time.time() - start:.0f} s to fill", flush=True)
+    for probes in (4, 16, 64):
         def ask(q):
             hits = client.search("feavis", q, limit=TOP,
                                  search_params={"metric_type": "IP", "params": {"nprobe": probes}})
