@@ -349,6 +349,16 @@ static fv_status upsample_shape(const fv_op *op, fv_shape *y)
     return FV_OK;
 }
 
+static fv_status depth_to_space_shape(const fv_op *op, fv_shape *y)
+{
+    fv_shape x = op->x->shape;
+    int r = op->attr.block;
+    if (r < 1 || r > x.c || x.c % (r * r) != 0)
+        return fv_fail(FV_ERR_SHAPE, "%s: %d channels as %d x %d positions", op->name, x.c, r, r);
+    *y = (fv_shape){x.n, r * x.h, r * x.w, x.c / (r * r)};
+    return FV_OK;
+}
+
 static fv_status avgpool_shape(const fv_op *op, fv_shape *y)
 {
     fv_shape x = op->x->shape;
@@ -548,6 +558,7 @@ double fv_op_macs(const fv_op *op)
     case FV_OP_COLOUR_JITTER:
     case FV_OP_GATHER_CHANNELS:
     case FV_OP_UPSAMPLE:
+    case FV_OP_DEPTH_TO_SPACE:
     case FV_OP_AVGPOOL:
     case FV_OP_CLAMP:
     case FV_OP_PENALTY:

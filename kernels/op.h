@@ -36,6 +36,8 @@
  *   colour_jitter   y = x * gain + shift + sigma * noise     w {n,1,1,7}, b int32 {n,1,1,4}
  *   gather_channels y {n,h,w,k} = x[..., b[k]]    b int32 {1,1,1,k}
  *   upsample        y {n,2h,2w,c}: y(i,j) = x(i / 2, j / 2), whole quotients: the nearest
+ *   depth_to_space  y {n,rh,rw,c}: y(r i + u, r j + v) = x(i, j)[u r c + v c ..]: a position's r x r blocks
+ *                                                 of c channels side by side in the picture
  *   avgpool         y {n,h/k,w/k,c} = mean over k x k positions, whole quotients: what is left over
  *                                                 on the right and below counts nowhere
  *   clamp           y = min(max(x, 0), 1)         dx = dy, but 0 where a step against it would lead
@@ -91,6 +93,7 @@ extern "C" {
     ROW(COLOUR_JITTER, colour_jitter, BACKWARD, colour_jitter_shape, keeps_nothing, NULL)          \
     ROW(GATHER_CHANNELS, gather_channels, BACKWARD, gather_channels_shape, keeps_nothing, NULL)    \
     ROW(UPSAMPLE, upsample, BACKWARD, upsample_shape, keeps_nothing, NULL)                         \
+    ROW(DEPTH_TO_SPACE, depth_to_space, BACKWARD, depth_to_space_shape, keeps_nothing, NULL)       \
     ROW(AVGPOOL, avgpool, BACKWARD, avgpool_shape, keeps_nothing, NULL)                            \
     ROW(CLAMP, clamp, BACKWARD, same_shape, keeps_x, NULL)                                         \
     ROW(QUANTISE, quantise, BACKWARD, quantise_shape, keeps_nothing, NULL)                         \
@@ -242,6 +245,7 @@ typedef struct fv_op {
         fv_conv_attr conv;
         fv_attention_attr attention;
         int pool;            /* avgpool: k */
+        int block;           /* depth_to_space: r */
         int out_side;        /* warp: S */
         double eps;          /* l2norm, layernorm, cosine */
         fv_group_attr group; /* groupnorm */

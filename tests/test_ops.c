@@ -151,6 +151,8 @@ static const test_case cases[] = {
      .spread = 1},
     {FV_OP_UPSAMPLE, S(2, 3, 5, 7), .spread = 1},
     {FV_OP_UPSAMPLE, S(1, 1, 4, 16), .spread = 1},
+    {FV_OP_DEPTH_TO_SPACE, S(2, 3, 5, 12), .side = 2, .spread = 1},
+    {FV_OP_DEPTH_TO_SPACE, S(1, 2, 4, 27), .side = 3, .spread = 1},
     {FV_OP_AVGPOOL, S(2, 4, 6, 5), .side = 2, .spread = 1},
     {FV_OP_AVGPOOL, S(2, 5, 7, 3), .side = 2, .spread = 1}, /* a row and a column are left over */
     {FV_OP_AVGPOOL, S(1, 7, 6, 4), .side = 3, .spread = 1},
@@ -275,6 +277,8 @@ static const test_case large_cases[] = {
     {FV_OP_ATTENTION, S(1, 1, 131, 330), S(0, 0, 0, 0), S(0, 0, 0, 0), S(1, 1, 1, 131), .heads = 2,
      .spread = 0.5f},
     {FV_OP_ATTENTION, S(1, 1, 150, 36), .heads = 3, .causal = true},
+    {FV_OP_DEPTH_TO_SPACE, S(2, 17, 19, 128), .side = 2, .spread = 1},
+    {FV_OP_DEPTH_TO_SPACE, S(1, 28, 30, 12), .side = 2, .spread = 1},
     {FV_OP_AVGPOOL, S(2, 28, 30, 72), .side = 2, .spread = 1},
     {FV_OP_CLAMP, S(1, 87, 89, 3), .spread = 2},
     /* more rows than are scored at a time */
@@ -395,6 +399,7 @@ static void make_operands(run *r)
     if (c->kind == FV_OP_CONV2D || c->kind == FV_OP_DWCONV2D) r->op.attr.conv = c->conv;
     if (c->kind == FV_OP_ATTENTION) r->op.attr.attention = (fv_attention_attr){c->heads, c->causal};
     if (c->kind == FV_OP_AVGPOOL) r->op.attr.pool = c->side;
+    if (c->kind == FV_OP_DEPTH_TO_SPACE) r->op.attr.block = c->side;
     if (c->kind == FV_OP_WARP) r->op.attr.out_side = c->side;
     if (c->kind == FV_OP_L2NORM || c->kind == FV_OP_LAYERNORM || c->kind == FV_OP_COSINE)
         r->op.attr.eps = c->eps;
@@ -1069,6 +1074,14 @@ static const example examples[] = {
      {3, 3, 4, 4, 3, 3, 4, 4},
      {1, 2, 3, 4, 5, 6, 7, 8},
      {14, 22}},
+    {FV_OP_DEPTH_TO_SPACE,
+     S(1, 1, 2, 4),
+     S(0, 0, 0, 0),
+     {0, 1, 2, 3, 4, 5, 6, 7},
+     {0},
+     {0, 1, 4, 5, 2, 3, 6, 7},
+     {1, 2, 3, 4, 5, 6, 7, 8},
+     {1, 2, 5, 6, 3, 4, 7, 8}},
     /* clipped numbers take a gradient whose step leads back */
     {FV_OP_CLAMP,
      S(1, 1, 2, 4),
@@ -1105,7 +1118,7 @@ static void by_example(void **state)
     static const char *const names[] = {"ref64", "ref", "cpu", "emulated:fp32", "emulated:fp16"};
     for (int i = 0; i < COUNT(names) * COUNT(examples); i++) {
         const example *e = &examples[i % COUNT(examples)];
-        test_case c = {.kind = e->kind, .x = e->x, .w = e->codes};
+        test_case c = {.kind = e->kind, .x = e->x, .w = e->codes, .side = 2};
         fv_backend *be = open_any(names[i / COUNT(examples)]);
         run r;
         open_run(&r, be, &c, false);

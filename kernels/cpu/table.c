@@ -25,6 +25,7 @@ void ISA(open)(fv_backend *be)
         [FV_OP_WARP] = ROW(warp, ISA(warp_prepare), NULL),
         [FV_OP_COLOUR_JITTER] = ROW(colour_jitter, NULL, NULL),
         [FV_OP_UPSAMPLE] = ROW(upsample, NULL, NULL),
+        [FV_OP_DEPTH_TO_SPACE] = ROW(depth_to_space, NULL, NULL),
         [FV_OP_AVGPOOL] = ROW(avgpool, NULL, NULL),
         [FV_OP_CLAMP] = ROW(clamp, NULL, NULL),
         [FV_OP_QUANTISE] = ROW(quantise, ISA(quantise_prepare), NULL),

@@ -1,6 +1,6 @@
-/* act, mul_channel forward, add, affine, gather_channels, upsample, avgpool, clamp, embed, and the
- * activations fused into convolutions and linear maps. See kernels/op.h for the formulas; `at` and
- * `eight` compute elements by their flat index in NHWC. */
+/* act, mul_channel forward, add, affine, gather_channels, upsample, depth_to_space, avgpool, clamp,
+ * embed, and the activations fused into convolutions and linear maps. See kernels/op.h for the
+ * formulas; `at` and `eight` compute elements by their flat index in NHWC. */
 #include "kernels/cuda/device.cuh"
 
 namespace FV_SPACE
@@ -286,6 +286,67 @@ void upsample_backward(fv_backend *be, const fv_op *op)
         each(device_of(be), "upsample backward", upsampled_back{mixed::of(op->dy), size_of(op)},
              mixed::of(op->dx), op->add_dx, op->dx);
 }
+
+/* --- depth_to_space --- */
+
+struct blocks {
+    uint32_t w, c, r; /* of the larger map: width, channels; blocks of r x r positions */
+    /* where element e of the larger map lies in the smaller one */
+    FV_INLINE size_t deep(uint32_t e) const
+    {
+        uint32_t k = e % c, j = e / c % w, row = e / c / w;
+        size_t position = (size_t)(row / r) * (w / r) + j / r;
+        return (position * r * r + row % r * r + j % r) * c + k;
+    }
+    /* the other way */
+    FV_INLINE size_t spread(uint32_t e) const
+    {
+        uint32_t k = e % c, v = e / c % r, u = e / c / r % r, position = e / c / r / r;
+        uint32_t j = position % (w / r), row = position / (w / r);
+        return ((size_t)(row * r + u) * w + j * r + v) * c + k;
+    }
+};
+
+static blocks blocks_of(const fv_op *op)
+{
+    fv_shape y = op->y->shape;
+    return {(uint32_t)y.w, (uint32_t)y.c, (uint32_t)op->attr.block};
+}
+
+struct spaced {
+    mixed x;
+    blocks s;
+    FV_INLINE float at(uint32_t e) const
+    {
+        return x.get(s.deep(e));
+    }
+    FV_ONE_BY_ONE
+};
+
+struct spaced_back {
+    mixed dy;
+    blocks s;
+    FV_INLINE float at(uint32_t e) const
+    {
+        return dy.get(s.spread(e));
+    }
+    FV_ONE_BY_ONE
+};
+
+void depth_to_space_forward(fv_backend *be, const fv_op *op)
+{
+    each(device_of(be), "depth_to_space", spaced{mixed::of(op->x), blocks_of(op)}, mixed::of(op->y),
+         false, op->y);
+}
+
+void depth_to_space_backward(fv_backend *be, const fv_op *op)
+{
+    if (op->dx)
+        each(device_of(be), "depth_to_space backward",
+             spaced_back{mixed::of(op->dy), blocks_of(op)}, mixed::of(op->dx), op->add_dx, op->dx);
+}
+
+/* --- avgpool --- */
 
 struct pooled { /* mean of side x side positions; s: of y */
     mixed x;

@@ -53,6 +53,7 @@ fv_format choose_format(fv_backend *be, const fv_op *op, bool output)
     case FV_OP_MAX_HW:
     case FV_OP_GATHER_CHANNELS:
     case FV_OP_UPSAMPLE:
+    case FV_OP_DEPTH_TO_SPACE:
     case FV_OP_AVGPOOL:
     case FV_OP_COUNT:
         break;

@@ -1,4 +1,5 @@
-/* act, mul_channel, add, affine, gather_channels, upsample, avgpool, clamp. See op.h. */
+/* act, mul_channel, add, affine, gather_channels, upsample, depth_to_space, avgpool, clamp. See
+ * op.h. */
 #include "kernels/ref/table.h"
 
 /* y = act(x) */
@@ -170,6 +171,42 @@ void REF(upsample_backward)(fv_backend *be, const fv_op *op)
                 double sum = (double)from[0] + from[xs.c] + from[line] + from[line + xs.c];
                 put(dx++, op->add_dx, sum);
             }
+}
+
+/* where y[n,i,j,0] lies in x */
+static size_t from_depth(const fv_op *op, int n, int i, int j)
+{
+    fv_shape xs = op->x->shape;
+    int r = op->attr.block, c = op->y->shape.c;
+    size_t position = ((size_t)n * xs.h + i / r) * xs.w + j / r;
+    return position * xs.c + (size_t)(i % r * r + j % r) * c;
+}
+
+/* y[n,i,j,c] = x[n,i/r,j/r,(i%r r + j%r) C + c] */
+void REF(depth_to_space_forward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    fv_shape ys = op->y->shape;
+    const real *x = op->x->data;
+    real *y = op->y->data;
+    for (int n = 0; n < ys.n; n++)
+        for (int i = 0; i < ys.h; i++)
+            for (int j = 0; j < ys.w; j++)
+                for (int c = 0; c < ys.c; c++) *y++ = x[from_depth(op, n, i, j) + c];
+}
+
+void REF(depth_to_space_backward)(fv_backend *be, const fv_op *op)
+{
+    (void)be;
+    if (!op->dx) return;
+    fv_shape ys = op->y->shape;
+    const real *dy = op->dy->data;
+    real *dx = op->dx->data;
+    for (int n = 0; n < ys.n; n++)
+        for (int i = 0; i < ys.h; i++)
+            for (int j = 0; j < ys.w; j++)
+                for (int c = 0; c < ys.c; c++)
+                    put(&dx[from_depth(op, n, i, j) + c], op->add_dx, *dy++);
 }
 
 /* y[n,i,j,c] = mean of x[n,ki+u,kj+v,c] over u, v < k */

@@ -26,6 +26,7 @@ static bool is_per_picture(fv_op_kind kind)
     case FV_OP_MEAN_HW:
     case FV_OP_GROUPNORM:
     case FV_OP_UPSAMPLE:
+    case FV_OP_DEPTH_TO_SPACE:
     case FV_OP_AVGPOOL:
         return true;
     case FV_OP_AFFINE:

@@ -121,6 +121,12 @@ fv_ref fv_upsample(fv_plan *p, const char *name, fv_ref x)
     return fv_plan_add(p, name, (fv_op){.kind = FV_OP_UPSAMPLE}, x, FV_NONE, FV_NONE, FV_NONE);
 }
 
+fv_ref fv_depth_to_space(fv_plan *p, const char *name, fv_ref x, int r)
+{
+    return fv_plan_add(p, name, (fv_op){.kind = FV_OP_DEPTH_TO_SPACE, .attr.block = r}, x, FV_NONE,
+                       FV_NONE, FV_NONE);
+}
+
 fv_ref fv_avgpool(fv_plan *p, const char *name, fv_ref x, int k)
 {
     return fv_plan_add(p, name, (fv_op){.kind = FV_OP_AVGPOOL, .attr.pool = k}, x, FV_NONE, FV_NONE,

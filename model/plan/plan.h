@@ -85,6 +85,7 @@ fv_ref fv_warp(fv_plan *p, const char *name, fv_ref x, fv_ref views, int side);
 fv_ref fv_colour_jitter(fv_plan *p, const char *name, fv_ref x, fv_ref numbers, fv_ref keys);
 fv_ref fv_gather_channels(fv_plan *p, const char *name, fv_ref x, fv_ref channels);
 fv_ref fv_upsample(fv_plan *p, const char *name, fv_ref x);
+fv_ref fv_depth_to_space(fv_plan *p, const char *name, fv_ref x, int r);
 fv_ref fv_avgpool(fv_plan *p, const char *name, fv_ref x, int k);
 fv_ref fv_clamp(fv_plan *p, const char *name, fv_ref x);
 fv_ref fv_quantise(fv_plan *p, const char *name, fv_ref x, fv_ref codes);
