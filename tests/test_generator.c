@@ -728,11 +728,28 @@ static void a_recipe_knows_its_decoder(void **state)
         fv_model_close(m);
         set(o, "decoder", "");
         m = open_model(o);
-        FAILS(fv_recipe_check_model(recipe, m), FV_ERR_ARGUMENT, "the recipe is of a decoder");
+        FAILS(fv_recipe_check_model(recipe, m), FV_ERR_ARGUMENT,
+              "another decoder than vqgan-mini: give its file");
         fv_model_close(m);
         set(o, "decoder", "paints.safetensors");
         free(recipe);
     }
+    fv_options_free(o);
+}
+
+static void without_a_file_it_is_the_shipped_decoder(void **state)
+{
+    (void)state;
+    fv_options *o = painted_options();
+    fv_session *s;
+    const fv_network *n;
+    set(o, "decoder", "");
+    fv_model *m = open_model(o);
+    MUST(fv_session_open(&s, m, o));
+    fv_session_close(s);
+    n = fv_model_decoder(m);
+    assert_string_equal(n->title, "vqgan-mini");
+    fv_model_close(m);
     fv_options_free(o);
 }
 
@@ -741,12 +758,10 @@ static void a_file_that_is_no_decoder_is_named(void **state)
     (void)state;
     fv_options *o = painted_options();
     spill("damaged.safetensors", "not a checkpoint", 16);
-    const char *const cases[][2] = {
-        {"", "painted makes pictures with a decoder: give its file with --decoder FILE"},
-        {"nowhere.safetensors", "nowhere.safetensors"},
-        {o->checkpoint, "lite0.pth holds no decoder that is known"},
-        {"damaged.safetensors", "damaged.safetensors"}};
-    for (size_t i = 0; i < 4; i++) {
+    const char *const cases[][2] = {{"nowhere.safetensors", "nowhere.safetensors"},
+                                    {o->checkpoint, "lite0.pth holds no decoder that is known"},
+                                    {"damaged.safetensors", "damaged.safetensors"}};
+    for (size_t i = 0; i < 3; i++) {
         fv_session *s;
         char *checkpoint = strdup(cases[i][0]);
         set(o, "decoder", checkpoint);
@@ -799,6 +814,7 @@ int main(void)
         cmocka_unit_test(a_decoder_that_does_not_fit_is_named),
         cmocka_unit_test(a_session_dreams_with_a_decoder),
         cmocka_unit_test(a_recipe_knows_its_decoder),
+        cmocka_unit_test(without_a_file_it_is_the_shipped_decoder),
         cmocka_unit_test(a_file_that_is_no_decoder_is_named),
         cmocka_unit_test(there_are_sixteen_places),
     };

@@ -42,6 +42,7 @@ static const char *unpacked_file(const char *name, const char *extension)
 static const char *checkpoint_file(const char *name)
 {
     if (strcmp(name, "tiny") == 0) return golden_file("tiny_weights", ".safetensors");
+    if (strcmp(name, "small") == 0) return golden_file("small_weights", ".safetensors");
     return unpacked_file(name, ".ckpt");
 }
 
@@ -61,7 +62,9 @@ static const sample samples[] = {
     {"kl", "kl", "AutoencoderKL", "state_dict.", 2, 3, 0},
 };
 enum { SAMPLES = (int)(sizeof samples / sizeof *samples) };
+/* Pictures of these are in [0,1]. */
 static const sample tiny = {"tiny", "tiny", "TAESD", "", 4, 5, 0};
+static const sample small = {"small", "small", "a small one", "", 8, 5, 0};
 
 static fv_network *open_network(const char *checkpoint, const char *config)
 {
@@ -226,10 +229,11 @@ static void decode_one(const sample *s, const char *backend, const char *name)
     MUST(fv_plan_upload(b.plan, latent, z));
     MUST(fv_plan_forward(b.plan));
     snprintf(part, sizeof part, "%s.decoded", name);
-    check_output(&b, y, part, s != &tiny);
+    bool doubled = s != &tiny && s != &small;
+    check_output(&b, y, part, doubled);
     snprintf(part, sizeof part, "%s.seed", name);
     float *seed = golden_map(&b, part, NULL);
-    for (size_t i = 0; s != &tiny && i < fv_count(fv_plan_shape(b.plan, y)); i++)
+    for (size_t i = 0; doubled && i < fv_count(fv_plan_shape(b.plan, y)); i++)
         seed[i] *= 2; /* of [-1,1] */
     MUST(fv_plan_output_gradient(b.plan, y, seed));
     MUST(fv_plan_backward(b.plan));
@@ -278,6 +282,35 @@ static void a_tiny_decoder_decodes(void **state)
                                &tensors, &worst));
     fv_network *n = open_network("tiny.safetensors", NULL);
     assert_true(n->factor == 4 && n->latent_channels == 5 && !n->codes && !n->encodes);
+    fv_network_close(n);
+}
+
+/* The layout of the one that ships: a mix in front, depth to space, what the spectrum is. */
+static void a_small_decoder_decodes(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"ref64", "cpu", "emulated:fp32"};
+    for (int i = 0; i < 3; i++) decode_one(&small, names[i], "free");
+    for (int converted = 0; converted < 2; converted++) {
+        int tensors;
+        double worst;
+        if (converted)
+            MUST(fv_checkpoint_convert(checkpoint_file("small"), NULL, "small.safetensors", false,
+                                       false, &tensors, &worst));
+        fv_network *n =
+            open_network(converted ? "small.safetensors" : checkpoint_file("small"), NULL);
+        assert_true(n->factor == 8 && n->latent_channels == 5 && !n->codes && !n->encodes);
+        assert_string_equal(n->title, "a small one");
+        assert_string_equal(n->license, "none");
+        assert_non_null(n->decays);
+        static const float expected[] = {1.2f, 0.9f, 0.5f, 0.1f, 0};
+        for (int c = 0; c < 5; c++) assert_float_equal(n->decays[c], expected[c], 1e-3f);
+        fv_network_close(n);
+    }
+    const char *shipped = source_file("model/vqgan-mini/vqgan-mini.safetensors");
+    fv_network *n = open_network(shipped, NULL);
+    assert_true(n->factor == 8 && n->latent_channels == 32 && n->decays);
+    assert_string_equal(n->title, "vqgan-mini");
     fv_network_close(n);
 }
 
@@ -855,6 +888,7 @@ int main(int count, char **args)
         cmocka_unit_test(any_latent_decodes),
         cmocka_unit_test(any_latent_decodes_in_every_precision),
         cmocka_unit_test(a_tiny_decoder_decodes),
+        cmocka_unit_test(a_small_decoder_decodes),
         cmocka_unit_test(pictures_encode),
         cmocka_unit_test(inversions_follow_step_by_step),
         cmocka_unit_test(a_converted_file_is_the_same_network),

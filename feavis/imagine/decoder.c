@@ -1,7 +1,10 @@
-/* The decoder: a network that some generators make their pictures with. It is opened with the
- * model, since it has a say in the precision of the engine; its weights are read when a plan needs
- * them. See model.h. */
+/* The decoder: a network that some generators make their pictures with; without --decoder the one
+ * that ships. It is opened with the model, since it has a say in the precision of the engine; its
+ * weights are read when a plan needs them. See model.h. */
 #include "feavis/imagine/model.h"
+
+#include "feavis/imagine/generators/generator.h"
+#include "feavis/preset.h"
 
 static fv_status open_decoder(fv_network **out, const char *path)
 {
@@ -15,12 +18,36 @@ static fv_status open_decoder(fv_network **out, const char *path)
     return fv_fail(FV_ERR_ARGUMENT, "%s holds no decoder that is known", path);
 }
 
+static fv_status open_shipped(fv_network **out)
+{
+    char path[4096];
+    const char *home = fv_home();
+    if (!home)
+        return fv_fail(FV_ERR_IO,
+                       "the shipped decoder was not found: set FEAVIS_HOME to the folder "
+                       "that holds model/vqgan-mini, or give another with --decoder");
+    snprintf(path, sizeof path, "%s/model/vqgan-mini/vqgan-mini.safetensors", home);
+    return open_decoder(out, path);
+}
+
 fv_status fv_decoder_open(fv_network **out, const fv_options *o)
 {
     *out = NULL;
-    if (!*o->decoder) return FV_OK;
-    fv_status s = open_decoder(out, o->decoder);
+    bool named = *o->decoder;
+    if (!named && !fv_generator_of(o)->needs_decoder) return FV_OK;
+    fv_status s = named ? open_decoder(out, o->decoder) : open_shipped(out);
     return s < 0 ? fv_fail_context(s, "opening the decoder") : s;
+}
+
+/* The generator may have been chosen after the model was opened. */
+fv_status fv_model_need_decoder(fv_model *m)
+{
+    fv_engine *e = m->engine;
+    if (e->decoder) return FV_OK;
+    fv_status s = open_shipped(&e->decoder);
+    if (s < 0) return fv_fail_context(s, "opening the decoder");
+    fv_engine_attach(e, e->decoder);
+    return FV_OK;
 }
 
 const fv_network *fv_model_decoder(const fv_model *m)

@@ -26,10 +26,13 @@ struct fv_model {
     char identity[FV_IDENTITY]; /* fingerprints and files of all guides: the same, the same model */
 };
 
-/* decoder.c: the network of the option decoder, on no engine yet; NULL if the option is empty. */
+/* decoder.c: the network of the option decoder, on no engine yet. Without the option it is the one
+ * that ships if the generator needs one, or NULL. */
 fv_status fv_decoder_open(fv_network **out, const fv_options *o);
 /* The model's; NULL if there is none. */
 const fv_network *fv_model_decoder(const fv_model *m);
+/* That there is one: if need be the one that ships, which stays. */
+fv_status fv_model_need_decoder(fv_model *m);
 
 /* The text tower for texts padded to `length` tokens, built on first use; borrowed. */
 fv_status fv_model_text_tower(fv_model *m, int length, fv_text_encoder **out);

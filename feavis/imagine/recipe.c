@@ -311,13 +311,14 @@ static bool same_guides(const fv_yaml_node *list, int count, const fv_model *m)
 /* n: what the list says of the decoder. */
 static fv_status check_decoder(const fv_yaml_node *n, fv_model *m)
 {
-    const fv_network *decoder = fv_model_decoder(m);
     char fingerprint[FV_FINGERPRINT];
-    if (!decoder)
-        return fv_fail(FV_ERR_ARGUMENT, "the recipe is of a decoder: give its file with --decoder");
+    FV_TRY(fv_model_need_decoder(m));
+    const fv_network *decoder = fv_model_decoder(m);
     fv_network_fingerprint(decoder, fingerprint);
     if (says(n, "fingerprint", fingerprint)) return FV_OK;
-    return fv_fail(FV_ERR_ARGUMENT, "the recipe is of another decoder than %s", decoder->title);
+    return fv_fail(FV_ERR_ARGUMENT,
+                   "the recipe is of another decoder than %s: give its file with --decoder",
+                   decoder->title);
 }
 
 static fv_status check_networks(const fv_yaml_node *list, fv_model *m)

@@ -109,7 +109,10 @@ static fv_status open_session(fv_session *s, fv_model *m, const fv_options *o)
     FV_TRY(fv_start_note(s->recipe));
     FV_TRY(fv_options_note_terms(s->recipe));
     FV_TRY(fv_options_copy(&s->now, s->recipe));
-    if (fv_generator_of(s->now)->needs_decoder) s->decoder = fv_model_decoder(m);
+    if (fv_generator_of(s->now)->needs_decoder) {
+        FV_TRY(fv_model_need_decoder(m));
+        s->decoder = fv_model_decoder(m);
+    }
     FV_TRY(fv_objectives_read(&s->objectives, m, s->now));
     FV_TRY(fv_session_build(s, &s->net, s->now, &s->objectives, NULL));
     s->width = fv_width(s->now);

@@ -136,8 +136,9 @@ static const fv_option table[] = {
     {"vocab", "Model", "", "its vocab.txt", NULL, 0, 0, FV_OPTION_TEXT, RECIPE | FILES | MODEL,
      ROW(vocab)},
     {"decoder", "Model", "",
-     "what a generator makes pictures with, if it needs a network: its weights", NULL, 0, 0,
-     FV_OPTION_TEXT, RECIPE | FILES | MODEL | LATER, ROW(decoder)},
+     "what a generator makes pictures with, if it needs a network: its weights; without: the "
+     "shipped one",
+     NULL, 0, 0, FV_OPTION_TEXT, RECIPE | FILES | MODEL | LATER, ROW(decoder)},
     {"tower", "Model", "online", "which weights: those trained, or their moving average",
      "online momentum", 0, 0, FV_OPTION_CHOICE, RECIPE | MODEL, ROW(tower)},
     {"text-length", "Model", "0", "tokens a text is padded to (0: 32, or less if the cfg says so)",

@@ -90,8 +90,11 @@ struct fv_network {
     const char *const *metadata; /* pairs, then NULL: what its own files do not say; or NULL */
     bool corners; /* activations with corners: 16 bits take whole gradients along (relu6) */
     int latent_channels, factor; /* of the decoder: numbers a cell of the latent; pixels a cell */
-    int codes;                   /* that a cell of the latent may be; 0: any numbers */
-    bool encodes;                /* the checkpoint has the encoder too */
+    const float *decays; /* [latent_channels]; NULL: not known. The latent's channels have deviation
+                            1 and are uncorrelated, and channel c's waves are as large as
+                            frequency^-decays[c] */
+    int codes;           /* that a cell of the latent may be; 0: any numbers */
+    bool encodes;        /* the checkpoint has the encoder too */
 };
 
 /* The first row that recognises the files; NULL: none. FV_ERR_MEMORY if it cannot be told. */

@@ -6,14 +6,17 @@
  * x)
  *
  * Which layer is what, its tensors tell: "3.conv.0.weight" is a block, "7.weight" without "7.bias"
- * stands behind an upsampling, the last has three channels. The encoder is a file of its own, which
- * this does not read. */
+ * stands behind an upsampling, the last has three channels. A 3x3 with a bias that has r r times
+ * the channels of what follows stands before a depth to space by r. A "0.weight" is 1x1 and makes z
+ * from uncorrelated numbers of deviation 1; "latent.decay" says how their spectrum falls
+ * (network.h). The encoder is a file of its own, which this does not read. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/nets/taesd.h"
 
-enum { MAX_LAYERS = 64, POOL_GROUPS = 4, MAX_FACTOR = 64 };
+enum { MAX_LAYERS = 64, POOL_GROUPS = 4, MAX_FACTOR = 64, MAX_LATENT = 4096 };
 
 typedef enum layer_kind { ABSENT, CONV, BLOCK, UPSAMPLED } layer_kind;
 
@@ -22,7 +25,11 @@ typedef struct fv_taesd {
     fv_weights *weights;
     layer_kind layers[MAX_LAYERS];
     bool pools[MAX_LAYERS]; /* of blocks */
+    int spread[MAX_LAYERS]; /* of convolutions: r of the depth to space behind them, or 1 */
     int last;               /* the layer that gives the picture */
+    bool mixed;             /* there is a layer 0 */
+    float *decays;
+    const char *metadata[5]; /* title and licence, if the file says them */
 } fv_taesd;
 
 static const fv_taesd *taesd_of(const fv_network *n)
@@ -85,20 +92,38 @@ static fv_ref scaled(fv_builder *b, const char *name, fv_ref x, float factor)
     return fv_affine(b->plan, name, x, w, FV_NONE);
 }
 
+/* As mean and covariance of latents say. */
+static fv_ref mixed(fv_builder *b, fv_ref latent)
+{
+    int c = fv_plan_shape(b->plan, latent).c;
+    fv_layer l = fv_load_linear(b, "0", c, c);
+    return fv_linear(b->plan, "mixed", latent, l.w, l.b, FV_ACT_NONE);
+}
+
+/* A 3x3 that keeps the width, or makes that of the picture, spread over r x r positions. */
+static fv_ref plain(fv_builder *b, const fv_taesd *m, int i, fv_ref x, int width)
+{
+    char name[16];
+    int r = m->spread[i], out = i == m->last ? 3 * r * r : r > 1 ? 0 : width;
+    snprintf(name, sizeof name, "%d", i);
+    x = conv3(b, name, x, out, true, width ? FV_ACT_NONE : FV_ACT_RELU);
+    return r > 1 ? fv_depth_to_space(b->plan, "spread", x, r) : x;
+}
+
 static fv_ref decode(fv_builder *b, const fv_network *n, fv_ref latent)
 {
     const fv_taesd *m = taesd_of(n);
+    if (m->decays) free(fv_load_values(b, "latent.decay", (int64_t[]){n->latent_channels}, 1));
+    if (m->mixed) latent = mixed(b, latent);
     fv_ref x = fv_activation(b->plan, "bent", scaled(b, "narrowed", latent, 1.0f / 3), FV_ACT_TANH);
     x = scaled(b, "clamped", x, 3);
     int width = 0; /* of the first convolution: what the checkpoint says */
     for (int i = 0; i <= m->last; i++) {
         char name[16];
         snprintf(name, sizeof name, "%d", i);
-        bool first = width == 0;
         switch (m->layers[i]) {
         case CONV:
-            x = conv3(b, name, x, i == m->last ? 3 : width, true,
-                      first ? FV_ACT_RELU : FV_ACT_NONE);
+            x = plain(b, m, i, x, width);
             break;
         case UPSAMPLED:
             x = conv3(b, name, fv_upsample(b->plan, "upsample", x), width, false, FV_ACT_NONE);
@@ -130,11 +155,17 @@ static bool is_conv3(const fv_entry *e)
     return e && e->ndim == 4 && e->dims[2] == 3 && e->dims[3] == 3;
 }
 
-/* A decoder begins with a layer without weights, its encoder with a convolution. */
+static bool is_mix(const fv_entry *e)
+{
+    return e && e->ndim == 4 && e->dims[2] == 1 && e->dims[3] == 1 && e->dims[0] == e->dims[1];
+}
+
+/* A decoder begins with a layer without weights or one of 1x1, its encoder with a 3x3. */
 static bool is_decoder(const fv_weights *w)
 {
+    const fv_entry *mix = find(w, 0, "weight");
     return is_conv3(find(w, 1, "weight")) && is_conv3(find(w, 3, "conv.0.weight")) &&
-           !find(w, 0, "weight");
+           (!mix || is_mix(mix));
 }
 
 static bool is_encoder(const fv_weights *w)
@@ -142,12 +173,51 @@ static bool is_encoder(const fv_weights *w)
     return is_conv3(find(w, 0, "weight")) && is_conv3(find(w, 1, "conv.0.weight"));
 }
 
+/* Channels that layer i takes. */
+static int64_t taken(const fv_taesd *m, int i)
+{
+    const fv_entry *e = find(m->weights, i, m->layers[i] == BLOCK ? "conv.0.weight" : "weight");
+    return e->ndim == 4 ? e->dims[1] : 0;
+}
+
+/* r of the depth to space behind layer i; 1: none, as far as the shapes say. */
+static int spread_of(const fv_taesd *m, int i)
+{
+    int next = i + 1;
+    while (next <= m->last && m->layers[next] == ABSENT) next++;
+    int64_t out = find(m->weights, i, "weight")->dims[0], c = i == m->last ? 3 : taken(m, next);
+    for (int r = 2; r <= MAX_FACTOR; r++)
+        if (out == c * r * r) return r;
+    return 1;
+}
+
+static fv_status read_decays(fv_taesd *m)
+{
+    const fv_entry *e = fv_weights_find(m->weights, "latent.decay");
+    if (!e) return FV_OK;
+    size_t count = (size_t)m->base.latent_channels;
+    const char *path = fv_weights_path(m->weights);
+    if (!fv_entry_readable(e) || e->ndim != 1 || fv_entry_count(e) != count)
+        return fv_fail(FV_ERR_FORMAT, "checkpoint %s: latent.decay is not %zu numbers", path,
+                       count);
+    m->decays = malloc(count * sizeof *m->decays);
+    if (!m->decays) return fv_fail(FV_ERR_MEMORY, "opening %s: out of memory", path);
+    fv_entry_read_f32(e, m->decays);
+    for (size_t i = 0; i < count; i++)
+        if (!(fabsf(m->decays[i]) <= 4))
+            return fv_fail(FV_ERR_FORMAT, "checkpoint %s: latent.decay is %g, expected -4 to 4",
+                           path, (double)m->decays[i]);
+    m->base.decays = m->decays;
+    return FV_OK;
+}
+
 static fv_status read_layers(fv_taesd *m)
 {
     const fv_weights *w = m->weights;
     const char *path = fv_weights_path(w);
     m->base.factor = 1;
-    for (int i = 0; i < MAX_LAYERS; i++) {
+    m->mixed = find(w, 0, "weight");
+    for (int i = 1; i < MAX_LAYERS; i++) {
         bool plain = find(w, i, "weight");
         m->layers[i] = find(w, i, "conv.0.weight")   ? BLOCK
                        : plain && find(w, i, "bias") ? CONV
@@ -157,17 +227,23 @@ static fv_status read_layers(fv_taesd *m)
         if (m->layers[i] == UPSAMPLED) m->base.factor *= 2;
         if (m->layers[i] != ABSENT) m->last = i;
     }
+    for (int i = 1; i <= m->last; i++) {
+        if (m->layers[i] != CONV) continue;
+        m->spread[i] = spread_of(m, i);
+        if (m->base.factor <= MAX_FACTOR) m->base.factor *= m->spread[i];
+    }
     const fv_entry *first = find(w, 1, "weight"), *last = find(w, m->last, "weight");
-    if (m->layers[m->last] != CONV || !is_conv3(last) || last->dims[0] != 3)
+    int r = m->spread[m->last];
+    if (m->layers[m->last] != CONV || !is_conv3(last) || last->dims[0] != 3 * r * r)
         return fv_fail(FV_ERR_UNSUPPORTED,
                        "checkpoint %s: its last layer, %d, is no convolution to three colours",
                        path, m->last);
-    if (m->base.factor > MAX_FACTOR || first->dims[1] < 1 || first->dims[1] > 4096)
+    if (m->base.factor > MAX_FACTOR || first->dims[1] < 1 || first->dims[1] > MAX_LATENT)
         return fv_fail(FV_ERR_UNSUPPORTED, "checkpoint %s: a latent of %lld channels, f %d", path,
                        (long long)first->dims[1], m->base.factor);
     m->base.latent_channels = (int)first->dims[1];
     m->base.image_size = 16 * m->base.factor;
-    return FV_OK;
+    return read_decays(m);
 }
 
 /* --- the row --- */
@@ -182,14 +258,33 @@ static void close_row(fv_network *n)
 {
     fv_taesd *m = (fv_taesd *)(void *)n;
     fv_weights_close(m->weights);
+    free(m->decays);
     free(m);
+}
+
+/* What the file says of `key`, if people can read it; it is the weights'. */
+static const char *said(fv_taesd *m, const char *key)
+{
+    enum { LONGEST = 60 };
+    const char *text = fv_weights_metadata(m->weights, key);
+    if (!text || !*text || strlen(text) > LONGEST) return NULL;
+    for (const char *c = text; *c; c++)
+        if (*c < ' ' || *c > '~') return NULL;
+    const char **pair = m->metadata;
+    while (*pair) pair += 2;
+    pair[0] = key;
+    pair[1] = text;
+    return text;
 }
 
 static fv_status open_parts(fv_taesd *m, const char *path)
 {
     FV_TRY(fv_weights_open(&m->weights, path));
     m->base.kind = &fv_taesd_kind;
-    m->base.title = "TAESD";
+    const char *title = said(m, "title");
+    m->base.title = title ? title : "TAESD";
+    m->base.license = said(m, "license");
+    m->base.metadata = m->metadata;
     m->base.source = (fv_source){.weights = m->weights, .root = ""};
     m->base.corners = true;
     if (is_encoder(m->weights))

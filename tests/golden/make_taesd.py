@@ -1,9 +1,9 @@
-"""A tiny autoencoder's decoder with random weights and few channels, and what it must give.
+"""Decoders of tiny autoencoders with random weights and few channels, and what they must give.
 
-    python3 tests/golden/make_taesd.py     writes tests/golden/vqgan/{tiny.safetensors,tiny_weights.safetensors}
+    python3 tests/golden/make_taesd.py     writes tests/golden/vqgan/{tiny,small}{,_weights}.safetensors
 
-The layers are those of TAESD as its file names them; the arithmetic is torch.nn.functional's in double.
-Needs torch and safetensors."""
+The layers of `tiny` are those of TAESD as its file names them; `small` is laid out as
+model/vqgan-mini is. The arithmetic is torch.nn.functional's in double. Needs torch and safetensors."""
 import pathlib
 
 import torch
@@ -49,16 +49,37 @@ def decode(w, z):
     return conv(w, '14', x, 3)
 
 
-def main():
-    torch.manual_seed(3)
-    w = {}
-    z = torch.randn(2, LATENT, 7, 9, dtype=torch.float64).float().double().requires_grad_()
+def spread(x):
+    """Depth to space by 2, the channels of a place side by side."""
+    n, c, h, w = x.shape
+    x = x.view(n, 2, 2, c // 4, h, w).permute(0, 3, 4, 1, 5, 2)
+    return x.reshape(n, c // 4, 2 * h, 2 * w)
+
+
+def decode_small(w, z):
+    x = F.relu(conv(w, '1', torch.tanh(conv(w, '0', z, LATENT, k=1) / 3) * 3, WIDTH))
+    x = block(w, '3', x, True)
+    x = conv(w, '5', F.interpolate(x, scale_factor=2.0), WIDTH, False)
+    x = spread(conv(w, '7', block(w, '6', x, False), 32))
+    return spread(conv(w, '9', block(w, '8', x, False), 12))
+
+
+def write(name, decode, size, more, metadata):
+    w = dict(more)
+    z = torch.randn(2, LATENT, *size, dtype=torch.float64).float().double().requires_grad_()
     y = decode(w, z)
     seed = torch.randn(y.shape, dtype=torch.float64).float().double() / y.numel() ** 0.5
     gradient, = torch.autograd.grad((y * seed).sum(), z)
-    save_file({k: v.contiguous() for k, v in w.items()}, OUT / 'tiny_weights.safetensors')
+    save_file({k: v.contiguous() for k, v in w.items()}, OUT / f'{name}_weights.safetensors', metadata)
     save_file({'free.z': z.detach(), 'free.decoded': y.detach(), 'free.seed': seed,
-               'free.gradient': gradient}, OUT / 'tiny.safetensors')
+               'free.gradient': gradient}, OUT / f'{name}.safetensors')
+
+
+def main():
+    torch.manual_seed(3)
+    write('tiny', decode, (7, 9), {}, None)
+    write('small', decode_small, (4, 3), {'latent.decay': torch.tensor([1.2, 0.9, 0.5, 0.1, 0]).half()},
+          {'title': 'a small one', 'license': 'none'})
 
 
 if __name__ == '__main__':

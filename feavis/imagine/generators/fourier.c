@@ -11,24 +11,6 @@
 #include "feavis/imagine/generators/generator.h"
 #include "feavis/imagine/generators/separable.h"
 
-/* m[i * position + u * frequency]: orthonormal DCT-II of n pixels, as whichever of the two is the
- * row wants it. */
-static void cosines(double *m, int n, size_t position, size_t frequency)
-{
-    for (int i = 0; i < n; i++)
-        for (int u = 0; u < n; u++)
-            m[(size_t)i * position + (size_t)u * frequency] =
-                sqrt((u ? 2.0 : 1.0) / n) * cos(M_PI * (i + 0.5) * u / n);
-}
-
-/* From spectrum to pixels. */
-static fv_ref cosine_matrix(fv_plan *p, const char *name, int n)
-{
-    double *m = malloc((size_t)n * (size_t)n * sizeof *m);
-    if (m) cosines(m, n, (size_t)n, 1);
-    return fv_separable_weight(p, name, (fv_shape){1, 1, n, n}, m);
-}
-
 /* How far one unit of coefficient (v, u) moves the picture. */
 static double amplitude(const fv_options *o, int v, int u)
 {
@@ -54,8 +36,8 @@ static fv_ref build(fv_plan *p, const fv_options *o, const fv_network *decoder)
     (void)decoder;
     fv_ref x = fv_plan_param(p, "spectrum", (fv_shape){1, fv_height(o), fv_width(o), 3});
     x = fv_affine(p, "scaled", x, spectrum_scale(p, o), FV_NONE);
-    x = fv_separable(p, "waves", x, cosine_matrix(p, "rows.cosines", fv_height(o)),
-                     cosine_matrix(p, "columns.cosines", fv_width(o)));
+    x = fv_separable(p, "waves", x, fv_cosine_weight(p, "rows.cosines", fv_height(o)),
+                     fv_cosine_weight(p, "columns.cosines", fv_width(o)));
     return fv_colours_picture(p, o, x);
 }
 
@@ -69,8 +51,8 @@ static fv_status invert(const fv_options *o, const fv_network *decoder, fv_backe
     if (!m) return fv_fail(FV_ERR_MEMORY, "start picture: out of memory");
     double *x = m + rows + columns, *spectrum = x + 3 * cells, *scratch = spectrum + 3 * cells;
     fv_colours_invert(o, picture, x);
-    cosines(m, h, 1, (size_t)h);
-    cosines(m + rows, w, 1, (size_t)w);
+    fv_cosines(m, h, 1, (size_t)h);
+    fv_cosines(m + rows, w, 1, (size_t)w);
     fv_separable_apply(spectrum, x, h, w, m, h, m + rows, w, scratch);
     for (int v = 0; v < h; v++)
         for (int u = 0; u < w; u++)

@@ -13,6 +13,21 @@ fv_ref fv_separable_weight(fv_plan *p, const char *name, fv_shape shape, double 
     return r;
 }
 
+void fv_cosines(double *m, int n, size_t position, size_t frequency)
+{
+    for (int i = 0; i < n; i++)
+        for (int u = 0; u < n; u++)
+            m[(size_t)i * position + (size_t)u * frequency] =
+                sqrt((u ? 2.0 : 1.0) / n) * cos(M_PI * (i + 0.5) * u / n);
+}
+
+fv_ref fv_cosine_weight(fv_plan *p, const char *name, int n)
+{
+    double *m = malloc((size_t)n * (size_t)n * sizeof *m);
+    if (m) fv_cosines(m, n, (size_t)n, 1);
+    return fv_separable_weight(p, name, (fv_shape){1, 1, n, n}, m);
+}
+
 void fv_separable_apply(double *y, const double *x, int h, int w, const double *rows, int m,
                         const double *columns, int n, double *scratch)
 {

@@ -14,6 +14,11 @@ fv_ref fv_separable_weight(fv_plan *p, const char *name, fv_shape shape, double 
 void fv_separable_apply(double *y, const double *x, int h, int w, const double *rows, int m,
                         const double *columns, int n, double *scratch);
 
+/* m[i * position + u * frequency]: orthonormal DCT-II of n positions, as whichever of the two is
+ * the row wants it; and as a weight {1,1,n,n} from waves to positions. */
+void fv_cosines(double *m, int n, size_t position, size_t frequency);
+fv_ref fv_cosine_weight(fv_plan *p, const char *name, int n);
+
 /* At this frequency (cycles a pixel) the exponent `decay` makes no difference. */
 #define FV_DECAY_PIVOT (1.0 / 16)
 

@@ -13,6 +13,9 @@
  *
  * free: it is decoded as it is, in the range of the codes; the only way of a decoder without them.
  *
+ * Where the decoder says how its latent's spectrum falls, "latent" is waves (waves.h), which begin
+ * with half of nature's deviation and stay within four times of it.
+ *
  * The scale makes one `rate` fit all decoders: a unit is the codes' standard deviation, and where
  * they are projected so much that a step of the usual rate goes twice the way that changes a code.
  * So codes change while the step is more than half the usual one, and settle as it falls. */
@@ -21,6 +24,7 @@
 #include <string.h>
 
 #include "feavis/imagine/generators/generator.h"
+#include "feavis/imagine/generators/waves.h"
 #include "kernels/rng.h"
 
 enum { STRAIGHT, PROJECTED, FREE }; /* options.codes */
@@ -33,7 +37,8 @@ typedef struct codebook {
     float scale; /* of that unit, in the decoder's */
 } codebook;
 
-static const float usual_rate = 0.06f; /* the default */
+static const float usual_rate = 0.06f;                        /* the default */
+static const float start_of_waves = 0.5f, most_of_a_wave = 4; /* in deviations */
 
 static float square_distance(const float *a, const float *b, size_t n)
 {
@@ -161,17 +166,34 @@ static fv_ref build(fv_plan *p, const fv_options *o, const fv_network *decoder)
     fv_status s = fv_network_latent(decoder, fv_width(o), fv_height(o), &shape);
     if (s >= 0) s = open_codes(&c, o, decoder);
     if (s < 0) return fv_plan_fail(p, s);
-    fv_ref z = scaled(p, fv_plan_param(p, "latent", shape), &c);
+    fv_ref z = fv_plan_param(p, "latent", shape);
+    z = decoder->decays ? fv_waves(p, decoder, z) : scaled(p, z, &c);
     close_codes(&c);
     if (decoder->codes && o->codes != FREE)
         z = fv_quantise(p, "latent.codes", z, fv_network_codebook(decoder, p));
     return fv_clamp(p, "picture", fv_network_decode(decoder, p, z));
 }
 
+/* No wave becomes larger than nature's largest. */
+static fv_status bound_waves(fv_plan *p, const fv_network *decoder)
+{
+    size_t channels = (size_t)decoder->latent_channels;
+    float *low = malloc(2 * channels * sizeof *low), *high = low ? low + channels : NULL;
+    for (size_t i = 0; low && i < channels; i++) {
+        low[i] = -most_of_a_wave;
+        high[i] = most_of_a_wave;
+    }
+    fv_status s = low ? fv_plan_bound(p, fv_plan_find(p, "latent"), low, high)
+                      : fv_fail(FV_ERR_MEMORY, "the range of waves: out of memory");
+    free(low);
+    return s;
+}
+
 /* Each channel stays among the codes. */
 static fv_status prepare(fv_plan *p, const fv_options *o, const fv_network *decoder)
 {
     codebook c;
+    if (decoder->decays) return bound_waves(p, decoder);
     if (!decoder->codes || o->codes == PROJECTED) return FV_OK;
     FV_TRY(open_codes(&c, o, decoder));
     float *low = malloc(2 * c.width * sizeof *low), *high = low ? low + c.width : NULL;
@@ -246,6 +268,7 @@ static fv_status start(const fv_options *o, const fv_network *decoder, float *va
         draw_codes(&c, o->seed, values, count);
     if (c.count && noise) shape_like_codes(&c, values, count);
     if (c.count && noise && o->codes == PROJECTED) project(&c, values, count);
+    for (size_t i = 0; decoder->decays && i < count; i++) values[i] *= start_of_waves;
     close_codes(&c);
     return FV_OK;
 }
@@ -280,6 +303,10 @@ static fv_status invert(const fv_options *o, const fv_network *decoder, fv_backe
                         fv_weights_path(decoder->source.weights), i, (double)values[i]);
         values[i] /= c.scale;
     }
+    fv_shape shape;
+    if (s >= 0 && decoder->decays)
+        s = fv_network_latent(decoder, fv_width(o), fv_height(o), &shape);
+    if (s >= 0 && decoder->decays) s = fv_waves_invert(decoder, shape, values);
     return s;
 }
 
