@@ -135,9 +135,7 @@ static const fv_option table[] = {
      RECIPE | FILES | MODEL, ROW(checkpoint)},
     {"vocab", "Model", "", "its vocab.txt", NULL, 0, 0, FV_OPTION_TEXT, RECIPE | FILES | MODEL,
      ROW(vocab)},
-    {"decoder", "Model", "",
-     "what a generator makes pictures with, if it needs a network: its weights; without: the "
-     "shipped one",
+    {"decoder", "Model", "", "what a generator makes pictures with: weights (none: the shipped)",
      NULL, 0, 0, FV_OPTION_TEXT, RECIPE | FILES | MODEL | LATER, ROW(decoder)},
     {"tower", "Model", "online", "which weights: those trained, or their moving average",
      "online momentum", 0, 0, FV_OPTION_CHOICE, RECIPE | MODEL, ROW(tower)},
