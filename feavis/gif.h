@@ -15,6 +15,9 @@ struct fv_picture;
  * painted stays as it is. comment: a comment extension, or NULL. Written whole or not. */
 FV_API fv_status fv_gif_write(const struct fv_picture *frames, int count, int milliseconds,
                               const char *comment, const char *path);
+/* The same as a loop, see fv_film_write_loop. */
+FV_API fv_status fv_gif_write_loop(const struct fv_picture *frames, int count, int milliseconds,
+                                   const char *comment, const char *path);
 
 #ifdef __cplusplus
 }

@@ -5,6 +5,7 @@
  *
  * Readers that know no animation show the first frame, so that is the finished picture, shown
  * before the growth begins. */
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -116,7 +117,7 @@ static fv_status write_frame(fv_file_writer *w, const fv_picture *p, bool first,
 }
 
 static fv_status write_film(fv_file_writer *w, const fv_picture *frames, int count,
-                            int milliseconds, const char *recipe)
+                            int milliseconds, const char *recipe, bool loop)
 {
     static const unsigned char signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
     static const char keyword[12] = "feavis"; /* 0, not compressed, no language, no translation */
@@ -125,15 +126,15 @@ static fv_status write_film(fv_file_writer *w, const fv_picture *frames, int cou
     put32(header + 4, (uint32_t)frames[0].height);
     header[8] = 8; /* bits; colour type 2: RGB */
     header[9] = 2;
-    put32(control, (uint32_t)count + 1); /* frames; played 0 times: for ever */
+    put32(control, (uint32_t)(count + !loop)); /* frames; played 0 times: for ever */
     FV_TRY(fv_file_write(w, signature, sizeof signature));
     FV_TRY(write_chunk(w, "IHDR", header, sizeof header, NULL, 0));
     if (recipe) FV_TRY(write_chunk(w, "iTXt", keyword, 11, recipe, strlen(recipe)));
     FV_TRY(write_chunk(w, "acTL", control, sizeof control, NULL, 0));
     uint32_t sequence = 0;
-    FV_TRY(write_frame(w, &frames[count - 1], true, &sequence, 2000));
+    if (!loop) FV_TRY(write_frame(w, &frames[count - 1], true, &sequence, 2000));
     for (int i = 0; i < count; i++)
-        FV_TRY(write_frame(w, &frames[i], false, &sequence, milliseconds));
+        FV_TRY(write_frame(w, &frames[i], loop && i == 0, &sequence, milliseconds));
     return write_chunk(w, "IEND", NULL, 0, NULL, 0);
 }
 
@@ -152,7 +153,7 @@ fv_status fv_film_write_to(fv_file_writer *w, const fv_picture *frames, int coun
                            const char *recipe)
 {
     FV_TRY(fv_film_check(frames, count, milliseconds));
-    return write_film(w, frames, count, milliseconds, recipe);
+    return write_film(w, frames, count, milliseconds, recipe, false);
 }
 
 fv_status fv_film_write(const fv_picture *frames, int count, int milliseconds, const char *recipe,
@@ -161,4 +162,13 @@ fv_status fv_film_write(const fv_picture *frames, int count, int milliseconds, c
     fv_file_writer *w;
     FV_TRY(fv_file_begin(&w, path));
     return fv_file_end(w, fv_film_write_to(w, frames, count, milliseconds, recipe));
+}
+
+fv_status fv_film_write_loop(const fv_picture *frames, int count, int milliseconds,
+                             const char *recipe, const char *path)
+{
+    fv_file_writer *w;
+    FV_TRY(fv_film_check(frames, count, milliseconds));
+    FV_TRY(fv_file_begin(&w, path));
+    return fv_file_end(w, write_film(w, frames, count, milliseconds, recipe, true));
 }

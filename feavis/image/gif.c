@@ -244,16 +244,17 @@ static fv_status write_comment(film *f, const char *text)
 }
 
 static fv_status write_film(film *f, const fv_picture *frames, int count, int milliseconds,
-                            const char *comment)
+                            const char *comment, bool loop)
 {
     static const unsigned char trailer = 0x3b;
     int hundredths = limit((milliseconds + 5) / 10, 2, 6553); /* readers slow down what is faster */
     for (int i = 0; i < count; i++) fv_palette_add(f->palette, &frames[i], 1);
-    fv_palette_add(f->palette, &frames[count - 1], (count + 3) / 4); /* looked at longest */
+    if (!loop) /* looked at longest */
+        fv_palette_add(f->palette, &frames[count - 1], (count + 3) / 4);
     fv_palette_choose(f->palette, COLOURS);
     FV_TRY(write_head(f));
     if (comment && *comment) FV_TRY(write_comment(f, comment));
-    FV_TRY(write_image(f, &frames[count - 1], STILL));
+    if (!loop) FV_TRY(write_image(f, &frames[count - 1], STILL));
     for (int i = 0; i < count; i++) FV_TRY(write_image(f, &frames[i], hundredths));
     return fv_file_write(f->to, &trailer, 1);
 }
@@ -282,8 +283,8 @@ static void close_film(film *f)
     free(f);
 }
 
-fv_status fv_gif_write_to(fv_file_writer *w, const fv_picture *frames, int count, int milliseconds,
-                          const char *comment)
+static fv_status write_to(fv_file_writer *w, const fv_picture *frames, int count, int milliseconds,
+                          const char *comment, bool loop)
 {
     FV_TRY(fv_film_check(frames, count, milliseconds));
     if (frames[0].width > MAX_SIDE || frames[0].height > MAX_SIDE)
@@ -292,9 +293,23 @@ fv_status fv_gif_write_to(fv_file_writer *w, const fv_picture *frames, int count
     if (!f) return fv_fail(FV_ERR_MEMORY, "writing a film: out of memory");
     f->to = f->lzw.to = w;
     fv_status s = open_film(f, &frames[0]);
-    if (s >= 0) s = write_film(f, frames, count, milliseconds, comment);
+    if (s >= 0) s = write_film(f, frames, count, milliseconds, comment, loop);
     close_film(f);
     return s;
+}
+
+fv_status fv_gif_write_to(fv_file_writer *w, const fv_picture *frames, int count, int milliseconds,
+                          const char *comment)
+{
+    return write_to(w, frames, count, milliseconds, comment, false);
+}
+
+fv_status fv_gif_write_loop(const fv_picture *frames, int count, int milliseconds,
+                            const char *comment, const char *path)
+{
+    fv_file_writer *w;
+    FV_TRY(fv_file_begin(&w, path));
+    return fv_file_end(w, write_to(w, frames, count, milliseconds, comment, true));
 }
 
 fv_status fv_gif_write(const fv_picture *frames, int count, int milliseconds, const char *comment,

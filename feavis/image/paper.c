@@ -10,62 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "feavis/image/font.h"
+#include "feavis/image/draw.h"
 #include "feavis/picture.h"
 #include "feavis/plot.h"
 #include "feavis/sheet.h"
 
 enum { PAPER_LIMIT = 16384, STACK_MARGIN = 24 };
-static const uint8_t paper[3] = {246, 240, 228}, ink[3] = {44, 42, 40}, seal[3] = {178, 52, 36},
-                     edge[3] = {214, 204, 186};
-
-static fv_status new_paper(fv_picture *out, int width, int height)
-{
-    if (width > PAPER_LIMIT || height > PAPER_LIMIT)
-        return fv_fail(FV_ERR_UNSUPPORTED, "a sheet of %d x %d pixels is over the limit of %d",
-                       width, height, PAPER_LIMIT);
-    size_t n = (size_t)width * (size_t)height;
-    fv_picture p = {width, height, malloc(n * 3)};
-    if (!p.rgb) return fv_fail(FV_ERR_MEMORY, "making a sheet: out of memory");
-    for (size_t i = 0; i < n; i++) memcpy(p.rgb + 3 * i, paper, 3);
-    *out = p;
-    return FV_OK;
-}
-
-static void fill(fv_picture *to, int x, int y, int w, int h, const uint8_t colour[3])
-{
-    for (int j = y < 0 ? 0 : y; j < y + h && j < to->height; j++)
-        for (int i = x < 0 ? 0 : x; i < x + w && i < to->width; i++)
-            memcpy(to->rgb + ((size_t)j * (size_t)to->width + (size_t)i) * 3, colour, 3);
-}
-
-static void paste(fv_picture *to, const fv_picture *from, int x, int y)
-{
-    for (int j = 0; j < from->height && y + j < to->height; j++)
-        memcpy(to->rgb + ((size_t)(y + j) * (size_t)to->width + (size_t)x) * 3,
-               from->rgb + (size_t)j * (size_t)from->width * 3, (size_t)from->width * 3);
-}
-
-static void print_mask(fv_picture *to, const fv_mask *m, int x, int y, const uint8_t colour[3])
-{
-    for (int j = 0; j < m->height; j++)
-        for (int i = 0; i < m->width; i++) {
-            if (x + i < 0 || y + j < 0 || x + i >= to->width || y + j >= to->height) continue;
-            uint8_t *p = to->rgb + ((size_t)(y + j) * (size_t)to->width + (size_t)(x + i)) * 3;
-            int a = m->alpha[j * m->width + i];
-            for (int c = 0; c < 3; c++) p[c] = (uint8_t)((p[c] * (255 - a) + colour[c] * a) / 255);
-        }
-}
 
 /* Centred on x; size: pixels of a letter. */
 static fv_status print_line(fv_picture *to, fv_fonts *fonts, const char *text, int size, int limit,
-                            int x, int y, const uint8_t colour[3])
+                            int x, int y, fv_colour colour)
 {
-    fv_mask m;
-    FV_TRY(fv_fonts_line(fonts, text, size, limit, &m));
-    if (m.alpha) print_mask(to, &m, x - m.width / 2, y, colour);
-    free(m.alpha);
-    return FV_OK;
+    return fv_draw_text(to, fonts, text, size, limit, x, y, FV_CENTRE, colour);
 }
 
 static size_t letter_bytes(const char *text)
@@ -98,7 +54,7 @@ static fv_status print_column(fv_picture *to, fv_fonts *fonts, const char *text,
         if (n >= sizeof letter) continue;
         memcpy(letter, text, n);
         letter[n] = 0;
-        FV_TRY(print_line(to, fonts, letter, size, 4 * size, x, y, ink));
+        FV_TRY(print_line(to, fonts, letter, size, 4 * size, x, y, fv_ink));
     }
     return FV_OK;
 }
@@ -114,8 +70,8 @@ static fv_status lay_scroll(fv_picture *sheet, fv_fonts *fonts, const fv_picture
         fv_picture p;
         x -= column + side;
         FV_TRY(fv_picture_thumbnail(&p, &panels[i], side));
-        fill(sheet, x - 3, margin - 3, p.width + 6, p.height + 6, edge);
-        paste(sheet, &p, x, margin);
+        fv_draw_fill(sheet, x - 3, margin - 3, p.width + 6, p.height + 6, fv_edge);
+        fv_draw_picture(sheet, &p, x, margin);
         fv_picture_free(&p);
         if (stands(lines[i])) {
             int size = side / 11, fits = side * 4 / (5 * letters(lines[i]));
@@ -123,14 +79,14 @@ static fv_status lay_scroll(fv_picture *sheet, fv_fonts *fonts, const fv_picture
             FV_TRY(print_column(sheet, fonts, lines[i], size, x + side + column / 2, margin));
         } else {
             FV_TRY(print_line(sheet, fonts, lines[i], side / 16, side, x + side / 2,
-                              margin + side + side / 16, ink));
+                              margin + side + side / 16, fv_ink));
         }
         x -= gap;
     }
     int size = side / 7; /* the seal, at the end of the roll */
-    fill(sheet, x - size, margin + side - size, size, size, seal);
+    fv_draw_fill(sheet, x - size, margin + side - size, size, size, fv_seal);
     return print_line(sheet, fonts, "想", size * 7 / 10, 2 * size, x - size / 2,
-                      margin + side - size + size / 10, paper);
+                      margin + side - size + size / 10, fv_paper);
 }
 
 fv_status fv_scroll_make(fv_picture *out, const fv_picture *panels, const char *const *lines,
@@ -143,7 +99,7 @@ fv_status fv_scroll_make(fv_picture *out, const fv_picture *panels, const char *
     int side = panels[0].width;
     if (side < LEAST) side = LEAST;
     int width = 2 * (side / 4) + count * (side + side / 5 + side / 8) + side / 7;
-    FV_TRY(new_paper(&sheet, width, side + 2 * (side / 4)));
+    FV_TRY(fv_draw_new(&sheet, width, side + 2 * (side / 4), fv_paper));
     fv_status s = fv_fonts_open(&fonts);
     if (s >= 0) {
         s = lay_scroll(&sheet, fonts, panels, lines, count, panels[0].width);
@@ -168,7 +124,8 @@ fv_status fv_sheet_make(fv_picture *out, const fv_picture *pictures, const char 
                        columns);
     if (columns > count) columns = count;
     int gap = cell / 8, below = cell / 6, rows = (count + columns - 1) / columns;
-    FV_TRY(new_paper(&sheet, gap + columns * (cell + gap), gap + rows * (cell + below + gap)));
+    FV_TRY(fv_draw_new(&sheet, gap + columns * (cell + gap), gap + rows * (cell + below + gap),
+                       fv_paper));
     fv_status s = fv_fonts_open(&fonts);
     if (s < 0) {
         fv_picture_free(&sheet);
@@ -179,10 +136,10 @@ fv_status fv_sheet_make(fv_picture *out, const fv_picture *pictures, const char 
         fv_picture p;
         s = fv_picture_thumbnail(&p, &pictures[i], cell);
         if (s < 0) break;
-        paste(&sheet, &p, x + (cell - p.width) / 2, y + (cell - p.height) / 2);
+        fv_draw_picture(&sheet, &p, x + (cell - p.width) / 2, y + (cell - p.height) / 2);
         fv_picture_free(&p);
         s = print_line(&sheet, fonts, captions[i], cell / 12, cell, x + cell / 2,
-                       y + cell + cell / 30, ink);
+                       y + cell + cell / 30, fv_ink);
     }
     fv_fonts_close(fonts);
     if (s < 0)
@@ -200,9 +157,9 @@ fv_status fv_sheet_stack(fv_picture *out, const fv_picture *pictures, int count)
         if (pictures[i].width > width) width = pictures[i].width;
         if (height <= PAPER_LIMIT) height += pictures[i].height;
     }
-    FV_TRY(new_paper(&sheet, width, height + STACK_MARGIN));
+    FV_TRY(fv_draw_new(&sheet, width, height + STACK_MARGIN, fv_paper));
     for (int i = 0; i < count; y += pictures[i++].height)
-        paste(&sheet, &pictures[i], (width - pictures[i].width) / 2, y);
+        fv_draw_picture(&sheet, &pictures[i], (width - pictures[i].width) / 2, y);
     *out = sheet;
     return FV_OK;
 }

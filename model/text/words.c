@@ -127,11 +127,11 @@ static size_t ideograph(const char *c)
 }
 
 /* Bytes of the longest known word at `c`; 0 if none begins there. */
-static size_t longest_known(const fv_words *w, const char *c)
+static size_t longest_known(const fv_words *w, const char *c, size_t most)
 {
     char word[3 * LONGEST + 1];
     size_t n = 0;
-    while (n < 3 * LONGEST && ideograph(c + n)) n += 3;
+    while (n < 3 * LONGEST && n + 3 <= most && ideograph(c + n)) n += 3;
     for (; n; n -= 3) {
         memcpy(word, c, n);
         word[n] = 0;
@@ -166,9 +166,19 @@ void fv_words_unknown(const fv_words *w, const char *text, char *out, size_t siz
             c += n;
             continue;
         }
-        while (ideograph(c + wide) && !longest_known(w, c + wide)) wide += 3;
+        while (ideograph(c + wide) && !longest_known(w, c + wide, 3 * LONGEST)) wide += 3;
         if (wide > 3) add(out, size, c, wide);
         c += wide;
-        if (!wide) c += ideograph(c) ? longest_known(w, c) : 1;
+        if (!wide) c += ideograph(c) ? longest_known(w, c, 3 * LONGEST) : 1;
     }
+}
+
+size_t fv_words_longest(const fv_words *w, const char *text, size_t most)
+{
+    return w ? longest_known(w, text, most) : 0;
+}
+
+bool fv_words_ideograph(const char *text)
+{
+    return ideograph(text) != 0;
 }

@@ -3,6 +3,7 @@
 #ifndef FV_WORDS_H
 #define FV_WORDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "kernels/status.h"
@@ -18,5 +19,10 @@ void fv_words_free(fv_words *w);
  * -s, -es, -ed, -ing, -ly; ideographs are matched to the longest known words, and two or more in
  * a row that belong to none are a part. */
 void fv_words_unknown(const fv_words *w, const char *text, char *out, size_t size);
+
+/* Bytes of the longest known word of ideographs that `text` begins with, of at most `most` bytes;
+ * 0: with none, or w is NULL. Whether it begins with an ideograph. */
+size_t fv_words_longest(const fv_words *w, const char *text, size_t most);
+bool fv_words_ideograph(const char *text);
 
 #endif
