@@ -28,6 +28,20 @@ typedef struct fv_robustness {
 FV_API fv_status fv_critic_robustness(fv_critic *c, const fv_picture *p, const char *text,
                                       fv_robustness *out);
 
+/* A part of a picture and a text for it, as the option `at` says: cells of a grid of 6 x 6. */
+typedef struct fv_spot {
+    char text[160];
+    int left, right, top, bottom; /* the last ones included */
+    float weight, cosine;         /* of the text with what the model makes of these cells alone */
+} fv_spot;
+enum { FV_MAX_SPOTS = 8, FV_CELLS = 36 };
+/* The places that `at` says, FV_MAX_SPOTS at most. FV_ERR_ARGUMENT: it says none that can be read,
+ * or the model cannot look at a part of a picture. */
+FV_API fv_status fv_critic_places(fv_critic *c, const fv_picture *p, const char *at, fv_spot *out,
+                                  int *count);
+/* The cosine of a text with every cell by itself: `out` holds FV_CELLS, row by row. */
+FV_API fv_status fv_critic_cells(fv_critic *c, const fv_picture *p, const char *text, float *out);
+
 /* Layers that are worth choosing, by depth, the last one before pooling behind all: blocks, and
  * what stands outside of them. Borrowed until the critic is closed. */
 FV_API fv_status fv_critic_layers(fv_critic *c, const fv_map **out, int *count);

@@ -18,7 +18,7 @@ typedef enum fv_part_kind {
 } fv_part_kind;
 typedef struct fv_part {
     fv_part_kind kind;
-    char name[64]; /* the text (cut at a whole character), "108", "blocks.3.1:45", "tv" */
+    char name[64]; /* the text (cut at a whole character), "108", "blocks.3.1:45", "月亮 4,0", "tv" */
     float weight, value;
     int guide; /* of a text: which model's cosine it is, from 0 */
 } fv_part;

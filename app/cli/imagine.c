@@ -58,8 +58,11 @@ static const char *title_of(const fv_options *o, char *buffer, size_t size)
     const char *text = fv_options_get(o, "text"), *llp = fv_options_get(o, "llp");
     char *title = NULL; /* no folders of this disk in names */
     const char *term = fv_term_title(&title, fv_options_get(o, "term")) < 0 ? "" : title;
-    int n = snprintf(buffer, size, "%s%s%s%s%s%s", text, *text && *llp ? "-" : "",
-                     *llp ? "llp-" : "", llp, (*text || *llp) && *term ? "-" : "", term);
+    const char *at = fv_options_get(o, "at");
+    bool before = *text || *llp;
+    int n = snprintf(buffer, size, "%s%s%s%s%s%s%s%s", text, *text && *llp ? "-" : "",
+                     *llp ? "llp-" : "", llp, before && *term ? "-" : "", term,
+                     (before || *term) && *at ? "-" : "", at);
     free(title);
     if (n >= (int)size) { /* no half character */
         size_t end = size - 1;
@@ -441,7 +444,8 @@ static fv_status list_jobs(jobs *j, cli *c)
     if (c->file || (c->words && !words))
         return add_lines(j, c->file ? c->file : "-", "text", c->options);
     if (words) FV_TRY(fv_options_set(c->options, "text", c->words));
-    bool asked = words || *fv_options_get(c->options, "llp") || *fv_options_get(c->options, "term");
+    bool asked = words || *fv_options_get(c->options, "llp") ||
+                 *fv_options_get(c->options, "term") || *fv_options_get(c->options, "at");
     if (!asked && c->preset && fv_preset_picture_count(c->preset)) return add_preset_pictures(j, c);
     FV_TRY(check_job(c->options));
     return add_job(j, c->options);

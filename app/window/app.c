@@ -180,6 +180,7 @@ void app_use_recipe(app *a, const char *path, bool again)
     take_text(a, fv_options_get(o, "text"));
     app_take_neurons(a, fv_options_get(o, "llp"));
     if (!app_take(a, a->term, sizeof a->term, fv_options_get(o, "term"))) a->term[0] = 0;
+    if (!app_take(a, a->at, sizeof a->at, fv_options_get(o, "at"))) a->at[0] = 0;
     a->seed = strtoull(fv_options_get(o, "seed"), NULL, 10);
     if (!app_take(a, a->start, sizeof a->start, fv_options_get(o, "start"))) a->start[0] = 0;
     if (again) { /* to the byte, with all changes that were made on the way */

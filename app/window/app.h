@@ -62,6 +62,7 @@ typedef struct app {
     /* what is asked for */
     char text[APP_TEXT], avoid[APP_LINE];
     char term[APP_LINE], term_checked[APP_LINE]; /* on layers; what the worker was asked about */
+    char at[APP_LINE];                           /* texts for places */
     int term_serial;                             /* of its answer to that */
     float text_weight, avoid_weight;
     app_neuron neurons[APP_NEURONS];
@@ -144,6 +145,9 @@ char *app_compose(const app *a, const char *line);
 bool app_asks(const app *a); /* for a text, channels or a term */
 /* What the term says, "" if it is blank. */
 const char *app_term(const app *a);
+/* What is said of places, "" if it is blank; whether that can be read. */
+const char *app_at(const app *a);
+bool app_at_good(const app *a);
 void app_compose_neurons(const app *a, char *out, size_t size);
 void app_take_neurons(app *a, const char *llp);
 /* Whether the text has a weight beside those of channels: it says none itself. */

@@ -107,6 +107,20 @@ const char *app_term(const app *a)
     return a->term + strspn(a->term, " \t");
 }
 
+const char *app_at(const app *a)
+{
+    return a->at + strspn(a->at, " \t");
+}
+
+bool app_at_good(const app *a)
+{
+    fv_options *o;
+    if (fv_options_new(&o) < 0) return false;
+    bool good = fv_options_set(o, "at", app_at(a)) >= 0;
+    fv_options_free(o);
+    return good;
+}
+
 /* --- channels --- */
 
 void app_compose_neurons(const app *a, char *out, size_t size)
@@ -154,6 +168,7 @@ static fv_status job_of(const app *a, const char *line, const app_own *own, fv_o
     if (s >= 0) s = fv_options_set(o, "seed", seed);
     if (s >= 0) s = fv_options_set(o, "llp", llp);
     if (s >= 0) s = fv_options_set(o, "term", app_term(a));
+    if (s >= 0) s = fv_options_set(o, "at", app_at(a));
     if (s >= 0) s = fv_options_set(o, "start", a->start);
     for (int i = 0; own && s >= 0 && i < own->names.count; i++)
         s = fv_options_set(o, own->names.at[i], own->values.at[i]);

@@ -73,6 +73,22 @@ static void avoid_row(app *a)
     (void)changed;
 }
 
+/* Return gives it to the picture that grows. */
+static void places_row(app *a)
+{
+    ui_heading(tr(a, W_PLACES));
+    ui_field("at", a->at, sizeof a->at, tr(a, W_PLACES_HINT), -1);
+    bool entered = ui_entered();
+    if (!*app_at(a)) {
+        if (entered && app_busy(a)) worker_post(a->worker, ORDER_SET, 0, "at", "");
+        return;
+    }
+    if (!app_at_good(a))
+        ui_paragraph(fv_error(), UI_WARNING);
+    else if (entered && app_busy(a))
+        worker_post(a->worker, ORDER_SET, 0, "at", app_at(a));
+}
+
 static void start_row(app *a)
 {
     if (!a->start[0]) return;
@@ -156,6 +172,7 @@ void page_text(app *a)
         app_change_text(a);
     queue_rows(a);
     avoid_row(a);
+    places_row(a);
     quality_row(a);
     seed_row(a);
     start_row(a);

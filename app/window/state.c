@@ -231,6 +231,7 @@ void state_load(app *a)
     app_take(a, a->text, sizeof a->text, fv_settings_get(s, "text", ""));
     app_take(a, a->avoid, sizeof a->avoid, fv_settings_get(s, "avoid", ""));
     app_take(a, a->term, sizeof a->term, fv_settings_get(s, "term", ""));
+    app_take(a, a->at, sizeof a->at, fv_settings_get(s, "at", ""));
     snprintf(a->quality, sizeof a->quality, "%s", fv_settings_get(s, "quality", "draft"));
     a->avoid_weight = strtof(fv_settings_get(s, "avoid-weight", "0.3"), NULL);
     a->seed = strtoull(fv_settings_get(s, "seed", "1"), NULL, 10);
@@ -252,6 +253,7 @@ void state_save(app *a)
     fv_settings_set(s, "text", a->text);
     fv_settings_set(s, "avoid", a->avoid);
     fv_settings_set(s, "term", a->term);
+    fv_settings_set(s, "at", a->at);
     fv_settings_set(s, "quality", a->quality);
     fv_settings_set(s, "crisp", a->look.crisp ? "yes" : "no");
     snprintf(number, sizeof number, "%.2f", (double)a->avoid_weight);

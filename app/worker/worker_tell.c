@@ -25,9 +25,9 @@ void copy_text(char *out, size_t size, const char *text)
 
 const char *asked_of(const fv_options *o)
 {
-    static const char *const names[] = {"text", "llp", "term"};
+    static const char *const names[] = {"text", "llp", "term", "at"};
     const char *value = "";
-    for (int i = 0; i < 3 && !*value; i++) value = fv_options_get(o, names[i]);
+    for (int i = 0; i < 4 && !*value; i++) value = fv_options_get(o, names[i]);
     return value;
 }
 

@@ -16,7 +16,7 @@ static void go_back(worker *w)
 
 void branch(worker *w, const order *o)
 {
-    static const char *const names[] = {"text", "seed", "llp", "term"};
+    static const char *const names[] = {"text", "seed", "llp", "term", "at"};
     int step = (int)o->number;
     branch_state left;
     if (!w->session) return;

@@ -90,7 +90,7 @@ static fv_status read_guides(fv_objectives *g, const fv_model *m, const fv_optio
 static fv_status nothing(void)
 {
     return fv_fail(FV_ERR_ARGUMENT,
-                   "nothing to imagine: the text is empty, and neither llp nor term is given");
+                   "nothing to imagine: the text is empty, and neither llp, term nor at is given");
 }
 
 fv_status fv_objectives_read(fv_objectives *out, fv_model *m, const fv_options *o)
@@ -102,7 +102,9 @@ fv_status fv_objectives_read(fv_objectives *out, fv_model *m, const fv_options *
     if (s >= 0) s = fv_weighted_parse(&g.channels, &g.channel_count, o->llp, ',', "llp");
     if (s >= 0) s = fv_terms_read(&g.terms, m, o->term);
     if (s >= 0) s = fv_own_terms_read(&g.own, o);
-    if (s >= 0 && g.text_count + g.channel_count + g.terms.count + g.own.count == 0) s = nothing();
+    if (s >= 0) s = fv_areas_read(&g.areas, m, o->at);
+    int asked = g.text_count + g.channel_count + g.terms.count + g.own.count + g.areas.count;
+    if (s >= 0 && asked == 0) s = nothing();
     if (s >= 0) s = read_channels(&g, m);
     if (s >= 0) s = read_guides(&g, m, o);
     if (s >= 0) s = read_texts(&g, m);
@@ -118,9 +120,12 @@ fv_status fv_options_check_channels(const fv_options *o, const fv_model *m)
     fv_objectives g = {.text_count = 0};
     fv_status s = fv_weighted_parse(&g.channels, &g.channel_count, o->llp, ',', "llp");
     if (s >= 0) s = fv_terms_parse(&g.terms, o->term);
-    if (s >= 0 && g.channel_count + g.terms.count + o->own_count == 0 && !*o->text) s = nothing();
+    if (s >= 0) s = fv_areas_parse(&g.areas, o->at);
+    int asked = g.channel_count + g.terms.count + o->own_count + g.areas.count;
+    if (s >= 0 && asked == 0 && !*o->text) s = nothing();
     if (s >= 0) s = read_channels(&g, m);
     if (s >= 0) s = fv_terms_check(&g.terms, m);
+    if (s >= 0) s = fv_areas_check(&g.areas, m);
     fv_objectives_clear(&g);
     return s;
 }
@@ -134,6 +139,7 @@ void fv_objectives_clear(fv_objectives *g)
     free(g->channel_numbers);
     fv_terms_clear(&g->terms);
     fv_own_terms_clear(&g->own);
+    fv_areas_clear(&g->areas);
     *g = (fv_objectives){0};
 }
 
@@ -142,12 +148,13 @@ bool fv_objectives_same_plan(const fv_objectives *a, const fv_objectives *b)
     for (int i = 0; i < FV_PENALTY_OPTIONS; i++)
         if ((a->penalty_weights[i] != 0) != (b->penalty_weights[i] != 0)) return false;
     return a->text_count == b->text_count && a->channel_count == b->channel_count &&
-           fv_terms_same_plan(&a->terms, &b->terms) && fv_own_terms_same_plan(&a->own, &b->own);
+           a->areas.count == b->areas.count && fv_terms_same_plan(&a->terms, &b->terms) &&
+           fv_own_terms_same_plan(&a->own, &b->own);
 }
 
 bool fv_objectives_need(const fv_objectives *g, const fv_model *m, int i)
 {
-    bool needs = g->text_count || (i == 0 && g->channel_count);
+    bool needs = g->text_count || (i == 0 && g->channel_count + g->areas.count > 0);
     for (int t = 0; t < g->terms.count; t++)
         needs = needs || fv_model_guide_of(m, g->terms.at[t].layer) == i;
     for (int t = 0; t < g->own.count; t++)
@@ -176,6 +183,7 @@ static void build_guide(fv_plan *p, fv_objective_refs *refs, const fv_objectives
             o->llp_reduce ? fv_max_hw(p, "llp", gathered) : fv_mean_hw(p, "llp", gathered);
         fv_plan_output(p, refs->neurons);
     }
+    refs->maps[i] = layers.map;
 }
 
 void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objectives *g,
@@ -188,6 +196,7 @@ void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objective
         if (fv_objectives_need(g, m, i)) build_guide(p, refs, g, m, o, i, views[i]);
     fv_terms_build(p, refs->terms, &g->terms, m);
     fv_own_terms_build(p, refs->own, &g->own, m);
+    fv_areas_build(p, refs->areas, &g->areas, m, refs->maps[0], o->views);
     for (int i = 0; i < FV_PENALTY_OPTIONS; i++) {
         refs->penalties[i] = -1;
         if (g->penalty_weights[i] == 0) continue;
@@ -202,6 +211,7 @@ fv_status fv_objectives_upload(fv_plan *p, const fv_objective_refs *refs, const 
     for (int i = 0; i < g->guide_count; i++)
         if (refs->targets[i] >= 0) FV_TRY(fv_plan_upload(p, refs->targets[i], g->embeddings[i]));
     if (refs->numbers >= 0) FV_TRY(fv_plan_upload_i32(p, refs->numbers, g->channel_numbers));
+    FV_TRY(fv_areas_upload(p, refs->areas, &g->areas));
     return fv_terms_upload(p, refs->terms, &g->terms);
 }
 
@@ -265,6 +275,14 @@ fv_status fv_objectives_scores(fv_plan *p, const fv_objective_refs *refs, const 
         all_terms += (double)value / (g->terms.count + g->own.count);
         if (n < FV_MAX_PARTS) out->parts[n++] = value;
     }
+    double all_areas = 0;
+    for (int i = 0; i < g->areas.count; i++) {
+        float value = 0;
+        FV_TRY(fv_area_score(p, &refs->areas[i], &g->areas.at[i], refs->views, &value, &loss));
+        all_areas += (double)value / g->areas.count;
+        if (n < FV_MAX_PARTS) out->parts[n++] = value;
+    }
+    if (g->areas.count && g->text_count == 0) out->cosine = (float)all_areas;
     if (g->terms.count + g->own.count && refs->neurons < 0) out->neuron = (float)all_terms;
     for (int i = 0; i < FV_PENALTY_OPTIONS; i++) {
         float value;
@@ -306,6 +324,8 @@ fv_status fv_objectives_output_gradients(fv_plan *p, const fv_objective_refs *re
     }
     for (int i = 0; i < g->own.count; i++)
         FV_TRY(fv_own_term_output_gradient(p, refs->own[i], &g->own.at[i]));
+    for (int i = 0; i < g->areas.count; i++)
+        FV_TRY(fv_area_gradient(p, &refs->areas[i], &g->areas.at[i], refs->views));
     for (int i = 0; i < FV_PENALTY_OPTIONS; i++)
         if (refs->penalties[i] >= 0)
             FV_TRY(fv_plan_output_gradient(p, refs->penalties[i], &g->penalty_weights[i]));

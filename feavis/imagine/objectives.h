@@ -4,6 +4,7 @@
  *            each guide; weight up
  *   llp      channels of the first guide's last layer before pooling, mean or max over
  *            positions, {views,1,1,channels}; weight up
+ *   at       cosine of texts with parts of the picture (areas.h), {views,1,1,1} each; weight up
  *   term     any layer of the image tower (terms.h), {views,1,1,1} each; weight up
  *   own      any layer, and a function of the caller's (own_terms.h); weight up
  *   tv, range, grey   penalties of the picture, {1,1,1,1}; weight down
@@ -15,6 +16,7 @@
 #ifndef FV_OBJECTIVES_H
 #define FV_OBJECTIVES_H
 
+#include "feavis/imagine/areas.h"
 #include "feavis/imagine/own_terms.h"
 #include "feavis/imagine/terms.h"
 #include "feavis/loss.h"
@@ -35,6 +37,7 @@ typedef struct fv_objectives {
     int32_t *channel_numbers;
     fv_terms terms;
     fv_own_terms own;
+    fv_areas areas;
     float penalty_weights[FV_PENALTY_OPTIONS];
 } fv_objectives;
 
@@ -46,9 +49,11 @@ bool fv_objectives_same_plan(const fv_objectives *a, const fv_objectives *b);
 
 typedef struct fv_objective_refs {
     fv_ref targets[FV_MAX_GUIDES], cosines[FV_MAX_GUIDES]; /* -1 without text */
-    fv_ref numbers, neurons;                               /* -1 without channels */
+    fv_ref maps[FV_MAX_GUIDES];
+    fv_ref numbers, neurons; /* -1 without channels */
     fv_term_refs terms[FV_MAX_TERMS];
     fv_ref own[FV_MAX_OWN_TERMS];
+    fv_area_refs areas[FV_MAX_AREAS];
     fv_ref penalties[FV_PENALTY_OPTIONS]; /* -1 where the weight is 0 */
     int views;
 } fv_objective_refs;
@@ -63,10 +68,11 @@ bool fv_objectives_need(const fv_objectives *g, const fv_model *m, int i);
 fv_status fv_objectives_upload(fv_plan *p, const fv_objective_refs *refs, const fv_objectives *g);
 
 typedef struct fv_scores {
-    float loss, cosine, neuron; /* the first guide's cosine of the first text, mean of the
-                                   channels, else of the terms; NAN where there is none */
-    float parts[FV_MAX_PARTS];  /* texts of each guide, channels, terms, penalties: the first so
-                                    many values */
+    float loss, cosine,
+        neuron;                /* the first guide's cosine of the first text, else of the
+                                  places; mean of the channels, else of the terms; NAN where there is none */
+    float parts[FV_MAX_PARTS]; /* texts of each guide, channels, terms, places, penalties: the
+                                   first so many values */
 } fv_scores;
 
 /* After forward: reads the outputs. *finite false: a NaN or infinity among them. */

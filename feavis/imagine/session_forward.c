@@ -5,7 +5,8 @@ fv_status fv_session_draw_views(fv_session *s, int views_of)
 {
     for (int i = 0; i < s->net.views_count; i++)
         FV_TRY(fv_views_draw(s->net.plan, &s->net.views[i], s->now, views_of));
-    return FV_OK;
+    return fv_areas_draw(s->net.plan, s->net.refs.areas, &s->objectives.areas, s->model,
+                         &s->net.views[0]); /* the first guide's */
 }
 
 fv_status fv_session_forward(fv_session *s, int views_of, fv_scores *scores, bool *finite)

@@ -46,6 +46,9 @@ static void take_parts(fv_session *s, const fv_scores *scores)
     for (int i = 0; i < g->own.count && n < FV_MAX_PARTS; i++, n++)
         s->parts[n] = make_part(FV_PART_TERM, g->own.at[i].asked->layer, g->own.at[i].asked->weight,
                                 scores->parts[n]);
+    for (int i = 0; i < g->areas.count && n < FV_MAX_PARTS; i++, n++)
+        s->parts[n] =
+            make_part(FV_PART_TERM, g->areas.at[i].name, g->areas.at[i].weight, scores->parts[n]);
     for (int i = 0; i < FV_PENALTY_OPTIONS; i++)
         if (s->net.refs.penalties[i] >= 0 && n < FV_MAX_PARTS) {
             s->parts[n] = make_part(FV_PART_PENALTY, fv_penalties[fv_penalty_kinds[i]].name,

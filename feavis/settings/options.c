@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "feavis/settings/areas_syntax.h"
 #include "feavis/settings/generators.h"
 #include "feavis/settings/guides_syntax.h"
 #include "feavis/settings/option_values.h"
@@ -43,6 +44,8 @@ static const fv_option table[] = {
      "any layer: \"blocks.3.1:45\" a channel, \"blocks.3.1\" all of it, \"... *0.5\"; see help "
      "terms",
      NULL, 0, 0, FV_OPTION_TEXT, RECIPE | LIVE | ONE | LATER | LIST, ROW(term)},
+    {"at", "What to imagine", "", "texts for places: \"月亮: 4-5,0-1\"; see help places", NULL, 0,
+     0, FV_OPTION_TEXT, RECIPE | LIVE | ONE | LATER | LIST, ROW(at)},
     {"guide-weights", "What to imagine", "",
      "instead of the weights in guide, one for each: \"1, 0.5\"", NULL, 0, 0, FV_OPTION_TEXT,
      RECIPE | LIVE | LATER, ROW(guide_weights)},
@@ -283,11 +286,8 @@ static fv_status set_typed(fv_options *o, const fv_option *row, const char *valu
     bool weights = row->offset == offsetof(fv_options, guide_weights);
     bool bars = guide || row->offset == offsetof(fv_options, text);
     char *plain;
-    if (row->offset == offsetof(fv_options, term)) {
-        fv_terms terms;
-        FV_TRY(fv_terms_parse(&terms, value));
-        fv_terms_clear(&terms);
-    }
+    if (row->offset == offsetof(fv_options, term)) FV_TRY(fv_terms_try(value));
+    if (row->offset == offsetof(fv_options, at)) FV_TRY(fv_areas_try(value));
     if (!bars && !weights && row->offset != offsetof(fv_options, llp))
         return set_row(o, row, value);
     FV_TRY(fv_weighted_plain(&plain, value, bars ? '|' : ',', row->name));
@@ -378,8 +378,7 @@ bool fv_options_is_default(const fv_options *o, const char *name)
 
 fv_status fv_options_wake_channels(fv_options *o)
 {
-    bool channels_only =
-        !*fv_options_get(o, "text") && (*fv_options_get(o, "llp") || *fv_options_get(o, "term"));
+    bool channels_only = !*o->text && !*o->at && (*o->llp || *o->term);
     if (!channels_only || !fv_options_is_default(o, "start-noise")) return FV_OK;
     return fv_options_set(o, "start-noise", "0.3");
 }

@@ -24,7 +24,7 @@ typedef struct fv_own_option {
 } fv_own_option;
 
 struct fv_options {
-    char *text, *llp, *term, *guide_weights;
+    char *text, *llp, *term, *at, *guide_weights;
     int llp_reduce; /* 0 mean, 1 max */
     double tv, range, grey;
 

@@ -220,6 +220,14 @@ fv_status fv_terms_parse(fv_terms *out, const char *text)
     return s;
 }
 
+fv_status fv_terms_try(const char *text)
+{
+    fv_terms t;
+    FV_TRY(fv_terms_parse(&t, text));
+    fv_terms_clear(&t);
+    return FV_OK;
+}
+
 /* --- other files --- */
 
 /* Puts the file of t, made another by fn, in its place; a star in its name needs one behind it, of

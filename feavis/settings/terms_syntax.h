@@ -60,6 +60,8 @@ typedef struct fv_terms {
 
 /* Reads what the option `term` says; knows no layer yet. "" is none. */
 fv_status fv_terms_parse(fv_terms *out, const char *text);
+/* Whether it could be read. */
+fv_status fv_terms_try(const char *text);
 void fv_terms_clear(fv_terms *t);
 
 /* The same text with other files: fn may replace the path (malloc) and the hash of each. Caller

@@ -101,7 +101,7 @@ static fv_ref mlp(fv_builder *b, const char *name, fv_ref x)
     return y;
 }
 
-fv_ref fv_brivl_image_head(fv_builder *b, const fv_brivl_config *c, fv_ref map)
+static fv_ref build_head(fv_builder *b, const fv_brivl_config *c, fv_ref map, fv_ref bias)
 {
     fv_enter(b, "imgencoder.learnable.");
     fv_ref boxes =
@@ -110,11 +110,23 @@ fv_ref fv_brivl_image_head(fv_builder *b, const fv_brivl_config *c, fv_ref map)
     fv_ref x = fv_linear(b->plan, "max_pool.0", boxes, project.w, project.b, FV_ACT_NONE);
     x = fv_l2norm(b->plan, "tokens", x, unit_eps);
     fv_enter(b, "imgAtt.");
-    x = fv_torch_encoder(b, x, c->image_layers, c->image_heads, FV_NONE);
+    x = fv_torch_encoder(b, x, c->image_layers, c->image_heads, bias);
     fv_leave(b);
-    x = mlp(b, "imgFC", fv_mean_hw(b->plan, "pooled", x));
+    x = bias == FV_NONE ? fv_mean_hw(b->plan, "pooled", x)
+                        : fv_weighted_mean(b->plan, "pooled", x, bias);
+    x = mlp(b, "imgFC", x);
     fv_leave(b);
     return fv_l2norm(b->plan, "image_embedding", x, unit_eps);
+}
+
+fv_ref fv_brivl_image_head(fv_builder *b, const fv_brivl_config *c, fv_ref map)
+{
+    return build_head(b, c, map, FV_NONE);
+}
+
+fv_ref fv_brivl_image_place(fv_builder *b, const fv_brivl_config *c, fv_ref map, fv_ref bias)
+{
+    return build_head(b, c, map, bias);
 }
 
 /* --- text tower --- */
@@ -223,6 +235,8 @@ static fv_status check_model(fv_brivl *m)
     FV_TRY(fv_efficientnet_named(&net, m->config.cnn));
     n->map_side = (m->config.image_size + 31) / 32;
     n->map_channels = net.head;
+    int boxes = m->config.box_grid;
+    n->places = (fv_place_grid){boxes, boxes * boxes + 1, 0, true};
     n->corners = net.lite;
     int64_t image = rows_of(&n->source, "imgencoder.learnable.imgFC.fc2.weight");
     int64_t text = rows_of(&n->source, "textencoder.learnable.textFC.fc2.weight");
@@ -349,6 +363,11 @@ static fv_ref head_row(fv_builder *b, const fv_network *n, fv_ref map)
     return fv_brivl_image_head(b, &brivl_of(n)->config, map);
 }
 
+static fv_ref place_row(fv_builder *b, const fv_network *n, fv_ref map, fv_ref bias)
+{
+    return fv_brivl_image_place(b, &brivl_of(n)->config, map, bias);
+}
+
 static fv_ref text_row(fv_builder *b, const fv_network *n, int length, fv_text_inputs *inputs)
 {
     return fv_brivl_text(b, &brivl_of(n)->config, length, inputs);
@@ -380,6 +399,7 @@ const fv_network_kind fv_brivl_kind = {.name = "brivl",
                                        .close = close_row,
                                        .map = map_row,
                                        .head = head_row,
+                                       .place = place_row,
                                        .text = text_row,
                                        .tokenise = tokenise,
                                        .text_rows = text_rows,

@@ -61,6 +61,9 @@ fv_ref fv_brivl_map(fv_builder *b, const fv_brivl_config *c, fv_ref x);
 /* map -> unit embedding {n,1,1,D}, named "image_embedding". Tensors on the way:
  * imgencoder.learnable.{mspp, max_pool.0, tokens, imgAtt.layers.N, pooled, imgFC.fc1, imgFC.fc2} */
 fv_ref fv_brivl_image_head(fv_builder *b, const fv_brivl_config *c, fv_ref map);
+/* The same of some boxes alone, by the key mask that is there for pictures with fewer boxes: bias
+ * {n,1,1,boxes}, the whole picture's the last. */
+fv_ref fv_brivl_image_place(fv_builder *b, const fv_brivl_config *c, fv_ref map, fv_ref bias);
 
 /* The MSPP matrix P, [(box_grid^2 + 1) * side^2] row by row, for a map of side x side positions
  * of an image of image_size pixels. Boxes in the official order: i along x outermost, j along y,

@@ -63,7 +63,16 @@ static fv_ref map_row(fv_builder *b, const fv_network *n, fv_ref normalised)
 static fv_ref head_row(fv_builder *b, const fv_network *n, fv_ref map)
 {
     const fv_clip *c = clip_of(n);
-    fv_ref x = c->blocks[0] ? fv_clip_resnet_head(b, c, map) : fv_clip_vit_head(b, c, map);
+    fv_ref x = c->blocks[0] ? fv_clip_resnet_head(b, c, map, FV_NONE)
+                            : fv_clip_vit_head(b, c, map, FV_NONE);
+    return fv_l2norm(b->plan, "image_embedding", x, unit_eps);
+}
+
+static fv_ref place_row(fv_builder *b, const fv_network *n, fv_ref map, fv_ref bias)
+{
+    const fv_clip *c = clip_of(n);
+    fv_ref x =
+        c->blocks[0] ? fv_clip_resnet_head(b, c, map, bias) : fv_clip_vit_head(b, c, map, bias);
     return fv_l2norm(b->plan, "image_embedding", x, unit_eps);
 }
 
@@ -115,6 +124,7 @@ const fv_network_kind fv_clip_kind = {.name = "clip",
                                       .close = close_row,
                                       .map = map_row,
                                       .head = head_row,
+                                      .place = place_row,
                                       .text = text_row,
                                       .vocabulary = "bpe_simple_vocab_16e6.txt.gz or merges.txt",
                                       .tokenise = tokenise,
@@ -128,6 +138,7 @@ const fv_network_kind fv_chinese_clip_kind = {.name = "chinese-clip",
                                               .close = close_row,
                                               .map = map_row,
                                               .head = head_row,
+                                              .place = place_row,
                                               .text = text_row,
                                               .vocabulary = "vocab.txt",
                                               .tokenise = tokenise_chinese,

@@ -103,9 +103,10 @@ fv_ref fv_clip_project(fv_builder *b, const char *name, bool named, fv_ref x);
 fv_ref fv_clip_row(fv_builder *b, const char *name, fv_ref x, int row);
 
 fv_ref fv_clip_vit_map(fv_builder *b, const fv_clip *c, fv_ref x);
-fv_ref fv_clip_vit_head(fv_builder *b, const fv_clip *c, fv_ref map);
+/* bias: of some positions alone, the class or mean in front of them; FV_NONE: the picture. */
+fv_ref fv_clip_vit_head(fv_builder *b, const fv_clip *c, fv_ref map, fv_ref bias);
 fv_ref fv_clip_resnet_map(fv_builder *b, const fv_clip *c, fv_ref x);
-fv_ref fv_clip_resnet_head(fv_builder *b, const fv_clip *c, fv_ref map);
+fv_ref fv_clip_resnet_head(fv_builder *b, const fv_clip *c, fv_ref map, fv_ref bias);
 fv_ref fv_clip_text(fv_builder *b, const fv_clip *c, int length, fv_text_inputs *inputs);
 
 /* Position rows [from^2, width] to [to^2, width], both row by row; false: out of memory. */

@@ -339,6 +339,8 @@ static fv_status settle(fv_clip *c, const fv_clip_config *cfg, bool unchecked)
     c->image.heads = image.heads;
     FV_TRY(settle_tower(c, &c->text, "a text", cfg->text_heads, c->text.width / 64, unchecked));
     FV_TRY(settle_size(c, cfg));
+    int side = c->base.map_side;
+    c->base.places = (fv_place_grid){side, 1 + side * side, 1, false};
     return settle_pictures(c, cfg);
 }
 

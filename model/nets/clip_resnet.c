@@ -88,7 +88,7 @@ static fv_ref add_positions(fv_builder *b, fv_ref x)
 }
 
 /* Attention over the mean and all positions, of which the mean's row is the answer. */
-fv_ref fv_clip_resnet_head(fv_builder *b, const fv_clip *c, fv_ref map)
+fv_ref fv_clip_resnet_head(fv_builder *b, const fv_clip *c, fv_ref map, fv_ref bias)
 {
     static const char *const parts[3] = {"q_proj", "k_proj", "v_proj"};
     fv_shape s = fv_plan_shape(b->plan, map);
@@ -98,7 +98,7 @@ fv_ref fv_clip_resnet_head(fv_builder *b, const fv_clip *c, fv_ref map)
     x = add_positions(b, x);
     fv_layer qkv = fv_load_linears(b, parts, 3, "qkv", s.c, s.c);
     x = fv_linear(b->plan, "qkv", x, qkv.w, qkv.b, FV_ACT_NONE);
-    x = fv_attention(b->plan, "heads", x, FV_NONE, c->image.heads);
+    x = fv_attention(b->plan, "heads", x, bias, c->image.heads);
     fv_layer out = fv_load_linear(b, "c_proj", 0, s.c);
     x = fv_linear(b->plan, "c_proj", fv_clip_row(b, "mean", x, 0), out.w, out.b, FV_ACT_NONE);
     fv_leave(b);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "model/nets/clip.h"
+#include "model/nets/transformer.h"
 
 void fv_clip_enter(fv_builder *b, const char *path, const char *scope)
 {
@@ -259,11 +260,12 @@ fv_ref fv_clip_vit_map(fv_builder *b, const fv_clip *c, fv_ref x)
     return x;
 }
 
-fv_ref fv_clip_vit_head(fv_builder *b, const fv_clip *c, fv_ref map)
+fv_ref fv_clip_vit_head(fv_builder *b, const fv_clip *c, fv_ref map, fv_ref bias)
 {
     bool hf = c->huggingface;
     fv_clip_enter(b, hf ? "vision_model." : "visual.", "visual.");
-    fv_ref x = fv_clip_row(b, "class", map, 0);
+    fv_ref x = bias == FV_NONE ? fv_clip_row(b, "class", map, 0)
+                               : fv_weighted_mean(b->plan, "patches", map, bias);
     fv_layer norm = fv_load_norm(b, hf ? "post_layernorm" : "ln_post", c->image.width);
     x = fv_layernorm(b->plan, "ln_post", x, norm.w, norm.b, c->image.eps);
     fv_leave(b);

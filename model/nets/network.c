@@ -104,6 +104,15 @@ fv_ref fv_network_head(const fv_network *n, fv_plan *p, fv_ref map)
     return n->kind->head(&b, n, map);
 }
 
+fv_ref fv_network_place(const fv_network *n, fv_plan *p, fv_ref map, fv_ref bias)
+{
+    if (!n->kind->place)
+        return fv_plan_fail(
+            p, fv_fail(FV_ERR_ARGUMENT, "%s cannot look at a part of a picture", n->title));
+    fv_builder b = fv_network_builder(n, p);
+    return n->kind->place(&b, n, map, bias);
+}
+
 fv_image_layers fv_network_image_from(const fv_network *n, fv_plan *p, fv_ref normalised, bool head)
 {
     fv_builder b = fv_network_builder(n, p);

@@ -47,6 +47,9 @@ typedef struct fv_network_kind {
      * pictures. */
     fv_ref (*map)(fv_builder *b, const fv_network *n, fv_ref normalised);
     fv_ref (*head)(fv_builder *b, const fv_network *n, fv_ref map);
+    /* NULL: it cannot. The unit embedding of some positions alone: `bias` {n,1,1,places.tokens} is
+     * added to attention's scores of each, log of its weight. */
+    fv_ref (*place)(fv_builder *b, const fv_network *n, fv_ref map, fv_ref bias);
     /* NULL, all of these: it reads no text. `inputs` are made by the builder. "text_embedding" */
     fv_ref (*text)(fv_builder *b, const fv_network *n, int length, fv_text_inputs *inputs);
     /* The file that texts need, looked for beside the checkpoint, too. NULL: vocab.txt, and not. */
@@ -72,6 +75,13 @@ typedef enum fv_resize {
     FV_RESIZE_SQUASH    /* to the square at once, bicubic: Chinese-CLIP */
 } fv_resize;
 
+/* The positions that `place` tells apart, side * side of them. */
+typedef struct fv_place_grid {
+    int side, tokens; /* all tokens: those, and what stands for the whole picture */
+    int first;        /* the token of the position on the upper left */
+    bool by_column;   /* the next token is the one below, not the one on the right */
+} fv_place_grid;
+
 /* What is known of an open network. First member of each family's own struct. */
 struct fv_network {
     const fv_network_kind *kind;
@@ -82,7 +92,8 @@ struct fv_network {
     float mean[3], std[3];                   /* of the pixels: (x - mean) / std */
     fv_resize resize;                        /* of photos */
     int resize_side; /* pixels a side before the centre of image_size is cut out; 0: that size */
-    int map_side, map_channels;  /* H = W, C */
+    int map_side, map_channels; /* H = W, C */
+    fv_place_grid places;
     int dim;                     /* D */
     int text_limit, text_length; /* tokens: at most, and as texts are padded to */
     int vocabulary_size, ids;    /* pieces (0: no vocabulary); rows of the table */
@@ -124,6 +135,9 @@ fv_image_layers fv_network_image_from(const fv_network *n, fv_plan *p, fv_ref no
                                       bool head);
 /* From the map on: the unit embedding. */
 fv_ref fv_network_head(const fv_network *n, fv_plan *p, fv_ref map);
+
+/* From the map on: the unit embedding of some positions alone, see fv_network_kind. */
+fv_ref fv_network_place(const fv_network *n, fv_plan *p, fv_ref map, fv_ref bias);
 
 /* The latent of a picture of this size. FV_ERR_ARGUMENT: no decoder, or a side is no multiple of
  * the factor. */

@@ -102,3 +102,32 @@ fv_ref fv_bert_build_masked(fv_builder *b, const fv_bert *bert, fv_ref ids, fv_r
     }
     return x;
 }
+
+/* --- a mean with weights --- */
+
+/* Attention whose queries and keys are zero: what is left of its scores is the bias. */
+fv_ref fv_weighted_mean(fv_plan *p, const char *name, fv_ref x, fv_ref bias)
+{
+    size_t c = (size_t)fv_plan_shape(p, x).c;
+    if (x < 0) return -1;
+    int32_t *channels = malloc(3 * c * sizeof *channels);
+    float *scale = malloc(3 * c * sizeof *scale);
+    fv_ref y = -1;
+    fv_plan_push(p, "%s.", name);
+    if (channels && scale) {
+        for (size_t i = 0; i < 3 * c; i++) {
+            channels[i] = (int32_t)(i % c);
+            scale[i] = i < 2 * c ? 0 : 1;
+        }
+        fv_shape shape = {1, 1, 1, 3 * (int)c};
+        y = fv_gather_channels(p, "thrice", x, fv_plan_weight_i32(p, "channels", shape, channels));
+        y = fv_affine(p, "values", y, fv_plan_weight(p, "scale", shape, scale), FV_NONE);
+        y = fv_attention(p, "rows", y, bias, 1);
+    } else {
+        fv_plan_fail(p, fv_fail(FV_ERR_MEMORY, "building a mean: out of memory"));
+    }
+    fv_plan_pop(p);
+    free(channels);
+    free(scale);
+    return fv_mean_hw(p, name, y); /* all rows are the same */
+}

@@ -21,6 +21,10 @@ fv_ref fv_transformer_build(fv_builder *b, const fv_transformer_layer *l, fv_ref
 /* torch.nn.TransformerEncoder: layers "layers.N.*" under the current path; ReLU, eps 1e-5. */
 fv_ref fv_torch_encoder(fv_builder *b, fv_ref x, int layers, int heads, fv_ref key_bias);
 
+/* {n,h,w,c} -> {n,1,1,c}: the mean of the positions with weights that may differ from picture to
+ * picture; bias {n,1,1,h*w} holds their logarithms. */
+fv_ref fv_weighted_mean(fv_plan *p, const char *name, fv_ref x, fv_ref bias);
+
 /* Sizes are those of the weights. */
 typedef struct fv_bert {
     int layers;
