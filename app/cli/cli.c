@@ -89,6 +89,8 @@ static const own_flag own_flags[] = {
      "one text a line; neuron: channels"},
     {"shard", OWN_TEXT, offsetof(cli, shard), "imagine neuron embed ", "I/N",
      "worker I of N; what is there stays (gather)"},
+    {"frames", OWN_NUMBER, offsetof(cli, frames), "walk ", "N",
+     "frames from one stop to the next (12)"},
     {"carry", OWN_TEXT, offsetof(cli, carry), "series ", "WHAT",
      "nothing, picture (the start of the next) or palette"},
     {"style", OWN_TEXT, offsetof(cli, style), "series ", "TEXT",
@@ -444,12 +446,18 @@ void cli_help(void)
          "  feavis imagine --term LAYER:K   what any layer, channel or neuron wants (help terms)\n"
          "  feavis compare TEXT --guide A --guide B     by each model and by both (help guides)\n"
          "  feavis series STORY.txt         a picture a sentence: sheet, scroll and film\n"
+         "  feavis walk 春 夏 秋 冬         from one text or picture to the next: a film that "
+         "loops\n"
          "  feavis neuron 108,456           what channels of the last layer before pooling want\n"
          "  feavis neuron 0-63              a picture of each of them (--file: of each line)\n"
          "  feavis again PICTURE.png        the same picture from the recipe inside it\n"
          "  feavis resume STATE             go on from a state saved with --state\n"
          "  feavis info [PICTURE.png]       the model and what it needs, or a picture's recipe\n"
          "  feavis probe --image I --text T numbers as .npy: embeddings, cosine, gradient, taps\n"
+         "  feavis places PICTURE [--at SPEC]   what the model sees in parts of a picture\n"
+         "  feavis xray PICTURE [--text T]  what each word is worth, and where it pulls\n"
+         "  feavis receipt PICTURE.png      one page: picture, curve, judges, neurons, words, "
+         "model\n"
          "  feavis judge FOLDER             what an independent classifier sees in its pictures\n"
          "  feavis presets                  list the presets\n"
          "  feavis match --images DIR --texts FILE      similarity matrix, the best of each\n"
@@ -464,6 +472,7 @@ void cli_help(void)
          "  feavis help options             every option\n"
          "  feavis help terms               asking any layer of the network\n"
          "  feavis help guides              several models for one picture\n"
+         "  feavis help places              texts for parts of the picture 画面中的位置\n"
          "\n"
          "Examples\n"
          "  feavis imagine 蝴蝶\n"

@@ -25,6 +25,7 @@ typedef struct cli {
     const char *shard;               /* I/N: see shard.h */
     const char *script;              /* window: what works it instead of a person */
     const char *judge, *csv, *sheet; /* judge: its file, and where results go; csv also: steps.h */
+    int frames;                      /* walk: from one stop to the next; 0: not given */
     int top, batch, seeds;           /* 0: not given */
     const char *diversity;           /* imagine, neuron: see seeds.h */
     bool quiet, plan, layers, half, tensors, json;
@@ -92,6 +93,7 @@ void cli_catch_interrupts(void (*handler)(int));
 void cli_help_options(void);
 void cli_help_terms(void);
 void cli_help_guides(void);
+void cli_help_places(void);
 
 int command_window(cli *c);
 int command_imagine(cli *c);
@@ -113,6 +115,10 @@ int command_gather(cli *c);
 int command_completion(cli *c);
 int command_man(cli *c);
 int command_judge(cli *c);
+int command_walk(cli *c);
+int command_places(cli *c);
+int command_xray(cli *c);
+int command_receipt(cli *c);
 
 /* info on a file that is no picture */
 int info_of_checkpoint(const cli *c, const char *path);

@@ -15,6 +15,10 @@ static const cli_command commands[] = {
     {"imagine", command_imagine, "*", "text", "let the picture of a text grow"},
     {"compare", command_compare, SEEN "out ", "text", "the same text by several models"},
     {"series", command_series, SEEN "out ", "", "a picture a sentence: sheet, scroll and film"},
+    {"walk", command_walk, SEEN "out ", "", "from one text or picture to the next, as a loop"},
+    {"places", command_places, "@Model at ", "", "what the model sees in parts of a picture"},
+    {"xray", command_xray, "@Model text out ", "", "what each word is worth, and where it pulls"},
+    {"receipt", command_receipt, "@Model out ", "", "one page about a picture"},
     {"neuron", command_neuron, "*", "llp", "what channels of the last layer want"},
     {"again", command_again, "*", "", "the same picture from its recipe"},
     {"resume", command_resume, "*", "", "go on from a saved state"},
@@ -47,6 +51,8 @@ static int help(int argc, char **argv)
         cli_help_terms();
     else if (argc > 2 && strcmp(argv[2], "guides") == 0)
         cli_help_guides();
+    else if (argc > 2 && strcmp(argv[2], "places") == 0)
+        cli_help_places();
     else
         cli_help();
     return EXIT_SUCCESS;

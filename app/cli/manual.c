@@ -244,7 +244,8 @@ int command_man(cli *c)
         roff(k->help);
         puts(".");
     }
-    puts(".TP\n.B help\nCommands with examples; help options, help terms, help guides.\n"
+    puts(".TP\n.B help\nCommands with examples; help options, help terms, help guides, help "
+         "places.\n"
          ".SH OPTIONS\n"
          "A flag that a command has no use for is refused. Defaults stand in brackets.");
     man_flags(c);

@@ -1,0 +1,201 @@
+/* feavis receipt PICTURE.png: one page about a picture that carries its recipe. It is made again,
+ * which gives the curve and shows whether it comes out the same; then looked at by the model, by
+ * the judge and word by word. Results in a folder: receipt.png, curve.csv. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/cli/grow.h"
+#include "app/cli/many.h"
+#include "feavis/judge.h"
+#include "feavis/receipt.h"
+
+enum { FACTS = 16, CHANNELS = 5 };
+
+typedef struct receipt {
+    cli *c;
+    char *recipe, *text, *folder;
+    fv_model *model;
+    fv_picture picture, again;
+    float *curve;
+    int steps, room;
+    char values[FACTS][160];
+    const char *facts[2 * FACTS];
+    int fact_count;
+    fv_receipt_bar judged[FV_JUDGE_BEST], fired[CHANNELS];
+    int judged_count, fired_count;
+    fv_xray xray;
+} receipt;
+
+static void add_fact(receipt *q, const char *name, const char *value)
+{
+    if (q->fact_count == FACTS) return;
+    int i = q->fact_count++;
+    snprintf(q->values[i], sizeof q->values[i], "%s", value);
+    q->facts[2 * i] = name;
+    q->facts[2 * i + 1] = q->values[i];
+}
+
+static void add_number(receipt *q, const char *name, float value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.3f", (double)value);
+    if (!isnan(value)) add_fact(q, name, text);
+}
+
+/* --- made again --- */
+
+static bool after_step(void *user, fv_session *s, const fv_progress *p)
+{
+    receipt *q = user;
+    (void)s;
+    if (q->steps == q->room) {
+        int room = q->room ? 2 * q->room : 256;
+        float *more = realloc(q->curve, (size_t)room * sizeof *more);
+        if (!more) return true; /* the rest of the curve is missing, no more */
+        q->curve = more;
+        q->room = room;
+    }
+    q->curve[q->steps++] = isnan(p->cosine) ? p->neuron : p->cosine;
+    return true;
+}
+
+static fv_status make_again(receipt *q)
+{
+    fv_session *s;
+    FV_TRY(fv_session_open(&s, q->model, q->c->options));
+    fv_status status = grow_run_with(s, q->c->quiet, after_step, q);
+    if (status == FV_CANCELLED) status = fv_fail(FV_ERR_STOPPED, "receipt: stopped");
+    if (status >= 0) status = fv_session_picture(s, &q->again, NULL);
+    fv_session_close(s);
+    return status;
+}
+
+static bool same(const fv_picture *a, const fv_picture *b)
+{
+    return a->width == b->width && a->height == b->height &&
+           memcmp(a->rgb, b->rgb, (size_t)a->width * (size_t)a->height * 3) == 0;
+}
+
+/* --- looked at --- */
+
+static fv_status look(receipt *q)
+{
+    fv_critic *critic;
+    fv_robustness r;
+    fv_channel channels[CHANNELS];
+    int count = CHANNELS;
+    FV_TRY(fv_critic_open(&critic, q->model));
+    fv_status s = FV_OK;
+    if (*q->text) s = fv_critic_robustness(critic, &q->picture, q->text, &r);
+    if (s >= 0 && *q->text) {
+        add_number(q, "cosine", r.whole);
+        add_number(q, "cosine, blurred", r.blurred);
+        add_number(q, "cosine, unseen views", r.unseen);
+    }
+    if (s >= 0) s = fv_critic_channels(critic, &q->picture, channels, &count);
+    fv_critic_close(critic);
+    for (int i = 0; s >= 0 && i < count; i++) {
+        fv_receipt_bar *bar = &q->fired[q->fired_count++];
+        snprintf(bar->name, sizeof bar->name, "LLP-%d", channels[i].number);
+        bar->value = channels[i].lead;
+        bar->share = channels[i].lead / channels[0].lead;
+    }
+    return s;
+}
+
+/* Without the judge's files there is no list of its. */
+static void ask_judge(receipt *q)
+{
+    fv_judge *j;
+    fv_verdict v;
+    const char *backend = fv_options_get(q->c->options, "backend");
+    if (fv_judge_open(&j, NULL, NULL, NULL, backend, 0) < 0) return;
+    float *all = calloc((size_t)fv_judge_class_count(j), sizeof *all);
+    fv_status s = all ? fv_judge_look(j, &q->picture, all) : FV_ERR_MEMORY;
+    if (s >= 0) s = fv_judge_picture(j, NULL, &q->picture, *q->text ? q->text : NULL, &v);
+    for (int i = 0; s >= 0 && i < FV_JUDGE_BEST; i++) {
+        fv_receipt_bar *bar = &q->judged[q->judged_count++];
+        snprintf(bar->name, sizeof bar->name, "%s%s", fv_judge_class_name(j, v.best[i]),
+                 v.best[i] == v.wanted ? " ✓" : "");
+        bar->value = bar->share = all[v.best[i]];
+    }
+    free(all);
+    fv_judge_close(j);
+}
+
+static void add_settings(receipt *q)
+{
+    static const char *const names[] = {"seed", "size", "param", "steps", "views", "llp", "at"};
+    const fv_options *o = q->c->options;
+    add_fact(q, "model", fv_model_title(q->model));
+    add_fact(q, "weights", fv_model_fingerprint(q->model));
+    add_fact(q, "feavis", fv_version());
+    add_fact(q, "backend", fv_model_backend(q->model));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (*fv_options_get(o, names[i])) add_fact(q, names[i], fv_options_get(o, names[i]));
+    bool good = same(&q->picture, &q->again);
+    add_fact(q, "made again", good ? "the same, byte for byte" : "another picture");
+}
+
+static fv_status save(receipt *q)
+{
+    fv_picture page;
+    fv_receipt r = {.picture = &q->picture,
+                    .text = *q->text ? q->text : fv_options_get(q->c->options, "llp"),
+                    .facts = q->facts,
+                    .fact_count = q->fact_count,
+                    .curve_title = "mean over a step's views, by step",
+                    .curve = q->curve,
+                    .curve_count = q->steps,
+                    .lists = {{"an independent classifier sees", q->judged, q->judged_count},
+                              {"channels furthest above noise", q->fired, q->fired_count}},
+                    .xray = q->xray.count ? &q->xray : NULL};
+    many_file f;
+    FV_TRY(fv_receipt_make(&page, &r));
+    fv_status s = many_folder(&q->folder, q->c, "receipt");
+    if (s >= 0) s = many_picture(&page, q->folder, "receipt.png");
+    fv_picture_free(&page);
+    if (s >= 0) s = many_open(&f);
+    FV_TRY(s);
+    fprintf(f.to, "step,value\n");
+    for (int i = 0; i < q->steps; i++) fprintf(f.to, "%d,%.6f\n", i + 1, (double)q->curve[i]);
+    FV_TRY(many_save(&f, q->folder, "curve.csv"));
+    printf("%s/receipt.png\n%s/curve.csv\n", q->folder, q->folder);
+    return FV_OK;
+}
+
+static fv_status run(receipt *q)
+{
+    cli *c = q->c;
+    if (!c->words) return fv_fail(FV_ERR_ARGUMENT, "receipt needs a PNG file with its recipe");
+    FV_TRY(fv_picture_read(&q->picture, c->words));
+    FV_TRY(fv_recipe_read(&q->recipe, c->words));
+    FV_TRY(fv_recipe_apply(c->options, q->recipe, c->words));
+    FV_TRY(cli_apply_flags(c, c->options));
+    FV_TRY(fv_options_first_text(c->options, &q->text));
+    FV_TRY(fv_model_open(&q->model, c->options));
+    FV_TRY(make_again(q));
+    add_settings(q);
+    FV_TRY(look(q));
+    ask_judge(q);
+    if (*q->text) FV_TRY(fv_xray_make(&q->xray, q->model, &q->picture, q->text));
+    return save(q);
+}
+
+int command_receipt(cli *c)
+{
+    receipt q = {.c = c};
+    grow_catch_interrupts();
+    fv_status s = run(&q);
+    fv_xray_clear(&q.xray);
+    fv_picture_free(&q.picture);
+    fv_picture_free(&q.again);
+    fv_model_close(q.model);
+    free(q.curve);
+    free(q.recipe);
+    free(q.text);
+    free(q.folder);
+    if (s < 0) return grow_interrupted() ? EXIT_INTERRUPTED : cli_fail();
+    return EXIT_SUCCESS;
+}

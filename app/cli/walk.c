@@ -1,0 +1,311 @@
+/* feavis walk A B C: from one text or picture to the next and back to the first, as a film that
+ * loops. What is climbed goes along the great circle between two unit vectors,
+ *
+ *     sin((1 - u) w) / sin w * a + sin(u w) / sin w * b,      w the angle between a and b,
+ *
+ * which is a sum of two cosines with these weights: so a frame is a change of weights while one
+ * picture grows, and stands in its recipe. It goes round twice, the second time for the film: its
+ * end is then near its beginning. Results in a folder: walk.png, walk.gif, sheet.png, and last.png
+ * with the recipe of it all. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/cli/grow.h"
+#include "app/cli/many.h"
+#include "feavis/critic.h"
+#include "feavis/film.h"
+#include "feavis/gif.h"
+#include "feavis/sheet.h"
+
+enum { MOST = 12, FRAMES = 12, PACE = 4 /* steps a frame */, MILLISECONDS = 90, CELL = 192 };
+
+typedef struct stop {
+    char *name; /* a text, or the path of a picture */
+    bool picture;
+    float *unit; /* its embedding */
+} stop;
+
+typedef struct walk {
+    cli *c;
+    fv_options *options;
+    fv_model *model;
+    stop stops[MOST];
+    int count, frames; /* frames: from one stop to the next */
+    int lead;          /* steps before the first lap */
+    float angles[MOST];
+    fv_picture *film; /* [count * frames] */
+    int made;
+    fv_status status; /* of what happens between steps */
+    char *folder;
+} walk;
+
+/* --- where it goes --- */
+
+static bool is_picture(const char *name)
+{
+    static const char *const endings[] = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"};
+    size_t n = strlen(name);
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        size_t e = strlen(endings[i]);
+        if (n > e && strcasecmp(name + n - e, endings[i]) == 0) return access(name, R_OK) == 0;
+    }
+    return false;
+}
+
+static fv_status add_stop(walk *w, const char *from, size_t size)
+{
+    while (size && *from == ' ') from++, size--;
+    while (size && from[size - 1] == ' ') size--;
+    if (size == 0) return FV_OK;
+    if (w->count == MOST)
+        return fv_fail(FV_ERR_ARGUMENT, "walk: more than %d texts or pictures", MOST);
+    stop *s = &w->stops[w->count];
+    s->name = strndup(from, size);
+    if (!s->name) return fv_fail(FV_ERR_MEMORY, "reading arguments: out of memory");
+    s->picture = is_picture(s->name);
+    w->count++;
+    return FV_OK;
+}
+
+/* Between bars; without any, between spaces. */
+static fv_status read_stops(walk *w)
+{
+    const char *words = w->c->words ? w->c->words : "", *gap = strchr(words, '|') ? "|" : " ";
+    for (const char *at = words; *at;) {
+        size_t n = strcspn(at, gap);
+        FV_TRY(add_stop(w, at, n));
+        at += n + (at[n] != 0);
+    }
+    return w->count >= 2
+               ? FV_OK
+               : fv_fail(FV_ERR_ARGUMENT,
+                         "walk needs two texts or pictures: feavis walk 春 夏, or \"a | b\"");
+}
+
+static fv_status embed(walk *w, fv_critic *c, stop *s)
+{
+    fv_picture p;
+    s->unit = malloc((size_t)fv_model_dim(w->model) * sizeof *s->unit);
+    if (!s->unit) return fv_fail(FV_ERR_MEMORY, "walking: out of memory");
+    if (!s->picture) return fv_model_embed_text(w->model, s->name, s->unit, NULL);
+    FV_TRY(fv_picture_read(&p, s->name));
+    fv_status status = fv_critic_embed(c, &p, s->unit);
+    fv_picture_free(&p);
+    return status;
+}
+
+static fv_status find_angles(walk *w)
+{
+    fv_critic *c;
+    FV_TRY(fv_critic_open(&c, w->model));
+    fv_status s = FV_OK;
+    for (int i = 0; s >= 0 && i < w->count; i++) s = embed(w, c, &w->stops[i]);
+    fv_critic_close(c);
+    for (int i = 0; s >= 0 && i < w->count; i++) {
+        const float *a = w->stops[i].unit, *b = w->stops[(i + 1) % w->count].unit;
+        double dot = 0;
+        for (int k = 0; k < fv_model_dim(w->model); k++) dot += (double)a[k] * (double)b[k];
+        w->angles[i] = (float)acos(fmax(-1, fmin(1, dot)));
+        if (!w->c->quiet)
+            fprintf(stderr, "%s to %s: %.0f degrees\n", w->stops[i].name,
+                    w->stops[(i + 1) % w->count].name, (double)w->angles[i] * 180 / M_PI);
+    }
+    return s;
+}
+
+/* --- weights --- */
+
+/* Of stop i at frame f of a lap. */
+static double weight_of(const walk *w, int i, int f)
+{
+    int leg = f / w->frames % w->count;
+    double u = (double)(f % w->frames) / w->frames, angle = (double)w->angles[leg];
+    double away = sin(angle) > 1e-4 ? sin((1 - u) * angle) / sin(angle) : 1 - u;
+    double towards = sin(angle) > 1e-4 ? sin(u * angle) / sin(angle) : u;
+    return (i == leg ? away : 0) + (i == (leg + 1) % w->count ? towards : 0);
+}
+
+/* The options text (pictures false) or term at frame f; caller frees. */
+static char *weigh(const walk *w, int f, bool pictures)
+{
+    char *out = NULL;
+    size_t size;
+    bool any = false;
+    FILE *to = open_memstream(&out, &size);
+    if (!to) return NULL;
+    for (int i = 0; i < w->count; i++) {
+        const stop *s = &w->stops[i];
+        if (s->picture != pictures) continue;
+        fputs(any ? " | " : pictures ? "like=" : "", to);
+        if (any && pictures) fputs("like=", to);
+        for (const char *at = s->name; *at; at++)
+            fprintf(to, "%s%c", !pictures && *at == ':' ? "\\" : "", *at);
+        fprintf(to, pictures ? " *%.4f" : ":%.4f", weight_of(w, i, f));
+        any = true;
+    }
+    if (fclose(to) == 0) return out;
+    free(out);
+    return NULL;
+}
+
+/* --- growing --- */
+
+static fv_status set_frame(const walk *w, fv_session *s, fv_options *o, int f)
+{
+    static const char *const names[2] = {"text", "term"};
+    for (int k = 0; k < 2; k++) {
+        char *value = weigh(w, f, k == 1);
+        if (!value) return fv_fail(FV_ERR_MEMORY, "walking: out of memory");
+        fv_status status = FV_OK;
+        if (*value)
+            status = s ? fv_session_set(s, names[k], value) : fv_options_set(o, names[k], value);
+        free(value);
+        FV_TRY(status);
+    }
+    return FV_OK;
+}
+
+static bool after_step(void *user, fv_session *s, const fv_progress *p)
+{
+    walk *w = user;
+    int walked = p->step - w->lead, lap = w->count * w->frames;
+    if (walked < 0 || walked % PACE) return true;
+    int f = walked / PACE;
+    if (f > lap && w->made < lap && fv_session_preview(s, &w->film[w->made]) >= 0) w->made++;
+    if (f < 2 * lap) w->status = set_frame(w, s, NULL, f + 1);
+    return w->status >= 0;
+}
+
+/* Rates, blur and noise stay as they are while it walks, unless the command line says otherwise. */
+static fv_status steady(walk *w)
+{
+    static const char *const values[][2] = {{"rate", "0.04"},         {"rate-end", "1"},
+                                            {"blur", "1.5"},          {"blur-end", "1.5"},
+                                            {"noise", "0.04"},        {"noise-end", "0.04"},
+                                            {"colour-shift", "0.03"}, {"colour-shift-end", "0.03"}};
+    char number[24];
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
+        if (!cli_has_flag(w->c, values[i][0]))
+            FV_TRY(fv_options_set(w->options, values[i][0], values[i][1]));
+    w->lead = atoi(fv_options_get(w->options, "steps"));
+    snprintf(number, sizeof number, "%d", w->lead + 2 * w->count * w->frames * PACE);
+    FV_TRY(fv_options_set(w->options, "steps", number));
+    return set_frame(w, NULL, w->options, 0);
+}
+
+/* Mean difference of two pictures of one size, of 255. */
+static double difference(const fv_picture *a, const fv_picture *b)
+{
+    size_t n = (size_t)a->width * (size_t)a->height * 3;
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += abs(a->rgb[i] - b->rgb[i]);
+    return sum / (double)n;
+}
+
+static void tell_seam(const walk *w)
+{
+    double sum = 0;
+    for (int i = 1; i < w->made; i++) sum += difference(&w->film[i - 1], &w->film[i]);
+    if (w->made > 1 && !w->c->quiet)
+        fprintf(stderr, "from frame to frame %.1f of 255, from the last to the first %.1f\n",
+                sum / (w->made - 1), difference(&w->film[w->made - 1], &w->film[0]));
+}
+
+static fv_status save_sheet(const walk *w)
+{
+    fv_picture sheet;
+    const fv_picture *at = w->film;
+    fv_picture chosen[MOST];
+    const char *names[MOST];
+    int count = 0;
+    for (int i = 0; i < w->count; i++) { /* where each stop is reached */
+        int f = (i * w->frames + w->count * w->frames - 1) % (w->count * w->frames);
+        if (f >= w->made) continue;
+        chosen[count] = at[f];
+        names[count++] = w->stops[i].name;
+    }
+    FV_TRY(fv_sheet_make(&sheet, chosen, names, count, count, CELL));
+    fv_status s = many_picture(&sheet, w->folder, "sheet.png");
+    fv_picture_free(&sheet);
+    return s;
+}
+
+static fv_status save_films(const walk *w, const char *recipe)
+{
+    char *png, *gif;
+    FV_TRY(many_path(&png, w->folder, "walk.png"));
+    fv_status s = many_path(&gif, w->folder, "walk.gif");
+    if (s >= 0) s = fv_film_write_loop(w->film, w->made, MILLISECONDS, recipe, png);
+    if (s >= 0) s = fv_gif_write_loop(w->film, w->made, MILLISECONDS, NULL, gif);
+    if (s >= 0) printf("%s\n%s\n", png, gif);
+    free(png);
+    if (s >= 0) free(gif);
+    return s;
+}
+
+static fv_status save_all(const walk *w, fv_session *s)
+{
+    fv_picture last;
+    char *recipe, *path;
+    FV_TRY(fv_session_picture(s, &last, NULL));
+    fv_status status = fv_session_recipe(s, &recipe);
+    if (status >= 0) status = many_path(&path, w->folder, "last.png");
+    if (status >= 0) {
+        status = fv_picture_write(&last, path, recipe);
+        free(path);
+    }
+    fv_picture_free(&last);
+    FV_TRY(status);
+    if (w->made) status = save_sheet(w);
+    if (status >= 0 && w->made) status = save_films(w, recipe);
+    free(recipe);
+    return status;
+}
+
+static fv_status grow(walk *w)
+{
+    fv_session *s;
+    FV_TRY(steady(w));
+    FV_TRY(fv_session_open(&s, w->model, w->options));
+    grow_warn(s, w->model);
+    fv_status status = grow_run_with(s, w->c->quiet, after_step, w);
+    if (w->status < 0) status = w->status;
+    tell_seam(w);
+    fv_status saved = status >= 0 ? save_all(w, s) : FV_OK;
+    fv_session_close(s);
+    return saved < 0 ? saved : status;
+}
+
+static fv_status run(walk *w)
+{
+    cli *c = w->c;
+    w->frames = c->frames ? c->frames : FRAMES;
+    FV_TRY(read_stops(w));
+    FV_TRY(fv_options_copy(&w->options, c->options));
+    w->film = calloc((size_t)w->count * (size_t)w->frames, sizeof *w->film);
+    if (!w->film) return fv_fail(FV_ERR_MEMORY, "walking: out of memory");
+    FV_TRY(fv_model_open(&w->model, c->options));
+    FV_TRY(find_angles(w));
+    FV_TRY(many_folder(&w->folder, c, "walk"));
+    return grow(w);
+}
+
+int command_walk(cli *c)
+{
+    walk w = {.c = c};
+    grow_catch_interrupts();
+    fv_status s = run(&w);
+    int status = s < 0 ? cli_fail() : grow_interrupted() ? EXIT_INTERRUPTED : EXIT_SUCCESS;
+    for (int i = 0; i < w.made; i++) fv_picture_free(&w.film[i]);
+    for (int i = 0; i < w.count; i++) {
+        free(w.stops[i].name);
+        free(w.stops[i].unit);
+    }
+    free(w.film);
+    free(w.folder);
+    fv_options_free(w.options);
+    fv_model_close(w.model);
+    return status;
+}

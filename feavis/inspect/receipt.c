@@ -1,0 +1,165 @@
+/* The page of a receipt. See feavis/receipt.h.
+ *
+ *     text
+ *     picture        facts
+ *     curve, with its axes
+ *     bars           bars
+ *     X-ray */
+#include "feavis/receipt.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "feavis/image/draw.h"
+
+enum {
+    WIDTH = 888,
+    GAP = 24,
+    HEAD = 72,
+    SIDE = 384,
+    FACT = 25,
+    PLOT = 150,
+    BAR = 26,
+    LETTERS = 15,
+    HALF = (WIDTH - 3 * GAP) / 2
+};
+static const fv_colour ground = {250, 248, 244}, blue = {60, 96, 168};
+
+static fv_status enlarge(fv_picture *to, const fv_picture *p)
+{
+    int longest = p->width > p->height ? p->width : p->height;
+    fv_picture large = {p->width * SIDE / longest, p->height * SIDE / longest, NULL};
+    if (large.width < 1 || large.height < 1 || longest >= SIDE)
+        return fv_draw_fitted(to, p, GAP, HEAD, SIDE);
+    size_t n = (size_t)large.width * (size_t)large.height * 3;
+    float *values = malloc(n * sizeof *values);
+    large.rgb = malloc(n);
+    if (values && large.rgb) {
+        fv_picture_resize(p, large.width, large.height, values);
+        for (size_t i = 0; i < n; i++) large.rgb[i] = (uint8_t)(values[i] * 255 + 0.5f);
+        fv_draw_picture(to, &large, GAP + (SIDE - large.width) / 2,
+                        HEAD + (SIDE - large.height) / 2);
+    }
+    bool ok = values && large.rgb;
+    free(values);
+    fv_picture_free(&large);
+    return ok ? FV_OK : fv_fail(FV_ERR_MEMORY, "making a receipt: out of memory");
+}
+
+static fv_status draw_facts(fv_picture *to, fv_fonts *fonts, const fv_receipt *r)
+{
+    int left = 2 * GAP + SIDE, width = WIDTH - GAP - left;
+    for (int i = 0; i < r->fact_count; i++) {
+        int y = HEAD + i * FACT;
+        fv_draw_fill(to, left, y + FACT - 4, width, 1, fv_edge);
+        FV_TRY(fv_draw_text(to, fonts, r->facts[2 * i], LETTERS, width / 3, left, y, FV_LEFT,
+                            fv_pale));
+        FV_TRY(fv_draw_text(to, fonts, r->facts[2 * i + 1], LETTERS, width * 2 / 3 - 8,
+                            left + width, y, FV_RIGHT, fv_ink));
+    }
+    return FV_OK;
+}
+
+static fv_status draw_curve(fv_picture *to, fv_fonts *fonts, const fv_receipt *r, int y)
+{
+    float low = 0, high = 0;
+    char text[48];
+    int left = GAP + 48, width = WIDTH - GAP - left, count = r->curve_count;
+    FV_TRY(fv_draw_text(to, fonts, r->curve_title, LETTERS, WIDTH, GAP, y, FV_LEFT, fv_pale));
+    y += 28;
+    for (int i = 0; i < count; i++) {
+        if (r->curve[i] < low) low = r->curve[i];
+        if (r->curve[i] > high) high = r->curve[i];
+    }
+    if (!(high > low)) high = low + 1;
+    fv_draw_fill(to, left, y, 1, PLOT, fv_pale);
+    fv_draw_fill(to, left, y + PLOT, width, 1, fv_pale);
+    for (int k = 0; k < 2; k++) {
+        snprintf(text, sizeof text, "%.2f", (double)(k ? low : high));
+        FV_TRY(fv_draw_text(to, fonts, text, 13, 60, left - 6, y + k * (PLOT - 14), FV_RIGHT,
+                            fv_pale));
+    }
+    snprintf(text, sizeof text, "%d", count);
+    FV_TRY(fv_draw_text(to, fonts, text, 13, 60, left + width, y + PLOT + 4, FV_RIGHT, fv_pale));
+    double scale = PLOT / (double)(high - low), step = (double)width / (count > 1 ? count - 1 : 1);
+    for (int i = 1; i < count; i++)
+        fv_draw_line(to, left + (i - 1) * step, y + PLOT - (double)(r->curve[i - 1] - low) * scale,
+                     left + i * step, y + PLOT - (double)(r->curve[i] - low) * scale, fv_seal);
+    return FV_OK;
+}
+
+static fv_status draw_list(fv_picture *to, fv_fonts *fonts, const fv_receipt_list *l, int left,
+                           int y)
+{
+    char number[32];
+    if (!l->count) return FV_OK;
+    FV_TRY(fv_draw_text(to, fonts, l->title, LETTERS, HALF, left, y, FV_LEFT, fv_pale));
+    for (int i = 0; i < l->count; i++) {
+        int top = y + 24 + i * BAR;
+        float share = fminf(fmaxf(l->bars[i].share, 0), 1);
+        snprintf(number, sizeof number, "%.3f", (double)l->bars[i].value);
+        FV_TRY(fv_draw_text(to, fonts, l->bars[i].name, LETTERS, HALF - 90, left, top, FV_LEFT,
+                            fv_ink));
+        FV_TRY(fv_draw_text(to, fonts, number, LETTERS, 90, left + HALF, top, FV_RIGHT, fv_ink));
+        fv_draw_fill(to, left, top + 20, HALF, 3, fv_edge);
+        fv_draw_fill(to, left, top + 20, (int)(share * HALF), 3, blue);
+    }
+    return FV_OK;
+}
+
+/* Where the parts below the picture begin, from the first one's top; the last is the end. */
+typedef struct layout {
+    int curve, lists, xray, end;
+} layout;
+
+static layout lay_out(const fv_receipt *r, int xray)
+{
+    layout l;
+    int facts = r->fact_count * FACT, bars = r->lists[0].count;
+    if (r->lists[1].count > bars) bars = r->lists[1].count;
+    l.curve = HEAD + (facts > SIDE ? facts : SIDE) + GAP;
+    l.lists = l.curve + (r->curve_count ? 28 + PLOT + 28 + GAP / 2 : 0);
+    l.xray = l.lists + (bars ? 24 + bars * BAR + GAP : 0);
+    l.end = l.xray + xray + (xray ? 0 : GAP);
+    return l;
+}
+
+static fv_status draw(fv_picture *to, fv_fonts *fonts, const fv_receipt *r, const layout *l)
+{
+    FV_TRY(fv_draw_text(to, fonts, r->text, 30, WIDTH - 2 * GAP, GAP, 20, FV_LEFT, fv_ink));
+    FV_TRY(enlarge(to, r->picture));
+    FV_TRY(draw_facts(to, fonts, r));
+    if (r->curve_count) FV_TRY(draw_curve(to, fonts, r, l->curve));
+    FV_TRY(draw_list(to, fonts, &r->lists[0], GAP, l->lists));
+    return draw_list(to, fonts, &r->lists[1], 2 * GAP + HALF, l->lists);
+}
+
+static fv_status make(fv_picture *out, const fv_receipt *r, const fv_picture *xray)
+{
+    fv_fonts *fonts;
+    fv_picture page;
+    layout l = lay_out(r, xray ? xray->height : 0);
+    FV_TRY(fv_draw_new(&page, WIDTH, l.end, ground));
+    fv_status s = fv_fonts_open(&fonts);
+    if (s >= 0) {
+        s = draw(&page, fonts, r, &l);
+        fv_fonts_close(fonts);
+    }
+    if (s >= 0 && xray) fv_draw_picture(&page, xray, (WIDTH - xray->width) / 2, l.xray);
+    if (s < 0)
+        fv_picture_free(&page);
+    else
+        *out = page;
+    return s;
+}
+
+fv_status fv_receipt_make(fv_picture *out, const fv_receipt *r)
+{
+    fv_picture xray = {.rgb = NULL};
+    if (r->xray) FV_TRY(fv_xray_sheet(&xray, r->xray, r->picture, r->text));
+    fv_status s = make(out, r, r->xray ? &xray : NULL);
+    fv_picture_free(&xray);
+    return s;
+}

@@ -1,0 +1,193 @@
+/* places, xray and walk as people run them, with the toy BriVL; and what an X-ray says of words. */
+#include <math.h>
+#include <sys/stat.h>
+
+#include "feavis/critic.h"
+#include "feavis/feavis.h"
+#include "feavis/image/draw.h"
+#include "feavis/xray.h"
+#include "tests/process.h"
+#include "tests/toy.h"
+
+#define MODEL                                                                                      \
+    "--config", toy_config, "--checkpoint", toy_checkpoint, "--vocab", toy_vocab, "--backend", "cpu"
+#define TOY "--quiet", "--preset", "toy.yml", MODEL
+
+static const char *toy_config, *toy_vocab;
+static char toy_checkpoint[1024];
+
+static int begin(void **state)
+{
+    (void)state;
+    static const char preset[] = "title: toy\nsteps: 2\nviews: 1\nsize: 72\nshift: 4\n";
+    const char *unpacked = getenv("FEAVIS_UNPACKED");
+    remove_tree("work");
+    if (mkdir("work", 0777) != 0 || chdir("work") != 0) return -1;
+    toy_config = source_file("tests/golden/towers/lite0/cfg.yml");
+    toy_vocab = source_file("tests/golden/text_vocab.txt");
+    snprintf(toy_checkpoint, sizeof toy_checkpoint, "%s/lite0.pth", unpacked ? unpacked : ".");
+    spill("toy.yml", preset, strlen(preset));
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    return chdir("..");
+}
+
+/* --- drawing --- */
+
+static void nothing_is_drawn_outside(void **state)
+{
+    (void)state;
+    fv_picture p, small;
+    MUST(fv_draw_new(&p, 20, 10, fv_paper));
+    MUST(fv_draw_new(&small, 8, 8, fv_seal));
+    fv_draw_picture(&p, &small, -4, -4);
+    fv_draw_picture(&p, &small, 16, 6);
+    fv_draw_fill(&p, -5, 8, 7, 20, fv_ink);
+    fv_draw_line(&p, -50, 5, 50, 5, fv_ink);
+    assert_memory_equal(p.rgb, &fv_seal, 3);
+    assert_memory_equal(p.rgb + (9 * 20 + 19) * 3, &fv_seal, 3);
+    assert_memory_equal(p.rgb + 9 * 20 * 3, &fv_ink, 3);
+    assert_memory_equal(p.rgb + 10 * 3, &fv_paper, 3);
+    FAILS(fv_draw_new(&small, 0, 8, fv_seal), FV_ERR_UNSUPPORTED, "limit");
+    fv_picture_free(&p);
+    fv_picture_free(&small);
+}
+
+/* --- words --- */
+
+static void worth_is_what_goes_without_the_word(void **state)
+{
+    (void)state;
+    fv_model *m;
+    fv_xray x;
+    fv_picture p, sheet;
+    open_towers(&m, "online");
+    MUST(fv_draw_new(&p, 72, 72, fv_paper));
+    for (int i = 0; i < 72 * 72 * 3; i++) p.rgb[i] = (uint8_t)(i * 7919 % 251);
+    MUST(fv_xray_make(&x, m, &p, "moon, 有山水 a-b！"));
+    static const char *const words[] = {"moon", "有", "山", "水", "a-b"};
+    assert_int_equal(x.count, 5);
+    size_t n = (size_t)x.side * (size_t)x.side;
+    int dim = fv_model_dim(m);
+    float *e = malloc((size_t)dim * sizeof *e), *t = malloc((size_t)dim * sizeof *t);
+    fv_critic *c;
+    MUST(fv_critic_open(&c, m));
+    MUST(fv_critic_embed(c, &p, e));
+    MUST(fv_model_embed_text(m, "moon, 有水 a-b！", t, NULL));
+    double cosine = 0, area = 0;
+    for (int i = 0; i < dim; i++) cosine += (double)e[i] * (double)t[i];
+    assert_true(fabs(cosine - (double)x.words[2].without) < 1e-5);
+    for (int k = 0; k < x.count; k++) {
+        double mean = 0;
+        assert_string_equal(x.words[k].text, words[k]);
+        assert_true(fabsf(x.words[k].without + x.words[k].worth - x.cosine) < 1e-6f);
+        for (size_t i = 0; i < n; i++) mean += (double)x.pulls[(size_t)k * n + i] / (double)n;
+        assert_true(fabs(mean - 1) < 1e-4);
+        area += (double)x.words[k].area;
+        assert_true(x.words[k].x > 0 && x.words[k].x < 1);
+    }
+    assert_true(fabs(area - 1) < 1e-3);
+    for (size_t i = 0; i < n; i += 97) {
+        double sum = 0;
+        for (int k = 0; k < x.count; k++) sum += (double)x.shares[(size_t)k * n + i];
+        assert_true(fabs(sum - 1) < 1e-5);
+    }
+    MUST(fv_xray_sheet(&sheet, &x, &p, "moon, 有山水 a-b！"));
+    assert_true(sheet.width > 700);
+    fv_picture_free(&sheet);
+    fv_xray_clear(&x);
+    MUST(fv_xray_make(&x, m, &p, " moon "));
+    assert_true(x.count == 1 && fabsf(x.words[0].worth - x.cosine) < 1e-6f);
+    fv_xray_clear(&x);
+    FAILS(fv_xray_make(&x, m, &p, " ，. "), FV_ERR_ARGUMENT, "no word");
+    fv_critic_close(c);
+    free(e);
+    free(t);
+    fv_picture_free(&p);
+    fv_model_close(m);
+}
+
+/* --- commands --- */
+
+static void places_and_words_of_a_picture(void **state)
+{
+    (void)state;
+    SUCCEEDS_QUIETLY("imagine", "moon sea", "--at", "moon: 3-5,0-2", TOY, "--out", "a.png");
+    char *out = SUCCEEDS("places", "a.png", MODEL);
+    assert_non_null(strstr(out, "3-5      0-2   moon"));
+    free(out);
+    out = SUCCEEDS("places", "a.png", "--at", "sea: 0,0 | moon: 1,1", MODEL);
+    assert_true(strstr(out, "0-0      0-0   sea") && strstr(out, "1-1      1-1   moon"));
+    free(out);
+    SUCCEEDS_QUIETLY("imagine", "moon", TOY, "--out", "none.png");
+    REFUSED("no places", "places", "none.png", MODEL);
+    out = SUCCEEDS("xray", "a.png", MODEL);
+    assert_non_null(strstr(out, "xray/words.csv"));
+    free(out);
+    size_t n;
+    char *csv = slurp("xray/words.csv", &n);
+    assert_true(strncmp(csv, "word,worth", 10) == 0 && strstr(csv, "\nsea,"));
+    free(csv);
+    SUCCEEDS_QUIETLY("xray", "a.png", "--text", "moon", MODEL, "--out", "b");
+    assert_int_equal(access("b/xray.png", F_OK), 0);
+}
+
+static void a_receipt_says_whether_it_is_the_same(void **state)
+{
+    (void)state;
+    SUCCEEDS_QUIETLY("imagine", "moon sea", TOY, "--out", "a.png");
+    char *out = SUCCEEDS("receipt", "a.png", MODEL, "--quiet");
+    assert_non_null(strstr(out, "receipt/receipt.png"));
+    free(out);
+    size_t n;
+    fv_picture page;
+    char *csv = slurp("receipt/curve.csv", &n);
+    assert_true(strncmp(csv, "step,value\n1,", 13) == 0 && strstr(csv, "\n2,"));
+    free(csv);
+    MUST(fv_picture_read(&page, "receipt/receipt.png"));
+    assert_true(page.width == 888 && page.height > 900);
+    fv_picture_free(&page);
+    REFUSED("PNG file", "receipt", MODEL);
+}
+
+static int frames_of(const char *path)
+{
+    size_t n;
+    int frames = 0;
+    char *film = slurp(path, &n);
+    for (size_t i = 0; i + 4 < n; i++) frames += memcmp(film + i, "fcTL", 4) == 0;
+    free(film);
+    return frames;
+}
+
+static void a_walk_loops_and_is_made_again(void **state)
+{
+    (void)state;
+    SUCCEEDS_QUIETLY("walk", "moon", "sea", "--frames", "2", TOY);
+    assert_int_equal(frames_of("walk/walk.png"), 4);
+    assert_int_equal(access("walk/walk.gif", F_OK), 0);
+    assert_int_equal(access("walk/sheet.png", F_OK), 0);
+    SUCCEEDS_QUIETLY("again", "walk/last.png", MODEL, "--quiet", "--out", "again.png");
+    same_files("walk/last.png", "again.png");
+    SUCCEEDS_QUIETLY("walk", "walk/last.png | moon", "--frames", "1", TOY, "--out", "b");
+    char *out = SUCCEEDS("info", "b/last.png");
+    assert_non_null(strstr(out, "like=last.png"));
+    free(out);
+    REFUSED("needs two", "walk", "moon", TOY);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_drawn_outside),
+        cmocka_unit_test(worth_is_what_goes_without_the_word),
+        cmocka_unit_test_setup_teardown(places_and_words_of_a_picture, begin, end),
+        cmocka_unit_test_setup_teardown(a_receipt_says_whether_it_is_the_same, begin, end),
+        cmocka_unit_test_setup_teardown(a_walk_loops_and_is_made_again, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
