@@ -69,6 +69,8 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "fv_option_at": (c.POINTER(Option), c.c_int),
     "fv_options_new": ("!", P),
     "fv_options_free": (None, P),
+    "fv_options_take": ("!", P, P, c.c_uint),
+    "fv_options_is_default": (c.c_bool, P, text),
     "fv_options_set": ("!", P, text, text),
     "fv_options_get": (text, P, text),
     "fv_options_wake_channels": ("!", P),

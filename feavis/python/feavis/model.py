@@ -125,9 +125,9 @@ class Model:
     """
 
     def __init__(self, **options: Optional[Value]):
-        self._options = Options().set(**options)
+        self.options = Options().set(**options)
         self.lock = threading.RLock()
-        self.owned = Handle("model", _l.opened(lib.fv_model_open, self._options.handle),
+        self.owned = Handle("model", _l.opened(lib.fv_model_open, self.options.handle),
                             lib.fv_model_close, self.lock)
         weakref.finalize(self, self.owned.close).atexit = False
         self._encoders: "dict[Any, Encoder]" = {}
@@ -181,7 +181,7 @@ class Model:
 
     def describe(self) -> str:
         """What it is, and what a picture needs, as lines."""
-        return _l.string(lib.fv_model_describe, self.handle, self._options.handle, False)
+        return _l.string(lib.fv_model_describe, self.handle, self.options.handle, False)
 
     def layers(self) -> "list[Layer]":
         """All layers of the image tower, by depth."""

@@ -135,6 +135,15 @@ class Options:
         finally:
             lib.fv_preset_close(preset)
 
+    def take_model(self, other: "Options") -> None:
+        """What decides the model, as it is there."""
+        lib.fv_options_take(self.handle, other.handle, FOR_MODEL)
+
+    def for_model(self) -> "dict[str, str]":
+        """What decides the model and is not at its default."""
+        return {o.name.replace("-", "_"): self.get(o.name) for o in options() if o.for_model
+                and not lib.fv_options_is_default(self.handle, o.name.encode())}
+
     def add(self, term: Term) -> None:
         if not isinstance(term, Term):
             raise ArgumentError(f"a term is a feavis.Term, not {type(term).__name__}")

@@ -59,6 +59,7 @@ class Session:
             lib.fv_recipe_apply(self._options.handle, recipe.encode(), b"the recipe")
         if preset:
             self._options.apply_preset(preset)
+        self._options.take_model(self.model.options)
         self._options.set(**options, text=text)
         for term in terms:
             self._options.add(term)
@@ -233,8 +234,11 @@ def imagine(text: Optional[str] = None, *, model: Optional[Model] = None,
     picture so far (``stopped``); elsewhere an interrupt is a KeyboardInterrupt.
     """
     if model is None:
+        asked = Options()
+        if recipe:
+            lib.fv_recipe_apply(asked.handle, recipe.encode(), b"the recipe")
         own = {k: v for k, v in options.items() if is_for_model(k)}
-        model = shared(**own)
+        model = shared(**asked.set(**own).for_model())
         options = {k: v for k, v in options.items() if k not in own}
     shown = notebook.growing(text, show)
     with Session(text, model=model, preset=preset, recipe=recipe, terms=terms,

@@ -50,6 +50,13 @@ def test_picture_and_recipe(picture, tmp_path):
     assert (again.array == picture.array).all()
 
 
+def test_guides_look_together():
+    how = dict(SMALL, guide="mini | mini:0.5")
+    both = feavis.imagine("蝴蝶", **how)
+    assert "networks:" in both.recipe
+    assert (feavis.again(both).array == both.array).all()
+
+
 def test_memory_is_not_copied(picture):
     assert np.asarray(picture) is picture.array
     assert np.shares_memory(np.from_dlpack(picture), picture.array)
