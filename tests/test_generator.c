@@ -714,6 +714,11 @@ static void a_recipe_knows_its_decoder(void **state)
         int counted = 0;
         for (const char *at = recipe; (at = strstr(at, "{role: guide")); at++) counted++;
         assert_int_equal(counted, k);
+        fv_list names = {0}, values = {0}; /* a list of networks is no list of changes */
+        MUST(fv_recipe_list(&names, &values, recipe, "it"));
+        assert_string_equal(fv_recipe_value(&names, &values, "param"), "painted");
+        fv_list_clear(&names);
+        fv_list_clear(&values);
         MUST(fv_recipe_check_model(recipe, m));
         fv_model_close(m);
 

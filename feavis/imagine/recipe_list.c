@@ -14,13 +14,19 @@ static fv_status add(fv_list *names, fv_list *values, const char *name, const ch
     return fv_list_add(values, value);
 }
 
-/* "text, from step 40 on" */
+/* NULL: the map has no such text. */
+static const char *text_in(const fv_yaml_node *map, const char *key)
+{
+    const fv_yaml_node *n = fv_yaml_find(map, key);
+    return n ? fv_yaml_text(n) : NULL;
+}
+
+/* "text, from step 40 on"; what else a list holds, networks say, is not for people. */
 static fv_status add_change(fv_list *names, fv_list *values, const fv_yaml_node *map)
 {
     char name[128];
-    const char *step = fv_yaml_text(fv_yaml_find(map, "step")),
-               *option = fv_yaml_text(fv_yaml_find(map, "option")),
-               *value = fv_yaml_text(fv_yaml_find(map, "value"));
+    const char *step = text_in(map, "step"), *option = text_in(map, "option"),
+               *value = text_in(map, "value");
     if (!step || !option || !value) return FV_OK;
     snprintf(name, sizeof name, "%.64s @%.16s", option, step);
     return add(names, values, name, value);
