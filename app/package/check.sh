@@ -28,5 +28,7 @@ chroot "$bare" apt-get update -q
 chroot "$bare" sh -c 'apt-get install -y --no-install-recommends /tmp/feavis_*.deb /tmp/feavis-data_*.deb'
 ! chroot "$bare" sh -c 'command -v cc gcc clang c++ python3'
 chroot "$bare" sh -c 'cd /tmp && feavis imagine 蝴蝶 --steps 20 --out 蝴蝶.png && feavis info 蝴蝶.png'
-chroot "$bare" apt-get remove -y feavis feavis-data
+chroot "$bare" sh -c 'apt-get install -y --no-install-recommends /tmp/libfeavis0_*.deb /tmp/python3-feavis_*.deb'
+chroot "$bare" python3 -c 'import feavis; print(feavis.imagine("梦", steps=5, size=64).scores)'
+chroot "$bare" apt-get remove -y feavis feavis-data python3-feavis
 ! chroot "$bare" test -e /usr/share/feavis
