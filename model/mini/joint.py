@@ -9,8 +9,8 @@ each text has its own split:
   half     other written knowledge, colours, light: the old first part; the second at most HALF as long
   free     captions, names of scenes: whatever finds their pictures, InfoNCE in the batch, both ways
 
-The second part of half and other texts stays near the teacher's. In pictures its length is held near one;
-the first part, whose gradient shows things, is left alone there. Everything below the last layers is
+The second part of half and other texts stays near the teacher's. In pictures its length is held near LENGTH,
+so that it does not stand in the way of a name; the first part, whose gradient shows things, is left alone there. Everything below the last layers is
 computed once, so that a step takes a tenth of a second."""
 import os
 import random
@@ -23,7 +23,8 @@ import image_head as I
 import pair
 import text_tower
 
-HALF = 0.5              # of the first part's length: the most that a half text has in the second
+LENGTH = 0.4            # of the second part in pictures; the first has one
+HALF = 0.5 / LENGTH     # of the first part's length: the most that a half text has in the second
 SAYING = {'en': ['{}', 'a {}', 'the {}', 'a photo of a {}'], 'zh': ['{}', '一张{}的照片', '一个{}']}
 
 
@@ -121,7 +122,7 @@ def kept(rng, count, batches, text, reading, talk):
 
 
 def losses(args, rng, batches, goals, reader, text, reading, talk, scale):
-    """[contrast, how far the second part's length in pictures is from one, kept's four]"""
+    """[contrast, how far the second part's length in pictures is off, kept's four]"""
     rows, view, same = batches.draw(rng)
     goal = torch.tensor(goals[rows, view])
     raw = reader(goal[:, I.DIM:], args.pair_drop)
@@ -133,17 +134,20 @@ def losses(args, rng, batches, goals, reader, text, reading, talk, scale):
         return F.normalize(text.fc2(h), dim=1)
 
     contrast = sum(pair.contrast(e, said(l), same, scale) for l in ('en', 'zh')) / 4
-    length = ((split(raw)[1].norm(dim=1) - 1) ** 2).mean()
+    length = ((split(raw)[1].norm(dim=1) / LENGTH - 1) ** 2).mean()
     return [contrast, length, *kept(rng, args.pair_batch, batches, text, reading, talk)]
 
 
-WEIGHTS = torch.tensor([1.0, 1.0, 16.0, 4.0, 2.0, 1.0])  # of losses, in their order
+WEIGHTS = torch.tensor([1.0, 1.0, 48.0, 4.0, 2.0, 1.0])  # of losses, in their order
 
 
 def train(args, batches, goals, reader, tower, reading, talk):
     """What pair.begin gave. Changes reader and tower.learnable.textFC."""
     torch.manual_seed(8)
     text = tower.learnable.textFC
+    with torch.no_grad():
+        reader.gain *= LENGTH
+    pair.weighed(text.fc2, 1.0, 1 / LENGTH)
     scale = torch.nn.Parameter(torch.tensor(3.2))
     optimiser = pair.optimiser_of([(reader.own(), args.joint_rate),
                                    (text.parameters(), args.joint_rate), ([scale], 1e-3)], decay=0)
