@@ -742,20 +742,32 @@ static void a_recipe_knows_its_decoder(void **state)
     fv_options_free(o);
 }
 
+/* Which a recipe names, so that it makes the same picture again. */
 static void without_a_file_it_is_the_shipped_decoder(void **state)
 {
     (void)state;
-    fv_options *o = painted_options();
-    fv_session *s;
-    const fv_network *n;
+    static uint8_t first[BYTES], other[BYTES];
+    fv_options *o = painted_options(), *again = toy_options();
+    set(o, "param", "vqgan");
     set(o, "decoder", "");
     fv_model *m = open_model(o);
-    MUST(fv_session_open(&s, m, o));
-    fv_session_close(s);
-    n = fv_model_decoder(m);
-    assert_string_equal(n->title, "vqgan-mini");
+    char *recipe = run(m, o, first), *second;
+    assert_string_equal(fv_model_decoder(m)->title, "vqgan-mini");
+    assert_non_null(strstr(recipe, "{role: decoder, model: \"vqgan-mini\", fingerprint: \""));
+    fv_model_close(m);
+    /* the generator is chosen once the model is there */
+    m = open_model(again);
+    assert_null(fv_model_decoder(m));
+    MUST(fv_recipe_apply(again, recipe, "recipe"));
+    MUST(fv_recipe_check_model(recipe, m));
+    second = run(m, again, other);
+    assert_memory_equal(first, other, BYTES);
+    assert_string_equal(recipe, second);
     fv_model_close(m);
     fv_options_free(o);
+    fv_options_free(again);
+    free(recipe);
+    free(second);
 }
 
 static void a_file_that_is_no_decoder_is_named(void **state)
