@@ -3,10 +3,11 @@
  *
  *     sin((1 - u) w) / sin w * a + sin(u w) / sin w * b,      w the angle between a and b,
  *
- * which is a sum of two cosines with these weights: so a frame is a change of weights while one
- * picture grows, and stands in its recipe. It goes round twice, the second time for the film: its
- * end is then near its beginning. Results in a folder: walk.png, walk.gif, sheet.png, and last.png
- * with the recipe of it all. */
+ * which is a sum of two cosines with these weights. Each frame is a picture of its own that starts
+ * from the one before, paled towards grey: what was climbed for the stops behind fades. It goes
+ * round twice, the second time for the film: its end is then near its beginning. Results in a
+ * folder: 000.png and so on, each with its recipe, and what it started from; walk.png, walk.gif,
+ * sheet.png. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,14 @@
 #include "feavis/gif.h"
 #include "feavis/sheet.h"
 
-enum { MOST = 12, FRAMES = 12, PACE = 4 /* steps a frame */, MILLISECONDS = 90, CELL = 192 };
+enum {
+    MOST = 12,
+    FRAMES = 12,
+    PACE = 12 /* steps a frame */,
+    KEPT = 60 /* of a colour's distance from grey, hundredths */,
+    MILLISECONDS = 90,
+    CELL = 192
+};
 
 typedef struct stop {
     char *name; /* a text, or the path of a picture */
@@ -29,16 +37,13 @@ typedef struct stop {
 
 typedef struct walk {
     cli *c;
-    fv_options *options;
     fv_model *model;
     stop stops[MOST];
     int count, frames; /* frames: from one stop to the next */
-    int lead;          /* steps before the first lap */
     float angles[MOST];
     fv_picture *film; /* [count * frames] */
     int made;
-    fv_status status; /* of what happens between steps */
-    char *folder;
+    char *folder, *start; /* of the next frame; NULL before the first */
 } walk;
 
 /* --- where it goes --- */
@@ -152,47 +157,91 @@ static char *weigh(const walk *w, int f, bool pictures)
 
 /* --- growing --- */
 
-static fv_status set_frame(const walk *w, fv_session *s, fv_options *o, int f)
+/* Text and term of frame f, and the frame before as the start. */
+static fv_status ask(const walk *w, int f, fv_options *o)
 {
     static const char *const names[2] = {"text", "term"};
     for (int k = 0; k < 2; k++) {
         char *value = weigh(w, f, k == 1);
         if (!value) return fv_fail(FV_ERR_MEMORY, "walking: out of memory");
-        fv_status status = FV_OK;
-        if (*value)
-            status = s ? fv_session_set(s, names[k], value) : fv_options_set(o, names[k], value);
+        fv_status status = *value ? fv_options_set(o, names[k], value) : FV_OK;
         free(value);
         FV_TRY(status);
     }
-    return FV_OK;
+    if (!w->start) return FV_OK;
+    FV_TRY(fv_options_set(o, "start", w->start));
+    return fv_options_set(o, "start-hash", "");
 }
 
-static bool after_step(void *user, fv_session *s, const fv_progress *p)
+/* A few steps as a picture's last ones are, unless the command line says otherwise. */
+static fv_status steady(const walk *w, fv_options *o)
 {
-    walk *w = user;
-    int walked = p->step - w->lead, lap = w->count * w->frames;
-    if (walked < 0 || walked % PACE) return true;
-    int f = walked / PACE;
-    if (f > lap && w->made < lap && fv_session_preview(s, &w->film[w->made]) >= 0) w->made++;
-    if (f < 2 * lap) w->status = set_frame(w, s, NULL, f + 1);
-    return w->status >= 0;
-}
-
-/* Rates, blur and noise stay as they are while it walks, unless the command line says otherwise. */
-static fv_status steady(walk *w)
-{
-    static const char *const values[][2] = {{"rate", "0.04"},         {"rate-end", "1"},
+    static const char *const values[][2] = {{"rate-end", "1"},        {"warmup", "0"},
                                             {"blur", "1.5"},          {"blur-end", "1.5"},
-                                            {"noise", "0.04"},        {"noise-end", "0.04"},
-                                            {"colour-shift", "0.03"}, {"colour-shift-end", "0.03"}};
+                                            {"noise", "0.03"},        {"noise-end", "0.03"},
+                                            {"colour-shift", "0.02"}, {"colour-shift-end", "0.02"}};
     char number[24];
+    snprintf(number, sizeof number, "%d", PACE);
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
         if (!cli_has_flag(w->c, values[i][0]))
-            FV_TRY(fv_options_set(w->options, values[i][0], values[i][1]));
-    w->lead = atoi(fv_options_get(w->options, "steps"));
-    snprintf(number, sizeof number, "%d", w->lead + 2 * w->count * w->frames * PACE);
-    FV_TRY(fv_options_set(w->options, "steps", number));
-    return set_frame(w, NULL, w->options, 0);
+            FV_TRY(fv_options_set(o, values[i][0], values[i][1]));
+    return fv_options_set(o, "steps", number);
+}
+
+/* The picture paled, as the start of the next frame. */
+static fv_status save_start(walk *w, const fv_picture *from, int f)
+{
+    char name[32];
+    size_t n = (size_t)from->width * (size_t)from->height * 3;
+    fv_picture pale = {from->width, from->height, malloc(n)};
+    if (!pale.rgb) return fv_fail(FV_ERR_MEMORY, "walking: out of memory");
+    for (size_t i = 0; i < n; i++) pale.rgb[i] = (uint8_t)(128 + (from->rgb[i] - 128) * KEPT / 100);
+    snprintf(name, sizeof name, "%03d-start.png", f + 1);
+    free(w->start);
+    w->start = NULL;
+    fv_status s = many_picture(&pale, w->folder, name);
+    if (s >= 0) s = many_path(&w->start, w->folder, name);
+    fv_picture_free(&pale);
+    return s;
+}
+
+/* Saves the picture as frame f, and takes it over. */
+static fv_status save_frame(walk *w, fv_session *s, int f, fv_picture *picture)
+{
+    char name[32], *recipe = NULL, *path;
+    snprintf(name, sizeof name, "%03d.png", f);
+    fv_status status = fv_session_recipe(s, &recipe);
+    if (status >= 0) status = many_path(&path, w->folder, name);
+    if (status >= 0) {
+        status = fv_picture_write(picture, path, recipe);
+        free(path);
+    }
+    free(recipe);
+    if (status >= 0) status = save_start(w, picture, f);
+    if (f > w->count * w->frames && status >= 0)
+        w->film[w->made++] = *picture;
+    else
+        fv_picture_free(picture);
+    return status;
+}
+
+static fv_status grow_frame(walk *w, int f)
+{
+    fv_options *o;
+    fv_session *s;
+    fv_picture picture;
+    FV_TRY(fv_options_copy(&o, w->c->options));
+    fv_status status = ask(w, f, o);
+    if (status >= 0 && f) status = steady(w, o);
+    if (status >= 0) status = fv_session_open(&s, w->model, o);
+    fv_options_free(o);
+    FV_TRY(status);
+    if (f == 0) grow_warn(s, w->model);
+    status = grow_run(s, f || w->c->quiet);
+    if (status == FV_OK) status = fv_session_picture(s, &picture, NULL);
+    if (status == FV_OK) status = save_frame(w, s, f, &picture);
+    fv_session_close(s);
+    return status;
 }
 
 /* Mean difference of two pictures of one size, of 255. */
@@ -232,12 +281,12 @@ static fv_status save_sheet(const walk *w)
     return s;
 }
 
-static fv_status save_films(const walk *w, const char *recipe)
+static fv_status save_films(const walk *w)
 {
     char *png, *gif;
     FV_TRY(many_path(&png, w->folder, "walk.png"));
     fv_status s = many_path(&gif, w->folder, "walk.gif");
-    if (s >= 0) s = fv_film_write_loop(w->film, w->made, MILLISECONDS, recipe, png);
+    if (s >= 0) s = fv_film_write_loop(w->film, w->made, MILLISECONDS, NULL, png);
     if (s >= 0) s = fv_gif_write_loop(w->film, w->made, MILLISECONDS, NULL, gif);
     if (s >= 0) printf("%s\n%s\n", png, gif);
     free(png);
@@ -245,37 +294,18 @@ static fv_status save_films(const walk *w, const char *recipe)
     return s;
 }
 
-static fv_status save_all(const walk *w, fv_session *s)
-{
-    fv_picture last;
-    char *recipe, *path;
-    FV_TRY(fv_session_picture(s, &last, NULL));
-    fv_status status = fv_session_recipe(s, &recipe);
-    if (status >= 0) status = many_path(&path, w->folder, "last.png");
-    if (status >= 0) {
-        status = fv_picture_write(&last, path, recipe);
-        free(path);
-    }
-    fv_picture_free(&last);
-    FV_TRY(status);
-    if (w->made) status = save_sheet(w);
-    if (status >= 0 && w->made) status = save_films(w, recipe);
-    free(recipe);
-    return status;
-}
-
 static fv_status grow(walk *w)
 {
-    fv_session *s;
-    FV_TRY(steady(w));
-    FV_TRY(fv_session_open(&s, w->model, w->options));
-    grow_warn(s, w->model);
-    fv_status status = grow_run_with(s, w->c->quiet, after_step, w);
-    if (w->status < 0) status = w->status;
+    fv_status status = FV_OK;
+    int all = 2 * w->count * w->frames;
+    for (int f = 0; status == FV_OK && f <= all; f++) {
+        status = grow_frame(w, f);
+        if (!w->c->quiet && f) fprintf(stderr, "frame %d of %d\n", f, all);
+    }
     tell_seam(w);
-    fv_status saved = status >= 0 ? save_all(w, s) : FV_OK;
-    fv_session_close(s);
-    return saved < 0 ? saved : status;
+    if (status < 0 || !w->made) return status;
+    FV_TRY(save_sheet(w));
+    return save_films(w);
 }
 
 static fv_status run(walk *w)
@@ -283,7 +313,6 @@ static fv_status run(walk *w)
     cli *c = w->c;
     w->frames = c->frames ? c->frames : FRAMES;
     FV_TRY(read_stops(w));
-    FV_TRY(fv_options_copy(&w->options, c->options));
     w->film = calloc((size_t)w->count * (size_t)w->frames, sizeof *w->film);
     if (!w->film) return fv_fail(FV_ERR_MEMORY, "walking: out of memory");
     FV_TRY(fv_model_open(&w->model, c->options));
@@ -305,7 +334,7 @@ int command_walk(cli *c)
     }
     free(w.film);
     free(w.folder);
-    fv_options_free(w.options);
+    free(w.start);
     fv_model_close(w.model);
     return status;
 }
