@@ -246,13 +246,14 @@ static void numbers_stay_with_the_texts_they_are_of(void **state)
     assert_string_equal(a.texts.at[1], longest); /* whole, however long */
     assert_string_equal(a.texts.at[2], "sea");
     assert_string_equal(a.pictures.at[1], "match/no-such.png");
-    assert_true(a.values[0] == a.values[0] && a.values[3] != a.values[3]); /* NAN: not read */
-    assert_int_equal(a.best[1], -1);
+    assert_true(a.of[0].values[0] == a.of[0].values[0] &&
+                a.of[0].values[3] != a.of[0].values[3]); /* NAN: not read */
+    assert_int_equal(a.of[0].best[1], -1);
     worker_post(w, ORDER_MATCH, 0, "sea\nsnow", pictures);
     UNTIL(w, v_.match_serial == 2);
     assert_true(worker_match(w, &b));
     assert_string_equal(b.texts.at[1], "snow");
-    assert_true(b.values[1] == a.values[0] && b.values[0] == a.values[2]);
+    assert_true(b.of[0].values[1] == a.of[0].values[0] && b.of[0].values[0] == a.of[0].values[2]);
     assert_string_equal(a.texts.at[0], "snow"); /* a copy of its own */
     worker_matched_clear(&a);
     worker_matched_clear(&b);
