@@ -152,11 +152,11 @@ void page_decoder(app *a)
     const fv_decoder_info *d = &a->view.decoder;
     char what[192];
     follow_decoder(a);
-    if (!*d->title) return;
     ui_heading(tr(a, W_GENERATOR));
     choices(a, "param", params, names, 5, 3);
     if (strcmp(fv_options_get(a->options, "param"), "vqgan") == 0 && d->codes)
         choices(a, "codes", ways, ways_names, 3, 3);
+    if (!*d->title) return; /* the one that ships is opened when it is used */
     if (d->codes)
         snprintf(what, sizeof what, "%s · f%d · %d", d->title, d->factor, d->codes);
     else
