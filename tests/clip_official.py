@@ -8,8 +8,9 @@ what the towers say of a picture and a text in double, to hold the program again
 
 make writes vit_b32.pt and rn50.pt (OpenAI's TorchScript archives, halves and singles; 354 and 256 MB) and
 cn_vit_b16.pt (Chinese-CLIP's torch.save, 753 MB), a picture, ids, and reference values in double.
-check runs `feavis info` and `probe` and compares; beside it stands how far PyTorch's own single precision is off
-(random weights put ReLUs near their corners: a ResNet's gradient is then off by 1e-3 to 1e-2 in both).
+check runs `feavis info` and `probe` and compares; beside it stands how far PyTorch's own single precision is off.
+Batch norms of a ResNet get scales and shifts that keep numbers away from ReLU's corner; plain random ones
+(make --corners) do not, and its gradient is then off by 1e-3 to 1e-2 in both, whoever computes it in singles.
 bench measures a forward and a gradient in the pixels in turns with the program: eager, channels_last and torch.compile, frozen weights; the best of them is the number
 to beat. vit_b16.pt is there for bench alone. Needs torch, numpy, safetensors, pillow. Nothing of it is
 committed: the weights are random, so only agreement means anything."""
@@ -241,7 +242,19 @@ class ChineseClip(nn.Module):
         return self.bert(ids) @ self.text_projection
 
 
-def random_net(name):
+def keep_from_corners(visual, g):
+    """Numbers before a ReLU are well above or well below 0."""
+    for n, b in visual.named_modules():
+        if not isinstance(b, nn.BatchNorm2d):
+            continue
+        last, k = n.startswith('layer') and n.endswith(('bn3', 'downsample.1')), b.weight.shape[0]
+        scale, shift = (0.15, 0.6) if last else (0.35, 1.3)
+        sign = torch.ones(k) if last else torch.sign(torch.randn(k, generator=g))
+        b.weight.copy_(scale * (1 + 0.1 * torch.randn(k, generator=g)))
+        b.bias.copy_(shift * sign + 0.05 * torch.randn(k, generator=g))
+
+
+def random_net(name, corners=False):
     c = NETS[name]
     g = torch.Generator().manual_seed(len(name))
     m = (Clip if 'context' in c else ChineseClip)(c).eval().requires_grad_(False)
@@ -251,6 +264,8 @@ def random_net(name):
             p.copy_(torch.randn(p.shape, generator=g) * (0.5 if embedding else p[0].numel() ** -0.5))
         elif n != 'logit_scale':
             p.copy_(torch.randn(p.shape, generator=g) * 0.1 + (1.0 if n.endswith('weight') else 0.0))
+    if not corners:
+        keep_from_corners(m.visual, g)
     norms = [b for b in m.modules() if isinstance(b, nn.BatchNorm2d)]
     for b in norms: # statistics of some pictures, as training leaves them
         b.momentum = 1.0
@@ -308,9 +323,9 @@ def towers(m, rgb, ids, dtype):
     return {'image': image.detach().numpy()[0], 'text': text.detach().numpy()[0], 'gradient': gradient.numpy()[0]}
 
 
-def make(folder, name):
+def make(folder, name, corners):
     from PIL import Image
-    m, c = random_net(name), NETS[name]
+    m, c = random_net(name, corners), NETS[name]
     path = os.path.join(folder, name + '.pt')
     ids = ids_of(c)
     if 'context' in c:
@@ -419,13 +434,14 @@ def main():
     p.add_argument('--cpu', action='store_true', help='processor time, with --threads 1: on a machine that others use')
     p.add_argument('--no-compile', action='store_true')
     p.add_argument('--only')
+    p.add_argument('--corners', action='store_true', help='make: batch norms as plain random numbers')
     a = p.parse_args()
     os.makedirs(a.folder, exist_ok=True)
     for name in NETS:
         if a.only and name not in a.only.split(','):
             continue
         if a.what == 'make':
-            make(a.folder, name)
+            make(a.folder, name, a.corners)
         elif a.what == 'check':
             check(a.folder, name, a.program)
         else:

@@ -561,6 +561,9 @@ static void relatives_are_refused_by_name(void **state)
         {{"visual.conv1.weight", "visual.transformer.resblocks.0.attn.Wqkv.weight", "a"},
          "FlashAttention"},
         {{"visual.blocks.0.attn.qkv.weight", "a", "b"}, "EVA"},
+        {{"visual.conv1.weight",
+          "visual.transformer.resblocks.0.attn.out_proj._packed_params.dtype", "a"},
+         "quantised"},
     };
     fv_network *n;
     for (size_t i = 0; i < sizeof relatives / sizeof *relatives; i++) {
@@ -571,6 +574,15 @@ static void relatives_are_refused_by_name(void **state)
         REFUSED(relatives[i].words, "imagine", "moon", "--checkpoint", "relative.safetensors");
         assert_non_null(strstr(fv_error(), "CLIP and Chinese-CLIP"));
     }
+    static const int8_t bytes[16];
+    const fv_save_entry entry = {.name = "visual.conv1.weight",
+                                 .dtype = FV_FILE_I8,
+                                 .ndim = 2,
+                                 .dims = {4, 4},
+                                 .data = bytes};
+    MUST(fv_weights_save("relative.safetensors", &entry, 1, NULL));
+    FAILS(fv_network_open(&n, &(fv_network_files){.checkpoint = "relative.safetensors"}),
+          FV_ERR_UNSUPPORTED, "quantised");
     static const char *const half[] = {"visual.conv1.weight", "visual.layer1.0.conv1.weight"};
     for (int i = 0; i < 2; i++) { /* of a ViT a matrix of another shape, of a ResNet one too few */
         write_names("half.safetensors", half, 1 + i);

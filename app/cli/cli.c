@@ -555,6 +555,7 @@ void cli_help_guides(void)
         "same ones, whatever their weights; probe and convert do one after the other.\n"
         "\n"
         "  feavis imagine 梦 --guide mini --guide \"eval.yml + brivl.pth:0.5\"\n"
+        "  feavis compare --preset concepts --guide mini --guide ViT-B-32.pt\n"
         "  feavis compare 梦 --guide mini --guide \"eval.yml + brivl.pth\"\n"
         "                                  the picture of each, that of both, and what each model\n"
         "                                  believes of all of them");

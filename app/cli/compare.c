@@ -239,6 +239,20 @@ static fv_status save_sheet(const compare *q)
 
 /* --- all --- */
 
+/* The texts of a preset's pictures. */
+static fv_status preset_texts(fv_list *out, const cli *c)
+{
+    fv_status s = FV_OK;
+    for (int i = 0; s >= 0 && i < fv_preset_picture_count(c->preset); i++) {
+        fv_options *o;
+        FV_TRY(fv_options_copy(&o, c->options));
+        s = fv_preset_picture(c->preset, i, o);
+        if (s >= 0 && *fv_options_get(o, "text")) s = fv_list_add(out, fv_options_get(o, "text"));
+        fv_options_free(o);
+    }
+    return s;
+}
+
 static fv_status read_texts(compare *q)
 {
     const cli *c = q->c;
@@ -246,7 +260,11 @@ static fv_status read_texts(compare *q)
     if (c->file && *text)
         return fv_fail(FV_ERR_ARGUMENT, "compare takes a text or --file, and there are both");
     if (c->file) return fv_list_lines(&q->texts, c->file);
-    if (!*text) return fv_fail(FV_ERR_ARGUMENT, "compare needs a text, or --file with one a line");
+    if (!*text && c->preset) FV_TRY(preset_texts(&q->texts, c));
+    if (q->texts.count) return FV_OK;
+    if (!*text)
+        return fv_fail(FV_ERR_ARGUMENT, "compare needs a text, --file with one a line, or a "
+                                        "--preset with pictures of texts");
     return fv_list_add(&q->texts, text);
 }
 

@@ -26,6 +26,8 @@ static const struct relative {
     {"text_decoder.resblocks.", "CoCa"},
     {"text.transformer.embeddings.", "a CLIP of open_clip with a text tower of HuggingFace"},
     {"visual.blocks.0.attn.qkv.weight", "EVA-CLIP"},
+    {"out_proj._packed_params._packed_params", "a quantised CLIP"},
+    {"out_proj._packed_params.dtype", "a quantised CLIP"},
     {"visual.transformer.resblocks.0.ls_1.gamma", "a CLIP with layer scale"},
     {"visual.transformer.resblocks.0.attn.Wqkv.weight",
      "a Chinese-CLIP as FlashAttention trains it, not converted back"},
@@ -85,9 +87,26 @@ static const fv_entry *find(const fv_clip *c, const char *fmt, ...)
     return fv_weights_find(c->weights, full);
 }
 
+/* Matrices of whole numbers are of no use without the scales that stand elsewhere. */
+static fv_status check_quantised(const fv_weights *w)
+{
+    for (size_t i = 0; i < fv_weights_count(w); i++) {
+        const fv_entry *e = fv_weights_at(w, i);
+        bool bytes = e->dtype == FV_FILE_I8 || e->dtype == FV_FILE_U8 || e->dtype == FV_FILE_QI8 ||
+                     e->dtype == FV_FILE_QU8;
+        if (bytes && e->ndim >= 2)
+            return fv_fail(FV_ERR_UNSUPPORTED,
+                           "checkpoint %s is a quantised CLIP (%s is of type %s); CLIP and"
+                           " Chinese-CLIP in 16 or 32 bits are supported",
+                           fv_weights_path(w), e->name, fv_entry_dtype_name(e));
+    }
+    return FV_OK;
+}
+
 static fv_status find_family(fv_clip *c)
 {
     size_t length = 0;
+    FV_TRY(check_quantised(c->weights));
     const struct relative *other = relative_of(c->weights);
     if (other)
         return fv_fail(FV_ERR_UNSUPPORTED,

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "model/nets/brivl.h"
 #include "model/nets/clip.h"
@@ -56,9 +57,10 @@ fv_status fv_network_open(fv_network **out, const fv_network_files *files)
 {
     const fv_network_kind *kind;
     FV_TRY(fv_network_detect(&kind, files));
-    bool by_cfg = kind == &fv_brivl_kind;
+    /* a checkpoint that cannot be read has been recognised by none, whatever its cfg is of */
+    bool by_cfg = kind == &fv_brivl_kind && files->config && access(files->config, R_OK) == 0;
     if (kind && !by_cfg) return kind->open(out, files);
-    fv_weights *w; /* one that cannot be read has been recognised by none, whatever its cfg is of */
+    fv_weights *w;
     if (files->checkpoint) FV_TRY(fv_weights_open(&w, files->checkpoint));
     if (files->checkpoint) fv_weights_close(w);
     if (kind) return kind->open(out, files);
