@@ -574,13 +574,10 @@ static void relatives_are_refused_by_name(void **state)
         REFUSED(relatives[i].words, "imagine", "moon", "--checkpoint", "relative.safetensors");
         assert_non_null(strstr(fv_error(), "CLIP and Chinese-CLIP"));
     }
-    static const int8_t bytes[16];
-    const fv_save_entry entry = {.name = "visual.conv1.weight",
-                                 .dtype = FV_FILE_I8,
-                                 .ndim = 2,
-                                 .dims = {4, 4},
-                                 .data = bytes};
-    MUST(fv_weights_save("relative.safetensors", &entry, 1, NULL));
+    static const char whole[] =
+        "\x50\0\0\0\0\0\0\0{\"visual.conv1.weight\":{\"dtype\":\"I8\",\"shape\":[4,4],"
+        "\"data_offsets\":[0,16]}}      0123456789abcdef";
+    spill("relative.safetensors", whole, sizeof whole - 1);
     FAILS(fv_network_open(&n, &(fv_network_files){.checkpoint = "relative.safetensors"}),
           FV_ERR_UNSUPPORTED, "quantised");
     static const char *const half[] = {"visual.conv1.weight", "visual.layer1.0.conv1.weight"};
