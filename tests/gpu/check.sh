@@ -25,6 +25,7 @@ while [ $# -gt 0 ]; do
 done
 mkdir -p "$out" "$build" || exit 1
 out=$(cd "$out" && pwd) build=$(cd "$build" && pwd)
+[ ! -d "$carried" ] || carried=$(cd "$carried" && pwd)
 work=$build/check
 mkdir -p "$work"
 report=$out/report.txt table=$out/results.csv
@@ -103,7 +104,7 @@ build_all() {
     arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -1 | tr -d .)
     [ -n "$rehearse" ] && cuda=${REHEARSE_CUDA:-OFF}
     [ -x "$(command -v ninja)" ] && generator="-G Ninja"
-    [ -d "$carried/lib" ] && carried="-DFEAVIS_CARRIED=$PWD/$carried" || carried=
+    [ -d "$carried/lib" ] && carried="-DFEAVIS_CARRIED=$carried" || carried=
     # shellcheck disable=SC2086  # one word each, or none
     cmake -S . -B "$build" $generator -DCMAKE_BUILD_TYPE=Release -DFEAVIS_CUDA=$cuda \
         -DFEAVIS_CUDA_ARCHS="${arch:-90}" $carried "-DFEAVIS_CUDNN_HEADERS=$(header_path)" || return 1
