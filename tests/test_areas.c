@@ -224,6 +224,60 @@ static void a_place_sees_nothing_else(void **state)
     close_part(&t);
 }
 
+/* Of a CLIP, whose map is tokens with the class in front, or positions. */
+static void check_clip(const char *name, bool tokens)
+{
+    char path[1024];
+    fv_network *n;
+    fv_backend *be;
+    fv_plan *p;
+    const char *unpacked = getenv("FEAVIS_UNPACKED");
+    snprintf(path, sizeof path, "%s/clip/%s", unpacked ? unpacked : ".", name);
+    fv_network_files files = {.checkpoint = path};
+    MUST(fv_network_open(&n, &files));
+    MUST(fv_backend_open(&be, "ref64", 1));
+    MUST(fv_plan_new(&p, be));
+    int side = n->map_side, c = n->map_channels, first = tokens, count = n->places.tokens;
+    assert_int_equal(count, 1 + side * side);
+    fv_shape shape = {2, tokens ? 1 : side, tokens ? count : side, c};
+    fv_ref map = fv_plan_input(p, "map", shape, FV_REAL);
+    fv_ref bias = fv_plan_input(p, "bias", (fv_shape){2, 1, 1, count}, FV_REAL);
+    fv_ref place = fv_network_place(n, p, map, bias);
+    fv_plan_output(p, place);
+    MUST(fv_plan_finish(p, FV_PLAN_FORWARD));
+    size_t all = fv_count(shape), dim = (size_t)n->dim;
+    float *values = malloc(all * sizeof *values),
+          *biases = malloc(2 * (size_t)count * sizeof *biases);
+    float *got = malloc(4 * dim * sizeof *got);
+    for (size_t i = 0; i < all; i++) values[i] = sinf((float)i * 0.37f);
+    for (int i = 0; i < 2 * count; i++) biases[i] = -1e9f;
+    biases[n->places.first] = biases[2 * count - 1] = 0; /* the upper left; the lower right */
+    MUST(fv_plan_upload(p, bias, biases));
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; k && i < 2 * c; i++) /* the upper left of both pictures */
+            values[(i < c ? 0 : all / 2) + (size_t)(first * c + i % c)] +=
+                1 + 0.1f * (float)(i % 3);
+        MUST(fv_plan_upload(p, map, values));
+        MUST(fv_plan_forward(p));
+        MUST(fv_plan_download(p, place, got + 2 * (size_t)k * dim));
+    }
+    assert_true(apart(got, got + 2 * dim, n->dim) > 1e-3);
+    assert_true(apart(got + dim, got + 3 * dim, n->dim) < 1e-9);
+    free(values);
+    free(biases);
+    free(got);
+    fv_plan_free(p);
+    fv_backend_close(be);
+    fv_network_close(n);
+}
+
+static void a_place_of_a_clip_sees_nothing_else(void **state)
+{
+    (void)state;
+    check_clip("vit.pt", true);
+    check_clip("rn.pt", false);
+}
+
 /* <some direction, place> of both pictures. */
 static double along(part *t, const float *direction)
 {
@@ -365,6 +419,7 @@ int main(void)
         cmocka_unit_test(a_place_follows_its_view),
         cmocka_unit_test(all_of_them_are_the_picture),
         cmocka_unit_test(a_place_sees_nothing_else),
+        cmocka_unit_test(a_place_of_a_clip_sees_nothing_else),
         cmocka_unit_test(gradients_are_those_of_the_value),
         cmocka_unit_test(a_place_climbs_and_is_made_again),
         cmocka_unit_test(places_change_while_the_picture_grows),
