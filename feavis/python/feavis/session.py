@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes as c
 import os
+import signal
+import threading
 import weakref
 from dataclasses import dataclass
 from typing import Any, Callable, Iterable, Iterator, Optional
@@ -41,6 +43,28 @@ def _progress(p: _l.Progress) -> Progress:
 
 
 Watch = Callable[[Progress], Optional[bool]]
+
+
+class _Interrupts:
+    """During a run on the main thread SIGINT cancels it, and is raised behind it: raised inside the
+    library's call back it would be lost."""
+
+    def __init__(self, handle: Any):
+        self.handle, self.came, self.before = handle, False, None
+
+    def __enter__(self) -> "_Interrupts":
+        if (threading.current_thread() is threading.main_thread()
+                and signal.getsignal(signal.SIGINT) is signal.default_int_handler):
+            self.before = signal.signal(signal.SIGINT, self.note)
+        return self
+
+    def note(self, *_: Any) -> None:
+        self.came = True
+        lib.fv_session_cancel(self.handle)
+
+    def __exit__(self, *_: Any) -> None:
+        if self.before is not None:
+            signal.signal(signal.SIGINT, self.before)
 
 
 class Session:
@@ -130,9 +154,11 @@ class Session:
                 self._watched.error = e
                 return False
 
-        with self._turn():
+        with _Interrupts(self.handle) as interrupts, self._turn():
             status = lib.fv_session_run(self.handle, _l.PROGRESS(call), None)
         self._watched.take()
+        if interrupts.came:
+            raise KeyboardInterrupt
         return status == 0
 
     def step(self) -> Progress:

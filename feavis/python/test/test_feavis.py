@@ -242,3 +242,21 @@ def test_the_table_of_options():
     rows = {o.name: o for o in feavis.options()}
     assert rows["size"].kind == "size" and rows["checkpoint"].for_model
     assert rows["text"].live and "fourier" in rows["param"].choices
+
+
+INTERRUPT = """
+import os, signal, threading, time, feavis
+signal.signal(signal.SIGINT, signal.default_int_handler)
+feavis.embed_text("山")
+threading.Thread(target=lambda: (time.sleep(1), os.kill(os.getpid(), signal.SIGINT))).start()
+try:
+    feavis.imagine("山", size=96, steps=100000)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_signal_ends_a_run():
+    done = subprocess.run([sys.executable, "-c", INTERRUPT], check=True, timeout=120,
+                          capture_output=True, text=True)
+    assert done.stdout == "interrupted\n" and done.stderr == ""
