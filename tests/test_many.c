@@ -292,6 +292,15 @@ static float *read_matrix(const char *path, size_t count)
     return out;
 }
 
+static void same_file(const char *a, const char *b)
+{
+    size_t n, m;
+    char *x = slurp(a, &n), *y = slurp(b, &m);
+    if (n != m || memcmp(x, y, n) != 0) fail_msg("%s is not %s", a, b);
+    free(x);
+    free(y);
+}
+
 /* Its numbers are those of a run with that model alone; all together are their mean by weights. */
 static void match_shows_what_each_guide_sees(void **state)
 {
@@ -317,18 +326,9 @@ static void match_shows_what_each_guide_sees(void **state)
         if (fabs((double)all[i] - mean) > 2e-7)
             fail_msg("cosine %d of both is %.8f, expected %.8f", i, (double)all[i], mean);
     }
-    static const char *const files[] = {"matrix.png", "matrix.csv", "top.csv"};
-    for (int i = 0; i < 3; i++) {
-        char a[64], b[64];
-        snprintf(a, sizeof a, "mini/%s", files[i]);
-        snprintf(b, sizeof b, "both/%.6s-guide1%s", files[i], strrchr(files[i], '.'));
-        if (i == 2) snprintf(b, sizeof b, "both/top-guide1.csv");
-        size_t n, m;
-        char *x = slurp(a, &n), *y = slurp(b, &m);
-        assert_true(n == m && memcmp(x, y, n) == 0);
-        free(x);
-        free(y);
-    }
+    same_file("mini/matrix.png", "both/matrix-guide1.png");
+    same_file("mini/matrix.csv", "both/matrix-guide1.csv");
+    same_file("mini/top.csv", "both/top-guide1.csv");
     free(mini);
     free(toy);
     free(first);
@@ -354,10 +354,7 @@ static void classify_counts_for_each_guide(void **state)
         char a[64], b[64];
         snprintf(a, sizeof a, "%s/%s.csv", i % 2 ? "toy" : "mini", files[i / 2]);
         snprintf(b, sizeof b, "both/%s-guide%d.csv", files[i / 2], i % 2 + 1);
-        char *x = slurp(a, NULL), *y = slurp(b, NULL);
-        assert_string_equal(x, y);
-        free(x);
-        free(y);
+        same_file(a, b);
     }
     assert_true(exists("both/confusion.png") && exists("both/confusion-guide2.png"));
 }
@@ -383,15 +380,6 @@ static void search_looks_through_all_guides(void **state)
     REFUSED("not of BriVL-mini ", "search", "moon", "--index", "both.npy", "--quiet");
     REFUSED("not of BriVL-mini + ", "search", "moon", "--index", "both.npy", BOTH, "--guide",
             toy_guide);
-}
-
-static void same_file(const char *a, const char *b)
-{
-    size_t n, m;
-    char *x = slurp(a, &n), *y = slurp(b, &m);
-    if (n != m || memcmp(x, y, n) != 0) fail_msg("%s is not %s", a, b);
-    free(x);
-    free(y);
 }
 
 static void probe_and_convert_do_each_guide(void **state)
