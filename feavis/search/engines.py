@@ -145,7 +145,9 @@ def measure(rows, sets, folder, lists=256):
     for probes in (4, 16, 64):
         index.nprobe = probes
         report(f"nprobe {probes}", lambda q: index.search(q, TOP)[1][0])
-        report(f"nprobe {probes}, rescored", lambda q: rescored(rows, q, index.search(q, 10 * TOP)[1])[0])
+        for candidates in (100, 1000, 5000):
+            report(f"nprobe {probes}, of {candidates}",
+                   lambda q: rescored(rows, q, index.search(q, candidates)[1])[0])
     start = time.time()
     client = fill_milvus(rows, os.path.join(folder, "index.db"), lists=lists)
     print(f"Milvus Lite, IVF_FLAT, {lists} cells: {time.time() - start:.0f} s to fill", flush=True)
