@@ -167,7 +167,8 @@ static void flags_and_words_without_a_use_are_refused(void **state)
     REFUSED("imagine takes no --labels", "imagine", TOY, "moon", "--labels", "ucm-zh");
     REFUSED("match takes no --steps", "match", "--images", ".", "--texts", "x", "--steps", "3");
     REFUSED("match takes no --file", "match", "--images", ".", "--file", "x");
-    REFUSED("search takes no --out", "search", "moon", "--index", "x.npy", "--out", "y");
+    REFUSED("--export faiss|npy and --out FILE go together", "search", "moon", "--index", "x.npy",
+            "--out", "y");
     REFUSED("convert takes no --checkpoint", "convert", "x.pth", "--checkpoint", "y.pth");
     REFUSED("info takes no --gallery", "info", "--gallery", "x");
     REFUSED("info takes no --half", "info", "--half");

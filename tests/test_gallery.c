@@ -309,7 +309,7 @@ static void what_is_no_picture_is_named(void **state)
     FAILS(fv_picture_read(&p, "."), FV_ERR_IO, "not a regular file");
     FAILS(fv_recipe_read(&text, "/dev/null"), FV_ERR_IO, "not a regular file");
     FAILS(fv_recipe_read(&text, source_file("tests/golden/pictures/rgb.jpg")), FV_ERR_FORMAT,
-          "not a PNG");
+          "rgb.jpg holds no feavis recipe");
     unlink("page.png");
     unlink("empty.png");
 }
