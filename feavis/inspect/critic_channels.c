@@ -118,7 +118,8 @@ static bool is_within(const char *name, const char *block)
     return strncmp(name, block, n) == 0 && name[n] == '.';
 }
 
-/* Second names are those of blocks; what is inside of one is not listed, nor one of several. */
+/* Second names are those of blocks; what is inside of one is not listed, nor one that ends with
+ * another inside of it. */
 static bool is_listed(const fv_plan *p, const char *name, fv_ref r)
 {
     const char *other;
@@ -126,7 +127,8 @@ static bool is_listed(const fv_plan *p, const char *name, fv_ref r)
     bool block = strcmp(name, fv_plan_name(p, r)) != 0;
     for (int i = 0; fv_plan_layer(p, i, &other, &o); i++) {
         if (strcmp(other, fv_plan_name(p, o)) == 0) continue;
-        if (block ? is_within(other, name) : is_within(name, other) || o == r) return false;
+        if (block ? o == r && is_within(other, name) : o == r || is_within(name, other))
+            return false;
     }
     return true;
 }
