@@ -1,6 +1,6 @@
 /* Channels of the last layer before pooling (LLP): by number, by a text that asks for them; their
- * weights beside the text's. Then any layer by a term, and what of a layer is active in the picture
- * or at a place of it. */
+ * weights beside the text's. Then any layer of any guide by a term, and what of a layer is active
+ * in the picture or at a place of it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,11 +32,17 @@ static void follow(app *a, int number)
     a->map_serial = 0;
 }
 
-/* One of the last layer, whatever is chosen. */
+/* Whether the layer that is chosen is the one that llp's channels are of. */
+static bool is_llp(const app *a)
+{
+    return !*a->view.layer && !a->view.layer_guide;
+}
+
+/* One of the first model's last layer, whatever is chosen. */
 static void follow_last(app *a, int number)
 {
-    bool chosen = !*a->view.layer && a->view.channel == number;
-    if (*a->view.layer) worker_post(a->worker, ORDER_LAYER, 0, NULL, "");
+    bool chosen = is_llp(a) && a->view.channel == number;
+    if (!is_llp(a)) worker_post(a->worker, ORDER_LAYER, 0, NULL, "");
     worker_post(a->worker, ORDER_CHANNEL, chosen ? -1 : number, NULL, NULL);
     a->look.mode = chosen ? DISPLAY_PICTURE : DISPLAY_MAP;
     a->map = MAP_ACTIVATION;
@@ -58,7 +64,7 @@ static void weight_rows(app *a)
         snprintf(drop, sizeof drop, "drop-neuron-%d", n->number);
         snprintf(look, sizeof look, "look-%d", n->number);
         changed |= ui_slider(name, label, &n->weight, -0.2f, 0.2f, "%+.3f") == 2;
-        bool shown = !*a->view.layer && a->view.channel == n->number;
+        bool shown = is_llp(a) && a->view.channel == n->number;
         if (ui_chip(look, tr(a, W_SHOW_MAP), shown)) follow_last(a, n->number);
         ui_beside();
         if (ui_chip(drop, tr(a, W_NO_START), false)) {
@@ -120,11 +126,17 @@ static int layer_at(const worker_view *v)
     return i;
 }
 
+/* In place of where a channel is active: another layer has others. */
+static void show_picture(app *a)
+{
+    if (a->look.mode == DISPLAY_MAP && a->map == MAP_ACTIVATION) a->look.mode = DISPLAY_PICTURE;
+}
+
 static void choose(app *a, int i)
 {
-    worker_post(a->worker, ORDER_LAYER, 0, NULL, a->view.layers[i].name);
+    worker_post(a->worker, ORDER_LAYER, a->view.layer_guide, NULL, a->view.layers[i].name);
     a->layers_open = false;
-    if (a->look.mode == DISPLAY_MAP && a->map == MAP_ACTIVATION) a->look.mode = DISPLAY_PICTURE;
+    show_picture(a);
 }
 
 static void layer_list(app *a)
@@ -140,14 +152,30 @@ static void layer_list(app *a)
     }
 }
 
+/* Whose layers are listed, where there are several. */
+static void guide_row(app *a)
+{
+    const worker_view *v = &a->view;
+    for (int i = 0; i < v->guide_count && v->guide_count > 1; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "layers-of-%d", i);
+        if (i) ui_beside();
+        if (ui_chip(name, v->guides[i], i == v->layer_guide) && i != v->layer_guide) {
+            worker_post(a->worker, ORDER_LAYER, i, NULL, "");
+            show_picture(a);
+        }
+    }
+}
+
 /* The chosen layer, its neighbours, and all of them when it is pressed. */
 static void layer_row(app *a)
 {
     const worker_view *v = &a->view;
     char label[192];
     int at = layer_at(v);
-    if (v->layer_count < 2) return;
+    if (v->layer_count < 2 && v->guide_count < 2) return;
     ui_heading(tr(a, W_LAYER));
+    guide_row(a);
     if (ui_chip("layer-before", "‹", false) && at > 0) choose(a, at - 1);
     ui_beside();
     if (ui_chip("layer-behind", "›", false) && at + 1 < v->layer_count) choose(a, at + 1);
@@ -158,18 +186,24 @@ static void layer_row(app *a)
     if (a->layers_open) layer_list(a);
 }
 
-/* "blocks.3.1:45" of the chosen layer. */
+/* "blocks.3.1:45" of the chosen layer, "guide2.blocks.3.1:45" of another model's. */
 static void term_of(const app *a, int number, char *out, size_t size)
 {
-    snprintf(out, size, "%s:%d", a->view.layer, number);
+    char guide[24] = "";
+    if (a->view.layer_guide) snprintf(guide, sizeof guide, "guide%d.", a->view.layer_guide + 1);
+    snprintf(out, size, "%s%s:%d", guide, layer_label(a->view.layer), number);
 }
 
 static bool has_term(const app *a, int number)
 {
     char term[160];
     term_of(a, number, term, sizeof term);
-    const char *found = strstr(a->term, term);
-    return found && !(found[strlen(term)] >= '0' && found[strlen(term)] <= '9');
+    size_t n = strlen(term);
+    for (const char *at = a->term; (at = strstr(at, term)); at += n) {
+        bool begins = at == a->term || strchr(" |", at[-1]);
+        if (begins && !(at[n] >= '0' && at[n] <= '9')) return true;
+    }
+    return false;
 }
 
 /* Behind what the term says; beside a text with a tenth of its weight. */
@@ -190,15 +224,15 @@ static void add_term(app *a, int number)
 
 static bool is_asked(const app *a, int number)
 {
-    return *a->view.layer ? has_term(a, number) : has_neuron(a, number);
+    return is_llp(a) ? has_neuron(a, number) : has_term(a, number);
 }
 
 static void ask_for(app *a, int number)
 {
-    if (*a->view.layer)
-        add_term(a, number);
-    else
+    if (is_llp(a))
         add_neuron(a, number);
+    else
+        add_term(a, number);
 }
 
 static void ranking_title(const app *a, char *out, size_t size)
@@ -234,11 +268,13 @@ static void ranking(app *a)
     if (!v->best_count) ui_space(1);
     if (v->picture_serial) ui_paragraph(tr(a, v->map_rows > 1 ? W_PICK_ABOUT : W_NO_MAP), UI_MUTED);
     if (v->channel < 0 || is_asked(a, v->channel)) return;
-    char label[192];
-    bool last = !*v->layer;
-    snprintf(label, sizeof label, "%s %s%s%d", tr(a, W_ADD_NEURON), layer_label(v->layer),
-             last ? "-" : ":", v->channel);
-    bool room = !last || a->neuron_count < APP_NEURONS;
+    char label[192], what[160];
+    if (is_llp(a))
+        snprintf(what, sizeof what, "LLP-%d", v->channel);
+    else
+        term_of(a, v->channel, what, sizeof what);
+    snprintf(label, sizeof label, "%s %s", tr(a, W_ADD_NEURON), what);
+    bool room = !is_llp(a) || a->neuron_count < APP_NEURONS;
     if (ui_button("add-followed", label, UI_ICON_PLUS, UI_PLAIN, -1, room)) ask_for(a, v->channel);
 }
 

@@ -139,6 +139,7 @@ static bool field(const app *a, const char *name, char *out, size_t size)
         {"seed", (double)a->seed},
         {"neurons", a->neuron_count},
         {"guides", v->guide_count},
+        {"layer-guide", v->layer_guide + 1},
         {"codes", v->codes_serial},
         {"moved", v->progress.cells ? v->progress.moved : -1},
         {"best", v->best_count},

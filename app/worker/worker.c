@@ -196,6 +196,7 @@ void worker_stop(worker *w)
     fv_codes_free(&w->codes);
     free(w->codes_moved);
     fv_session_close(w->session);
+    fv_critic_close(w->other);
     fv_critic_close(w->critic);
     fv_model_close(w->model);
     fv_queue_close(w->queue);

@@ -39,7 +39,8 @@ typedef enum worker_order {
     ORDER_GRADIENT,   /* number: 0 or 1, whether steps copy the gradient of the picture */
     ORDER_CHANNEL,    /* number: whose activation to follow; -1 none */
     ORDER_CHANNELS,   /* ranks the channels of the picture */
-    ORDER_LAYER,      /* text: whose channels these are; "": the last before pooling */
+    ORDER_LAYER,      /* number: a guide, from 0; text: whose channels these are; "": the last
+                         before pooling */
     ORDER_PICK,       /* text: "x y", those at that place of it, in shares; "": nowhere */
     ORDER_SEARCH,     /* text: those that it asks for */
     ORDER_TERM,       /* text: whether the model can be asked that term; see term_error */
@@ -137,6 +138,7 @@ typedef struct worker_view {
     worker_layer layers[WORKER_LAYERS]; /* to choose from, the last before pooling behind all */
     int layer_count;
     char layer[128]; /* that the channels are of; "": the last before pooling */
+    int layer_guide; /* whose layers these are, from 0 */
     int map_rows, map_columns, map_channels; /* of it */
     int channel;                             /* followed, -1: none */
     int activation_serial, activation_width, activation_height, gradient_serial;

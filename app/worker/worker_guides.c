@@ -5,23 +5,6 @@
 
 #include "app/worker/worker_inside.h"
 
-/* Those of the first model. With the lock. */
-static void publish_layers(worker_view *v, const fv_map *layers, int count)
-{
-    v->layer_count = 0;
-    for (int i = 0; i < count; i++) {
-        bool last = i == count - 1;
-        worker_layer *l = &v->layers[v->layer_count];
-        if (strlen(layers[i].name) >= sizeof l->name) continue;
-        if (!last && v->layer_count == WORKER_LAYERS - 1) continue; /* that place is the last's */
-        copy_text(l->name, sizeof l->name, layers[i].name);
-        l->rows = layers[i].rows;
-        l->columns = layers[i].columns;
-        l->channels = layers[i].channels;
-        v->layer_count++;
-    }
-}
-
 static void publish_guides(worker *w)
 {
     worker_view *v = &w->view;
@@ -32,6 +15,7 @@ static void publish_guides(worker *w)
     pthread_mutex_lock(&w->mutex);
     publish_layers(v, layers, layer_count);
     v->layer[0] = 0;
+    v->layer_guide = 0;
     v->map_rows = map.rows;
     v->map_columns = map.columns;
     v->map_channels = map.channels;
@@ -83,9 +67,11 @@ static void open_instead(worker *w, fv_options *next)
     }
     leave_job(w);
     clear_match(w);
+    fv_critic_close(w->other);
     fv_critic_close(w->critic);
     fv_model_close(w->model);
     fv_options_free(w->options);
+    w->other = NULL;
     w->critic = c;
     w->model = m;
     w->options = next;

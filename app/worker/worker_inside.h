@@ -66,7 +66,8 @@ struct worker {
     /* the thread's own */
     fv_options *options;
     fv_model *model;
-    fv_critic *critic;
+    fv_critic *critic; /* of the first model */
+    fv_critic *other;  /* of the one whose layers are looked at; NULL: it is the first */
     fv_options *job;   /* the current job's options */
     unsigned item;     /* its place in the queue; 0: it is not from there */
     bool go;           /* the queue is being worked off */
@@ -137,7 +138,9 @@ void measure_activation(worker *w, bool now);
 void rank_channels(worker *w);
 void rank_again(worker *w);
 void pick_place(worker *w, const char *place);
-void choose_layer(worker *w, const char *name);
+/* As fv_critic_layers has them, without those whose names are too long. With the lock. */
+void publish_layers(worker_view *v, const fv_map *layers, int count);
+void choose_layer(worker *w, int guide, const char *name);
 void search_channels(worker *w, const char *text);
 void check_term(worker *w, const char *term);
 

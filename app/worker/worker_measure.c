@@ -33,6 +33,12 @@ void measure_robustness(worker *w, bool now)
     w->robustness_cost = w->last_robustness - begin;
 }
 
+/* Of the model whose layers are looked at. */
+static fv_critic *looking(worker *w)
+{
+    return w->other ? w->other : w->critic;
+}
+
 void measure_activation(worker *w, bool now)
 {
     double begin = seconds_now();
@@ -41,10 +47,10 @@ void measure_activation(worker *w, bool now)
     if (channel < 0 || !w->session) return;
     if (!now && begin - w->last_activation < 10 * w->activation_cost) return;
     if (!worker_picture(w, &p)) return;
-    fv_map layer = fv_critic_chosen(w->critic);
+    fv_map layer = fv_critic_chosen(looking(w));
     int count = layer.rows * layer.columns;
     float *map = malloc((size_t)count * sizeof *map), high = 1e-6f;
-    fv_status s = map ? fv_critic_activation(w->critic, &p, channel, map)
+    fv_status s = map ? fv_critic_activation(looking(w), &p, channel, map)
                       : fv_fail(FV_ERR_MEMORY, "following a channel: out of memory");
     fv_picture_free(&p);
     if (s < 0) {
@@ -87,7 +93,7 @@ void rank_channels(worker *w)
     int count = WORKER_BEST;
     fv_picture p;
     if (!worker_picture(w, &p)) return;
-    fv_status s = fv_critic_channels(w->critic, &p, best, &count);
+    fv_status s = fv_critic_channels(looking(w), &p, best, &count);
     fv_picture_free(&p);
     show_best(w, s, RANKED_PICTURE, best, count);
 }
@@ -109,7 +115,7 @@ void pick_place(worker *w, const char *place)
         return;
     }
     if (!worker_picture(w, &p)) return;
-    fv_status s = fv_critic_channels_at(w->critic, &p, x, y, best, &count);
+    fv_status s = fv_critic_channels_at(looking(w), &p, x, y, best, &count);
     fv_picture_free(&p);
     show_best(w, s, RANKED_PLACE, best, count);
 }
@@ -123,37 +129,89 @@ void rank_again(worker *w)
     pick_place(w, w->view.place_x >= 0 ? place : "");
 }
 
-/* Nothing is followed or ranked in a layer that has just been chosen. */
+void publish_layers(worker_view *v, const fv_map *layers, int count)
+{
+    v->layer_count = 0;
+    for (int i = 0; i < count; i++) {
+        bool last = i == count - 1;
+        worker_layer *l = &v->layers[v->layer_count];
+        if (strlen(layers[i].name) >= sizeof l->name) continue;
+        if (!last && v->layer_count == WORKER_LAYERS - 1) continue; /* that place is the last's */
+        copy_text(l->name, sizeof l->name, layers[i].name);
+        l->rows = layers[i].rows;
+        l->columns = layers[i].columns;
+        l->channels = layers[i].channels;
+        v->layer_count++;
+    }
+}
+
+/* Nothing is followed or ranked in a layer that has just been chosen. With the lock. */
+static void show_layer(worker_view *v, fv_map map)
+{
+    copy_text(v->layer, sizeof v->layer, map.name);
+    v->map_rows = map.rows;
+    v->map_columns = map.columns;
+    v->map_channels = map.channels;
+    v->channel = -1;
+    v->activation_serial = v->best_count = 0;
+    v->ranking = RANKED_PICTURE;
+    v->place_x = v->place_y = -1;
+}
+
 static bool change_layer(worker *w, const char *name)
 {
-    if (fv_critic_choose(w->critic, name) < 0) {
+    fv_critic *c = looking(w);
+    if (fv_critic_choose(c, name) < 0) {
         say(w, NULL);
         return false;
     }
-    fv_map map = fv_critic_chosen(w->critic);
     pthread_mutex_lock(&w->mutex);
-    copy_text(w->view.layer, sizeof w->view.layer, map.name);
-    w->view.map_rows = map.rows;
-    w->view.map_columns = map.columns;
-    w->view.map_channels = map.channels;
-    w->view.channel = -1;
-    w->view.activation_serial = w->view.best_count = 0;
-    w->view.ranking = RANKED_PICTURE;
-    w->view.place_x = w->view.place_y = -1;
+    show_layer(&w->view, fv_critic_chosen(c));
     pthread_mutex_unlock(&w->mutex);
     return true;
 }
 
-void choose_layer(worker *w, const char *name)
+/* The list becomes that of another guide, whose last layer is chosen. A failure leaves all. */
+static bool change_layers(worker *w, int guide)
 {
-    if (strcmp(w->view.layer, name) == 0 || !change_layer(w, name)) return;
-    rank_channels(w);
+    fv_critic *other = NULL, *c = w->critic;
+    const fv_map *layers;
+    int count;
+    fv_model *m = fv_model_guide(w->model, guide);
+    if (!m) return false; /* it has left */
+    fv_status s = m == w->model ? FV_OK : fv_critic_open(&other, m);
+    if (other) c = other;
+    if (s >= 0) s = fv_critic_layers(c, &layers, &count);
+    if (s >= 0) s = fv_critic_choose(c, "");
+    if (s < 0) {
+        say(w, NULL);
+        fv_critic_close(other);
+        return false;
+    }
+    fv_critic_close(w->other);
+    w->other = other;
+    pthread_mutex_lock(&w->mutex);
+    w->view.layer_guide = guide;
+    publish_layers(&w->view, layers, count);
+    show_layer(&w->view, fv_critic_chosen(c));
+    pthread_mutex_unlock(&w->mutex);
+    return true;
+}
+
+void choose_layer(worker *w, int guide, const char *name)
+{
+    bool here = w->view.layer_guide == guide;
+    if (here && strcmp(w->view.layer, name) == 0) return;
+    if (!here && !change_layers(w, guide)) return;
+    if ((!here && !*name) || change_layer(w, name)) rank_channels(w);
     notify(w);
 }
 
 void search_channels(worker *w, const char *text)
 {
-    if (*w->view.layer && !change_layer(w, "")) return; /* texts ask for those of the last */
+    /* texts ask for those of the first model's last */
+    if (w->view.layer_guide && !change_layers(w, 0)) return;
+    if (*w->view.layer && !change_layer(w, "")) return;
     fv_channel best[WORKER_BEST];
     int count = WORKER_BEST;
     fv_status s = fv_critic_search(w->critic, text, NULL, best, &count);

@@ -177,7 +177,7 @@ void dispatch(worker *w, const order *o)
         rank_channels(w);
         break;
     case ORDER_LAYER:
-        choose_layer(w, o->text ? o->text : "");
+        choose_layer(w, (int)o->number, o->text ? o->text : "");
         break;
     case ORDER_PICK:
         pick_place(w, o->text ? o->text : "");
