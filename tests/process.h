@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -96,5 +97,27 @@ static inline void refused(process p, const char *words, const char *what)
 #define SUCCEEDS(...)         succeeded(run(__VA_ARGS__), #__VA_ARGS__)
 #define SUCCEEDS_QUIETLY(...) free(SUCCEEDS(__VA_ARGS__))
 #define REFUSED(words, ...)   refused(run(__VA_ARGS__), words, #__VA_ARGS__)
+
+/* A setup: an empty folder "work" to be in, with toy.yml, a preset of the toy BriVL of
+ * tests/golden/towers/lite0 and of these lines. */
+static inline int enter_toy_work(const char *lines)
+{
+    char preset[4096];
+    const char *unpacked = getenv("FEAVIS_UNPACKED");
+    remove_tree("work");
+    if (mkdir("work", 0777) != 0 || chdir("work") != 0) return -1;
+    int n = snprintf(preset, sizeof preset,
+                     "title: toy\nconfig: %s\ncheckpoint: %s/lite0.pth\nvocab: %s\n%s",
+                     source_file("tests/golden/towers/lite0/cfg.yml"), unpacked ? unpacked : ".",
+                     source_file("tests/golden/text_vocab.txt"), lines);
+    spill("toy.yml", preset, (size_t)n);
+    return 0;
+}
+
+static inline int leave_toy_work(void **state)
+{
+    (void)state;
+    return chdir("..");
+}
 
 #endif

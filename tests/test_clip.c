@@ -19,6 +19,7 @@
 #include "model/nets/inventory.h"
 #include "model/plan/hooks.h"
 #include "tests/check.h"
+#include "tests/gpu.h"
 #include "tests/process.h"
 
 static const char *unpacked(const char *fmt, const char *name)
@@ -301,12 +302,7 @@ static void towers_agree_on_gpu(void **state)
 /* On the first GPU, which has to be there. */
 static int run_on_gpu(void)
 {
-    fv_backend *be;
-    if (fv_backend_open(&be, "cuda:fp32", 0) < 0) {
-        printf("skipped: %s\n", fv_error());
-        return 77;
-    }
-    fv_backend_close(be);
+    if (!there_is_a_gpu()) return SKIPPED;
     const struct CMUnitTest tests[] = {cmocka_unit_test(towers_agree_on_gpu)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

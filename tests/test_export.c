@@ -11,11 +11,8 @@
 /* Three pictures, and their index as i.npy and, in 16 bits, h.safetensors. */
 static int begin(void **state)
 {
-    char preset[4096];
-    const char *unpacked = getenv("FEAVIS_UNPACKED");
     (void)state;
-    remove_tree("work");
-    if (mkdir("work", 0777) != 0 || chdir("work") != 0) return -1;
+    if (enter_toy_work("")) return -1;
     mkdir("pictures", 0777);
     for (int i = 0; i < 3; i++) {
         uint8_t rgb[30 * 20 * 3];
@@ -25,19 +22,9 @@ static int begin(void **state)
         snprintf(path, sizeof path, "pictures/%d.png", i);
         MUST(fv_picture_write(&p, path, NULL));
     }
-    snprintf(preset, sizeof preset, "title: toy\nconfig: %s\ncheckpoint: %s/lite0.pth\nvocab: %s\n",
-             source_file("tests/golden/towers/lite0/cfg.yml"), unpacked ? unpacked : ".",
-             source_file("tests/golden/text_vocab.txt"));
-    spill("toy.yml", preset, strlen(preset));
     SUCCEEDS_QUIETLY("embed", TOY, "--images", "pictures", "--out", "i.npy");
     SUCCEEDS_QUIETLY("embed", TOY, "--images", "pictures", "--out", "h.safetensors", "--half");
     return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    return chdir("..");
 }
 
 /* faiss 1.15.1 reads this as an IndexFlatIP and gives the rows back to the bit. */
@@ -103,9 +90,9 @@ static void what_cannot_be_exported_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(faiss_gets_header_and_rows, begin, end),
-        cmocka_unit_test_setup_teardown(numpy_gets_the_rows_as_floats, begin, end),
-        cmocka_unit_test_setup_teardown(what_cannot_be_exported_is_refused, begin, end),
+        cmocka_unit_test_setup_teardown(faiss_gets_header_and_rows, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(numpy_gets_the_rows_as_floats, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(what_cannot_be_exported_is_refused, begin, leave_toy_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

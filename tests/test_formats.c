@@ -12,24 +12,9 @@
 
 static int begin(void **state)
 {
-    char preset[4096];
-    const char *unpacked = getenv("FEAVIS_UNPACKED");
     (void)state;
-    remove_tree("work");
-    if (mkdir("work", 0777) != 0 || chdir("work") != 0) return -1;
-    snprintf(preset, sizeof preset,
-             "title: toy\nconfig: %s\ncheckpoint: %s/lite0.pth\nvocab: %s\nsteps: 2\nviews: 1\n"
-             "size: 72\nshift: 4\n",
-             source_file("tests/golden/towers/lite0/cfg.yml"), unpacked ? unpacked : ".",
-             source_file("tests/golden/text_vocab.txt"));
-    spill("toy.yml", preset, strlen(preset));
+    if (enter_toy_work("steps: 2\nviews: 1\nsize: 72\nshift: 4\n")) return -1;
     return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    return chdir("..");
 }
 
 static fv_picture waves(int width, int height)
@@ -331,15 +316,15 @@ static void what_is_printed_is_told_as_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_name_says_the_format, begin, end),
-        cmocka_unit_test_setup_teardown(formats_keep_picture_and_recipe, begin, end),
-        cmocka_unit_test_setup_teardown(long_recipes_take_several_comments, begin, end),
-        cmocka_unit_test_setup_teardown(damaged_files_are_no_danger, begin, end),
-        cmocka_unit_test_setup_teardown(the_program_dreams_in_all_of_them, begin, end),
-        cmocka_unit_test_setup_teardown(pictures_come_through_pipes, begin, end),
-        cmocka_unit_test_setup_teardown(pictures_are_told_as_json, begin, end),
-        cmocka_unit_test_setup_teardown(tables_are_told_as_json, begin, end),
-        cmocka_unit_test_setup_teardown(what_is_printed_is_told_as_json, begin, end),
+        cmocka_unit_test_setup_teardown(a_name_says_the_format, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(formats_keep_picture_and_recipe, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(long_recipes_take_several_comments, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(damaged_files_are_no_danger, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(the_program_dreams_in_all_of_them, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(pictures_come_through_pipes, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(pictures_are_told_as_json, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(tables_are_told_as_json, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(what_is_printed_is_told_as_json, begin, leave_toy_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

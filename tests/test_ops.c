@@ -17,6 +17,7 @@
 #include "kernels/backend.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/rng.h"
+#include "tests/gpu.h"
 
 typedef struct test_case {
     fv_op_kind kind;
@@ -1330,12 +1331,7 @@ static void cuda_gpu(void **state)
 
 static int on_gpu(void)
 {
-    fv_backend *be;
-    if (fv_backend_open(&be, "cuda:fp32", 0) < 0) {
-        printf("skipped: %s\n", fv_error());
-        return 77;
-    }
-    fv_backend_close(be);
+    if (!there_is_a_gpu()) return SKIPPED;
     const struct CMUnitTest tests[] = {cmocka_unit_test(cuda_gpu)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

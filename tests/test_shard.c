@@ -14,25 +14,10 @@
 
 static int begin(void **state)
 {
-    char preset[4096];
-    const char *unpacked = getenv("FEAVIS_UNPACKED");
     (void)state;
-    remove_tree("work");
-    if (mkdir("work", 0777) != 0 || chdir("work") != 0) return -1;
-    snprintf(preset, sizeof preset,
-             "title: toy\nconfig: %s\ncheckpoint: %s/lite0.pth\nvocab: %s\nsteps: 3\nviews: 1\n"
-             "size: 72\nshift: 4\n",
-             source_file("tests/golden/towers/lite0/cfg.yml"), unpacked ? unpacked : ".",
-             source_file("tests/golden/text_vocab.txt"));
-    spill("toy.yml", preset, strlen(preset));
+    if (enter_toy_work("steps: 3\nviews: 1\nsize: 72\nshift: 4\n")) return -1;
     spill("poem", "moon\nlake\nmoon\n", 15);
     return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    return chdir("..");
 }
 
 static int count_of(const char *pattern)
@@ -228,13 +213,13 @@ static void index_of_shards_is_the_index_of_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(workers_make_each_picture_once, begin, end),
-        cmocka_unit_test_setup_teardown(what_was_stopped_goes_on, begin, end),
-        cmocka_unit_test_setup_teardown(a_killed_worker_loses_no_picture, begin, end),
-        cmocka_unit_test_setup_teardown(channels_are_shared_out, begin, end),
-        cmocka_unit_test_setup_teardown(wrong_shards_are_refused, begin, end),
-        cmocka_unit_test_setup_teardown(gathering_what_is_no_run_is_refused, begin, end),
-        cmocka_unit_test_setup_teardown(index_of_shards_is_the_index_of_all, begin, end),
+        cmocka_unit_test_setup_teardown(workers_make_each_picture_once, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(what_was_stopped_goes_on, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(a_killed_worker_loses_no_picture, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(channels_are_shared_out, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(wrong_shards_are_refused, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(gathering_what_is_no_run_is_refused, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(index_of_shards_is_the_index_of_all, begin, leave_toy_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@
 #include "kernels/cuda/cuda.h"
 #include "model/nets/vqgan.h"
 #include "tests/check.h"
+#include "tests/gpu.h"
 
 static const double value_tolerance = 5e-6, gradient_tolerance = 1e-5;
 
@@ -863,12 +864,7 @@ static void a_decoder_alone_decodes(void **state)
 /* What computes on the emulator, on the first GPU instead. */
 static int run_on_gpu(void)
 {
-    fv_backend *be;
-    if (fv_backend_open(&be, "cuda:fp32", 0) < 0) {
-        printf("skipped: %s\n", fv_error());
-        return 77;
-    }
-    fv_backend_close(be);
+    if (!there_is_a_gpu()) return SKIPPED;
     on_gpu = true;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_latent_decodes),

@@ -2,6 +2,7 @@
 #include "feavis/image/draw.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,6 +50,26 @@ fv_status fv_draw_fitted(fv_picture *to, const fv_picture *from, int x, int y, i
     fv_draw_picture(to, &p, x + (side - p.width) / 2, y + (side - p.height) / 2);
     fv_picture_free(&p);
     return FV_OK;
+}
+
+fv_status fv_draw_enlarged(fv_picture *to, const fv_picture *from, int x, int y, int side)
+{
+    int longest = from->width > from->height ? from->width : from->height;
+    fv_picture large = {from->width * side / longest, from->height * side / longest, NULL};
+    if (large.width < 1 || large.height < 1 || longest >= side)
+        return fv_draw_fitted(to, from, x, y, side);
+    size_t n = (size_t)large.width * (size_t)large.height * 3;
+    float *values = malloc(n * sizeof *values);
+    large.rgb = malloc(n);
+    if (values && large.rgb) {
+        fv_picture_resize(from, large.width, large.height, values);
+        for (size_t i = 0; i < n; i++) large.rgb[i] = (uint8_t)(values[i] * 255 + 0.5f);
+        fv_draw_picture(to, &large, x + (side - large.width) / 2, y + (side - large.height) / 2);
+    }
+    bool ok = values && large.rgb;
+    free(values);
+    fv_picture_free(&large);
+    return ok ? FV_OK : fv_fail(FV_ERR_MEMORY, "drawing a picture: out of memory");
 }
 
 void fv_draw_point(fv_picture *to, int x, int y, fv_colour colour, double share)

@@ -20,6 +20,8 @@ void fv_draw_fill(fv_picture *to, int x, int y, int w, int h, fv_colour colour);
 void fv_draw_picture(fv_picture *to, const fv_picture *from, int x, int y);
 /* Fitted into side x side pixels there, in the middle. */
 fv_status fv_draw_fitted(fv_picture *to, const fv_picture *from, int x, int y, int side);
+/* The same, but grown to that side where it is smaller. */
+fv_status fv_draw_enlarged(fv_picture *to, const fv_picture *from, int x, int y, int side);
 /* share: how much of the colour, 0 to 1. */
 void fv_draw_point(fv_picture *to, int x, int y, fv_colour colour, double share);
 /* A line of about two pixels. */

@@ -27,27 +27,6 @@ enum {
 };
 static const fv_colour ground = {250, 248, 244}, blue = {60, 96, 168};
 
-static fv_status enlarge(fv_picture *to, const fv_picture *p)
-{
-    int longest = p->width > p->height ? p->width : p->height;
-    fv_picture large = {p->width * SIDE / longest, p->height * SIDE / longest, NULL};
-    if (large.width < 1 || large.height < 1 || longest >= SIDE)
-        return fv_draw_fitted(to, p, GAP, HEAD, SIDE);
-    size_t n = (size_t)large.width * (size_t)large.height * 3;
-    float *values = malloc(n * sizeof *values);
-    large.rgb = malloc(n);
-    if (values && large.rgb) {
-        fv_picture_resize(p, large.width, large.height, values);
-        for (size_t i = 0; i < n; i++) large.rgb[i] = (uint8_t)(values[i] * 255 + 0.5f);
-        fv_draw_picture(to, &large, GAP + (SIDE - large.width) / 2,
-                        HEAD + (SIDE - large.height) / 2);
-    }
-    bool ok = values && large.rgb;
-    free(values);
-    fv_picture_free(&large);
-    return ok ? FV_OK : fv_fail(FV_ERR_MEMORY, "making a receipt: out of memory");
-}
-
 static fv_status draw_facts(fv_picture *to, fv_fonts *fonts, const fv_receipt *r)
 {
     int left = 2 * GAP + SIDE, width = WIDTH - GAP - left;
@@ -129,7 +108,7 @@ static layout lay_out(const fv_receipt *r, int xray)
 static fv_status draw(fv_picture *to, fv_fonts *fonts, const fv_receipt *r, const layout *l)
 {
     FV_TRY(fv_draw_text(to, fonts, r->text, 30, WIDTH - 2 * GAP, GAP, 20, FV_LEFT, fv_ink));
-    FV_TRY(enlarge(to, r->picture));
+    FV_TRY(fv_draw_enlarged(to, r->picture, GAP, HEAD, SIDE));
     FV_TRY(draw_facts(to, fonts, r));
     if (r->curve_count) FV_TRY(draw_curve(to, fonts, r, l->curve));
     FV_TRY(draw_list(to, fonts, &r->lists[0], GAP, l->lists));

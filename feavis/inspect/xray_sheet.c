@@ -100,28 +100,6 @@ static fv_status draw_word(fv_picture *to, fv_fonts *fonts, const fv_xray *x, co
     return FV_OK;
 }
 
-/* As large as there is room for. */
-static fv_status draw_large(fv_picture *to, const fv_picture *p, int left)
-{
-    int longest = p->width > p->height ? p->width : p->height;
-    fv_picture large = {p->width * SIDE / longest, p->height * SIDE / longest, NULL};
-    if (large.width < 1 || large.height < 1 || longest >= SIDE)
-        return fv_draw_fitted(to, p, left, HEAD, SIDE);
-    size_t n = (size_t)large.width * (size_t)large.height * 3;
-    float *values = malloc(n * sizeof *values);
-    large.rgb = malloc(n);
-    if (values && large.rgb) {
-        fv_picture_resize(p, large.width, large.height, values);
-        for (size_t i = 0; i < n; i++) large.rgb[i] = (uint8_t)(values[i] * 255 + 0.5f);
-        fv_draw_picture(to, &large, left + (SIDE - large.width) / 2,
-                        HEAD + (SIDE - large.height) / 2);
-    }
-    bool ok = values && large.rgb;
-    free(values);
-    fv_picture_free(&large);
-    return ok ? FV_OK : fv_fail(FV_ERR_MEMORY, "making a sheet: out of memory");
-}
-
 static fv_status lay(fv_picture *to, fv_fonts *fonts, const fv_xray *x, const fv_picture *p,
                      const char *text)
 {
@@ -131,9 +109,9 @@ static fv_status lay(fv_picture *to, fv_fonts *fonts, const fv_xray *x, const fv
     FV_TRY(fv_draw_text(to, fonts, text, 26, to->width - 2 * GAP - 150, GAP, 20, FV_LEFT, fv_ink));
     snprintf(line, sizeof line, "cos %.3f", (double)x->cosine);
     FV_TRY(fv_draw_text(to, fonts, line, 18, 150, to->width - GAP, 26, FV_RIGHT, fv_pale));
-    FV_TRY(draw_large(to, p, GAP));
+    FV_TRY(fv_draw_enlarged(to, p, GAP, HEAD, SIDE));
     FV_TRY(paint(&painted, x, p));
-    fv_status s = draw_large(to, &painted, 2 * GAP + SIDE);
+    fv_status s = fv_draw_enlarged(to, &painted, 2 * GAP + SIDE, HEAD, SIDE);
     fv_picture_free(&painted);
     for (int k = 0; k < x->count; k++) most = fmaxf(most, fabsf(x->words[k].worth));
     for (int k = 0; s >= 0 && k < x->count; k++) s = draw_word(to, fonts, x, p, k, most);

@@ -5,6 +5,7 @@
  * not timed, as the choice would then differ from run to run. Bias, addend and relu ride on the
  * convolution where the library takes them, which one call at planning time finds out. */
 #include "kernels/cuda/cudnn.cuh"
+#include "kernels/cuda/library.cuh"
 
 #if __has_include(<cudnn.h>)
 
@@ -67,13 +68,7 @@ static const cudnn_library *library()
     static cudnn_library library;
     static std::once_flag once;
     std::call_once(once, [] {
-        static const char *const folders[] = {"", "/usr/local/cuda/lib64/"};
-        void *handle = nullptr;
-        for (const char *folder : folders) {
-            char name[96];
-            snprintf(name, sizeof name, "%slibcudnn.so.%d", folder, CUDNN_MAJOR);
-            if (!handle) handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-        }
+        void *handle = library_open("cudnn", CUDNN_MAJOR);
         if (!handle) return;
         bool complete = true;
 #define FV_CUDNN_FIND(function)                                                                    \

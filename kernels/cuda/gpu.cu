@@ -16,19 +16,14 @@
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/cudnn.cuh"
 #include "kernels/cuda/device.cuh"
+#include "kernels/cuda/library.cuh"
 
 const cublaslt_library *cublaslt_load()
 {
     static cublaslt_library library;
     static std::once_flag once;
     std::call_once(once, [] {
-        static const char *const folders[] = {"", "/usr/local/cuda/lib64/"};
-        void *handle = nullptr;
-        for (const char *folder : folders) {
-            char name[96];
-            snprintf(name, sizeof name, "%slibcublasLt.so.%d", folder, CUBLAS_VER_MAJOR);
-            if (!handle) handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-        }
+        void *handle = library_open("cublasLt", CUBLAS_VER_MAJOR);
         if (!handle) return;
         bool complete = true;
 #define FV_CUBLASLT_FIND(function)                                                                 \

@@ -66,18 +66,23 @@ static size_t nearest(const codebook *c, const float *row)
     return best;
 }
 
+/* The variance of one channel of the codes, as rounding leaves it. */
+static double variance(const codebook *c, size_t channel, double *mean)
+{
+    double sum = 0, square = 0, n = (double)c->count;
+    for (size_t k = 0; k < c->count; k++) {
+        double v = (double)c->rows[k * c->width + channel];
+        sum += v;
+        square += v * v;
+    }
+    *mean = sum / n;
+    return square / n - sum / n * (sum / n);
+}
+
 static float deviation(const codebook *c)
 {
-    double squares = 0;
-    for (size_t i = 0; i < c->width; i++) {
-        double sum = 0, square = 0, n = (double)c->count;
-        for (size_t k = 0; k < c->count; k++) {
-            double v = (double)c->rows[k * c->width + i];
-            sum += v;
-            square += v * v;
-        }
-        squares += square / n - sum / n * (sum / n);
-    }
+    double squares = 0, mean;
+    for (size_t i = 0; i < c->width; i++) squares += variance(c, i, &mean);
     return (float)sqrt(squares / (double)c->width);
 }
 
@@ -236,14 +241,8 @@ static void draw_normal(uint64_t seed, float *values, size_t count)
 static void shape_like_codes(const codebook *c, float *values, size_t count)
 {
     for (size_t i = 0; i < c->width; i++) {
-        double sum = 0, square = 0, n = (double)c->count;
-        for (size_t k = 0; k < c->count; k++) {
-            double v = (double)c->rows[k * c->width + i];
-            sum += v;
-            square += v * v;
-        }
-        float mean = (float)(sum / n),
-              width = (float)sqrt(fmax(square / n - sum / n * (sum / n), 0));
+        double middle;
+        float width = (float)sqrt(fmax(variance(c, i, &middle), 0)), mean = (float)middle;
         for (size_t k = i; k < count; k += c->width) values[k] = mean + width * values[k];
     }
 }
