@@ -461,6 +461,33 @@ static void test_round_trip(void **state)
     assert_int_equal(scratch_files(), 0);
 }
 
+/* A file begins with the length of its header, in which the beginning of a pickle may be found. */
+static void headers_of_any_length_are_safetensors(void **state)
+{
+    (void)state;
+    const char *path = in_scratch("length.safetensors");
+    const float one = 1;
+    const fv_save_entry entry = {"one", FV_FILE_F32, 0, {0}, &one};
+    bool like_pickle = false;
+    for (size_t n = 1; n < 1600; n += 8) {
+        char note[1600] = {0};
+        memset(note, 'x', n);
+        const char *const metadata[] = {"note", note, NULL};
+        assert_int_equal(fv_weights_save(path, &entry, 1, metadata), FV_OK);
+        FILE *f = fopen(path, "rb");
+        assert_non_null(f);
+        int first = getc(f), second = getc(f);
+        fclose(f);
+        like_pickle = like_pickle || (first == 0x80 && second <= 5);
+        fv_weights *w;
+        if (fv_weights_open(&w, path) != FV_OK) fail_msg("%zu: %s", n, fv_error());
+        assert_non_null(fv_weights_find(w, "one"));
+        fv_weights_close(w);
+    }
+    assert_true(like_pickle);
+    unlink(path);
+}
+
 /* Every half, the number halfway to the next one, and its neighbours: nearest, ties to even. */
 static void test_half_rounding(void **state)
 {
@@ -765,6 +792,7 @@ int main(void)
         cmocka_unit_test(eight_bits_are_read_as_defined),
         cmocka_unit_test(test_extremes),
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(headers_of_any_length_are_safetensors),
         cmocka_unit_test(test_half_rounding),
         cmocka_unit_test(test_save_refuses),
         cmocka_unit_test(test_failed_save_keeps_old_file),

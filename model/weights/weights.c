@@ -88,13 +88,14 @@ static fv_status read_file(fv_weights *w, fv_bytes file)
         w->format = "torch zip";
         return fv_torch_zip_read(w, file);
     }
-    if (file.size >= 2 && file.at[0] == 0x80 && file.at[1] <= 5) {
-        w->format = "torch legacy";
-        return fv_torch_legacy_read(w, file);
-    }
+    /* first: the length that it begins with may be 0x80 0x05 */
     if (fv_safetensors_detect(file)) {
         w->format = "safetensors";
         return fv_safetensors_read(w, file);
+    }
+    if (file.size >= 2 && file.at[0] == 0x80 && file.at[1] <= 5) {
+        w->format = "torch legacy";
+        return fv_torch_legacy_read(w, file);
     }
     return fv_fail(FV_ERR_FORMAT, "the file is %s; expected .safetensors or a PyTorch .pth",
                    describe_stranger(file));
