@@ -49,7 +49,8 @@ FV_API fv_status fv_index_build(const char *path, struct fv_model *m, const fv_l
 
 /* The rows as float32 in a file of another engine, block by block; OUT.txt, the names of the rows.
  * kind: "npy" (numpy.load), "faiss" (an IndexFlatIP for faiss.read_index, to train and fill others
- * from). An index may not be exported over itself. */
+ * from); OUT ends in .npy or .faiss. An index may not be exported over itself, nor its names over a
+ * file that is there without OUT. */
 FV_API fv_status fv_index_export(const fv_index *x, const char *kind, const char *out);
 
 /* Shards of one index, PATH with .I-of-N before its ending, into PATH, in their order: what one

@@ -72,6 +72,48 @@ static void numpy_gets_the_rows_as_floats(void **state)
     free(half);
 }
 
+static void names_of_others_stay(void)
+{
+    spill("notes.faiss.txt", "mine\n", 5);
+    REFUSED("notes.faiss.txt, where the names go, is there already", "search", "--index", "i.npy",
+            "--export", "faiss", "--out", "notes.faiss");
+    assert_int_not_equal(access("notes.faiss", F_OK), 0);
+    size_t n;
+    char *mine = slurp("notes.faiss.txt", &n);
+    assert_true(n == 5 && memcmp(mine, "mine\n", 5) == 0);
+    free(mine);
+    REFUSED("ends in .faiss", "search", "--index", "i.npy", "--export", "faiss", "--out", "k.npy");
+    REFUSED("ends in .npy", "search", "--index", "i.npy", "--export", "npy", "--out", "k.faiss");
+    REFUSED("the same file", "search", "--index", "i.npy", "--export", "npy", "--out", "i.npy.txt");
+    assert_int_equal(link("i.npy", "hard.npy"), 0);
+    assert_int_equal(symlink("i.npy.from", "from.npy"), 0);
+    assert_int_equal(symlink("i.npy.txt", "n.npy.txt"), 0);
+    static const char *const outs[] = {"hard.npy", "from.npy", "n.npy"};
+    for (size_t i = 0; i < sizeof outs / sizeof outs[0]; i++)
+        REFUSED("are the same file", "search", "--index", "i.npy", "--export", "npy", "--out",
+                outs[i]);
+    SUCCEEDS_QUIETLY("search", "--index", "i.npy", "--export", "faiss", "--out", "o.faiss");
+    SUCCEEDS_QUIETLY("search", "--index", "i.npy", "--export", "faiss", "--out", "o.faiss");
+}
+
+static void it_is_said_what_an_index_loses(void **state)
+{
+    (void)state;
+    process p = run("embed", TOY, "--images", "pictures", "--out", "i.npy");
+    assert_true(p.status == 0 && !strstr(p.err, "i.npy"));
+    process_free(&p);
+    assert_int_equal(unlink("pictures/1.png"), 0);
+    p = run("embed", TOY, "--images", "pictures", "--out", "i.npy");
+    assert_int_equal(p.status, 0);
+    assert_non_null(
+        strstr(p.err, "feavis: i.npy had 3 rows, 1 of pictures that are not in it any more\n"));
+    process_free(&p);
+    p = run("embed", TOY, "--tower", "momentum", "--images", "pictures", "--out", "i.npy");
+    assert_int_equal(p.status, 0);
+    assert_non_null(strstr(p.err, "feavis: i.npy was of another model: its 2 rows are replaced\n"));
+    process_free(&p);
+}
+
 static void what_cannot_be_exported_is_refused(void **state)
 {
     (void)state;
@@ -84,6 +126,7 @@ static void what_cannot_be_exported_is_refused(void **state)
             "x");
     REFUSED("are the same file", "search", "--index", "i.npy", "--export", "npy", "--out",
             "./i.npy");
+    names_of_others_stay();
     REFUSED("No such file", "search", "--index", "gone.npy", "--export", "npy", "--out", "x");
 }
 
@@ -92,6 +135,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(faiss_gets_header_and_rows, begin, leave_toy_work),
         cmocka_unit_test_setup_teardown(numpy_gets_the_rows_as_floats, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(it_is_said_what_an_index_loses, begin, leave_toy_work),
         cmocka_unit_test_setup_teardown(what_cannot_be_exported_is_refused, begin, leave_toy_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

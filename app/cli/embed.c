@@ -1,9 +1,11 @@
 /* feavis embed: pictures into an index. feavis search: an index by texts. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/cli/json.h"
 #include "app/cli/many.h"
+#include "app/cli/places.h"
 #include "feavis/index.h"
 #include "feavis/match.h"
 #include "feavis/names.h"
@@ -30,13 +32,64 @@ static fv_status take_share(const cli *c, fv_list *pictures, char **out)
     return fv_index_shard(out, path, part, of);
 }
 
+/* The index that is there; NULL: none that could be searched. */
+static fv_index *index_before(const char *path)
+{
+    fv_index *x;
+    char *next;
+    if (asprintf(&next, "%s.next", path) < 0) return NULL;
+    bool half_made = access(next, F_OK) == 0;
+    free(next);
+    return half_made || access(path, F_OK) != 0 || fv_index_open(&x, path) < 0 ? NULL : x;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Rows of x without one of the same name in y; -1: no memory. */
+static int count_gone(const fv_index *x, const fv_index *y)
+{
+    int gone = 0, n = fv_index_count(y);
+    const char **names = malloc(((size_t)n + 1) * sizeof *names);
+    if (!names) return -1;
+    for (int i = 0; i < n; i++) names[i] = fv_index_name(y, i);
+    qsort(names, (size_t)n, sizeof *names, by_name);
+    for (int i = 0; i < fv_index_count(x); i++) {
+        const char *name = fv_index_name(x, i);
+        gone += !bsearch(&name, names, (size_t)n, sizeof *names, by_name);
+    }
+    free(names);
+    return gone;
+}
+
+/* What the new index has no more of the one before. */
+static void tell_replaced(const fv_index *before, const fv_model *m, const char *path)
+{
+    fv_index *now;
+    bool other = fv_index_check(before, m) < 0;
+    if (fv_index_open(&now, path) < 0) return;
+    int gone = count_gone(before, now), rows = fv_index_count(before);
+    fv_index_close(now);
+    if (other)
+        fprintf(stderr, "feavis: %s was of another model: its %d rows are replaced", path, rows);
+    else if (gone > 0)
+        fprintf(stderr, "feavis: %s had %d rows", path, rows);
+    if (gone > 0) fprintf(stderr, ", %d of pictures that are not in it any more", gone);
+    if (other || gone > 0) fputc('\n', stderr);
+}
+
 static fv_status embed_list(const cli *c, fv_model *m, const fv_list *list, const char *out,
                             bool *stopped)
 {
     const fv_list pictures = *list;
     int resumed = 0;
     many_progress p = many_progress_of(c, "pictures");
+    fv_index *before = index_before(out);
     fv_status s = fv_index_build(out, m, &pictures, c->batch, c->half, &resumed, many_show, &p);
+    if (s == FV_OK && before) tell_replaced(before, m, out);
+    fv_index_close(before);
     if (s == FV_OK && json_on()) {
         json_begin("index");
         json_path("path", out);
@@ -125,14 +178,31 @@ static fv_status one_text(many *out, const char *text, fv_model *m)
     return FV_OK;
 }
 
+/* Neither the rows nor their names go over a file of the index. */
+static fv_status check_export(const char *index, const char *out)
+{
+    static const char *const of_index[] = {"", ".txt", ".from"}, *const of_out[] = {"", ".txt"};
+    char whose[32], name[32];
+    fv_status s = FV_OK;
+    for (int i = 0; s >= 0 && i < 6; i++) {
+        char *from, *to = NULL;
+        const char *a = of_index[i / 2], *b = of_out[i % 2];
+        if (asprintf(&from, "%s%s", index, a) < 0) from = NULL;
+        if (asprintf(&to, "%s%s", out, b) < 0) to = NULL;
+        snprintf(whose, sizeof whose, "--index%s%s", *a ? " with " : "", a);
+        snprintf(name, sizeof name, "--out%s%s", *b ? " with " : "", b);
+        s = from && to ? place_apart(to, name, from, whose)
+                       : fv_fail(FV_ERR_MEMORY, "exporting an index: out of memory");
+        free(from);
+        free(to);
+    }
+    return s;
+}
+
 static fv_status export_index(const cli *c, const fv_index *x)
 {
-    char *whole = realpath(c->index, NULL), *to = realpath(fv_options_get(c->options, "out"), NULL);
-    bool same = whole && to && strcmp(whole, to) == 0;
-    free(whole);
-    free(to);
     const char *out = fv_options_get(c->options, "out");
-    if (same) return fv_fail(FV_ERR_ARGUMENT, "--index and --out are the same file, %s", out);
+    FV_TRY(check_export(c->index, out));
     FV_TRY(fv_index_export(x, c->export, out));
     if (json_on()) {
         json_begin("index");

@@ -39,12 +39,36 @@ fv_status place_check(const char *path, const char *folder_hint)
     return s;
 }
 
-fv_status place_apart(const char *a, const char *what_a, const char *b, const char *what_b)
+bool place_same(const char *a, const char *b)
 {
-    char *x = *a ? whole_path(a) : NULL, *y = b && *b ? whole_path(b) : NULL;
+    struct stat at, bt;
+    bool is_a = stat(a, &at) == 0, is_b = stat(b, &bt) == 0;
+    if (is_a && is_b)
+        return at.st_dev == bt.st_dev && at.st_ino == bt.st_ino && !S_ISCHR(at.st_mode);
+    if (is_a || is_b) return false;
+    char *x = whole_path(a), *y = whole_path(b);
     bool same = x && y && strcmp(x, y) == 0;
     free(x);
     free(y);
-    return same ? fv_fail(FV_ERR_ARGUMENT, "%s and %s are the same file, %s", what_a, what_b, a)
-                : FV_OK;
+    return same;
+}
+
+fv_status place_apart(const char *a, const char *what_a, const char *b, const char *what_b)
+{
+    if (!a || !b || !*a || !*b || !place_same(a, b)) return FV_OK;
+    return fv_fail(FV_ERR_ARGUMENT, "%s and %s are the same file, %s", what_a, what_b, a);
+}
+
+fv_status place_apart_inside(const char *folder, const char *const *names, const char *path,
+                             const char *what)
+{
+    fv_status s = FV_OK;
+    for (int i = 0; s >= 0 && *folder && names[i]; i++) {
+        char *file;
+        if (asprintf(&file, "%s/%s", folder, names[i]) < 0)
+            return fv_fail(FV_ERR_MEMORY, "naming files: out of memory");
+        s = place_apart(file, "a file to write", path, what);
+        free(file);
+    }
+    return s;
 }

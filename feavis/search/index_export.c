@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "feavis/search/index_inside.h"
 #include "feavis/search/name_write.h"
@@ -66,6 +67,25 @@ static fv_status save_names(const fv_index *x, const char *out)
     return s;
 }
 
+/* The names go beside the rows: a file of that name alone is somebody else's. */
+static fv_status check_place(const char *out, const char *ending)
+{
+    size_t n = strlen(out), m = strlen(ending);
+    char *names;
+    if (n <= m || strcmp(out + n - m, ending) != 0)
+        return fv_fail(FV_ERR_ARGUMENT, "exporting to %s: expected a name that ends in %s", out,
+                       ending);
+    FV_TRY(fv_index_path(&names, out, ".txt"));
+    bool foreign = access(out, F_OK) != 0 && access(names, F_OK) == 0;
+    fv_status s = foreign ? fv_fail(FV_ERR_ARGUMENT,
+                                    "exporting to %s: %s, where the names go, is there already: "
+                                    "move it, or export to another name",
+                                    out, names)
+                          : FV_OK;
+    free(names);
+    return s;
+}
+
 fv_status fv_index_export(const fv_index *x, const char *kind, const char *out)
 {
     fv_file_writer *w;
@@ -75,6 +95,7 @@ fv_status fv_index_export(const fv_index *x, const char *kind, const char *out)
     if (!faiss && strcmp(kind, "npy") != 0)
         return fv_fail(FV_ERR_ARGUMENT, "an index is exported as faiss or npy, not as \"%.80s\"",
                        kind);
+    FV_TRY(check_place(out, faiss ? ".faiss" : ".npy"));
     FV_TRY(fv_file_begin(&w, out));
     FV_TRY(fv_file_end(w, write_rows(w, rows, path, faiss)));
     return save_names(x, out);
