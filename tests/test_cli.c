@@ -806,6 +806,52 @@ static void a_picture_and_its_state_are_two_files(void **state)
     SUCCEEDS_QUIETLY("imagine", TOY, "moon", "--out", "/dev/null", "--state", "s2");
 }
 
+static void nothing_is_written_over_what_is_read(void **state)
+{
+    (void)state;
+    size_t n, k;
+    SUCCEEDS_QUIETLY("imagine", TOY, "moon", "--out", "x.png", "--state", "s");
+    char *before = slurp("x.png", &n), *poem;
+    spill_text("poem", "moon\nlake\n");
+    assert_int_equal(link("x.png", "hard.png"), 0);
+    REFUSED("--out and --csv are the same file", "imagine", TOY, "lake", "--out", "y.png", "--csv",
+            "./y.png");
+    REFUSED("--csv and --state are the same file", "neuron", TOY, "3", "--state", "y", "--csv",
+            "y");
+    REFUSED("--save-codes and --csv are the same file", "imagine", TOY, "lake", "--save-codes",
+            "y.csv", "--csv", "y.csv");
+    REFUSED("--csv and --file are the same file", "imagine", TOY, "--file", "poem", "--csv",
+            "poem");
+    REFUSED("--out and --start are the same file", "imagine", TOY, "lake", "--start", "x.png",
+            "--out", "hard.png");
+    REFUSED("--csv and --start are the same file", "neuron", TOY, "3", "--start", "x.png", "--csv",
+            "x.png");
+    REFUSED("--state and --checkpoint are the same file", "imagine", "moon", "--quiet", "--preset",
+            "toy.yml", "--state", toy_checkpoint);
+    static const char *const own[] = {"--out", "--csv", "--state"};
+    for (int i = 0; i < 3; i++)
+        REFUSED("the picture to make again are the same file", "again", TOY, "x.png", own[i],
+                "./x.png");
+    REFUSED("--csv and the state to resume are the same file", "resume", "s", "--quiet", "--csv",
+            "s");
+    REFUSED("are the same file", "codes", "x.png", "--out", "x.png");
+    REFUSED("are the same file", "convert", "s", "--out", "./s");
+    REFUSED("--sheet and a picture to judge are the same file", "judge", ".", "--sheet",
+            "hard.png");
+    REFUSED("--csv and --sheet are the same file", "judge", ".", "--csv", "y.png", "--sheet",
+            "y.png");
+    char *after = slurp("x.png", &k);
+    assert_true(n == k && memcmp(before, after, n) == 0);
+    poem = slurp("poem", &k);
+    assert_true(k == 10 && memcmp(poem, "moon\nlake\n", k) == 0);
+    free(poem);
+    free(before);
+    free(after);
+    assert_false(exists("y.png") || exists("y") || exists("y.csv"));
+    SUCCEEDS_QUIETLY("imagine", TOY, "lake", "--start", "x.png", "--out", "y.png", "--csv", "y.csv",
+                     "--state", "/dev/null");
+}
+
 static void a_pipe_without_another_end_is_not_waited_for(void **state)
 {
     (void)state;
@@ -1018,6 +1064,7 @@ int main(void)
         CASE(places_that_cannot_be_written_to),
         CASE(a_state_that_cannot_be_saved_is_said_before_the_work),
         CASE(a_picture_and_its_state_are_two_files),
+        CASE(nothing_is_written_over_what_is_read),
         CASE(a_pipe_without_another_end_is_not_waited_for),
         CASE(a_full_disk_loses_nothing_made_before),
         CASE(info_tells_of_model_picture_and_presets),

@@ -152,6 +152,15 @@ static void a_receipt_says_whether_it_is_the_same(void **state)
     assert_true(page.width == 888 && page.height > 900);
     fv_picture_free(&page);
     REFUSED("PNG file", "receipt", MODEL);
+    assert_int_equal(mkdir("d", 0777), 0);
+    static const char *const pages[][2] = {{"receipt", "d/receipt.png"}, {"xray", "d/xray.png"}};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(link("a.png", pages[i][1]), 0);
+        REFUSED("are the same file", pages[i][0], pages[i][1], "--quiet", MODEL, "--out", "d");
+        REFUSED("are the same file", pages[i][0], "a.png", "--quiet", MODEL, "--out", "./d");
+        same_files("a.png", pages[i][1]);
+    }
+    assert_int_not_equal(access("d/curve.csv", F_OK), 0);
 }
 
 static int frames_of(const char *path)
@@ -178,6 +187,16 @@ static void a_walk_loops_and_is_made_again(void **state)
     assert_non_null(strstr(out, "like=008.png"));
     free(out);
     REFUSED("needs two", "walk", "moon", TOY);
+    static const char *const own[] = {"b/000.png", "b/004.png", "./b/003-start.png", "b/sheet.png"};
+    char *before = SUCCEEDS("info", "b/000.png");
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        REFUSED("are the same file", "walk", own[i], "moon", "--frames", "1", TOY, "--out", "b");
+    REFUSED("are the same file", "walk", "sea", "moon", "--frames", "1", TOY, "--out", "b",
+            "--start", "b/001.png");
+    out = SUCCEEDS("info", "b/000.png");
+    assert_string_equal(out, before);
+    free(out);
+    free(before);
 }
 
 int main(void)

@@ -5,6 +5,7 @@
 
 #include "app/cli/cli.h"
 #include "app/cli/json.h"
+#include "app/cli/places.h"
 #include "feavis/checkpoint.h"
 
 int info_of_checkpoint(const cli *c, const char *path)
@@ -101,6 +102,8 @@ int command_convert(cli *c)
                                      "(--config FILE)");
     else if (c->words && guides)
         s = fv_fail(FV_ERR_ARGUMENT, "convert takes a checkpoint or --guide, and there are both");
+    if (s >= 0 && c->words) s = place_apart(out, "--out", c->words, "the checkpoint");
+    if (s >= 0) s = place_apart(out, "--out", fv_options_get(c->options, "config"), "--config");
     if (s >= 0) s = guides ? convert_guides(c, out) : convert_file(c, out);
     return s < 0 ? cli_fail() : EXIT_SUCCESS;
 }

@@ -6,6 +6,7 @@
 
 #include "app/cli/cli.h"
 #include "app/cli/json.h"
+#include "app/cli/places.h"
 #include "feavis/codes.h"
 
 static bool ends_in(const char *path, const char *end)
@@ -96,6 +97,7 @@ int command_codes(cli *c)
     fv_status s = c->words ? FV_OK
                            : fv_fail(FV_ERR_ARGUMENT, "codes needs a picture or FILE.csv, and "
                                                       "--decoder FILE");
+    if (s >= 0) s = place_apart(out, "--out", c->words, "what it is made of");
     if (s >= 0) s = ends_in(c->words, ".csv") ? decode(c, out) : encode(c, out);
     return s < 0 ? cli_fail() : EXIT_SUCCESS;
 }

@@ -26,6 +26,11 @@ typedef struct jobs {
     const char *option; /* that the lines are of: "text", "llp" */
 } jobs;
 
+/* What is gone on from or made again; NULL each. */
+typedef struct origin {
+    const char *state, *picture;
+} origin;
+
 static fv_status add_job(jobs *j, const fv_options *o)
 {
     fv_options **more = realloc(j->options, ((size_t)j->count + 1) * sizeof *more);
@@ -185,17 +190,38 @@ static fv_status run_job(fv_model *m, const fv_options *o, const fv_options *sho
     return status;
 }
 
+/* What a picture writes is neither what it reads nor each other. A state may be saved over the one
+ * it goes on from. */
+static fv_status check_apart(const fv_options *o, const origin *from, const cli *c)
+{
+    const char *const to[] = {fv_options_get(o, "out"), fv_options_get(o, "save-codes"), c->csv,
+                              fv_options_get(o, "state")};
+    static const char *const names[] = {"--out", "--save-codes", "--csv", "--state"};
+    enum { STATE = 3 };
+    for (int i = 0; i <= STATE; i++) {
+        for (int k = i + 1; k <= STATE; k++) FV_TRY(place_apart(to[i], names[i], to[k], names[k]));
+        FV_TRY(place_apart(to[i], names[i], c->file, "--file"));
+        FV_TRY(place_apart(to[i], names[i], from->picture, "the picture to make again"));
+        if (i != STATE) FV_TRY(place_apart(to[i], names[i], from->state, "the state to resume"));
+        const fv_option *row;
+        for (int r = 0; (row = fv_option_at(r)); r++) {
+            char name[64];
+            if (!(row->flags & FV_OPTION_FILE) || row->flags & FV_OPTION_PLACE) continue;
+            snprintf(name, sizeof name, "--%s", row->name);
+            FV_TRY(place_apart(to[i], names[i], fv_options_get(o, row->name), name));
+        }
+    }
+    return FV_OK;
+}
+
 /* The gallery, or the folder of --out, and that of --state are tried before the work and not after
- * it. from: the state to go on from, or NULL. */
-static fv_status check_target(const fv_options *o, const char *from)
+ * it. */
+static fv_status check_target(const fv_options *o, const origin *from, const cli *c)
 {
     const char *out = fv_options_get(o, "out"), *state = fv_options_get(o, "state");
     const char *codes = fv_options_get(o, "save-codes");
-    FV_TRY(place_apart(out, "--out", state, "--state"));
-    FV_TRY(place_apart(out, "--out", codes, "--save-codes"));
-    FV_TRY(place_apart(codes, "--save-codes", state, "--state"));
+    FV_TRY(check_apart(o, from, c));
     if (*codes) FV_TRY(place_check(codes, ""));
-    FV_TRY(place_apart(out, "--out", from, "the state to resume"));
     if (*state) FV_TRY(place_check(state, ""));
     if (!*out) return fv_gallery_prepare(fv_options_get(o, "gallery"));
     FV_TRY(cli_check_picture(out));
@@ -242,7 +268,7 @@ static fv_status check_with_model(const jobs *j, const fv_model *m, const fv_opt
 /* What all pictures of a run have in common. */
 typedef struct run {
     const cli *c;
-    const char *state; /* the state to resume, or NULL */
+    origin from;
     seeds seeds;
     shard shard;
     steps_log log;
@@ -274,7 +300,7 @@ static fv_status run_one(run *r, fv_model *m, int k, int i, fv_options *grown, f
     if (status >= 0 && place) status = fv_options_set(shown, "out", place);
     if (status >= 0 && wanted && !r->c->quiet) announce(m, shown, opens);
     if (status >= 0 && wanted)
-        status = run_job(m, grown, shown, r->state, pause, r->c, &r->log, &path);
+        status = run_job(m, grown, shown, r->from.state, pause, r->c, &r->log, &path);
     if (status == FV_OK && path) status = fv_list_add(&r->seeds.made, path);
     free(path);
     free(place);
@@ -330,7 +356,7 @@ static fv_status check_jobs(const run *r, const jobs *j)
 {
     for (int i = 0; i < (j->texts.count ? 1 : j->count); i++) {
         FV_TRY(seeds_check(&r->seeds, j->options[i]));
-        FV_TRY(check_target(j->options[i], r->state));
+        FV_TRY(check_target(j->options[i], &r->from, r->c));
     }
     return FV_OK;
 }
@@ -343,7 +369,7 @@ static fv_status run_all(run *r, const jobs *j, fv_model **m)
         fv_options *o;
         bool opens = false;
         FV_TRY(job(j, i, &o));
-        if (i) FV_TRY(check_target(o, r->state)); /* it may have gone in the meantime */
+        if (i) FV_TRY(check_target(o, &r->from, r->c)); /* it may have gone in the meantime */
         if (!opened || !fv_options_same_model(o, opened)) {
             fv_model_close(*m);
             *m = NULL;
@@ -358,10 +384,10 @@ static fv_status run_all(run *r, const jobs *j, fv_model **m)
     return status;
 }
 
-static fv_status run_jobs(const jobs *j, const char *state, const cli *c)
+static fv_status run_jobs(const jobs *j, origin from, const cli *c)
 {
     fv_model *m = NULL;
-    run r = {.c = c, .state = state};
+    run r = {.c = c, .from = from};
     int left = 0;
     fv_status status = seeds_read(&r.seeds, c);
     if (status >= 0) status = shard_read(&r.shard, c);
@@ -376,10 +402,10 @@ static fv_status run_jobs(const jobs *j, const char *state, const cli *c)
     return status;
 }
 
-static int finish(jobs *j, fv_status status, const char *state, const cli *c)
+static int finish(jobs *j, fv_status status, origin from, const cli *c)
 {
     grow_catch_interrupts();
-    if (status >= 0) status = run_jobs(j, state, c);
+    if (status >= 0) status = run_jobs(j, from, c);
     clear_jobs(j);
     if (status < 0) return cli_fail();
     return grow_interrupted() ? EXIT_INTERRUPTED : EXIT_SUCCESS;
@@ -469,7 +495,7 @@ int command_imagine(cli *c)
     fv_status s = cli_take_start(c);
     if (s >= 0) s = list_jobs(&j, c);
     if (s >= 0) s = check_files(&j, c->options, c);
-    return finish(&j, s, NULL, c);
+    return finish(&j, s, (origin){0}, c);
 }
 
 /* "0-63": a picture of each channel. False: it is no range. */
@@ -527,7 +553,7 @@ int command_neuron(cli *c)
     fv_status s = cli_take_start(c);
     if (s >= 0) s = list_channels(&j, c);
     if (s >= 0) s = check_files(&j, c->options, c);
-    return finish(&j, s, NULL, c);
+    return finish(&j, s, (origin){0}, c);
 }
 
 /* --- again, resume --- */
@@ -553,7 +579,7 @@ int command_again(cli *c)
     if (s >= 0) s = add_job(&j, c->options);
     if (s >= 0) warn_of_model(recipe, c->options);
     free(recipe);
-    return finish(&j, s, NULL, c);
+    return finish(&j, s, (origin){.picture = c->words}, c);
 }
 
 int command_resume(cli *c)
@@ -564,5 +590,5 @@ int command_resume(cli *c)
     cli_tell(c, c->options);
     if (s >= 0) s = cli_apply_flags(c, c->options);
     if (s >= 0) s = add_job(&j, c->options);
-    return finish(&j, s, c->words, c);
+    return finish(&j, s, (origin){.state = c->words}, c);
 }

@@ -7,6 +7,7 @@
 
 #include "app/cli/cli.h"
 #include "app/cli/json.h"
+#include "app/cli/places.h"
 #include "feavis/album.h"
 #include "feavis/critic.h"
 #include "feavis/files.h"
@@ -241,10 +242,23 @@ static fv_status write_sheet(const court *c, const char *path)
     return s;
 }
 
+static fv_status check_apart(const court *c, const cli *a)
+{
+    FV_TRY(place_apart(a->csv, "--csv", a->sheet, "--sheet"));
+    FV_TRY(place_apart(a->csv, "--csv", a->judge, "--judge"));
+    FV_TRY(place_apart(a->sheet, "--sheet", a->judge, "--judge"));
+    for (int i = 0; i < c->count; i++) {
+        FV_TRY(place_apart(a->csv, "--csv", c->exhibits[i].path, "a picture to judge"));
+        FV_TRY(place_apart(a->sheet, "--sheet", c->exhibits[i].path, "a picture to judge"));
+    }
+    return FV_OK;
+}
+
 static fv_status judge(court *c, const cli *a)
 {
     if (a->sheet) FV_TRY(cli_check_picture(a->sheet));
     FV_TRY(list(c, a->words ? a->words : fv_options_get(a->options, "gallery")));
+    FV_TRY(check_apart(c, a));
     char backend[FV_BACKEND_SPEC];
     FV_TRY(fv_options_backend(a->options, backend, sizeof backend));
     FV_TRY(fv_judge_open(&c->judge, a->judge, NULL, NULL, backend,

@@ -7,6 +7,7 @@
 
 #include "app/cli/grow.h"
 #include "app/cli/many.h"
+#include "app/cli/places.h"
 #include "feavis/judge.h"
 #include "feavis/receipt.h"
 
@@ -169,10 +170,15 @@ static fv_status run(receipt *q)
 {
     cli *c = q->c;
     if (!c->words) return fv_fail(FV_ERR_ARGUMENT, "receipt needs a PNG file with its recipe");
+    static const char *const names[] = {"receipt.png", "curve.csv", NULL};
+    const char *out = fv_options_get(c->options, "out");
+    FV_TRY(place_apart_inside(out, names, c->words, "the picture"));
     FV_TRY(fv_picture_read(&q->picture, c->words));
     FV_TRY(fv_recipe_read(&q->recipe, c->words));
     FV_TRY(fv_recipe_apply(c->options, q->recipe, c->words));
     FV_TRY(cli_apply_flags(c, c->options));
+    const char *start = fv_options_get(c->options, "start");
+    FV_TRY(place_apart_inside(fv_options_get(c->options, "out"), names, start, "its start"));
     FV_TRY(fv_options_first_text(c->options, &q->text));
     FV_TRY(fv_model_open(&q->model, c->options));
     FV_TRY(make_again(q));

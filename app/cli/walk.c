@@ -15,6 +15,7 @@
 
 #include "app/cli/grow.h"
 #include "app/cli/many.h"
+#include "app/cli/places.h"
 #include "feavis/critic.h"
 #include "feavis/film.h"
 #include "feavis/gif.h"
@@ -308,11 +309,31 @@ static fv_status grow(walk *w)
     return save_films(w);
 }
 
+/* Its files in a folder that is there are none of the pictures it goes by. */
+static fv_status check_apart(const walk *w, const char *path)
+{
+    static const char *const films[] = {"walk.png", "walk.gif", "sheet.png", NULL};
+    const char *out = fv_options_get(w->c->options, "out");
+    char frame[32], start[32];
+    const char *const names[] = {frame, start, NULL};
+    if (!*out || access(path, F_OK) != 0) return FV_OK;
+    FV_TRY(place_apart_inside(out, films, path, "a picture to read"));
+    for (int f = 0; f <= 2 * w->count * w->frames; f++) {
+        snprintf(frame, sizeof frame, "%03d.png", f);
+        snprintf(start, sizeof start, "%03d-start.png", f + 1);
+        FV_TRY(place_apart_inside(out, names, path, "a picture to read"));
+    }
+    return FV_OK;
+}
+
 static fv_status run(walk *w)
 {
     cli *c = w->c;
     w->frames = c->frames ? c->frames : FRAMES;
     FV_TRY(read_stops(w));
+    FV_TRY(check_apart(w, fv_options_get(c->options, "start")));
+    for (int i = 0; i < w->count; i++)
+        if (w->stops[i].picture) FV_TRY(check_apart(w, w->stops[i].name));
     w->film = calloc((size_t)w->count * (size_t)w->frames, sizeof *w->film);
     if (!w->film) return fv_fail(FV_ERR_MEMORY, "walking: out of memory");
     FV_TRY(fv_model_open(&w->model, c->options));

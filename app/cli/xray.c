@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "app/cli/many.h"
+#include "app/cli/places.h"
 #include "feavis/xray.h"
 
 typedef struct xray {
@@ -61,6 +62,8 @@ static fv_status run(xray *q)
     fv_picture sheet;
     cli *c = q->c;
     if (!c->words) return fv_fail(FV_ERR_ARGUMENT, "xray needs a picture: feavis xray PICTURE.png");
+    static const char *const names[] = {"xray.png", "words.csv", NULL};
+    FV_TRY(place_apart_inside(fv_options_get(c->options, "out"), names, c->words, "the picture"));
     FV_TRY(fv_picture_read(&q->picture, c->words));
     FV_TRY(read_text(q));
     FV_TRY(fv_model_open(&q->model, c->options));
