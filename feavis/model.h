@@ -38,6 +38,7 @@ typedef struct fv_decoder_info {
     char title[128];
     int factor;          /* pixels a side of a cell of its latent */
     int codes, channels; /* codes: 0, the latent is continuous */
+    bool encodes;        /* it can start from a picture */
 } fv_decoder_info;
 FV_API bool fv_model_decoder_info(const fv_model *m,
                                   fv_decoder_info *out); /* false: there is none */

@@ -76,6 +76,9 @@ FV_API fv_status fv_options_asked(const fv_options *o, char **reading);
 /* The first of the texts, without its weight and without escapes; "" if there is none. Caller
  * frees. */
 FV_API fv_status fv_options_first_text(const fv_options *o, char **out);
+/* Text `index` of them likewise, and its weight (NULL: not asked for); *out is NULL past the last.
+ */
+FV_API fv_status fv_options_text_at(const fv_options *o, int index, char **out, float *weight);
 /* What the option term says, its files without folders and hashes: for people, and for names of
  * pictures. Caller frees. */
 FV_API fv_status fv_term_title(char **out, const char *term);

@@ -22,14 +22,16 @@ typedef struct fv_receipt_list {
 
 typedef struct fv_receipt {
     const fv_picture *picture;
-    const char *text;
+    const char *text;         /* the title */
     const char *const *facts; /* name, value, name, value ... */
     int fact_count;           /* pairs */
     const char *curve_title;
     const float *curve;       /* [curve_count], a value a step */
     int curve_count;          /* 0: without */
     fv_receipt_list lists[2]; /* side by side; count 0: without */
-    const fv_xray *xray;      /* NULL: without */
+    const fv_xray *xrays;     /* [xray_count], one below the other; 0: without */
+    const char *const *xray_texts;
+    int xray_count;
 } fv_receipt;
 
 /* Caller frees. */

@@ -57,8 +57,13 @@ static void unclear_places_are_refused(void **state)
         {"moon\\: 1,1", "no colon"},
         {": 1,1", "no text"},
         {"moon:", "no columns"},
-        {"moon: 6,0", "no columns"},
-        {"moon: 3-2,0", "no columns"},
+        {"moon: 6,0", "columns 6, expected 0 to 5"},
+        {"moon: 3-2,0", "columns 3-2, expected 0 to 5, the lower first"},
+        {"月亮: 4-6,0-1", "columns 4-6, expected 0 to 5"},
+        {"moon: 99999999999,1", "columns 99999999999, expected 0 to 5"},
+        {"moon: 1,4294967297", "rows 4294967297, expected 0 to 5"},
+        {"moon: 1,5 - 4", "rows 5 - 4, expected 0 to 5, the lower first"},
+        {"moon: 3-,1", "no columns"},
         {"moon: 3", "no comma"},
         {"moon: 3,", "no rows"},
         {"moon: 3,-1", "no rows"},
@@ -407,7 +412,8 @@ static void places_change_while_the_picture_grows(void **state)
     MUST(fv_session_set(x.session, "at", ""));
     MUST(fv_session_step(x.session, &p));
     assert_int_equal(fv_session_parts(x.session, parts), 1);
-    FAILS(fv_session_set(x.session, "at", "moon: 9,9"), FV_ERR_ARGUMENT, "no columns");
+    FAILS(fv_session_set(x.session, "at", "moon: 9,9"), FV_ERR_ARGUMENT,
+          "columns 9, expected 0 to 5");
     close_term(&x);
 }
 

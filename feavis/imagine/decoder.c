@@ -64,6 +64,7 @@ bool fv_model_decoder_info(const fv_model *m, fv_decoder_info *out)
     out->factor = n->factor;
     out->codes = n->codes;
     out->channels = n->latent_channels;
+    out->encodes = n->encodes;
     return true;
 }
 

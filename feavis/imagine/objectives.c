@@ -20,7 +20,13 @@ static fv_status read_channels(fv_objectives *g, const fv_model *m)
     for (int i = 0; i < g->channel_count; i++) {
         char *end;
         long k = strtol(g->channels[i].name, &end, 10);
-        if (end == g->channels[i].name || *end || k < 0 || k >= m->network->map_channels)
+        if (end == g->channels[i].name || *end)
+            return fv_fail(FV_ERR_ARGUMENT,
+                           "llp \"%.40s\" is not understood, expected channels of 0 to %d such as "
+                           "108 or 108,456:0.5; neuron on its command line takes a range, too, "
+                           "such as 0-63, the lower first",
+                           g->channels[i].name, m->network->map_channels - 1);
+        if (k < 0 || k >= m->network->map_channels)
             return fv_fail(
                 FV_ERR_ARGUMENT,
                 "llp \"%.40s\": %s has channels 0 to %d in its last layer before pooling",
@@ -93,6 +99,17 @@ static fv_status nothing(void)
                    "nothing to imagine: the text is empty, and neither llp, term nor at is given");
 }
 
+/* Places of weight 0 are looked at, and no more. */
+static fv_status check_places(const fv_areas *a, int asked)
+{
+    bool any = asked > a->count || !a->count;
+    for (int i = 0; i < a->count; i++) any = any || a->at[i].weight != 0;
+    return any ? FV_OK
+               : fv_fail(FV_ERR_ARGUMENT,
+                         "nothing to imagine: the weight of all that at names is 0, and neither "
+                         "text, llp nor term is given");
+}
+
 fv_status fv_objectives_read(fv_objectives *out, fv_model *m, const fv_options *o)
 {
 #define X(KIND, name) (float)o->name,
@@ -123,6 +140,7 @@ fv_status fv_options_check_channels(const fv_options *o, const fv_model *m)
     if (s >= 0) s = fv_areas_parse(&g.areas, o->at);
     int asked = g.channel_count + g.terms.count + o->own_count + g.areas.count;
     if (s >= 0 && asked == 0 && !*o->text) s = nothing();
+    if (s >= 0 && !*o->text) s = check_places(&g.areas, asked);
     if (s >= 0) s = read_channels(&g, m);
     if (s >= 0) s = fv_terms_check(&g.terms, m);
     if (s >= 0) s = fv_areas_check(&g.areas, m);

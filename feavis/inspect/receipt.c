@@ -115,18 +115,21 @@ static fv_status draw(fv_picture *to, fv_fonts *fonts, const fv_receipt *r, cons
     return draw_list(to, fonts, &r->lists[1], 2 * GAP + HALF, l->lists);
 }
 
-static fv_status make(fv_picture *out, const fv_receipt *r, const fv_picture *xray)
+static fv_status make(fv_picture *out, const fv_receipt *r, const fv_picture *xrays)
 {
     fv_fonts *fonts;
     fv_picture page;
-    layout l = lay_out(r, xray ? xray->height : 0);
+    int height = 0;
+    for (int i = 0; i < r->xray_count; i++) height += xrays[i].height;
+    layout l = lay_out(r, height);
     FV_TRY(fv_draw_new(&page, WIDTH, l.end, ground));
     fv_status s = fv_fonts_open(&fonts);
     if (s >= 0) {
         s = draw(&page, fonts, r, &l);
         fv_fonts_close(fonts);
     }
-    if (s >= 0 && xray) fv_draw_picture(&page, xray, (WIDTH - xray->width) / 2, l.xray);
+    for (int i = 0, y = l.xray; s >= 0 && i < r->xray_count; y += xrays[i++].height)
+        fv_draw_picture(&page, &xrays[i], (WIDTH - xrays[i].width) / 2, y);
     if (s < 0)
         fv_picture_free(&page);
     else
@@ -136,9 +139,12 @@ static fv_status make(fv_picture *out, const fv_receipt *r, const fv_picture *xr
 
 fv_status fv_receipt_make(fv_picture *out, const fv_receipt *r)
 {
-    fv_picture xray = {.rgb = NULL};
-    if (r->xray) FV_TRY(fv_xray_sheet(&xray, r->xray, r->picture, r->text));
-    fv_status s = make(out, r, r->xray ? &xray : NULL);
-    fv_picture_free(&xray);
+    fv_picture *xrays = calloc((size_t)r->xray_count + 1, sizeof *xrays);
+    fv_status s = xrays ? FV_OK : fv_fail(FV_ERR_MEMORY, "drawing a receipt: out of memory");
+    for (int i = 0; s >= 0 && i < r->xray_count; i++)
+        s = fv_xray_sheet(&xrays[i], &r->xrays[i], r->picture, r->xray_texts[i]);
+    if (s >= 0) s = make(out, r, xrays);
+    for (int i = 0; xrays && i < r->xray_count; i++) fv_picture_free(&xrays[i]);
+    free(xrays);
     return s;
 }

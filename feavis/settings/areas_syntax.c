@@ -95,18 +95,39 @@ static void skip(const char **at)
     while (**at == ' ' || **at == '\t') ++*at;
 }
 
-static bool take_range(const char **at, int *first, int *last)
+/* At least one digit; a number of many is as good as 99. */
+static bool take_whole(const char **at, int *out)
 {
     skip(at);
-    if (**at < '0' || **at >= '0' + FV_AREA_GRID) return false;
-    *first = *last = *(*at)++ - '0';
-    skip(at);
-    if (**at != '-') return true;
-    ++*at;
-    skip(at);
-    if (**at < '0' + *first || **at >= '0' + FV_AREA_GRID) return false;
-    *last = *(*at)++ - '0';
+    if (**at < '0' || **at > '9') return false;
+    for (*out = 0; **at >= '0' && **at <= '9'; ++*at)
+        *out = *out > 9 ? 99 : 10 * *out + (**at - '0');
     return true;
+}
+
+/* what: "columns behind the colon", of which the first word is what they are. */
+static fv_status take_range(const char **at, int *first, int *last, const char *what,
+                            const char *part)
+{
+    char why[80];
+    skip(at);
+    const char *from = *at;
+    bool good = take_whole(at, first);
+    const char *end = *at;
+    *last = *first;
+    skip(at);
+    if (good && **at == '-') {
+        ++*at;
+        good = take_whole(at, last);
+        end = *at;
+    }
+    if (!good) {
+        snprintf(why, sizeof why, "no %s", what);
+        return unclear(part, why);
+    }
+    if (*last < FV_AREA_GRID && *first <= *last) return FV_OK;
+    return fv_fail(FV_ERR_ARGUMENT, "at \"%.80s\": %.*s %.*s, expected 0 to %d, the lower first",
+                   part, (int)strcspn(what, " "), what, (int)(end - from), from, FV_AREA_GRID - 1);
 }
 
 /* "~number" or "*number"; leaves *out where there is none. */
@@ -124,11 +145,11 @@ static bool take_behind(const char **at, char mark, float low, float high, float
 
 static fv_status take_cells(fv_area *a, const char *at, const char *part)
 {
-    if (!take_range(&at, &a->left, &a->right)) return unclear(part, "no columns behind the colon");
+    FV_TRY(take_range(&at, &a->left, &a->right, "columns behind the colon", part));
     skip(&at);
     if (*at != ',') return unclear(part, "no comma between columns and rows");
     at++;
-    if (!take_range(&at, &a->top, &a->bottom)) return unclear(part, "no rows behind the comma");
+    FV_TRY(take_range(&at, &a->top, &a->bottom, "rows behind the comma", part));
     if (!take_behind(&at, '~', 0, FV_AREA_GRID, &a->soft))
         return unclear(part, "behind ~ is no border from 0 to 6 cells");
     if (!take_behind(&at, '*', -most_weight, most_weight, &a->weight))

@@ -313,3 +313,16 @@ fv_status fv_options_first_text(const fv_options *o, char **out)
     fv_weighted_free(texts, count);
     return *out ? FV_OK : fv_fail(FV_ERR_MEMORY, "reading text: out of memory");
 }
+
+fv_status fv_options_text_at(const fv_options *o, int index, char **out, float *weight)
+{
+    fv_weighted *texts;
+    int count;
+    *out = NULL;
+    FV_TRY(fv_weighted_parse(&texts, &count, o->text, '|', "text"));
+    bool there = index >= 0 && index < count;
+    if (there) *out = strdup(texts[index].name);
+    if (there && weight) *weight = texts[index].weight;
+    fv_weighted_free(texts, count);
+    return *out || !there ? FV_OK : fv_fail(FV_ERR_MEMORY, "reading text: out of memory");
+}
