@@ -143,7 +143,14 @@ static void wrong_arguments_are_named(void **state)
     REFUSED("empty part", "imagine", TOY, "moon | | lake");
     REFUSED("which channel", "neuron", TOY);
     REFUSED("channels 0 to 1279", "neuron", TOY, "1280");
-    REFUSED("channels 0 to 1279", "neuron", TOY, "seven");
+    REFUSED("llp \"seven\" is not understood", "neuron", TOY, "seven");
+    REFUSED("llp \"0-63\" is not understood", "neuron", TOY, "0-63,3");
+    REFUSED("a range, too, such as 0-63, the lower first", "neuron", TOY, "5-3");
+    spill_text("channels", "7\n0-1\n");
+    REFUSED("line 2: llp \"0-1\" is not understood", "neuron", TOY, "--file", "channels");
+    REFUSED("from 1 to 1000000", "walk", "a", "b", "--frames", "1000001");
+    REFUSED("of 999999 at most", "imagine", TOY, "a", "--gallery", "g", "--shard", "1/99999999999");
+    REFUSED("the weight of all that at names is 0", "imagine", TOY, "--at", "moon: 1,1 *0");
     REFUSED("again needs a PNG", "again");
     REFUSED("No such file", "again", "nowhere.png");
     REFUSED("resume needs a file", "resume");

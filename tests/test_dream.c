@@ -163,6 +163,67 @@ static void a_receipt_says_whether_it_is_the_same(void **state)
     assert_int_not_equal(access("d/curve.csv", F_OK), 0);
 }
 
+/* Every text that has a weight, with it. */
+static void all_texts_are_shown(void **state)
+{
+    (void)state;
+    fv_picture one, two;
+    SUCCEEDS_QUIETLY("imagine", "moon:1 | sea night:-0.3 | red:0", TOY, "--out", "a.png");
+    char *out = SUCCEEDS("xray", "a.png", MODEL);
+    assert_true(strstr(out, "\"moon\" with weight 1\n") &&
+                strstr(out, "\"sea night\" with weight -0.3"));
+    assert_true(strstr(out, "xray/xray-2.png\n") && !strstr(out, "red"));
+    free(out);
+    char *csv = slurp("xray/words.csv", NULL);
+    assert_true(strstr(csv, "\nmoon,") && strstr(csv, "\nnight,") &&
+                strstr(csv, ",sea night,-0.3\n"));
+    free(csv);
+    assert_int_equal(access("xray/xray-2.png", F_OK), 0);
+    SUCCEEDS_QUIETLY("receipt", "a.png", MODEL, "--quiet", "--out", "several");
+    SUCCEEDS_QUIETLY("imagine", "moon", TOY, "--out", "b.png");
+    SUCCEEDS_QUIETLY("receipt", "b.png", MODEL, "--quiet", "--out", "single");
+    MUST(fv_picture_read(&two, "several/receipt.png"));
+    MUST(fv_picture_read(&one, "single/receipt.png"));
+    assert_true(two.height > one.height + 100); /* the other text's X-ray */
+    fv_picture_free(&one);
+    fv_picture_free(&two);
+}
+
+/* A JPEG is compared as it is compressed; a start picture may be said. */
+static void a_receipt_of_a_jpeg_and_of_a_start(void **state)
+{
+    (void)state;
+    SUCCEEDS_QUIETLY("imagine", "moon", TOY, "--out", "a.jpg");
+    process p = run("receipt", "a.jpg", MODEL, "--out", "r");
+    assert_int_equal(p.status, 0);
+    assert_null(strstr(p.err, "another picture"));
+    process_free(&p);
+    assert_int_not_equal(access("r/receipt-again.jpg", F_OK), 0);
+    p = run("receipt", "a.jpg", MODEL, "--out", "r", "--backend", "ref");
+    process_free(&p);
+    SUCCEEDS_QUIETLY("imagine", "sea", TOY, "--out", "start.png");
+    SUCCEEDS_QUIETLY("imagine", "moon", TOY, "--start", "start.png", "--out", "b.png");
+    assert_int_equal(mkdir("elsewhere", 0777), 0);
+    assert_int_equal(rename("start.png", "elsewhere/start.png"), 0);
+    REFUSED("--start", "receipt", "b.png", MODEL, "--quiet");
+    SUCCEEDS_QUIETLY("receipt", "b.png", MODEL, "--quiet", "--start", "elsewhere/start.png");
+}
+
+/* The shipped decoder has no encoder. */
+static void what_cannot_start_is_refused_before_it_begins(void **state)
+{
+    (void)state;
+    const char *decoder = source_file("model/vqgan-mini/vqgan-mini.safetensors");
+    spill("story", "moon\nsea\n", 9);
+    REFUSED("has no encoder", "walk", "moon", "sea", TOY, "--param", "vqgan", "--decoder", decoder);
+    REFUSED("has no encoder", "series", "story", TOY, "--carry", "picture", "--param", "vqgan",
+            "--decoder", decoder);
+    REFUSED("has no encoder", "series", "story", TOY, "--carry", "palette", "--param", "vqgan",
+            "--decoder", decoder);
+    assert_int_not_equal(access("walk", F_OK), 0);
+    assert_int_not_equal(access("series", F_OK), 0);
+}
+
 static int frames_of(const char *path)
 {
     size_t n;
@@ -206,6 +267,9 @@ int main(void)
         cmocka_unit_test(worth_is_what_goes_without_the_word),
         cmocka_unit_test_setup_teardown(places_and_words_of_a_picture, begin, end),
         cmocka_unit_test_setup_teardown(a_receipt_says_whether_it_is_the_same, begin, end),
+        cmocka_unit_test_setup_teardown(all_texts_are_shown, begin, end),
+        cmocka_unit_test_setup_teardown(a_receipt_of_a_jpeg_and_of_a_start, begin, end),
+        cmocka_unit_test_setup_teardown(what_cannot_start_is_refused_before_it_begins, begin, end),
         cmocka_unit_test_setup_teardown(a_walk_loops_and_is_made_again, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,7 +171,47 @@ static void gathering_what_is_no_run_is_refused(void **state)
     REFUSED("run.csv is damaged", "gather", "g");
     spill("g/00001-moon-1.png", "not a picture", 13);
     spill("g/run.csv", "picture,text\n00001-moon-1.png,moon\n", 35);
-    REFUSED("not a PNG", "gather", "g");
+    REFUSED("g lacks 1 of 1 pictures", "gather", "g");
+}
+
+/* An empty file and the picture of another seed are no pictures of the run, and are made. */
+static void what_is_not_the_picture_is_made_again(void **state)
+{
+    (void)state;
+    SUCCEEDS_QUIETLY(RUN, "--shard", "1/1");
+    SUCCEEDS_QUIETLY("gather", "g");
+    rename("g/00004-lake-2.png", "lake.png");
+    spill("g/00004-lake-2.png", "", 0);
+    rename("g/00001-moon-1.png", "moon.png");
+    SUCCEEDS_QUIETLY("imagine", TOY, "moon", "--seed", "7", "--out", "g/00001-moon-1.png");
+    SUCCEEDS_QUIETLY("imagine", TOY, "moon", "--seed", "7", "--out", "seven.png");
+    process p = run("gather", "g");
+    assert_int_equal(p.status, 1);
+    assert_non_null(strstr(p.out, "lacks g/00001-moon-1.png (of another recipe)\n"));
+    assert_non_null(strstr(p.out, "lacks g/00004-lake-2.png (it cannot be read)\n"));
+    assert_non_null(strstr(p.out, "4 of 6 pictures\n"));
+    process_free(&p);
+    char *out = SUCCEEDS(RUN, "--shard", "1/1");
+    assert_string_equal(out, "g/00001-moon-1.png\ng/00004-lake-2.png\n");
+    free(out);
+    SUCCEEDS_QUIETLY("gather", "g");
+    same_files("moon.png", "g/00001-moon-1.png");
+    same_files("lake.png", "g/00004-lake-2.png");
+    same_files("seven.png", "g/00001-moon-1-other-1.png");
+}
+
+/* Commas, quotes and weights of a text come back from run.csv as they are in the recipe. */
+static void texts_with_signs_are_found_again(void **state)
+{
+    (void)state;
+    spill("poem", "moon, \"lake\"\nmoon:1 | lake:-0.5\n16\\:9\n", 42);
+    SUCCEEDS_QUIETLY("imagine", TOY, "--file", "poem", "--gallery", "s", "--shard", "1/1");
+    SUCCEEDS_QUIETLY("gather", "s");
+    char *out = SUCCEEDS("imagine", TOY, "--file", "poem", "--gallery", "s", "--shard", "1/1");
+    assert_string_equal(out, "");
+    free(out);
+    SUCCEEDS_QUIETLY("neuron", TOY, "0-1", "--gallery", "n", "--shard", "1/1");
+    SUCCEEDS_QUIETLY("gather", "n");
 }
 
 /* --- indexes --- */
@@ -219,6 +259,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(channels_are_shared_out, begin, leave_toy_work),
         cmocka_unit_test_setup_teardown(wrong_shards_are_refused, begin, leave_toy_work),
         cmocka_unit_test_setup_teardown(gathering_what_is_no_run_is_refused, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(what_is_not_the_picture_is_made_again, begin,
+                                        leave_toy_work),
+        cmocka_unit_test_setup_teardown(texts_with_signs_are_found_again, begin, leave_toy_work),
         cmocka_unit_test_setup_teardown(index_of_shards_is_the_index_of_all, begin, leave_toy_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

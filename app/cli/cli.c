@@ -90,9 +90,9 @@ static const own_flag own_flags[] = {
     {"shard", OWN_TEXT, offsetof(cli, shard), "imagine neuron embed ", "I/N",
      "worker I of N; what is there stays (gather)"},
     {"frames", OWN_NUMBER, offsetof(cli, frames), "walk ", "N",
-     "frames from one stop to the next (12)"},
+     "frames from one stop to the next (12); no shipped decoder (painted)"},
     {"carry", OWN_TEXT, offsetof(cli, carry), "series ", "WHAT",
-     "nothing, picture (the start of the next) or palette"},
+     "nothing, picture (the start of the next) or palette; the shipped decoder: nothing"},
     {"style", OWN_TEXT, offsetof(cli, style), "series ", "TEXT",
      "a text that all of them share: \"水墨画:0.3\""},
     {"seeds", OWN_NUMBER, offsetof(cli, seeds), "imagine neuron ", "N",
@@ -212,8 +212,8 @@ static fv_status take_number(int *to, const char *name, const char *value)
     char *end;
     long x = strtol(value, &end, 10);
     if (end == value || *end || x < 1 || x > 1000000)
-        return fv_fail(FV_ERR_ARGUMENT, "--%s is \"%.80s\", expected a number from 1 on", name,
-                       value);
+        return fv_fail(FV_ERR_ARGUMENT, "--%s is \"%.80s\", expected a number from 1 to 1000000",
+                       name, value);
     *to = (int)x;
     return FV_OK;
 }

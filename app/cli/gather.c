@@ -33,36 +33,72 @@ static char *name_of(const char *line)
     return good ? strndup(line, n) : NULL;
 }
 
-static void tell_lacking(const char *path, bool begun)
+/* Field `index` of a line, quotes resolved; NULL: there is none. Caller frees. */
+static char *field_of(const char *line, int index)
+{
+    char *out = malloc(strlen(line) + 1), *to = out;
+    bool quoted = false;
+    if (!out) return NULL;
+    for (; *line && index >= 0; line++) {
+        if (*line == '"' && quoted && line[1] == '"')
+            line++;
+        else if (*line == '"') {
+            quoted = !quoted;
+            continue;
+        }
+        if (*line == ',' && !quoted)
+            index--;
+        else if (index == 0)
+            *to++ = *line;
+    }
+    *to = 0;
+    if (index <= 0) return out;
+    free(out);
+    return NULL;
+}
+
+/* Whether the picture of a line of run.csv is there. See shard_made. */
+static bool is_made(const char *path, const char *line, const char **why)
+{
+    char *text = field_of(line, 1), *llp = field_of(line, 2), *seed = field_of(line, 4);
+    bool made = shard_made(path, text, llp, seed, why);
+    free(text);
+    free(llp);
+    free(seed);
+    return made;
+}
+
+static void tell_lacking(const char *path, bool begun, const char *why)
 {
     if (json_on()) {
         json_begin("lacking");
         json_path("path", path);
         json_flag("begun", begun);
+        json_text("why", why);
         json_end();
     } else {
-        printf("lacks %s%s\n", path, begun ? " (begun)" : "");
+        printf("lacks %s%s", path, begun ? " (begun)" : "");
+        printf(*why ? " (%s)\n" : "%s\n", why);
     }
 }
 
 static fv_status look_at(gather *g, const char *line, FILE *csv)
 {
-    char *name = name_of(line), *path = NULL, *recipe = NULL, *state = NULL;
+    char *name = name_of(line), *path = NULL, *state = NULL;
+    const char *why = "";
     if (!name) return fv_fail(FV_ERR_FORMAT, "%s/run.csv is damaged: \"%.80s\"", g->folder, line);
     fv_status s = many_path(&path, g->folder, name);
     struct stat st;
-    bool there = s >= 0 && stat(path, &st) == 0;
-    if (s >= 0 && there) s = fv_recipe_read(&recipe, path);
+    bool there = s >= 0 && is_made(path, line, &why);
     if (s >= 0) s = shard_state(&state, path);
     if (s >= 0 && there) s = fv_list_add(&g->found, path);
     if (s >= 0 && there) s = fv_list_add(&g->titles, name);
     if (s >= 0 && !there) {
-        tell_lacking(path, stat(state, &st) == 0);
+        tell_lacking(path, stat(state, &st) == 0, why);
         g->lacking++;
     }
     if (s >= 0) fprintf(csv, "%s,%s\n", there ? "yes" : "no", line);
     free(state);
-    free(recipe);
     free(path);
     free(name);
     return s;

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* --- Ctrl-C --- */
@@ -144,4 +145,15 @@ fv_status grow_save(fv_session *s, const char *folder, const char *title, fv_pic
     }
     cli_flush();
     return status;
+}
+
+fv_status grow_check_start(const fv_model *m, const fv_options *o, const char *what)
+{
+    fv_decoder_info d;
+    bool decodes = strcmp(fv_options_get(o, "param"), "vqgan") == 0;
+    if (!decodes || !fv_model_decoder_info(m, &d) || d.encodes) return FV_OK;
+    return fv_fail(FV_ERR_ARGUMENT,
+                   "%s starts each picture from one before, and %s has no encoder to do so: give "
+                   "another --param, or a --decoder with an encoder",
+                   what, d.title);
 }

@@ -280,11 +280,15 @@ static fv_status find_place(const run *r, int k, int i, const fv_options *o, cha
                             char **pause)
 {
     char title[512];
+    const char *why;
     int number = k * r->seeds.count + i;
     *path = *pause = NULL;
     if (!shard_mine(&r->shard, number)) return FV_OK;
     FV_TRY(shard_path(path, &r->shard, number, title_of(o, title, sizeof title), o));
-    if (access(*path, F_OK) != 0) return shard_state(pause, *path);
+    if (!shard_made_of(*path, o, &why)) {
+        FV_TRY(shard_clear(*path, why));
+        return shard_state(pause, *path);
+    }
     free(*path);
     *path = NULL;
     return FV_OK;
@@ -331,6 +335,7 @@ static fv_status agree(run *r, const jobs *j, int *left)
     for (int k = 0; k < j->count; k++)
         for (int i = 0; i < r->seeds.count; i++) {
             fv_options *o, *grown, *shown;
+            const char *why;
             char title[512], *path;
             int number = k * r->seeds.count + i;
             FV_TRY(job(j, k, &o));
@@ -339,7 +344,7 @@ static fv_status agree(run *r, const jobs *j, int *left)
                 shard_path(&path, &r->shard, number, title_of(shown, title, sizeof title), shown);
             if (s >= 0) s = shard_note(&r->shard, path, shown);
             mine += shard_mine(&r->shard, number);
-            *left += s >= 0 && shard_mine(&r->shard, number) && access(path, F_OK) != 0;
+            *left += s >= 0 && shard_mine(&r->shard, number) && !shard_made_of(path, shown, &why);
             free(path);
             fv_options_free(grown);
             fv_options_free(shown);

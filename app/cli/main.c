@@ -18,7 +18,7 @@ static const cli_command commands[] = {
     {"walk", command_walk, SEEN "out ", "", "from one text or picture to the next, as a loop"},
     {"places", command_places, "@Model at ", "", "what the model sees in parts of a picture"},
     {"xray", command_xray, "@Model text out ", "", "what each word is worth, and where it pulls"},
-    {"receipt", command_receipt, "@Model out ", "", "one page about a picture"},
+    {"receipt", command_receipt, "@Model start out ", "", "one page about a picture"},
     {"neuron", command_neuron, "*", "llp", "what channels of the last layer want"},
     {"again", command_again, "*", "", "the same picture from its recipe"},
     {"resume", command_resume, "*", "", "go on from a saved state"},

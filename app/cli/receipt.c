@@ -11,11 +11,14 @@
 #include "feavis/judge.h"
 #include "feavis/receipt.h"
 
-enum { FACTS = 16, CHANNELS = 5 };
+enum { FACTS = 17, CHANNELS = 5, TEXTS = 8 };
 
 typedef struct receipt {
     cli *c;
-    char *recipe, *text, *folder;
+    char *recipe, *folder;
+    char *text, *texts[TEXTS]; /* the first, or "", and all that weigh anything, for X-rays */
+    char title[512];           /* all of them with their weights */
+    int text_count;            /* of texts */
     fv_model *model;
     fv_picture picture, again;
     float *curve;
@@ -25,7 +28,7 @@ typedef struct receipt {
     int fact_count;
     fv_receipt_bar judged[FV_JUDGE_BEST], fired[CHANNELS];
     int judged_count, fired_count;
-    fv_xray xray;
+    fv_xray xrays[TEXTS]; /* [text_count] */
 } receipt;
 
 static void add_fact(receipt *q, const char *name, const char *value)
@@ -42,6 +45,40 @@ static void add_number(receipt *q, const char *name, float value)
     char text[32];
     snprintf(text, sizeof text, "%.3f", (double)value);
     if (!isnan(value)) add_fact(q, name, text);
+}
+
+/* --- its texts --- */
+
+/* What is asked for, and texts that have a weight. The cosine and the judge's tick are of the first
+ * one. */
+static fv_status read_texts(receipt *q)
+{
+    const fv_options *o = q->c->options;
+    char first[160];
+    int count = 0, weighed = 0;
+    FV_TRY(fv_options_first_text(o, &q->text));
+    for (;; count++) {
+        char *text;
+        float weight;
+        FV_TRY(fv_options_text_at(o, count, &text, &weight));
+        if (!text) break;
+        weighed += weight != 0;
+        if (weight != 0 && q->text_count < TEXTS)
+            q->texts[q->text_count++] = text;
+        else
+            free(text);
+    }
+    if (weighed > TEXTS)
+        fprintf(stderr, "feavis: the words of the first %d of %d texts are shown\n", TEXTS,
+                weighed);
+    snprintf(q->title, sizeof q->title, "%s",
+             count > 1  ? fv_options_get(o, "text")
+             : *q->text ? q->text
+                        : fv_options_get(o, "llp"));
+    if (count < 2) return FV_OK;
+    snprintf(first, sizeof first, "the first of %d texts, %s", count, q->text);
+    add_fact(q, "cosine and ✓ are of", first);
+    return FV_OK;
 }
 
 /* --- made again --- */
@@ -76,6 +113,32 @@ static bool same(const fv_picture *a, const fv_picture *b)
 {
     return a->width == b->width && a->height == b->height &&
            memcmp(a->rgb, b->rgb, (size_t)a->width * (size_t)a->height * 3) == 0;
+}
+
+/* Whether the file is a JPEG, whatever its name says. */
+static bool is_jpeg(const char *path)
+{
+    unsigned char head[2] = {0};
+    FILE *f = fopen(path, "rb");
+    bool read = f && fread(head, 1, 2, f) == 2;
+    if (f) fclose(f);
+    return read && head[0] == 0xff && head[1] == 0xd8;
+}
+
+/* A JPEG loses some of what was made: what is compared is what it makes of the picture again. */
+static fv_status compress_again(receipt *q)
+{
+    char *path;
+    fv_picture p;
+    FV_TRY(many_path(&path, q->folder, "receipt-again.jpg"));
+    fv_status s = fv_picture_write(&q->again, path, NULL);
+    if (s >= 0) s = fv_picture_read(&p, path);
+    remove(path);
+    free(path);
+    FV_TRY(s);
+    fv_picture_free(&q->again);
+    q->again = p;
+    return FV_OK;
 }
 
 /* --- looked at --- */
@@ -136,14 +199,17 @@ static void add_settings(receipt *q)
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (*fv_options_get(o, names[i])) add_fact(q, names[i], fv_options_get(o, names[i]));
     bool good = same(&q->picture, &q->again);
-    add_fact(q, "made again", good ? "the same, byte for byte" : "another picture");
+    const char *how =
+        is_jpeg(q->c->words) ? "the same, compressed as a JPEG" : "the same, byte for byte";
+    add_fact(q, "made again", good ? how : "another picture");
+    if (!good && !q->c->quiet) fprintf(stderr, "feavis: made again it is another picture\n");
 }
 
 static fv_status save(receipt *q)
 {
     fv_picture page;
     fv_receipt r = {.picture = &q->picture,
-                    .text = *q->text ? q->text : fv_options_get(q->c->options, "llp"),
+                    .text = q->title,
                     .facts = q->facts,
                     .fact_count = q->fact_count,
                     .curve_title = "mean over a step's views, by step",
@@ -151,11 +217,12 @@ static fv_status save(receipt *q)
                     .curve_count = q->steps,
                     .lists = {{"an independent classifier sees", q->judged, q->judged_count},
                               {"channels furthest above noise", q->fired, q->fired_count}},
-                    .xray = q->xray.count ? &q->xray : NULL};
+                    .xrays = q->xrays,
+                    .xray_texts = (const char *const *)q->texts,
+                    .xray_count = q->text_count};
     many_file f;
     FV_TRY(fv_receipt_make(&page, &r));
-    fv_status s = many_folder(&q->folder, q->c, "receipt");
-    if (s >= 0) s = many_picture(&page, q->folder, "receipt.png");
+    fv_status s = many_picture(&page, q->folder, "receipt.png");
     fv_picture_free(&page);
     if (s >= 0) s = many_open(&f);
     FV_TRY(s);
@@ -170,7 +237,7 @@ static fv_status run(receipt *q)
 {
     cli *c = q->c;
     if (!c->words) return fv_fail(FV_ERR_ARGUMENT, "receipt needs a PNG file with its recipe");
-    static const char *const names[] = {"receipt.png", "curve.csv", NULL};
+    static const char *const names[] = {"receipt.png", "curve.csv", "receipt-again.jpg", NULL};
     const char *out = fv_options_get(c->options, "out");
     FV_TRY(place_apart_inside(out, names, c->words, "the picture"));
     FV_TRY(fv_picture_read(&q->picture, c->words));
@@ -179,13 +246,16 @@ static fv_status run(receipt *q)
     FV_TRY(cli_apply_flags(c, c->options));
     const char *start = fv_options_get(c->options, "start");
     FV_TRY(place_apart_inside(fv_options_get(c->options, "out"), names, start, "its start"));
-    FV_TRY(fv_options_first_text(c->options, &q->text));
+    FV_TRY(read_texts(q));
     FV_TRY(fv_model_open(&q->model, c->options));
     FV_TRY(make_again(q));
+    FV_TRY(many_folder(&q->folder, c, "receipt"));
+    if (is_jpeg(c->words)) FV_TRY(compress_again(q));
     add_settings(q);
     FV_TRY(look(q));
     ask_judge(q);
-    if (*q->text) FV_TRY(fv_xray_make(&q->xray, q->model, &q->picture, q->text));
+    for (int i = 0; i < q->text_count; i++)
+        FV_TRY(fv_xray_make(&q->xrays[i], q->model, &q->picture, q->texts[i]));
     return save(q);
 }
 
@@ -194,7 +264,10 @@ int command_receipt(cli *c)
     receipt q = {.c = c};
     grow_catch_interrupts();
     fv_status s = run(&q);
-    fv_xray_clear(&q.xray);
+    for (int i = 0; i < q.text_count; i++) {
+        fv_xray_clear(&q.xrays[i]);
+        free(q.texts[i]);
+    }
     fv_picture_free(&q.picture);
     fv_picture_free(&q.again);
     fv_model_close(q.model);

@@ -80,6 +80,13 @@ static fv_status carry_picture(series *q, fv_session *s, const char *path)
     return status;
 }
 
+/* Codes carry a picture over without an encoder. */
+static bool carries_codes(const fv_model *m)
+{
+    fv_decoder_info d;
+    return fv_model_decoder_info(m, &d) && d.codes > 0;
+}
+
 /* path: of the panel that is finished. */
 static fv_status carry_over(series *q, fv_session *s, int i, const char *path)
 {
@@ -231,6 +238,8 @@ static fv_status prepare(series *q, fv_model **m)
         return fv_fail(FV_ERR_MEMORY, "a series of %zu pictures: out of memory", count);
     FV_TRY(fv_model_open(m, c->options));
     FV_TRY(check_all(q, *m));
+    if (q->carry == CARRY_PALETTE || (q->carry == CARRY_PICTURE && !carries_codes(*m)))
+        FV_TRY(grow_check_start(*m, c->options, "series with --carry"));
     return many_folder(&q->folder, c, "series");
 }
 

@@ -19,8 +19,10 @@ fv_status cli_read_shard(const cli *c, int *part, int *of)
     if (sscanf(c->shard, "%6d/%6d%n", part, of, &end) == 2 && !c->shard[end] && *part >= 1 &&
         *part <= *of)
         return FV_OK;
-    return fv_fail(FV_ERR_ARGUMENT,
-                   "--shard is \"%.80s\", expected a worker of several: 1/4 to 4/4", c->shard);
+    return fv_fail(
+        FV_ERR_ARGUMENT,
+        "--shard is \"%.80s\", expected a worker of several, of 999999 at most: 1/4 to 4/4",
+        c->shard);
 }
 
 fv_status shard_read(shard *s, const cli *c)
@@ -73,6 +75,65 @@ fv_status shard_state(char **out, const char *path)
     if (asprintf(out, "%.*s.state.safetensors", (int)strlen(path) - 4, path) >= 0) return FV_OK;
     *out = NULL;
     return fv_fail(FV_ERR_MEMORY, "naming a state: out of memory");
+}
+
+const char SHARD_OTHER[] = "of another recipe";
+
+static bool same_recipe(const char *path, const char *const wanted[3])
+{
+    static const char *const names[] = {"text", "llp", "seed"};
+    fv_list keys, values;
+    char *recipe;
+    if (fv_recipe_read(&recipe, path) < 0) return false;
+    fv_status s = fv_recipe_list(&keys, &values, recipe, path);
+    free(recipe);
+    if (s < 0) return false;
+    bool same = true;
+    for (int i = 0; i < 3; i++)
+        same = same &&
+               (!wanted[i] || strcmp(fv_recipe_value(&keys, &values, names[i]), wanted[i]) == 0);
+    fv_list_clear(&keys);
+    fv_list_clear(&values);
+    return same;
+}
+
+bool shard_made(const char *path, const char *text, const char *llp, const char *seed,
+                const char **why)
+{
+    fv_picture p;
+    *why = "";
+    if (access(path, F_OK) != 0) return false;
+    *why = "it cannot be read";
+    if (fv_picture_read(&p, path) < 0) return false;
+    fv_picture_free(&p);
+    *why = SHARD_OTHER;
+    return same_recipe(path, (const char *const[]){text, llp, seed});
+}
+
+bool shard_made_of(const char *path, const fv_options *o, const char **why)
+{
+    return shard_made(path, fv_options_get(o, "text"), fv_options_get(o, "llp"),
+                      fv_options_get(o, "seed"), why);
+}
+
+fv_status shard_clear(const char *path, const char *why)
+{
+    char *aside = NULL;
+    if (*why) fprintf(stderr, "feavis: %s is made again: %s\n", path, why);
+    if (why != SHARD_OTHER) return FV_OK; /* the new one takes its place */
+    int n = (int)strlen(path) - 4;
+    for (int i = 1; i < 1000; i++) {
+        if (asprintf(&aside, "%.*s-other-%d.png", n, path, i) < 0)
+            return fv_fail(FV_ERR_MEMORY, "naming a picture: out of memory");
+        if (access(aside, F_OK) != 0) break;
+        free(aside);
+        aside = NULL;
+    }
+    bool moved = aside && rename(path, aside) == 0;
+    free(aside);
+    return moved ? FV_OK
+                 : fv_fail(FV_ERR_IO, "moving %s, which is %s, aside: %s", path, why,
+                           strerror(errno));
 }
 
 /* All that decides a picture and is not in a column of its own. */

@@ -24,6 +24,16 @@ bool shard_mine(const shard *s, int number); /* number: from 0 */
 fv_status shard_path(char **out, const shard *s, int number, const char *title,
                      const fv_options *o);
 fv_status shard_state(char **out, const char *path);
+/* Whether that picture is made: a file that can be read, whose recipe has this text, llp and seed
+ * (NULL: any). If not, *why is "", if there is no file, or what is wrong with it; SHARD_OTHER: it
+ * is a good picture, but of another recipe. */
+extern const char SHARD_OTHER[];
+bool shard_made(const char *path, const char *text, const char *llp, const char *seed,
+                const char **why);
+/* The same with these options. */
+bool shard_made_of(const char *path, const fv_options *o, const char **why);
+/* Makes room for a picture that is not made: one of another recipe gets another name. */
+fv_status shard_clear(const char *path, const char *why);
 /* A line of run.csv for each picture, in order; then the whole is held against the folder's. */
 fv_status shard_note(shard *s, const char *path, const fv_options *o);
 fv_status shard_agree(shard *s);

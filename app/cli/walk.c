@@ -337,6 +337,7 @@ static fv_status run(walk *w)
     w->film = calloc((size_t)w->count * (size_t)w->frames, sizeof *w->film);
     if (!w->film) return fv_fail(FV_ERR_MEMORY, "walking: out of memory");
     FV_TRY(fv_model_open(&w->model, c->options));
+    FV_TRY(grow_check_start(w->model, c->options, "walk"));
     FV_TRY(find_angles(w));
     FV_TRY(many_folder(&w->folder, c, "walk"));
     return grow(w);

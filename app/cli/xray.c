@@ -1,5 +1,6 @@
-/* feavis xray PICTURE: what each word of its text is worth, and where it pulls. Results in a
- * folder: xray.png, and words.csv with a line a word. */
+/* feavis xray PICTURE: what each word of its texts is worth, and where it pulls. Results in a
+ * folder: xray.png, and xray-2.png and so on for each text behind the first; words.csv with a line
+ * a word. A text of weight 0 is left out. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -7,16 +8,20 @@
 #include "app/cli/places.h"
 #include "feavis/xray.h"
 
+enum { MOST = 64 }; /* texts of a picture */
+
 typedef struct xray {
     cli *c;
-    char *text, *folder;
+    int count;
+    char *texts[MOST], *folder;
+    float weights[MOST];
     fv_model *model;
     fv_picture picture;
-    fv_xray found;
+    fv_xray found[MOST];
 } xray;
 
-/* --text, or that of the picture's recipe; the recipe's model, too, unless flags say another. */
-static fv_status read_text(xray *q)
+/* --text, or those of the picture's recipe; the recipe's model, too, unless flags say another. */
+static fv_status read_texts(xray *q)
 {
     char *recipe;
     cli *c = q->c;
@@ -26,8 +31,19 @@ static fv_status read_text(xray *q)
         FV_TRY(s);
         FV_TRY(cli_apply_flags(c, c->options));
     }
-    FV_TRY(fv_options_first_text(c->options, &q->text));
-    return *q->text ? FV_OK
+    for (int i = 0; i < MOST; i++) {
+        char *text;
+        float weight;
+        FV_TRY(fv_options_text_at(c->options, i, &text, &weight));
+        if (!text) break;
+        q->texts[q->count] = text;
+        q->weights[q->count] = weight;
+        if (weight != 0)
+            q->count++;
+        else
+            free(text);
+    }
+    return q->count ? FV_OK
                     : fv_fail(FV_ERR_ARGUMENT, "%s was not made of a text: give one with --text",
                               c->words);
 }
@@ -36,55 +52,84 @@ static fv_status save_table(const xray *q)
 {
     many_file f;
     FV_TRY(many_open(&f));
-    fprintf(f.to, "word,worth,cosine_without,area,x,y\n");
-    for (int i = 0; i < q->found.count; i++) {
-        const fv_xray_word *w = &q->found.words[i];
-        many_field(f.to, w->text);
-        fprintf(f.to, ",%.6f,%.6f,%.4f,%.4f,%.4f\n", (double)w->worth, (double)w->without,
-                (double)w->area, (double)w->x, (double)w->y);
-    }
+    fprintf(f.to, "word,worth,cosine_without,area,x,y,text,weight\n");
+    for (int t = 0; t < q->count; t++)
+        for (int i = 0; i < q->found[t].count; i++) {
+            const fv_xray_word *w = &q->found[t].words[i];
+            many_field(f.to, w->text);
+            fprintf(f.to, ",%.6f,%.6f,%.4f,%.4f,%.4f,", (double)w->worth, (double)w->without,
+                    (double)w->area, (double)w->x, (double)w->y);
+            many_field(f.to, q->texts[t]);
+            fprintf(f.to, ",%g\n", (double)q->weights[t]);
+        }
     return many_save(&f, q->folder, "words.csv");
+}
+
+static const char *sheet_name(int t, char out[32])
+{
+    if (t)
+        snprintf(out, 32, "xray-%d.png", t + 1);
+    else
+        snprintf(out, 32, "xray.png");
+    return out;
 }
 
 static void print(const xray *q)
 {
-    printf("cosine %.3f\n  worth  pulls most in\n", (double)q->found.cosine);
-    for (int i = 0; i < q->found.count; i++) {
-        const fv_xray_word *w = &q->found.words[i];
-        printf("%+7.3f  %3.0f%% about %.2f,%.2f  %s\n", (double)w->worth, 100 * (double)w->area,
-               (double)w->x, (double)w->y, w->text);
+    char name[32];
+    for (int t = 0; t < q->count; t++) {
+        if (q->count > 1)
+            printf("%s\"%s\" with weight %g\n", t ? "\n" : "", q->texts[t], (double)q->weights[t]);
+        printf("cosine %.3f\n  worth  pulls most in\n", (double)q->found[t].cosine);
+        for (int i = 0; i < q->found[t].count; i++) {
+            const fv_xray_word *w = &q->found[t].words[i];
+            printf("%+7.3f  %3.0f%% about %.2f,%.2f  %s\n", (double)w->worth, 100 * (double)w->area,
+                   (double)w->x, (double)w->y, w->text);
+        }
     }
-    printf("%s/xray.png\n%s/words.csv\n", q->folder, q->folder);
+    for (int t = 0; t < q->count; t++) printf("%s/%s\n", q->folder, sheet_name(t, name));
+    printf("%s/words.csv\n", q->folder);
+}
+
+static fv_status save_sheet(const xray *q, int t)
+{
+    fv_picture sheet;
+    char title[512], name[32];
+    snprintf(title, sizeof title, "%s (weight %g)", q->texts[t], (double)q->weights[t]);
+    FV_TRY(fv_xray_sheet(&sheet, &q->found[t], &q->picture, q->count > 1 ? title : q->texts[t]));
+    fv_status s = many_picture(&sheet, q->folder, sheet_name(t, name));
+    fv_picture_free(&sheet);
+    return s;
 }
 
 static fv_status run(xray *q)
 {
-    fv_picture sheet;
     cli *c = q->c;
     if (!c->words) return fv_fail(FV_ERR_ARGUMENT, "xray needs a picture: feavis xray PICTURE.png");
     static const char *const names[] = {"xray.png", "words.csv", NULL};
     FV_TRY(place_apart_inside(fv_options_get(c->options, "out"), names, c->words, "the picture"));
     FV_TRY(fv_picture_read(&q->picture, c->words));
-    FV_TRY(read_text(q));
+    FV_TRY(read_texts(q));
     FV_TRY(fv_model_open(&q->model, c->options));
-    FV_TRY(fv_xray_make(&q->found, q->model, &q->picture, q->text));
-    FV_TRY(fv_xray_sheet(&sheet, &q->found, &q->picture, q->text));
-    fv_status s = many_folder(&q->folder, c, "xray");
-    if (s >= 0) s = many_picture(&sheet, q->folder, "xray.png");
-    fv_picture_free(&sheet);
-    if (s >= 0) s = save_table(q);
-    if (s >= 0) print(q);
-    return s;
+    for (int t = 0; t < q->count; t++)
+        FV_TRY(fv_xray_make(&q->found[t], q->model, &q->picture, q->texts[t]));
+    FV_TRY(many_folder(&q->folder, c, "xray"));
+    for (int t = 0; t < q->count; t++) FV_TRY(save_sheet(q, t));
+    FV_TRY(save_table(q));
+    print(q);
+    return FV_OK;
 }
 
 int command_xray(cli *c)
 {
     xray q = {.c = c};
     fv_status s = run(&q);
-    fv_xray_clear(&q.found);
+    for (int t = 0; t < q.count; t++) {
+        fv_xray_clear(&q.found[t]);
+        free(q.texts[t]);
+    }
     fv_picture_free(&q.picture);
     fv_model_close(q.model);
-    free(q.text);
     free(q.folder);
     return s < 0 ? cli_fail() : EXIT_SUCCESS;
 }
