@@ -199,7 +199,16 @@ static void a_receipt_of_a_jpeg_and_of_a_start(void **state)
     assert_null(strstr(p.err, "another picture"));
     process_free(&p);
     assert_int_not_equal(access("r/receipt-again.jpg", F_OK), 0);
-    p = run("receipt", "a.jpg", MODEL, "--out", "r", "--backend", "ref");
+    char *recipe;
+    fv_picture changed;
+    MUST(fv_recipe_read(&recipe, "a.jpg"));
+    MUST(fv_picture_read(&changed, "a.jpg"));
+    memset(changed.rgb, 0, 72 * 3);
+    MUST(fv_picture_write(&changed, "changed.jpg", recipe));
+    free(recipe);
+    fv_picture_free(&changed);
+    p = run("receipt", "changed.jpg", MODEL, "--out", "r");
+    assert_non_null(strstr(p.err, "feavis: made again it is another picture\n"));
     process_free(&p);
     SUCCEEDS_QUIETLY("imagine", "sea", TOY, "--out", "start.png");
     SUCCEEDS_QUIETLY("imagine", "moon", TOY, "--start", "start.png", "--out", "b.png");

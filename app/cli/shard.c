@@ -77,7 +77,7 @@ fv_status shard_state(char **out, const char *path)
     return fv_fail(FV_ERR_MEMORY, "naming a state: out of memory");
 }
 
-const char SHARD_OTHER[] = "of another recipe";
+const char shard_other[] = "of another recipe";
 
 static bool same_recipe(const char *path, const char *const wanted[3])
 {
@@ -106,7 +106,7 @@ bool shard_made(const char *path, const char *text, const char *llp, const char 
     *why = "it cannot be read";
     if (fv_picture_read(&p, path) < 0) return false;
     fv_picture_free(&p);
-    *why = SHARD_OTHER;
+    *why = shard_other;
     return same_recipe(path, (const char *const[]){text, llp, seed});
 }
 
@@ -120,7 +120,7 @@ fv_status shard_clear(const char *path, const char *why)
 {
     char *aside = NULL;
     if (*why) fprintf(stderr, "feavis: %s is made again: %s\n", path, why);
-    if (why != SHARD_OTHER) return FV_OK; /* the new one takes its place */
+    if (why != shard_other) return FV_OK; /* the new one takes its place */
     int n = (int)strlen(path) - 4;
     for (int i = 1; i < 1000; i++) {
         if (asprintf(&aside, "%.*s-other-%d.png", n, path, i) < 0)

@@ -25,9 +25,9 @@ fv_status shard_path(char **out, const shard *s, int number, const char *title,
                      const fv_options *o);
 fv_status shard_state(char **out, const char *path);
 /* Whether that picture is made: a file that can be read, whose recipe has this text, llp and seed
- * (NULL: any). If not, *why is "", if there is no file, or what is wrong with it; SHARD_OTHER: it
+ * (NULL: any). If not, *why is "", if there is no file, or what is wrong with it; shard_other: it
  * is a good picture, but of another recipe. */
-extern const char SHARD_OTHER[];
+extern const char shard_other[];
 bool shard_made(const char *path, const char *text, const char *llp, const char *seed,
                 const char **why);
 /* The same with these options. */
