@@ -203,8 +203,9 @@ static void what_is_not_the_picture_is_made_again(void **state)
 /* Commas, quotes and weights of a text come back from run.csv as they are in the recipe. */
 static void texts_with_signs_are_found_again(void **state)
 {
+    static const char poem[] = "moon, \"lake\"\nmoon:1 | lake:-0.5\n16\\:9\n";
     (void)state;
-    spill("poem", "moon, \"lake\"\nmoon:1 | lake:-0.5\n16\\:9\n", 42);
+    spill("poem", poem, sizeof poem - 1);
     SUCCEEDS_QUIETLY("imagine", TOY, "--file", "poem", "--gallery", "s", "--shard", "1/1");
     SUCCEEDS_QUIETLY("gather", "s");
     char *out = SUCCEEDS("imagine", TOY, "--file", "poem", "--gallery", "s", "--shard", "1/1");
