@@ -102,6 +102,18 @@ static fv_status save_sheet(const xray *q, int t)
     return s;
 }
 
+/* The picture is none of the sheets behind the first. */
+static fv_status keep_picture(const xray *q)
+{
+    const char *out = fv_options_get(q->c->options, "out");
+    for (int t = 1; t < q->count; t++) {
+        char name[32];
+        const char *const names[] = {sheet_name(t, name), NULL};
+        FV_TRY(place_apart_inside(out, names, q->c->words, "the picture"));
+    }
+    return FV_OK;
+}
+
 static fv_status run(xray *q)
 {
     cli *c = q->c;
@@ -110,6 +122,7 @@ static fv_status run(xray *q)
     FV_TRY(place_apart_inside(fv_options_get(c->options, "out"), names, c->words, "the picture"));
     FV_TRY(fv_picture_read(&q->picture, c->words));
     FV_TRY(read_texts(q));
+    FV_TRY(keep_picture(q));
     FV_TRY(fv_model_open(&q->model, c->options));
     for (int t = 0; t < q->count; t++)
         FV_TRY(fv_xray_make(&q->found[t], q->model, &q->picture, q->texts[t]));
