@@ -32,10 +32,11 @@ def blocks(rows):
 
 
 def make_ivfpq(rows, lists=None, bytes_a_row=64, seed=1):
-    """IVF-PQ: `lists` cells, bytes_a_row codes of 8 bits. Trained on at most 64 rows a cell."""
+    """IVF-PQ: `lists` cells, bytes_a_row codes of 8 bits. Trained on at most 64 rows a cell.
+    "np": without the order of codes for Hamming distances, which is most of the training, and not asked here."""
     import faiss
     lists = lists or int(min(4096, max(1, 4 * len(rows) ** 0.5 // 4)))
-    index = faiss.index_factory(rows.shape[1], f"IVF{lists},PQ{bytes_a_row}", faiss.METRIC_INNER_PRODUCT)
+    index = faiss.index_factory(rows.shape[1], f"IVF{lists},PQ{bytes_a_row}np", faiss.METRIC_INNER_PRODUCT)
     index.cp.niter, index.cp.seed = 10, seed
     index.cp.max_points_per_centroid = 64
     chosen = np.random.default_rng(seed).choice(len(rows), min(len(rows), 64 * max(lists, 256)), replace=False)
@@ -45,8 +46,17 @@ def make_ivfpq(rows, lists=None, bytes_a_row=64, seed=1):
     return index
 
 
+def milvus_index(client, kind, lists):
+    """Of the vectors. Milvus Lite makes `lists` cells a segment (about 60,000 rows of 512), a server in all."""
+    index = client.prepare_index_params()
+    parameters = {"nlist": lists} if kind.startswith("IVF") else {}
+    index.add_index("vector", index_type=kind, metric_type="IP", params=parameters)
+    return index
+
+
 def fill_milvus(rows, uri, names=None, kind="IVF_FLAT", lists=1024):
-    """A collection "feavis": id is the row, name its picture."""
+    """A collection "feavis": id is the row, name its picture. The last
+    segments may still be without their index when it returns."""
     from pymilvus import DataType, MilvusClient
     client = MilvusClient(uri)
     if client.has_collection("feavis"):
@@ -55,17 +65,23 @@ def fill_milvus(rows, uri, names=None, kind="IVF_FLAT", lists=1024):
     schema.add_field("id", DataType.INT64, is_primary=True)
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=rows.shape[1])
     schema.add_field("name", DataType.VARCHAR, max_length=1024)
-    index = client.prepare_index_params()
-    parameters = {"nlist": lists} if kind.startswith("IVF") else {}
-    index.add_index("vector", index_type=kind, metric_type="IP", params=parameters)
-    client.create_collection("feavis", schema=schema, index_params=index)
+    client.create_collection("feavis", schema=schema, index_params=milvus_index(client, kind, lists))
     for at, block in blocks(rows):
         for start in range(0, len(block), 5000):
             part = block[start:start + 5000]
             client.insert("feavis", [{"id": at + start + i, "vector": v,
                                       "name": names[at + start + i] if names else ""}
                                      for i, v in enumerate(part)])
+    client.flush("feavis")
     return client
+
+
+def change_milvus_index(client, kind, lists):
+    """Another index of the same vectors; made when it returns."""
+    client.release_collection("feavis")
+    client.drop_index("feavis", "vector")
+    client.create_index("feavis", milvus_index(client, kind, lists))
+    client.load_collection("feavis")
 
 
 def exact(rows, queries, top=TOP):
@@ -149,14 +165,20 @@ def measure(rows, sets, folder, lists=256):
             report(f"nprobe {probes}, of {candidates}",
                    lambda q: rescored(rows, q, index.search(q, candidates)[1])[0])
     start = time.time()
-    client = fill_milvus(rows, os.path.join(folder, "index.db"), lists=lists)
-    print(f"Milvus Lite, IVF_FLAT, {lists} cells: {time.time() - start:.0f} s to fill", flush=True)
-    for probes in (4, 16, 64):
-        def ask(q):
-            hits = client.search("feavis", q, limit=TOP,
-                                 search_params={"metric_type": "IP", "params": {"nprobe": probes}})
-            return np.array([h["id"] for h in hits[0]])
-        report(f"nprobe {probes}", ask)
+    client = fill_milvus(rows, os.path.join(folder, "index.db"), kind="FLAT")
+    print(f"Milvus Lite: {time.time() - start:.0f} s to fill", flush=True)
+    lists = max(1, min(64, len(rows) // 64))
+    for kind, tries in (("FLAT", (0,)), ("IVF_FLAT", (1, 4, 16))):
+        start = time.time()
+        change_milvus_index(client, kind, lists)
+        print(f"Milvus Lite, {kind}: {time.time() - start:.0f} s to index", flush=True)
+        for probes in tries:
+            def ask(q):
+                hits = client.search("feavis", q, limit=TOP,
+                                     search_params={"metric_type": "IP",
+                                                    "params": {"nprobe": probes} if probes else {}})
+                return np.array([h["id"] for h in hits[0]])
+            report(f"nprobe {probes} of {lists}" if probes else kind, ask)
 
 
 def search(path, queries):
