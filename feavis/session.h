@@ -68,7 +68,8 @@ FV_API fv_status fv_session_recipe(fv_session *s, char **out);
 struct fv_codes;
 FV_API fv_status fv_session_codes(fv_session *s, bool finished, struct fv_codes *out);
 /* The whole state (parameters, Adam's moments, step, recipe) as .safetensors, and back. The
- * model must be the one it was saved with. */
+ * model must be the one it was saved with. What `over` has otherwise than the state's own options is
+ * a live change at that step; FV_ERR_ARGUMENT if it cannot be changed while a picture grows. */
 FV_API fv_status fv_session_save(fv_session *s, const char *path);
 FV_API fv_status fv_session_resume(fv_session **out, fv_model *m, const fv_options *over,
                                    const char *path);

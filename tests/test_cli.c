@@ -712,6 +712,13 @@ static void a_stopped_picture_goes_on_as_if_nothing_happened(void **state)
     SUCCEEDS_QUIETLY("again", TOY, "cut.png", "--out", "cut-again.png");
     same_files("cut.png", "cut-again.png");
     SUCCEEDS_QUIETLY("resume", "--quiet", "cut.safetensors", "--out", "resumed.png");
+    /* what is asked for otherwise from here on stands in the recipe, or is refused */
+    SUCCEEDS_QUIETLY("resume", "--quiet", "cut.safetensors", "--rate", "0.125", "--text", "lake",
+                     "--out", "otherwise.png");
+    recipe_holds("otherwise.png", "option: rate, value: \"0.125\"");
+    SUCCEEDS_QUIETLY("again", TOY, "otherwise.png", "--out", "otherwise-again.png");
+    same_files("otherwise.png", "otherwise-again.png");
+    REFUSED("views is \"3\", and was \"", "resume", "--quiet", "cut.safetensors", "--views", "3");
     SUCCEEDS_QUIETLY("imagine", TOY, "moon", "--steps", steps, "--out", "whole.png");
     same_files("whole.png", "resumed.png");
 

@@ -113,19 +113,59 @@ static fv_status read_state(fv_session *s, const fv_weights *w)
     return FV_OK;
 }
 
+/* Does `row` shape the picture, and is it no file that may lie elsewhere now, no machine? */
+static bool shapes(const fv_option *row)
+{
+    return row->flags & FV_OPTION_RECIPE && !(row->flags & (FV_OPTION_FILE | FV_OPTION_MODEL)) &&
+           strcmp(row->name, "stop") != 0 && strcmp(row->name, "start-hash") != 0;
+}
+
+/* What `over` has otherwise than the state was grown with: *o gets what it was grown with. Of what
+ * cannot change in a picture that grows, one line says so. */
+static fv_status find_changes(fv_options *o, const fv_options *saved, const fv_options *over)
+{
+    const fv_option *row;
+    for (int i = 0; (row = fv_option_at(i)); i++) {
+        const char *was = fv_options_get(saved, row->name);
+        if (!shapes(row) || strcmp(was, fv_options_get(over, row->name)) == 0) continue;
+        if (!(row->flags & FV_OPTION_LIVE))
+            return fv_fail(FV_ERR_ARGUMENT,
+                           "%s is \"%.80s\", and was \"%.80s\" when this picture began to grow: it "
+                           "cannot change any more",
+                           row->name, fv_options_get(over, row->name), was);
+        FV_TRY(fv_options_set(o, row->name, was));
+    }
+    return FV_OK;
+}
+
+/* They are live changes at the step where the state goes on, so that its recipe holds. */
+static fv_status make_changes(fv_session *s, const fv_options *saved, const fv_options *over)
+{
+    const fv_option *row;
+    for (int i = 0; (row = fv_option_at(i)); i++) {
+        const char *value = fv_options_get(over, row->name);
+        if (shapes(row) && strcmp(fv_options_get(saved, row->name), value) != 0)
+            FV_TRY(fv_session_set(s, row->name, value));
+    }
+    return FV_OK;
+}
+
 fv_status fv_session_resume(fv_session **out, fv_model *m, const fv_options *over, const char *path)
 {
     fv_weights *w;
-    fv_options *o;
+    fv_options *o = NULL, *saved = NULL;
     fv_session *s = NULL;
     FV_TRY(fv_weights_open(&w, path));
     fv_status status = state_recipe(w) ? fv_options_copy(&o, over) : FV_ERR_FORMAT;
-    if (status >= 0) {
-        status = check_fingerprint(w, m);
-        if (status >= 0) status = fv_session_open(&s, m, o);
-        fv_options_free(o);
-    }
+    if (status >= 0) status = check_fingerprint(w, m);
+    if (status >= 0) status = fv_options_new(&saved);
+    if (status >= 0) status = fv_session_read_options(saved, path);
+    if (status >= 0) status = find_changes(o, saved, over);
+    if (status >= 0) status = fv_session_open(&s, m, o);
     if (status >= 0) status = read_state(s, w);
+    if (status >= 0) status = make_changes(s, saved, over);
+    fv_options_free(o);
+    fv_options_free(saved);
     fv_weights_close(w);
     if (status < 0) {
         fv_session_close(s);
