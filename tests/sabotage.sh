@@ -12,9 +12,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/tree"
 cp -r "$source/kernels" "$source/model" "$work/tree/"
+ln -s "$source" "$work/source" # a name without spaces, for words of $c
 cd "$work/tree"
 cc=${CC:-cc} cxx=${CXX:-c++}
-c="-std=c11 -D_GNU_SOURCE -I. -I$source -Wall -Werror=switch"
+c="-std=c11 -D_GNU_SOURCE -I. -I$work/source -Wall -Werror=switch"
 failed=0
 
 # compiles LANGUAGE FILE: whether it does
