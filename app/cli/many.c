@@ -337,14 +337,27 @@ fv_status many_open(many_file *f)
     return f->to ? FV_OK : fv_fail(FV_ERR_MEMORY, "writing a table: out of memory");
 }
 
+fv_status many_save_as(many_file *f, const char *path)
+{
+    bool whole = !ferror(f->to);
+    whole = fclose(f->to) == 0 && whole;
+    fv_status s = whole ? fv_text_save(path, f->text, f->size)
+                        : fv_fail(FV_ERR_MEMORY, "writing %s: out of memory", path);
+    free(f->text);
+    return s;
+}
+
 fv_status many_save(many_file *f, const char *folder, const char *name)
 {
-    char *path = NULL;
-    fv_status s = fclose(f->to) == 0 ? many_path(&path, folder, name)
-                                     : fv_fail(FV_ERR_MEMORY, "writing %s: out of memory", name);
-    if (s >= 0) s = fv_text_save(path, f->text, f->size);
+    char *path;
+    fv_status s = many_path(&path, folder, name);
+    if (s < 0) {
+        fclose(f->to);
+        free(f->text);
+        return s;
+    }
+    s = many_save_as(f, path);
     free(path);
-    free(f->text);
     return s;
 }
 

@@ -87,5 +87,6 @@ typedef struct many_file {
 } many_file;
 fv_status many_open(many_file *f);
 fv_status many_save(many_file *f, const char *folder, const char *name);
+fv_status many_save_as(many_file *f, const char *path);
 
 #endif

@@ -6,7 +6,6 @@
 
 #include "app/cli/places.h"
 #include "feavis/codes.h"
-#include "feavis/files.h"
 
 fv_status steps_open(steps_log *l, const char *path)
 {
@@ -47,22 +46,12 @@ bool steps_note(void *log, fv_session *session, const fv_progress *p)
     return true;
 }
 
-static fv_status write_log(steps_log *l)
-{
-    bool whole = !ferror(l->file.to);
-    whole = fclose(l->file.to) == 0 && whole;
-    fv_status s = whole ? fv_text_save(l->path, l->file.text, l->file.size)
-                        : fv_fail(FV_ERR_MEMORY, "writing %s: out of memory", l->path);
-    free(l->file.text);
-    return s;
-}
-
 fv_status steps_close(steps_log *l, fv_status s)
 {
     char why[1024];
     if (!l->file.to) return s;
     snprintf(why, sizeof why, "%s", fv_error());
-    fv_status written = write_log(l);
+    fv_status written = many_save_as(&l->file, l->path);
     if (s < 0) return fv_fail(s, "%s", why);
     return written < 0 ? written : s;
 }

@@ -56,14 +56,21 @@ static const char *state_recipe(const fv_weights *w)
     return recipe;
 }
 
+static fv_status read_options(fv_options *o, const fv_weights *w)
+{
+    const char *recipe = state_recipe(w), *files = fv_weights_metadata(w, "feavis.files");
+    if (!recipe) return FV_ERR_FORMAT;
+    fv_status status = fv_recipe_apply(o, recipe, fv_weights_path(w));
+    if (status >= 0 && files) status = fv_recipe_read_files(o, files, fv_weights_path(w));
+    o->stop = 0; /* where it was saved is where it goes on */
+    return status;
+}
+
 fv_status fv_session_read_options(fv_options *o, const char *path)
 {
     fv_weights *w;
     FV_TRY(fv_weights_open(&w, path));
-    const char *recipe = state_recipe(w), *files = fv_weights_metadata(w, "feavis.files");
-    fv_status status = recipe ? fv_recipe_apply(o, recipe, path) : FV_ERR_FORMAT;
-    if (status >= 0 && files) status = fv_recipe_read_files(o, files, path);
-    o->stop = 0; /* where it was saved is where it goes on */
+    fv_status status = read_options(o, w);
     fv_weights_close(w);
     return status;
 }
@@ -113,11 +120,12 @@ static fv_status read_state(fv_session *s, const fv_weights *w)
     return FV_OK;
 }
 
-/* Does `row` shape the picture, and is it no file that may lie elsewhere now, no machine? */
-static bool shapes(const fv_option *row)
+/* Does `row` shape the picture (no file that may lie elsewhere now, no machine), and differ? */
+static bool changes(const fv_option *row, const fv_options *saved, const fv_options *over)
 {
     return row->flags & FV_OPTION_RECIPE && !(row->flags & (FV_OPTION_FILE | FV_OPTION_MODEL)) &&
-           strcmp(row->name, "stop") != 0 && strcmp(row->name, "start-hash") != 0;
+           strcmp(row->name, "stop") != 0 && strcmp(row->name, "start-hash") != 0 &&
+           strcmp(fv_options_get(saved, row->name), fv_options_get(over, row->name)) != 0;
 }
 
 /* What `over` has otherwise than the state was grown with: *o gets what it was grown with. Of what
@@ -126,8 +134,8 @@ static fv_status find_changes(fv_options *o, const fv_options *saved, const fv_o
 {
     const fv_option *row;
     for (int i = 0; (row = fv_option_at(i)); i++) {
+        if (!changes(row, saved, over)) continue;
         const char *was = fv_options_get(saved, row->name);
-        if (!shapes(row) || strcmp(was, fv_options_get(over, row->name)) == 0) continue;
         if (!(row->flags & FV_OPTION_LIVE))
             return fv_fail(FV_ERR_ARGUMENT,
                            "%s is \"%.80s\", and was \"%.80s\" when this picture began to grow: it "
@@ -142,11 +150,9 @@ static fv_status find_changes(fv_options *o, const fv_options *saved, const fv_o
 static fv_status make_changes(fv_session *s, const fv_options *saved, const fv_options *over)
 {
     const fv_option *row;
-    for (int i = 0; (row = fv_option_at(i)); i++) {
-        const char *value = fv_options_get(over, row->name);
-        if (shapes(row) && strcmp(fv_options_get(saved, row->name), value) != 0)
-            FV_TRY(fv_session_set(s, row->name, value));
-    }
+    for (int i = 0; (row = fv_option_at(i)); i++)
+        if (changes(row, saved, over))
+            FV_TRY(fv_session_set(s, row->name, fv_options_get(over, row->name)));
     return FV_OK;
 }
 
@@ -159,7 +165,7 @@ fv_status fv_session_resume(fv_session **out, fv_model *m, const fv_options *ove
     fv_status status = state_recipe(w) ? fv_options_copy(&o, over) : FV_ERR_FORMAT;
     if (status >= 0) status = check_fingerprint(w, m);
     if (status >= 0) status = fv_options_new(&saved);
-    if (status >= 0) status = fv_session_read_options(saved, path);
+    if (status >= 0) status = read_options(saved, w);
     if (status >= 0) status = find_changes(o, saved, over);
     if (status >= 0) status = fv_session_open(&s, m, o);
     if (status >= 0) status = read_state(s, w);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "feavis/settings/full_width.h"
 #include "kernels/number.h"
 
 static const float most_weight = 1e3f;
@@ -36,10 +37,8 @@ static char plain(const char *at, size_t *size)
     *size = 1;
     if (c[0] < 0x80) return (char)c[0];
     *size = c[0] >= 0xf0 ? 4 : c[0] >= 0xe0 ? 3 : 2;
-    if (c[0] == 0xef && (c[1] == 0xbc || c[1] == 0xbd)) /* U+FF01 .. U+FF5E */
-        return (char)(c[2] - 0x80 + 0x20 + (c[1] == 0xbd ? 0x40 : 0));
-    if (c[0] == 0xe3 && c[1] == 0x80 && c[2] <= 0x81) return c[2] == 0x80 ? ' ' : ',';
-    return 0;
+    char ascii = fv_full_width(at);
+    return ascii || strncmp(at, "、", 3) != 0 ? ascii : ',';
 }
 
 /* Bytes of a part up to the next bar that is none of the text's. */

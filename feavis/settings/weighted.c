@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "feavis/settings/full_width.h"
 #include "feavis/settings/options.h"
 #include "kernels/number.h"
 #include "model/text/text.h"
@@ -32,15 +33,11 @@ static bool starts(const char *at, const char *with)
 /* The ASCII twin of the character at `at` (itself, if it is ASCII), and its bytes; 0: none. */
 static char twin(const char *at, size_t *bytes)
 {
-    const unsigned char *u = (const unsigned char *)at;
     *bytes = 1;
-    if (u[0] < 0x80) return *at;
+    if ((unsigned char)*at < 0x80) return *at;
     *bytes = 3;
-    if (u[0] == 0xef && (u[1] == 0xbc || u[1] == 0xbd) && u[2] >= 0x80) { /* U+FF01 to U+FF5E */
-        unsigned code = (u[1] & 0x3fu) << 6 | (u[2] & 0x3fu);
-        if (code >= 0xf01 && code <= 0xf5e) return (char)(code - 0xf00 + 0x20);
-    }
-    if (starts(at, "　")) return ' ';
+    char ascii = fv_full_width(at);
+    if (ascii) return ascii;
     if (starts(at, "−")) return '-'; /* U+2212, minus */
     return 0;
 }
