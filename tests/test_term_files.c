@@ -512,11 +512,21 @@ static void a_state_keeps_whole_paths(void **state)
     MUST(fv_session_run(s, NULL, NULL));
     MUST(fv_session_picture(s, &again, NULL));
     fv_session_close(s);
-    same_picture(&first, &again);
+    assert_int_equal(again.width, first.width);
+    assert_memory_equal(again.rgb, first.rgb, (size_t)again.width * (size_t)again.height * 3);
+    fv_picture_free(&again);
     /* the file is another now */
     draw("made/a.png", 2);
     FAILS(fv_session_resume(&s, m, o, "elsewhere/s.safetensors"), FV_ERR_FORMAT,
           "another file than the recipe's");
+    /* it has moved, and the options say where to: no change of the picture */
+    draw("made/moved.png", 1);
+    MUST(fv_options_set(o, "term", "blocks.3.1:like=made/moved.png"));
+    MUST(fv_session_resume(&s, m, o, "elsewhere/s.safetensors"));
+    MUST(fv_session_run(s, NULL, NULL));
+    MUST(fv_session_picture(s, &again, NULL));
+    fv_session_close(s);
+    same_picture(&first, &again);
     fv_model_close(m);
     fv_options_free(o);
 }

@@ -6,6 +6,7 @@
 
 #include "feavis/imagine/recipe.h"
 #include "feavis/imagine/session.h"
+#include "feavis/imagine/term_files.h"
 #include "feavis/recipe.h"
 #include "kernels/number.h"
 
@@ -123,9 +124,13 @@ static fv_status read_state(fv_session *s, const fv_weights *w)
 /* Does `row` shape the picture (no file that may lie elsewhere now, no machine), and differ? */
 static bool changes(const fv_option *row, const fv_options *saved, const fv_options *over)
 {
-    return row->flags & FV_OPTION_RECIPE && !(row->flags & (FV_OPTION_FILE | FV_OPTION_MODEL)) &&
-           strcmp(row->name, "stop") != 0 && strcmp(row->name, "start-hash") != 0 &&
-           strcmp(fv_options_get(saved, row->name), fv_options_get(over, row->name)) != 0;
+    const char *was = fv_options_get(saved, row->name), *now = fv_options_get(over, row->name);
+    bool same;
+    if (!(row->flags & FV_OPTION_RECIPE) || row->flags & (FV_OPTION_FILE | FV_OPTION_MODEL) ||
+        strcmp(row->name, "stop") == 0 || strcmp(row->name, "start-hash") == 0 ||
+        strcmp(was, now) == 0)
+        return false;
+    return row != fv_option_find("term") || fv_terms_same(&same, was, now) < 0 || !same;
 }
 
 /* What `over` has otherwise than the state was grown with: *o gets what it was grown with. Of what

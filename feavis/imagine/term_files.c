@@ -174,6 +174,27 @@ static fv_status make_whole(void *user, const fv_term *t, char **path, char hash
     return s;
 }
 
+/* A file that cannot be read keeps its path: it is another than any that can. */
+static fv_status name_by_hash(void *user, const fv_term *t, char **path, char hash[17])
+{
+    (void)user;
+    if (!*t->hash && (!is_regular(t->file) || hash_file(t, t->file, hash) < 0)) return FV_OK;
+    return set_path(path, "file");
+}
+
+fv_status fv_terms_same(bool *same, const char *a, const char *b)
+{
+    char *first, *second;
+    FV_TRY(fv_terms_with_files(&first, a, name_by_hash, NULL));
+    fv_status s = fv_terms_with_files(&second, b, name_by_hash, NULL);
+    if (s >= 0) {
+        *same = strcmp(first, second) == 0;
+        free(second);
+    }
+    free(first);
+    return s;
+}
+
 fv_status fv_terms_noted(char **out, const char *text)
 {
     return fv_terms_with_files(out, text, note, NULL);

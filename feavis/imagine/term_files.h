@@ -23,6 +23,8 @@ fv_status fv_terms_noted(char **out, const char *text);
 fv_status fv_terms_bare(char **out, const char *text);
 /* Whole paths, as far as the syntax can say them: for the program's own files. */
 fv_status fv_terms_whole(char **out, const char *text);
+/* Whether two mean the same: files by their hashes, wherever they lie and however they are named. */
+fv_status fv_terms_same(bool *same, const char *a, const char *b);
 
 /* The option in the form that a session keeps. */
 fv_status fv_options_note_terms(fv_options *o);
