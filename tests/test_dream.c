@@ -1,10 +1,12 @@
-/* places, xray and walk as people run them, with the toy BriVL; and what an X-ray says of words. */
+/* places, xray, walk and two as people run them, with the toy BriVL; and what an X-ray says of
+ * words. */
 #include <math.h>
 #include <sys/stat.h>
 
 #include "feavis/critic.h"
 #include "feavis/feavis.h"
 #include "feavis/image/draw.h"
+#include "feavis/two.h"
 #include "feavis/xray.h"
 #include "tests/process.h"
 #include "tests/toy.h"
@@ -269,6 +271,103 @@ static void a_walk_loops_and_is_made_again(void **state)
     free(before);
 }
 
+/* --- two --- */
+
+static fv_picture plain(int width, int height, uint8_t r, uint8_t g, uint8_t b)
+{
+    fv_picture p;
+    MUST(fv_draw_new(&p, width, height, (fv_colour){r, g, b}));
+    return p;
+}
+
+static void differences_are_of_pixels(void **state)
+{
+    (void)state;
+    fv_picture pair[2] = {plain(6, 4, 10, 20, 30), plain(12, 8, 40, 20, 0)}, map;
+    assert_float_equal(fv_two_pixels(pair), 20, 1e-9);
+    MUST(fv_two_difference(&map, pair));
+    assert_true(map.width == 6 && map.height == 4 && map.rgb[0] > 0 && map.rgb[0] < 60);
+    fv_picture_free(&map);
+    const fv_picture same[2] = {pair[0], pair[0]},
+                     ends[2] = {plain(6, 4, 0, 0, 0), plain(6, 4, 255, 255, 255)};
+    assert_float_equal(fv_two_pixels(same), 0, 0);
+    MUST(fv_two_difference(&map, same));
+    assert_int_equal(map.rgb[0] + map.rgb[1] + map.rgb[2], 0);
+    fv_picture_free(&map);
+    MUST(fv_two_difference(&map, ends));
+    assert_int_equal(map.rgb[0], 255);
+    fv_picture_free(&map);
+    for (int i = 0; i < 2; i++) {
+        fv_picture p = ends[i];
+        fv_picture_free(&p);
+        fv_picture_free(&pair[i]);
+    }
+}
+
+static double figure_of(const char *csv, const char *row)
+{
+    const char *at = strstr(csv, row);
+    if (!at) fail_msg("no %s in %s", row, csv);
+    return atof(at + strlen(row));
+}
+
+static void two_dreams_of_two_texts(void **state)
+{
+    (void)state;
+    SUCCEEDS_QUIETLY("two", "moon", "sea", TOY);
+    assert_int_equal(frames_of("two/two.png"), 3); /* two steps, and the end before them */
+    SUCCEEDS_QUIETLY("again", "two/b-sea-1.png", MODEL, "--quiet", "--out", "again.png");
+    same_files("two/b-sea-1.png", "again.png");
+    fv_picture pair[2], sheet;
+    MUST(fv_picture_read(&pair[0], "two/a-moon-1.png"));
+    MUST(fv_picture_read(&pair[1], "two/b-sea-1.png"));
+    MUST(fv_picture_read(&sheet, "two/sheet.png"));
+    assert_true(sheet.width == 1056 && sheet.height > 400);
+    char *csv = slurp("two/two.csv", NULL);
+    assert_float_equal(figure_of(csv, "pixel_difference,,,,"), fv_two_pixels(pair), 1e-5);
+    char row[128], *end = strstr(csv, "\ncosine,");
+    assert_non_null(end);
+    snprintf(row, sizeof row, "%.*sa,moon,", (int)(strstr(end + 8, ",") + 1 - end), end);
+    double cosine = figure_of(csv, row);
+    SUCCEEDS_QUIETLY("xray", "two/a-moon-1.png", MODEL); /* of one word: the whole cosine */
+    char *words = slurp("xray/words.csv", NULL);
+    assert_float_equal(cosine, figure_of(words, "\nmoon,"), 1e-5);
+    free(words);
+    free(csv);
+    fv_picture_free(&sheet);
+    for (int i = 0; i < 2; i++) fv_picture_free(&pair[i]);
+}
+
+static void two_dreams_of_one_text(void **state)
+{
+    (void)state;
+    SUCCEEDS_QUIETLY("two", "moon", "--against", "seed=8", TOY, "--out", "seeds");
+    assert_int_equal(access("seeds/a-moon-1.png", F_OK), 0);
+    assert_int_equal(access("seeds/b-moon-8.png", F_OK), 0);
+    char *csv = slurp("seeds/two.csv", NULL);
+    assert_non_null(strstr(csv, ",b,moon,"));
+    free(csv);
+    char *out = SUCCEEDS("two", "moon", "--against", "text=sea \\| red:0.5 | steps=1 |", TOY,
+                         "--out", "texts");
+    free(out);
+    out = SUCCEEDS("info", "texts/b-sea-1.png");
+    assert_true(strstr(out, "sea | red:0.5") != NULL);
+    free(out);
+    /* two models: each says what it sees */
+    SUCCEEDS_QUIETLY("two", "moon", "--against", "tower=momentum", TOY, "--out", "models");
+    csv = slurp("models/two.csv", NULL);
+    assert_true(strstr(csv, "embedding_difference,A: ") && strstr(csv, "embedding_difference,B: "));
+    free(csv);
+    REFUSED("two needs two texts", "two", "moon", TOY);
+    REFUSED("two needs two texts", "two", "a", "b", "c", TOY);
+    REFUSED("two needs two texts", "two", TOY);
+    REFUSED("expected NAME=VALUE", "two", "moon", "--against", "seed", TOY);
+    REFUSED("said once, for both", "two", "moon", "--against", "out=x", TOY);
+    REFUSED("did you mean", "two", "moon", "--against", "stpes=3", TOY);
+    REFUSED("seed is \"many\"", "two", "moon", "--against", "seed=many", TOY);
+    assert_int_not_equal(access("two", F_OK), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +379,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_receipt_of_a_jpeg_and_of_a_start, begin, end),
         cmocka_unit_test_setup_teardown(what_cannot_start_is_refused_before_it_begins, begin, end),
         cmocka_unit_test_setup_teardown(a_walk_loops_and_is_made_again, begin, end),
+        cmocka_unit_test(differences_are_of_pixels),
+        cmocka_unit_test_setup_teardown(two_dreams_of_two_texts, begin, end),
+        cmocka_unit_test_setup_teardown(two_dreams_of_one_text, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -313,6 +313,54 @@ static void what_is_printed_is_told_as_json(void **state)
     process_free(&p);
 }
 
+/* places, xray, walk, receipt and two */
+static void looks_are_told_as_json(void **state)
+{
+    (void)state;
+    int count[8];
+    SUCCEEDS_QUIETLY("imagine", TOY, "moon sea", "--at", "moon: 3-5,0-2", "--out", "a.png");
+    fv_yaml *d = JSON_LINES(SUCCEEDS("places", "a.png", TOY, "--json"), count, "place");
+    assert_int_equal(count[0], 1);
+    member_is(d, "text", "moon");
+    member_is(d, "left", "3");
+    member_is(d, "bottom", "2");
+    fv_yaml_free(d);
+    d = JSON_LINES(SUCCEEDS("xray", "a.png", TOY, "--json"), count, "word", "text", "file");
+    assert_int_equal(count[0], 2);
+    assert_int_equal(count[1], 1);
+    assert_int_equal(count[2], 2);
+    member_is(d, "word", "sea");
+    member_is(d, "text", "moon sea");
+    double worth = 9, without = 9;
+    MUST(fv_yaml_double(d, fv_yaml_root(d), "worth", &worth));
+    MUST(fv_yaml_double(d, fv_yaml_root(d), "cosine_without", &without));
+    assert_true(fabs(worth) <= 2 && fabs(without) <= 1);
+    fv_yaml_free(d);
+    d = JSON_LINES(SUCCEEDS("walk", "moon", "sea", TOY, "--frames", "1", "--json"), count, "frame",
+                   "leg", "seam", "file");
+    assert_int_equal(count[0], 5); /* the first, and two laps of two */
+    assert_int_equal(count[1], 2);
+    assert_int_equal(count[2], 1);
+    assert_int_equal(count[3], 2); /* film and GIF */
+    member_is(d, "path", "walk/004.png");
+    fv_yaml_free(d);
+    d = JSON_LINES(SUCCEEDS("receipt", "a.png", TOY, "--json"), count, "receipt", "fact", "judged",
+                   "channel", "file");
+    assert_int_equal(count[0], 1);
+    assert_true(count[1] > 8 && count[3] == 5);
+    assert_int_equal(count[4], 2);
+    member_is(d, "same", "true");
+    fv_yaml_free(d);
+    d = JSON_LINES(SUCCEEDS("two", "moon", "sea", TOY, "--json"), count, "figure", "picture",
+                   "file");
+    assert_int_equal(count[0], 6); /* pixels, embeddings, two pictures by two texts */
+    assert_int_equal(count[1], 2);
+    assert_int_equal(count[2], 3);
+    member_is(d, "picture", "b");
+    member_is(d, "text", "sea");
+    fv_yaml_free(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +373,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(pictures_are_told_as_json, begin, leave_toy_work),
         cmocka_unit_test_setup_teardown(tables_are_told_as_json, begin, leave_toy_work),
         cmocka_unit_test_setup_teardown(what_is_printed_is_told_as_json, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(looks_are_told_as_json, begin, leave_toy_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

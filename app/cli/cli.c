@@ -91,6 +91,9 @@ static const own_flag own_flags[] = {
      "worker I of N; what is there stays (gather)"},
     {"frames", OWN_NUMBER, offsetof(cli, frames), "walk ", "N",
      "frames from one stop to the next (12); no shipped decoder (painted)"},
+    {"against", OWN_TEXT, offsetof(cli, against), "two ", "NAME=VALUE",
+     "what the second picture has otherwise: \"seed=8 | size=320\""},
+    {"questions", OWN_NUMBER, offsetof(cli, questions), "quiz ", "N", "how many (10)"},
     {"carry", OWN_TEXT, offsetof(cli, carry), "series ", "WHAT",
      "nothing, picture (the start of the next) or palette; the shipped decoder: nothing"},
     {"style", OWN_TEXT, offsetof(cli, style), "series ", "TEXT",
@@ -124,8 +127,8 @@ static const own_flag own_flags[] = {
     {"half", OWN_SWITCH, offsetof(cli, half), "embed convert ", "",
      "16-bit numbers (.safetensors)"},
     {"judge", OWN_TEXT, offsetof(cli, judge), "judge ", "FILE", "another judge"},
-    {"csv", OWN_TEXT, offsetof(cli, csv), "judge imagine neuron again resume ", "FILE",
-     "a table as a file; of a picture: a row a step"},
+    {"csv", OWN_TEXT, offsetof(cli, csv), "judge imagine neuron again resume quiz ", "FILE",
+     "a table as a file; of a picture: a row a step; quiz: the answers so far"},
     {"sheet", OWN_TEXT, offsetof(cli, sheet), "judge ", "FILE", "a contact sheet as a file"},
     {"script", OWN_TEXT, offsetof(cli, script), "window ", "FILE",
      "clicks and keys from a file (tests/ui)"},
@@ -134,8 +137,8 @@ static const own_flag own_flags[] = {
     {"tensors", OWN_SWITCH, offsetof(cli, tensors), "info ", "",
      "of a checkpoint: every tensor on a line"},
     {"json", OWN_SWITCH, offsetof(cli, json),
-     "imagine compare series neuron again resume info probe judge presets match classify embed "
-     "search convert codes gather ",
+     "imagine compare two series walk places xray receipt neuron again resume info probe judge "
+     "quiz presets match classify embed search convert codes gather ",
      "", "results as JSON, an object a line (keys: app/README.md)"},
     {"quiet", OWN_SWITCH, offsetof(cli, quiet), NULL, "", "no progress"},
 };
@@ -445,6 +448,7 @@ void cli_help(void)
          "  feavis imagine TEXT --seeds 4 --diversity 1   four pictures, each unlike those before\n"
          "  feavis imagine --term LAYER:K   what any layer, channel or neuron wants (help terms)\n"
          "  feavis compare TEXT --guide A --guide B     by each model and by both (help guides)\n"
+         "  feavis two 蝴蝶 butterfly       two dreams side by side, and what differs (help two)\n"
          "  feavis series STORY.txt         a picture a sentence: sheet, scroll and film\n"
          "  feavis walk 春 夏 秋 冬         from one text or picture to the next: a film that "
          "loops\n"
@@ -459,6 +463,7 @@ void cli_help(void)
          "  feavis receipt PICTURE.png      one page: picture, curve, judges, neurons, words, "
          "model\n"
          "  feavis judge FOLDER             what an independent classifier sees in its pictures\n"
+         "  feavis quiz [FOLDER]            which of five texts was it? (help quiz)\n"
          "  feavis presets                  list the presets\n"
          "  feavis match --images DIR --texts FILE      similarity matrix, the best of each\n"
          "  feavis classify --images DIR --labels FILE  zero-shot classes, confusion matrix\n"
@@ -473,6 +478,8 @@ void cli_help(void)
          "  feavis help terms               asking any layer of the network\n"
          "  feavis help guides              several models for one picture\n"
          "  feavis help places              texts for parts of the picture 画面中的位置\n"
+         "  feavis help two|quiz|xray|walk|receipt      each of these "
+         "两个梦、猜题、逐词、漫步、单据\n"
          "\n"
          "Examples\n"
          "  feavis imagine 蝴蝶\n"
@@ -486,79 +493,6 @@ void cli_help(void)
          "  feavis imagine 蝴蝶 --json --out 蝴蝶.jpg     .webp and .jpg have the recipe inside, "
          "too\n"
          "  curl -s ADDRESS | feavis imagine 雪 --start -     a picture from a pipe\n");
-}
-
-void cli_help_terms(void)
-{
-    puts(
-        "--term asks any layer of the image tower, alone or beside a text\n"
-        "\n"
-        "  blocks.3.1:45            channel 45 of that layer, mean over its positions\n"
-        "  blocks.3.1:45@max        where it is highest\n"
-        "  blocks.3.1:45@3,5        one neuron: row 3, column 5, counted from 0\n"
-        "  blocks.3.1:40-47         several channels: mean square of their numbers\n"
-        "  blocks.3.1               the whole layer: mean square of its numbers, as DeepDream\n"
-        "  image_embedding:text=雪  a direction: cosine with the vector of a text\n"
-        "  blocks.3.1:vector=V.npy  a direction: one number a channel, from a file\n"
-        "  blocks.3.1:like=A.jpg    a picture: cosine of the whole layer with what A.jpg makes of "
-        "it\n"
-        "  blocks.3.1:unlike=A.jpg  diversity: other channels together than in A.jpg (minus the\n"
-        "                           cosine of both Gram matrices)\n"
-        "  like=A.jpg               without a layer it is image_embedding: be like this picture; "
-        "so\n"
-        "                           for text=, vector= and unlike=\n"
-        "\n"
-        "*NUMBER behind one is its weight (1 without; negative: as little as possible), and |\n"
-        "stands between several: \"blocks.2.1:7 | blocks.5.0:45@max *0.5\". The end of a layer's\n"
-        "name is enough where no other ends so. feavis info --layers lists them.\n"
-        "\n"
-        "Of a CLIP's vision transformer the rows of a layer are its tokens: 0 is the class, 1 on "
-        "are\n"
-        "patches from the upper left, line by line. resblocks.5:45@0,17 is channel 45 of token "
-        "17,\n"
-        "resblocks.5@0,17 all of that token; resblocks.5.attn.heads:128-191 is head 2, whose "
-        "channels\n"
-        "are the third 64, and resblocks.5.attn.heads:128-191@0,0 what it gives to the class.\n"
-        "With several models a name begins with guide1. or guide2.: guide2.like=A.jpg, too.\n"
-        "\n"
-        "  feavis imagine --term blocks.3.1:45\n"
-        "  feavis imagine 森林 --term \"blocks.4.0 *0.1\"\n"
-        "  feavis imagine --term blocks.2.0 --start photo.jpg\n"
-        "  feavis imagine 雪山 --term \"like=photo.jpg *0.5\"\n"
-        "  feavis imagine 花 --seeds 4 --diversity 1\n"
-        "\n"
-        "--diversity W@LAYER asks each picture of --seeds for LAYER:unlike=PICTURE, for every one\n"
-        "before it, with the weight W over their number (LLP without a layer).\n"
-        "A picture's recipe has the names of such files, without their folders, and hashes; again\n"
-        "looks for them beside the picture and here.");
-}
-
-void cli_help_guides(void)
-{
-    puts(
-        "--guide names a model; given more than once, they look at one picture together\n"
-        "\n"
-        "  mini                            the shipped model\n"
-        "  eval.yml + brivl.pth            a cfg and its checkpoint\n"
-        "  eval.yml + brivl.pth + vocab.txt     and its vocabulary\n"
-        "  eval.yml + brivl.pth @momentum  the towers that training averaged\n"
-        "\n"
-        ":NUMBER behind one is the weight of what it thinks of the texts (1 without); while the\n"
-        "picture grows --guide-weights \"1, 0.3\" sets them. \\+, \\| and \\: belong to a file's\n"
-        "name. Channels of --llp are the first model's; layers of --term begin with guide2. where\n"
-        "they are the second's.\n"
-        "\n"
-        "match and classify show the mean of their cosines by weight, and each model's own in "
-        "files\n"
-        "that end in -guide1, -guide2; an index that embed makes with several is searched with "
-        "the\n"
-        "same ones, whatever their weights; probe and convert do one after the other.\n"
-        "\n"
-        "  feavis imagine 梦 --guide mini --guide \"eval.yml + brivl.pth:0.5\"\n"
-        "  feavis compare --preset concepts --guide mini --guide ViT-B-32.pt\n"
-        "  feavis compare 梦 --guide mini --guide \"eval.yml + brivl.pth\"\n"
-        "                                  the picture of each, that of both, and what each model\n"
-        "                                  believes of all of them");
 }
 
 void cli_help_options(void)

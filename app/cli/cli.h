@@ -25,6 +25,8 @@ typedef struct cli {
     const char *shard;               /* I/N: see shard.h */
     const char *script;              /* window: what works it instead of a person */
     const char *judge, *csv, *sheet; /* judge: its file, and where results go; csv also: steps.h */
+    const char *against;             /* two: options of the second picture */
+    int questions;                   /* quiz: 0: not given */
     int frames;                      /* walk: from one stop to the next; 0: not given */
     int top, batch, seeds;           /* 0: not given */
     const char *diversity;           /* imagine, neuron: see seeds.h */
@@ -91,9 +93,8 @@ void cli_help(void);
 /* Ctrl-C, SIGTERM and a closed terminal call this, and a second Ctrl-C ends the program. */
 void cli_catch_interrupts(void (*handler)(int));
 void cli_help_options(void);
-void cli_help_terms(void);
-void cli_help_guides(void);
-void cli_help_places(void);
+/* On one thing by name; false: there is no such help. */
+bool cli_help_on(const char *name);
 
 int command_window(cli *c);
 int command_imagine(cli *c);
@@ -107,6 +108,8 @@ int command_match(cli *c);
 int command_series(cli *c);
 int command_classify(cli *c);
 int command_compare(cli *c);
+int command_two(cli *c);
+int command_quiz(cli *c);
 int command_embed(cli *c);
 int command_search(cli *c);
 int command_convert(cli *c);

@@ -1,9 +1,83 @@
 /* Help on one thing each, in English and Chinese; the overview and the options are in cli.c. */
 #include <stdio.h>
+#include <string.h>
 
 #include "app/cli/cli.h"
 
-void cli_help_places(void)
+static void terms(void)
+{
+    puts(
+        "--term asks any layer of the image tower, alone or beside a text\n"
+        "\n"
+        "  blocks.3.1:45            channel 45 of that layer, mean over its positions\n"
+        "  blocks.3.1:45@max        where it is highest\n"
+        "  blocks.3.1:45@3,5        one neuron: row 3, column 5, counted from 0\n"
+        "  blocks.3.1:40-47         several channels: mean square of their numbers\n"
+        "  blocks.3.1               the whole layer: mean square of its numbers, as DeepDream\n"
+        "  image_embedding:text=雪  a direction: cosine with the vector of a text\n"
+        "  blocks.3.1:vector=V.npy  a direction: one number a channel, from a file\n"
+        "  blocks.3.1:like=A.jpg    a picture: cosine of the whole layer with what A.jpg makes of "
+        "it\n"
+        "  blocks.3.1:unlike=A.jpg  diversity: other channels together than in A.jpg (minus the\n"
+        "                           cosine of both Gram matrices)\n"
+        "  like=A.jpg               without a layer it is image_embedding: be like this picture; "
+        "so\n"
+        "                           for text=, vector= and unlike=\n"
+        "\n"
+        "*NUMBER behind one is its weight (1 without; negative: as little as possible), and |\n"
+        "stands between several: \"blocks.2.1:7 | blocks.5.0:45@max *0.5\". The end of a layer's\n"
+        "name is enough where no other ends so. feavis info --layers lists them.\n"
+        "\n"
+        "Of a CLIP's vision transformer the rows of a layer are its tokens: 0 is the class, 1 on "
+        "are\n"
+        "patches from the upper left, line by line. resblocks.5:45@0,17 is channel 45 of token "
+        "17,\n"
+        "resblocks.5@0,17 all of that token; resblocks.5.attn.heads:128-191 is head 2, whose "
+        "channels\n"
+        "are the third 64, and resblocks.5.attn.heads:128-191@0,0 what it gives to the class.\n"
+        "With several models a name begins with guide1. or guide2.: guide2.like=A.jpg, too.\n"
+        "\n"
+        "  feavis imagine --term blocks.3.1:45\n"
+        "  feavis imagine 森林 --term \"blocks.4.0 *0.1\"\n"
+        "  feavis imagine --term blocks.2.0 --start photo.jpg\n"
+        "  feavis imagine 雪山 --term \"like=photo.jpg *0.5\"\n"
+        "  feavis imagine 花 --seeds 4 --diversity 1\n"
+        "\n"
+        "--diversity W@LAYER asks each picture of --seeds for LAYER:unlike=PICTURE, for every one\n"
+        "before it, with the weight W over their number (LLP without a layer).\n"
+        "A picture's recipe has the names of such files, without their folders, and hashes; again\n"
+        "looks for them beside the picture and here.");
+}
+
+static void guides(void)
+{
+    puts(
+        "--guide names a model; given more than once, they look at one picture together\n"
+        "\n"
+        "  mini                            the shipped model\n"
+        "  eval.yml + brivl.pth            a cfg and its checkpoint\n"
+        "  eval.yml + brivl.pth + vocab.txt     and its vocabulary\n"
+        "  eval.yml + brivl.pth @momentum  the towers that training averaged\n"
+        "\n"
+        ":NUMBER behind one is the weight of what it thinks of the texts (1 without); while the\n"
+        "picture grows --guide-weights \"1, 0.3\" sets them. \\+, \\| and \\: belong to a file's\n"
+        "name. Channels of --llp are the first model's; layers of --term begin with guide2. where\n"
+        "they are the second's.\n"
+        "\n"
+        "match and classify show the mean of their cosines by weight, and each model's own in "
+        "files\n"
+        "that end in -guide1, -guide2; an index that embed makes with several is searched with "
+        "the\n"
+        "same ones, whatever their weights; probe and convert do one after the other.\n"
+        "\n"
+        "  feavis imagine 梦 --guide mini --guide \"eval.yml + brivl.pth:0.5\"\n"
+        "  feavis compare --preset concepts --guide mini --guide ViT-B-32.pt\n"
+        "  feavis compare 梦 --guide mini --guide \"eval.yml + brivl.pth\"\n"
+        "                                  the picture of each, that of both, and what each model\n"
+        "                                  believes of all of them");
+}
+
+static void places(void)
 {
     puts(
         "--at gives a part of the picture a text of its own, beside a text for all of it or alone\n"
@@ -32,4 +106,132 @@ void cli_help_places(void)
         "~ 后是边缘变淡的宽度（格），* 后是权重，| 隔开几处，最多八处。全角的 ：，｜ "
         "和数字也可以。\n"
         "上升的是这句话与只看这些格子所得向量的余弦；有几个模型时，用第一个模型。");
+}
+
+static void two(void)
+{
+    puts("two grows two pictures of the same steps, and says in what they differ\n"
+         "\n"
+         "  feavis two 蝴蝶 butterfly                two texts (with spaces: \"a cat | a dog\")\n"
+         "  feavis two 蝴蝶 --against seed=8         another seed\n"
+         "  feavis two 蝴蝶 --against \"param=pixel | rate=0.1\"     any option, several with |;\n"
+         "                                          \\| is a bar of the value\n"
+         "  feavis two 蝴蝶 --against \"checkpoint=brivl.pth | config=eval.yml\"   another model\n"
+         "\n"
+         "In a folder: both pictures with their recipes, sheet.png (A, B, difference, the cosine "
+         "of\n"
+         "each with either text), two.png (both growing), two.csv. Pixel difference: mean |A - B| "
+         "of\n"
+         "255 over all colours. Embedding difference: 1 - cosine of both in the eyes of a model.\n"
+         "\n"
+         "two 让两幅画一起长出来，再说出它们差在哪里\n"
+         "\n"
+         "两句话（有空格时用 | 隔开），或者同一句话配 --against：种子、模型、任何选项，用 | "
+         "隔开几个。\n"
+         "得到一个文件夹：两幅画（各带配方）、sheet.png（甲、乙、差异和各项余弦）、two."
+         "png（一起生长的\n"
+         "动画）和 two.csv。像素差是 |A - B| 的平均（满分 255），向量差是 1 减去两幅画的余弦。");
+}
+
+static void quiz(void)
+{
+    puts("quiz shows pictures of a folder without their names: which of five texts was it?\n"
+         "\n"
+         "  feavis quiz                     ten pictures of the gallery, in a new order\n"
+         "  feavis quiz FOLDER --questions 20 --seed 7   the same ones in the same order for all\n"
+         "  feavis quiz --csv answers.csv   all answers on this machine as a table, no questions\n"
+         "\n"
+         "The recipe inside a PNG says its text; four other texts of the same script are of "
+         "pictures\n"
+         "that come later, or of presets/things.yml. The picture is a copy without name and "
+         "recipe.\n"
+         "Answer 1 to 5, s to skip, q to stop; from a pipe one a line. Answers are kept in\n"
+         "~/.local/share/feavis/quiz.tsv ($XDG_DATA_HOME), which only grows. Shares come with\n"
+         "Wilson's 95 % interval; guessing gives 20 %.\n"
+         "\n"
+         "quiz 从文件夹里拿出画，不看名字：它出自哪一句话？五选一\n"
+         "\n"
+         "PNG 里的配方就是答案；另外四句来自后面的画或 "
+         "presets/things.yml，文字同类。画是没有名字和配方的\n"
+         "副本。回答 1 到 5，s 跳过，q 结束；也可以从管道读，每行一个。答案只增不改，记在\n"
+         "~/.local/share/feavis/quiz.tsv；比例附 Wilson 95% 区间，瞎猜是 20%。--csv "
+         "只导出，不出题。\n"
+         "--seed 相同，题目和顺序就相同。");
+}
+
+static void xray(void)
+{
+    puts(
+        "xray says what each word of a picture's text is worth, and where it pulls\n"
+        "\n"
+        "  feavis xray PICTURE.png             the texts of its recipe\n"
+        "  feavis xray photo.jpg --text 雪山    any picture, any text\n"
+        "\n"
+        "worth: the cosine with the whole text less that without the word. Pulls: the size of the\n"
+        "gradient of that difference in the pixels. In a folder: xray.png, words.csv.\n"
+        "\n"
+        "xray 逐词透视：每个词值多少，在画面哪里用力\n"
+        "\n"
+        "worth 是整句的余弦减去去掉这个词之后的余弦；用力的地方是这个差对像素的梯度。\n"
+        "结果在一个文件夹里：xray.png 和 words.csv。");
+}
+
+static void walk(void)
+{
+    puts("walk goes from one text or picture to the next and back to the first: a film that loops\n"
+         "\n"
+         "  feavis walk 春 夏 秋 冬\n"
+         "  feavis walk \"a lighthouse | photo.jpg\" --frames 24\n"
+         "\n"
+         "Between two stops what is climbed follows the great circle between their embeddings; "
+         "each\n"
+         "frame starts from the one before. In a folder: every frame with its recipe, walk.png "
+         "(APNG),\n"
+         "walk.gif, sheet.png.\n"
+         "\n"
+         "walk 概念漫步：从一句话（或一张图）走到下一句，再回到开头，首尾相接\n"
+         "\n"
+         "两站之间沿两个向量间的大圆走，每一帧从上一帧接着长。--frames 是每一段的帧数。\n"
+         "结果在一个文件夹里：每帧带配方的 PNG、walk.png（APNG）、walk.gif 和 sheet.png。");
+}
+
+static void receipt(void)
+{
+    puts(
+        "receipt makes one page about a picture: for papers and classes\n"
+        "\n"
+        "  feavis receipt PICTURE.png\n"
+        "\n"
+        "The picture is made again from its recipe: that gives the curve, and says whether it "
+        "comes\n"
+        "out the same. Then come judges, channels, the X-ray of its words, model and version. In "
+        "a\n"
+        "folder: receipt.png, curve.csv.\n"
+        "\n"
+        "receipt 一幅画的单据：论文和课堂用的一页\n"
+        "\n"
+        "按配方重画一遍，得到曲线，也验证是否逐字节相同；再加上评委、通道、逐词透视、模型和版本。\n"
+        "结果在一个文件夹里：receipt.png 和 curve.csv。");
+}
+
+bool cli_help_on(const char *name)
+{
+    static const struct {
+        const char *name;
+        void (*print)(void);
+    } all[] = {{"options", cli_help_options},
+               {"terms", terms},
+               {"guides", guides},
+               {"places", places},
+               {"two", two},
+               {"quiz", quiz},
+               {"xray", xray},
+               {"walk", walk},
+               {"receipt", receipt}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (strcmp(all[i].name, name) == 0) {
+            all[i].print();
+            return true;
+        }
+    return false;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "app/cli/cli.h"
+#include "app/cli/json.h"
 #include "feavis/critic.h"
 
 /* What the recipe inside asks for, unless flags say it; the model is the recipe's too. */
@@ -19,6 +20,21 @@ static fv_status read_options(cli *c)
     fv_status s = fv_recipe_apply(c->options, recipe, c->words);
     free(recipe);
     return s < 0 ? s : cli_apply_flags(c, c->options);
+}
+
+static void print_json(const fv_spot *spots, int count)
+{
+    for (int i = 0; i < count; i++) {
+        json_begin("place");
+        json_text("text", spots[i].text);
+        json_whole("left", spots[i].left);
+        json_whole("right", spots[i].right);
+        json_whole("top", spots[i].top);
+        json_whole("bottom", spots[i].bottom);
+        json_number("weight", (double)spots[i].weight);
+        json_number("cosine", (double)spots[i].cosine);
+        json_end();
+    }
 }
 
 static void print(const fv_spot *spots, int count)
@@ -44,7 +60,7 @@ static fv_status run(cli *c, fv_model **m, fv_critic **critic, fv_picture *p)
     FV_TRY(fv_model_open(m, c->options));
     FV_TRY(fv_critic_open(critic, *m));
     FV_TRY(fv_critic_places(*critic, p, at, spots, &count));
-    print(spots, count);
+    (json_on() ? print_json : print)(spots, count);
     return FV_OK;
 }
 

@@ -14,6 +14,7 @@ static const cli_command commands[] = {
     {"window", command_window, "*", "text", "type, watch, steer, keep"},
     {"imagine", command_imagine, "*", "text", "let the picture of a text grow"},
     {"compare", command_compare, SEEN "out ", "text", "the same text by several models"},
+    {"two", command_two, SEEN "out ", "", "two pictures side by side, and what differs"},
     {"series", command_series, SEEN "out ", "", "a picture a sentence: sheet, scroll and film"},
     {"walk", command_walk, SEEN "out ", "", "from one text or picture to the next, as a loop"},
     {"places", command_places, "@Model at ", "", "what the model sees in parts of a picture"},
@@ -38,6 +39,7 @@ static const cli_command commands[] = {
      "a picture as a VQGAN's codes, and back"},
     {"gather", command_gather, "", "", "what workers of --shard have made"},
     {"judge", command_judge, "@Model gallery ", "gallery", "what an independent classifier sees"},
+    {"quiz", command_quiz, "seed gallery ", "gallery", "which of five texts was it?"},
     {"completion", command_completion, "", "", "what a shell completes: bash, zsh or fish"},
     {"man", command_man, "", NULL, "the manual page"},
     {0},
@@ -45,16 +47,7 @@ static const cli_command commands[] = {
 
 static int help(int argc, char **argv)
 {
-    if (argc > 2 && strcmp(argv[2], "options") == 0)
-        cli_help_options();
-    else if (argc > 2 && strcmp(argv[2], "terms") == 0)
-        cli_help_terms();
-    else if (argc > 2 && strcmp(argv[2], "guides") == 0)
-        cli_help_guides();
-    else if (argc > 2 && strcmp(argv[2], "places") == 0)
-        cli_help_places();
-    else
-        cli_help();
+    if (argc < 3 || !cli_help_on(argv[2])) cli_help();
     return EXIT_SUCCESS;
 }
 

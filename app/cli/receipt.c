@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "app/cli/grow.h"
+#include "app/cli/json.h"
 #include "app/cli/many.h"
 #include "app/cli/places.h"
 #include "feavis/judge.h"
@@ -205,6 +206,37 @@ static void add_settings(receipt *q)
     if (!good && !q->c->quiet) fprintf(stderr, "feavis: made again it is another picture\n");
 }
 
+static void print_bars(const char *kind, const fv_receipt_bar *bars, int count)
+{
+    for (int i = 0; i < count; i++) {
+        json_begin(kind);
+        json_text("name", bars[i].name);
+        json_number("value", (double)bars[i].value);
+        json_end();
+    }
+}
+
+static void print(const receipt *q)
+{
+    if (json_on()) {
+        json_begin("receipt");
+        json_text("text", q->title);
+        json_whole("steps", q->steps);
+        json_flag("same", same(&q->picture, &q->again));
+        json_end();
+        for (int i = 0; i < q->fact_count; i++) {
+            json_begin("fact");
+            json_text("name", q->facts[2 * i]);
+            json_text("value", q->facts[2 * i + 1]);
+            json_end();
+        }
+        print_bars("judged", q->judged, q->judged_count);
+        print_bars("channel", q->fired, q->fired_count);
+    }
+    many_tell(q->folder, "receipt.png");
+    many_tell(q->folder, "curve.csv");
+}
+
 static fv_status save(receipt *q)
 {
     fv_picture page;
@@ -229,7 +261,7 @@ static fv_status save(receipt *q)
     fprintf(f.to, "step,value\n");
     for (int i = 0; i < q->steps; i++) fprintf(f.to, "%d,%.6f\n", i + 1, (double)q->curve[i]);
     FV_TRY(many_save(&f, q->folder, "curve.csv"));
-    printf("%s/receipt.png\n%s/curve.csv\n", q->folder, q->folder);
+    print(q);
     return FV_OK;
 }
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "app/cli/grow.h"
+#include "app/cli/json.h"
 #include "app/cli/many.h"
 #include "app/cli/places.h"
 #include "feavis/critic.h"
@@ -102,6 +103,22 @@ static fv_status embed(walk *w, fv_critic *c, stop *s)
     return status;
 }
 
+/* From stop i to the next. */
+static void tell_angle(const walk *w, int i)
+{
+    const char *from = w->stops[i].name, *to = w->stops[(i + 1) % w->count].name;
+    double degrees = (double)w->angles[i] * 180 / M_PI;
+    if (json_on()) {
+        json_begin("leg");
+        json_text("from", from);
+        json_text("to", to);
+        json_number("degrees", degrees);
+        json_end();
+    } else if (!w->c->quiet) {
+        fprintf(stderr, "%s to %s: %.0f degrees\n", from, to, degrees);
+    }
+}
+
 static fv_status find_angles(walk *w)
 {
     fv_critic *c;
@@ -114,9 +131,7 @@ static fv_status find_angles(walk *w)
         double dot = 0;
         for (int k = 0; k < fv_model_dim(w->model); k++) dot += (double)a[k] * (double)b[k];
         w->angles[i] = (float)acos(fmax(-1, fmin(1, dot)));
-        if (!w->c->quiet)
-            fprintf(stderr, "%s to %s: %.0f degrees\n", w->stops[i].name,
-                    w->stops[(i + 1) % w->count].name, (double)w->angles[i] * 180 / M_PI);
+        tell_angle(w, i);
     }
     return s;
 }
@@ -215,6 +230,7 @@ static fv_status save_frame(walk *w, fv_session *s, int f, fv_picture *picture)
     if (status >= 0) status = many_path(&path, w->folder, name);
     if (status >= 0) {
         status = fv_picture_write(picture, path, recipe);
+        if (status >= 0 && json_on()) json_file("frame", NULL, path);
         free(path);
     }
     free(recipe);
@@ -257,10 +273,18 @@ static double difference(const fv_picture *a, const fv_picture *b)
 static void tell_seam(const walk *w)
 {
     double sum = 0;
+    if (w->made < 2) return;
     for (int i = 1; i < w->made; i++) sum += difference(&w->film[i - 1], &w->film[i]);
-    if (w->made > 1 && !w->c->quiet)
-        fprintf(stderr, "from frame to frame %.1f of 255, from the last to the first %.1f\n",
-                sum / (w->made - 1), difference(&w->film[w->made - 1], &w->film[0]));
+    double mean = sum / (w->made - 1), seam = difference(&w->film[w->made - 1], &w->film[0]);
+    if (json_on()) {
+        json_begin("seam");
+        json_number("between_frames", mean);
+        json_number("last_to_first", seam);
+        json_end();
+    } else if (!w->c->quiet) {
+        fprintf(stderr, "from frame to frame %.1f of 255, from the last to the first %.1f\n", mean,
+                seam);
+    }
 }
 
 static fv_status save_sheet(const walk *w)
@@ -289,7 +313,8 @@ static fv_status save_films(const walk *w)
     fv_status s = many_path(&gif, w->folder, "walk.gif");
     if (s >= 0) s = fv_film_write_loop(w->film, w->made, MILLISECONDS, NULL, png);
     if (s >= 0) s = fv_gif_write_loop(w->film, w->made, MILLISECONDS, NULL, gif);
-    if (s >= 0) printf("%s\n%s\n", png, gif);
+    if (s >= 0) many_tell(w->folder, "walk.png");
+    if (s >= 0) many_tell(w->folder, "walk.gif");
     free(png);
     if (s >= 0) free(gif);
     return s;

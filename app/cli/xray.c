@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "app/cli/json.h"
 #include "app/cli/many.h"
 #include "app/cli/places.h"
 #include "feavis/xray.h"
@@ -74,6 +75,32 @@ static const char *sheet_name(int t, char out[32])
     return out;
 }
 
+static void print_json(const xray *q)
+{
+    char name[32];
+    for (int t = 0; t < q->count; t++) {
+        json_begin("text");
+        json_text("text", q->texts[t]);
+        json_number("weight", (double)q->weights[t]);
+        json_number("cosine", (double)q->found[t].cosine);
+        json_end();
+        for (int i = 0; i < q->found[t].count; i++) {
+            const fv_xray_word *w = &q->found[t].words[i];
+            json_begin("word");
+            json_text("word", w->text);
+            json_text("text", q->texts[t]);
+            json_number("worth", (double)w->worth);
+            json_number("cosine_without", (double)w->without);
+            json_number("area", (double)w->area);
+            json_number("x", (double)w->x);
+            json_number("y", (double)w->y);
+            json_end();
+        }
+    }
+    for (int t = 0; t < q->count; t++) json_file("file", q->folder, sheet_name(t, name));
+    json_file("file", q->folder, "words.csv");
+}
+
 static void print(const xray *q)
 {
     char name[32];
@@ -129,7 +156,7 @@ static fv_status run(xray *q)
     FV_TRY(many_folder(&q->folder, c, "xray"));
     for (int t = 0; t < q->count; t++) FV_TRY(save_sheet(q, t));
     FV_TRY(save_table(q));
-    print(q);
+    (json_on() ? print_json : print)(q);
     return FV_OK;
 }
 
