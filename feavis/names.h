@@ -17,6 +17,11 @@ FV_API char *fv_name_escaped(const char *name);
 /* Back, in place: the exact name. A backslash before anything else stays one. */
 FV_API void fv_name_unescape(char *text);
 
+/* Text of a file for a person to read: controls, what reorders letters by stealth (bidi overrides)
+ * and bytes that are not UTF-8 become U+FFFD, so that it is letters to a terminal and no commands.
+ * lines: line feeds and tabs stay. Caller frees. NULL: out of memory. */
+FV_API char *fv_text_shown(const char *text, bool lines);
+
 /* Whether two names differ at most in how accents are composed (macOS writes them apart). */
 FV_API bool fv_name_same(const char *a, const char *b);
 /* The path as it is, or with its accents composed or apart if only that is there. Caller frees;

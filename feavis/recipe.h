@@ -15,9 +15,10 @@ extern "C" {
 /* Options (and live changes) from recipe text. what: the picture or state it is from. An option
  * that is not the recipe's to choose stays as it is in `o`, see fv_options_notice. Files (start
  * picture, model) are named without their folders; they are looked for in the folder of `what`,
- * then in the current one, and a start picture has to have the hash that the recipe says. A path in
- * an older recipe is tried first. Only regular files are taken. One that is not found leaves what
- * `o` names already; where that is nothing, opening the model or the session says so. */
+ * then in the current one, and a start picture has to have the hash that the recipe says. Of a path
+ * only the name counts; that of a start picture is tried first, as older recipes have it. Only
+ * regular files are taken. One that is not found leaves what `o` names already; where that is
+ * nothing, opening the model or the session says so. */
 FV_API fv_status fv_recipe_apply(fv_options *o, const char *recipe, const char *what);
 /* Whether a recipe is of this model, its cfg and its vocabulary, and of its decoder if it names
  * one: FV_ERR_ARGUMENT says it is not. */

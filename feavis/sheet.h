@@ -13,6 +13,21 @@ extern "C" {
  * to bottom beside them, others below. The first panel's size is that of all. */
 FV_API fv_status fv_scroll_make(fv_picture *out, const fv_picture *panels, const char *const *lines,
                                 int count);
+/* A painted hand scroll, read from the right: the title, then each panel with its line beside it
+ * from top to bottom, a column a phrase; panels fade into the paper and each other. Lines that are
+ * no Chinese stand below. A red seal ends it. The first panel's height is that of all. */
+typedef struct fv_handscroll {
+    const fv_picture *panels;
+    const char *const *lines;
+    int count;
+    const char *title;       /* NULL or "": none */
+    const char *seal;        /* 1 to 4 letters */
+    const void *reserved[4]; /* NULL, for what comes later */
+} fv_handscroll;
+FV_API fv_status fv_handscroll_make(fv_picture *out, const fv_handscroll *h);
+/* How many letters of these texts no font of this machine has. */
+FV_API fv_status fv_letters_missing(const char *const *texts, int count, int *missing);
+
 /* Pictures in rows, each in a square of `cell` pixels over its caption. */
 FV_API fv_status fv_sheet_make(fv_picture *out, const fv_picture *pictures,
                                const char *const *captions, int count, int columns, int cell);

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "feavis/feavis.h"
+#include "feavis/names.h"
 #include "model/text/text.h"
 #include "model/weights/weights.h"
 #include "tests/check.h"
@@ -624,6 +625,56 @@ static void pictures_hold_no_private_paths(void **state)
     same_files("e.png", "shared/p.png");
 }
 
+/* Nothing in it steers a terminal: line feeds are the only controls, and nothing reorders letters.
+ */
+static void is_plain(const char *what, const char *text)
+{
+    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
+        bool c1 = *at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0;
+        bool bidi = *at == 0xe2 && at[1] == 0x80 && at[2] >= 0xaa && at[2] <= 0xae;
+        if ((*at < 0x20 && *at != '\n') || *at == 0x7f || c1 || bidi)
+            fail_msg("%s: byte %d of \"%s\"", what, (int)(at - (const unsigned char *)text), text);
+    }
+}
+
+/* Recipes come from anywhere: one that holds commands of a terminal is printed without them. */
+static void a_recipe_does_not_steer_the_terminal(void **state)
+{
+    (void)state;
+    static const char recipe[] = "feavis: 0.1.0\ntext: \"moon\\e[31m "
+                                 "\\a\\x7f\\x9b\\u202e\\e]0;x\\a\"\nat: \"lake\\e[1m: 4,0\"\n";
+    static const char raw[] = "feavis: 0.1.0\ntext: \"\033[31mmoon\033]0;x\a\xc2\x9b\"\n";
+    uint8_t rgb[12 * 12 * 3] = {90};
+    MUST(fv_picture_write(&(fv_picture){12, 12, rgb}, "evil.png", recipe));
+    MUST(fv_picture_write(&(fv_picture){12, 12, rgb}, "raw.png", raw));
+    static const char *const runs[][8] = {
+        {"info", "evil.png"},
+        {"info", "evil.png", "--json"},
+        {"info", "raw.png"},
+        {"info", "raw.png", "--json"},
+        {"again", "evil.png", "--preset", "toy.yml", "--out", "made.png"},
+        {"again", "evil.png", "--preset", "toy.yml", "--out", "made.png", "--json"},
+        {"xray", "evil.png", "--preset", "toy.yml", "--out", "xray"},
+        {"places", "evil.png", "--preset", "toy.yml"},
+        {"again", "evil.png", "--preset", "toy.yml", "--llp", "\033[31m"}};
+    for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
+        const char *const *r = runs[i];
+        process p = process_wait(process_start(r, NULL, 0, 0));
+        if (i != 3 && i != 8 && p.status != 0) fail_msg("%s %s: %s", r[0], r[1], p.err);
+        assert_true(*p.out || *p.err);
+        is_plain(r[0], p.out);
+        is_plain(r[0], p.err);
+        process_free(&p);
+    }
+    char *out = SUCCEEDS("info", "raw.png");
+    assert_non_null(strstr(out, "\xef\xbf\xbd[31mmoon\xef\xbf\xbd]0;x"));
+    free(out);
+    /* whole texts, other alphabets and what letters are composed of stay */
+    char *shown = fv_text_shown("e\xcc\x81 \xe6\x9c\x88 \xf0\x9f\x8c\x99\xff\tx", false);
+    assert_string_equal(shown, "e\xcc\x81 \xe6\x9c\x88 \xf0\x9f\x8c\x99\xef\xbf\xbd\xef\xbf\xbdx");
+    free(shown);
+}
+
 /* Beyond 2^53, where a double would round them; and one drawn, which is said and written down. */
 static void seeds_of_64_bits_and_random_ones(void **state)
 {
@@ -1071,6 +1122,7 @@ int main(void)
         CASE(again_is_the_same_to_the_byte),
         CASE(several_seeds_differ_more_by_diversity),
         CASE(files_from_elsewhere_choose_no_place),
+        CASE(a_recipe_does_not_steer_the_terminal),
         CASE(seeds_of_64_bits_and_random_ones),
         CASE(pictures_hold_no_private_paths),
         CASE(a_stopped_picture_goes_on_as_if_nothing_happened),

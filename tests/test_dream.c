@@ -259,6 +259,11 @@ static void a_walk_loops_and_is_made_again(void **state)
     assert_non_null(strstr(out, "like=008.png"));
     free(out);
     REFUSED("needs two", "walk", "moon", TOY);
+    static const char *const misspelt[] = {"walk/00.png", "lake.JPG", "./lake", "/lake", "../lake"};
+    for (size_t i = 0; i < sizeof misspelt / sizeof misspelt[0]; i++)
+        REFUSED("walk: opening the picture ", "walk", "moon", misspelt[i], "--frames", "1", TOY,
+                "--out", "none");
+    assert_int_not_equal(access("none", F_OK), 0);
     static const char *const own[] = {"b/000.png", "b/004.png", "./b/003-start.png", "b/sheet.png"};
     char *before = SUCCEEDS("info", "b/000.png");
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)

@@ -699,6 +699,7 @@ static const char *other_value(const fv_option *row)
     case FV_OPTION_INT:
     case FV_OPTION_FLOAT:
         snprintf(text, sizeof text, "%g", row->high);
+        if (strcmp(text, row->value) == 0) snprintf(text, sizeof text, "%g", row->low);
         return text;
     case FV_OPTION_BOOL:
         return strcmp(row->value, "yes") == 0 ? "no" : "yes";
@@ -956,6 +957,30 @@ static void the_start_of_a_recipe_is_found_by_its_hash(void **state)
     remove_tree("made");
 }
 
+/* Whoever wrote a recipe does not choose which file of the disk is opened: a path says its name. */
+static void a_path_in_a_recipe_is_a_name(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {"config", "checkpoint", "vocab", "decoder"};
+    char recipe[4096], here[2048];
+    assert_non_null(getcwd(here, sizeof here));
+    remove_tree("made");
+    assert_int_equal(mkdir("made", 0777), 0);
+    spill("made/secret", "here", 4);
+    for (int i = 0; i < 8; i++) {
+        fv_options *o = fresh();
+        const char *row = rows[i % 4];
+        snprintf(recipe, sizeof recipe, "feavis: 1\n%s: \"%s%smade/secret\"\n", row,
+                 i < 4 ? "" : here, i < 4 ? "" : "/");
+        MUST(fv_recipe_apply(o, recipe, "p.png"));
+        assert_string_equal(fv_options_get(o, row), "secret"); /* not there */
+        MUST(fv_recipe_apply(o, recipe, "made/p.png"));
+        assert_string_equal(fv_options_get(o, row), "made/secret");
+        fv_options_free(o);
+    }
+    remove_tree("made");
+}
+
 /* A recipe names the model that drew the picture, whatever the session's options say. */
 static void a_recipe_names_the_model_that_ran(void **state)
 {
@@ -1047,6 +1072,7 @@ int main(void)
         cmocka_unit_test(same_models_are_known_by_the_table),
         cmocka_unit_test(a_recipe_names_files_without_their_folders),
         cmocka_unit_test(the_start_of_a_recipe_is_found_by_its_hash),
+        cmocka_unit_test(a_path_in_a_recipe_is_a_name),
         cmocka_unit_test(a_recipe_names_the_model_that_ran),
         cmocka_unit_test(a_long_title_is_cut_at_a_character),
     };

@@ -17,7 +17,7 @@ int info_of_checkpoint(const cli *c, const char *path)
     if (json_open(&lines) < 0) return cli_fail();
     fv_status s = c->tensors ? fv_checkpoint_list(&text, path)
                              : fv_checkpoint_describe(&text, path, *config ? config : NULL, &fits);
-    if (s >= 0) fputs(text, lines.to);
+    if (s >= 0) cli_show_lines(lines.to, text);
     fv_free(text);
     json_close(&lines, c->tensors ? "tensor" : "line", false);
     if (s < 0) return cli_fail();

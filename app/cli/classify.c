@@ -113,7 +113,8 @@ static fv_status save_pictures(const classify *q)
         if (i >= SHOWN_PICTURES || q->known || json_on()) continue;
         many_pad(stdout, many_stem(q->images.list.at[i]), LABEL_COLUMNS);
         for (int k = 0; k < top && k < 3; k++)
-            printf("  %s %.3f", q->classes.labels.at[hits[k].index], (double)hits[k].score);
+            printf("  %s %.3f", cli_shown(q->classes.labels.at[hits[k].index]),
+                   (double)hits[k].score);
         putchar('\n');
     }
     free(hits);
@@ -144,7 +145,8 @@ static void print_class(const classify *q, int j, double recall, double precisio
         return;
     }
     many_pad(stdout, q->classes.labels.at[j], LABEL_COLUMNS);
-    printf("%8d  %5.1f %%    %5.1f %%  %s", c->pictures, 100 * recall, 100 * precision, taken);
+    printf("%8d  %5.1f %%    %5.1f %%  %s", c->pictures, 100 * recall, 100 * precision,
+           cli_shown(taken));
     if (other >= 0) printf(" (%d)", times);
     putchar('\n');
 }

@@ -1,6 +1,7 @@
 /* Arguments and help. Flags come from the option table. */
 #include "app/cli/cli.h"
 #include "app/cli/json.h"
+#include "feavis/names.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -11,9 +12,26 @@
 #include <string.h>
 #include <unistd.h>
 
+const char *cli_shown(const char *text)
+{
+    static char *ring[16];
+    static unsigned turn;
+    char **at = &ring[turn++ % 16];
+    free(*at);
+    *at = fv_text_shown(text, false);
+    return *at ? *at : "";
+}
+
+void cli_show_lines(FILE *to, const char *text)
+{
+    char *shown = fv_text_shown(text, true);
+    fputs(shown ? shown : "", to);
+    fv_free(shown);
+}
+
 int cli_fail(void)
 {
-    fprintf(stderr, "feavis: %s\n", fv_error());
+    fprintf(stderr, "feavis: %s\n", cli_shown(fv_error()));
     return EXIT_FAILURE;
 }
 
@@ -56,7 +74,7 @@ void cli_tell(cli *c, const fv_options *o)
     const char *notice = fv_options_notice(o);
     if (!*notice || strncmp(notice, c->told, sizeof c->told - 1) == 0) return;
     snprintf(c->told, sizeof c->told, "%s", notice);
-    fprintf(stderr, "feavis: %s\n", notice);
+    fprintf(stderr, "feavis: %s\n", cli_shown(notice));
 }
 
 static fv_status add_word(cli *c, const char *word)
@@ -85,7 +103,7 @@ typedef struct own_flag {
 static const own_flag own_flags[] = {
     {"preset", OWN_PRESET, 0, NULL, "NAME",
      "settings and pictures from presets/NAME.yml, or a .yml file"},
-    {"file", OWN_TEXT, offsetof(cli, file), "imagine neuron compare series ", "FILE",
+    {"file", OWN_TEXT, offsetof(cli, file), "imagine neuron compare series scroll ", "FILE",
      "one text a line; neuron: channels"},
     {"shard", OWN_TEXT, offsetof(cli, shard), "imagine neuron embed ", "I/N",
      "worker I of N; what is there stays (gather)"},
@@ -94,10 +112,12 @@ static const own_flag own_flags[] = {
     {"against", OWN_TEXT, offsetof(cli, against), "two ", "NAME=VALUE",
      "what the second picture has otherwise: \"seed=8 | size=320\""},
     {"questions", OWN_NUMBER, offsetof(cli, questions), "quiz ", "N", "how many (10)"},
-    {"carry", OWN_TEXT, offsetof(cli, carry), "series ", "WHAT",
+    {"carry", OWN_TEXT, offsetof(cli, carry), "series scroll ", "WHAT",
      "nothing, picture (the start of the next) or palette; the shipped decoder: nothing"},
-    {"style", OWN_TEXT, offsetof(cli, style), "series ", "TEXT",
+    {"style", OWN_TEXT, offsetof(cli, style), "series scroll ", "TEXT",
      "a text that all of them share: \"水墨画:0.3\""},
+    {"title", OWN_TEXT, offsetof(cli, title), "scroll ", "TEXT", "at its beginning, on the right"},
+    {"seal", OWN_TEXT, offsetof(cli, seal), "scroll ", "TEXT", "one to four letters on red (梦)"},
     {"seeds", OWN_NUMBER, offsetof(cli, seeds), "imagine neuron ", "N",
      "N pictures, with seeds from --seed on"},
     {"diversity", OWN_TEXT, offsetof(cli, diversity), "imagine neuron ", "W[@LAYER]",
@@ -105,10 +125,12 @@ static const own_flag own_flags[] = {
     {"image", OWN_TEXT, offsetof(cli, image), "probe ", "FILE", "the picture, or a .npy"},
     {"ids", OWN_TEXT, offsetof(cli, ids), "probe ", "FILE", "token ids instead of a text"},
     {"taps", OWN_TEXT, offsetof(cli, taps), "probe ", "NAMES", "tensors to write"},
-    {"images", OWN_TEXT, offsetof(cli, images), "match classify embed ", "SOURCE",
+    {"images", OWN_TEXT, offsetof(cli, images), "match classify embed gap ", "SOURCE",
      "a folder, or a list of file names, one a line"},
-    {"folder", OWN_TEXT, offsetof(cli, folder), "match classify embed ", "DIR",
+    {"folder", OWN_TEXT, offsetof(cli, folder), "match classify embed gap ", "DIR",
      "where the files of that list are"},
+    {"captions", OWN_TEXT, offsetof(cli, captions), "gap ", "FILE",
+     "lines of a photo's name, a tab, its caption; without: photos' names say what they show"},
     {"texts", OWN_TEXT, offsetof(cli, texts), "match search ", "FILE",
      "one text a line, - for standard input"},
     {"pairs", OWN_TEXT, offsetof(cli, pairs), "match ", "order|FILE",
@@ -137,8 +159,8 @@ static const own_flag own_flags[] = {
     {"tensors", OWN_SWITCH, offsetof(cli, tensors), "info ", "",
      "of a checkpoint: every tensor on a line"},
     {"json", OWN_SWITCH, offsetof(cli, json),
-     "imagine compare two series walk places xray receipt neuron again resume info probe judge "
-     "quiz presets match classify embed search convert codes gather ",
+     "imagine compare two series scroll walk places xray receipt neuron again resume info probe "
+     "judge quiz presets match classify embed search convert codes gap gather ",
      "", "results as JSON, an object a line (keys: app/README.md)"},
     {"quiet", OWN_SWITCH, offsetof(cli, quiet), NULL, "", "no progress"},
 };
@@ -200,7 +222,11 @@ bool cli_flag_at(int i, cli_flag *out)
                           .choices = o->kind == FV_OPTION_BOOL ? "yes no" : o->choices};
     } else {
         const own_flag *o = &own_flags[i - count];
-        *out = (cli_flag){.name = o->name, .value = o->value, .help = o->help, .standard = ""};
+        *out = (cli_flag){.name = o->name,
+                          .value = o->value,
+                          .help = o->help,
+                          .commands = o->commands,
+                          .standard = ""};
     }
     return true;
 }
@@ -450,6 +476,8 @@ void cli_help(void)
          "  feavis compare TEXT --guide A --guide B     by each model and by both (help guides)\n"
          "  feavis two 蝴蝶 butterfly       two dreams side by side, and what differs (help two)\n"
          "  feavis series STORY.txt         a picture a sentence: sheet, scroll and film\n"
+         "  feavis scroll POEM.txt --seal 梦想   a hand scroll: lines in ink, set vertically, a "
+         "seal\n"
          "  feavis walk 春 夏 秋 冬         from one text or picture to the next: a film that "
          "loops\n"
          "  feavis neuron 108,456           what channels of the last layer before pooling want\n"
@@ -469,6 +497,7 @@ void cli_help(void)
          "  feavis classify --images DIR --labels FILE  zero-shot classes, confusion matrix\n"
          "  feavis embed --images DIR --out INDEX.npy   embeddings of many pictures\n"
          "  feavis search TEXT --index INDEX.npy        the pictures nearest to a text\n"
+         "  feavis gap PHOTOS --captions FILE --out GAP.safetensors   what --plausible takes\n"
          "  feavis gather FOLDER            what workers of --shard have made, and what lacks\n"
          "  feavis convert CHECKPOINT.pth --out FILE.safetensors   only the towers in use\n"
          "  feavis codes PICTURE --decoder FILE --out CODES.csv    a VQGAN's codes, and back\n"
@@ -480,6 +509,7 @@ void cli_help(void)
          "  feavis help places              texts for parts of the picture 画面中的位置\n"
          "  feavis help two|quiz|xray|walk|receipt      each of these "
          "两个梦、猜题、逐词、漫步、单据\n"
+         "  feavis help plausible           as photos are, and no further 不越过真实照片\n"
          "\n"
          "Examples\n"
          "  feavis imagine 蝴蝶\n"

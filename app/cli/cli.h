@@ -19,8 +19,9 @@ typedef struct cli {
     const char *file;                            /* --file: one text a line */
     const char *image, *ids, *taps;              /* probe */
     const char *images, *texts, *pairs, *folder; /* many pictures and texts: see many.h */
-    const char *labels, *prompts, *index;
+    const char *labels, *prompts, *index, *captions;
     const char *carry, *style;       /* series: from one picture to the next, and of all */
+    const char *title, *seal;        /* scroll */
     const char *export;              /* search: the file of another engine, to --out */
     const char *shard;               /* I/N: see shard.h */
     const char *script;              /* window: what works it instead of a person */
@@ -55,6 +56,7 @@ typedef struct cli_flag {
     const char *name, *help;
     const char *value;    /* "FILE", "N", ...; "": a switch */
     const char *choices;  /* with spaces between; NULL: anything */
+    const char *commands; /* that take it, with a space behind each; NULL: all, or an option */
     const char *standard; /* the default; "" */
     const char *group;    /* NULL: of the command line */
 } cli_flag;
@@ -79,6 +81,11 @@ bool cli_has_flag(const cli *c, const char *name);
 fv_status cli_check_picture(const char *path);
 /* What files were not allowed to set, on stderr, unless the same was said before. */
 void cli_tell(cli *c, const fv_options *o);
+
+/* Text of a file or a recipe, as it goes to a terminal: fv_text_shown. In a ring of sixteen. */
+const char *cli_shown(const char *text);
+/* The same of several lines. */
+void cli_show_lines(FILE *to, const char *text);
 
 /* One line on stderr, "feavis: ..."; gives the exit status. */
 int cli_fail(void);
@@ -122,6 +129,8 @@ int command_walk(cli *c);
 int command_places(cli *c);
 int command_xray(cli *c);
 int command_receipt(cli *c);
+int command_gap(cli *c);
+int command_scroll(cli *c);
 
 /* info on a file that is no picture */
 int info_of_checkpoint(const cli *c, const char *path);

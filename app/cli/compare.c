@@ -48,7 +48,8 @@ static fv_status grow_one(const compare *q, fv_model *m, fv_options *o, int text
     fv_session *s;
     FV_TRY(fv_options_set(o, "text", q->texts.at[text]));
     FV_TRY(fv_session_open(&s, m, o));
-    if (!q->c->quiet) fprintf(stderr, "%s: %s\n", q->labels[column], q->texts.at[text]);
+    if (!q->c->quiet)
+        fprintf(stderr, "%s: %s\n", cli_shown(q->labels[column]), cli_shown(q->texts.at[text]));
     if (column == q->guides) grow_warn(s, m);
     fv_status status = grow_run(s, q->c->quiet);
     fv_status kept = status >= 0 ? keep(q, s, text, column) : FV_OK;
@@ -159,7 +160,7 @@ static void print_table(const compare *q)
         if (many_width(q->labels[k]) > widest) widest = many_width(q->labels[k]);
     const float *at = q->beliefs;
     for (int t = 0; t < q->texts.count; t++) {
-        printf("\n%s\n", q->texts.at[t]);
+        printf("\n%s\n", cli_shown(q->texts.at[t]));
         many_pad(stdout, "  cosine in the eyes of", widest + 4);
         for (int k = 0; k < q->columns; k++) {
             fputs("  by ", stdout);
@@ -233,7 +234,7 @@ static fv_status save_sheet(const compare *q)
     for (int i = 0; i < 2; i++) fv_picture_free(&parts[i]);
     fv_picture_free(&sheet);
     if (s != FV_ERR_UNSUPPORTED) return s;
-    fprintf(stderr, "feavis: %s\n", fv_error());
+    fprintf(stderr, "feavis: %s\n", cli_shown(fv_error()));
     return FV_OK;
 }
 

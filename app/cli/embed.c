@@ -156,7 +156,7 @@ static fv_status print_hits(const cli *c, fv_model *m, const fv_index *x, const 
     if (!hits) return fv_fail(FV_ERR_MEMORY, "searching: out of memory");
     fv_status s = fv_index_search(x, m, texts->rows, n, top, hits, &found);
     for (int q = 0; s >= 0 && q < n; q++) {
-        if (n > 1 && !json_on()) printf("%s%s\n", q ? "\n" : "", texts->list.at[q]);
+        if (n > 1 && !json_on()) printf("%s%s\n", q ? "\n" : "", cli_shown(texts->list.at[q]));
         for (int k = 0; k < found; k++) {
             const fv_hit *h = &hits[(size_t)q * (size_t)top + (size_t)k];
             print_hit(texts->list.at[q], k + 1, h, fv_index_name(x, h->index));

@@ -77,8 +77,8 @@ static void tell_lacking(const char *path, bool begun, const char *why)
         json_text("why", why);
         json_end();
     } else {
-        printf("lacks %s%s", path, begun ? " (begun)" : "");
-        printf(*why ? " (%s)\n" : "%s\n", why);
+        printf("lacks %s%s", cli_shown(path), begun ? " (begun)" : "");
+        printf(*why ? " (%s)\n" : "%s\n", cli_shown(why));
     }
 }
 

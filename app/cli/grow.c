@@ -82,7 +82,8 @@ static void warn_of_text(const fv_text_report *r, int text, const fv_model *m)
         fprintf(stderr, "feavis: %d of the %d tokens of text %d are unknown to the model\n",
                 r->unknown, r->used - 2, text);
     if (*r->little)
-        fprintf(stderr, "feavis: %s knows little about: %s\n", fv_model_title(m), r->little);
+        fprintf(stderr, "feavis: %s knows little about: %s\n", cli_shown(fv_model_title(m)),
+                cli_shown(r->little));
 }
 
 void grow_warn(const fv_session *s, fv_model *m)

@@ -1,4 +1,4 @@
-/* Help on one thing each, in English and Chinese; the overview and the options are in cli.c. */
+/* Help on one thing each; the overview is in cli.c. */
 #include <stdio.h>
 #include <string.h>
 
@@ -214,6 +214,34 @@ static void receipt(void)
         "结果在一个文件夹里：receipt.png 和 curve.csv。");
 }
 
+static void plausible(void)
+{
+    puts("--plausible FILE asks for a picture that fits its text as photos fit their captions\n"
+         "\n"
+         "  feavis gap PHOTOS --captions captions.tsv --out gap.safetensors     once a model\n"
+         "  feavis imagine 一只狗在草地上跑 --plausible gap.safetensors\n"
+         "\n"
+         "captions.tsv has lines of a photo's file name, a tab, its caption; without it the "
+         "photos'\n"
+         "names say what they show (000_tench.jpg). The file holds the mean embedding of the "
+         "photos\n"
+         "and of the captions, and percentiles of the cosine of a caption with its photo.\n"
+         "\n"
+         "A text's vector is then moved by the mean photo less the mean caption, as texts lie "
+         "apart\n"
+         "from pictures in such models (--plausible-move no: not), and nothing is gained past the\n"
+         "cosine that --plausible-stop of the real pairs keep below (0.5: their median; 0: no "
+         "end).\n"
+         "It is for the texts of --text, and for the model that the file is of.\n"
+         "\n"
+         "--plausible 让画面像照片配说明那样配文字，而不是无止境地上升\n"
+         "\n"
+         "先用 feavis gap "
+         "量一批照片和它们的说明（每行：文件名、制表符、说明；没有说明文件时用文件名）。\n"
+         "之后文字向量会加上“照片平均减说明平均”，余弦到了真实配对的中位数就不再加分\n"
+         "（--plausible-stop 是分位数，0 为不停；--plausible-move no 不移动向量）。");
+}
+
 bool cli_help_on(const char *name)
 {
     static const struct {
@@ -223,6 +251,7 @@ bool cli_help_on(const char *name)
                {"terms", terms},
                {"guides", guides},
                {"places", places},
+               {"plausible", plausible},
                {"two", two},
                {"quiz", quiz},
                {"xray", xray},

@@ -236,17 +236,18 @@ static void announce(fv_model *m, const fv_options *o, bool opened)
     if (*fv_model_without_gpu(m) && opened)
         fprintf(stderr, "feavis: %s: the CPU computes\n", fv_model_without_gpu(m));
     if (fv_options_asked(o, &reading) >= 0) {
-        if (reading) fprintf(stderr, "feavis: the text is read as %s\n", reading);
+        if (reading) fprintf(stderr, "feavis: the text is read as %s\n", cli_shown(reading));
         free(reading);
     }
     int guides = fv_model_guide_count(m);
     for (int i = 0; i < guides; i++) {
         char label[160];
-        fprintf(stderr, "%s%s", i ? " and " : "", fv_model_label(m, i, label, sizeof label));
+        fprintf(stderr, "%s%s", i ? " and " : "",
+                cli_shown(fv_model_label(m, i, label, sizeof label)));
     }
     fprintf(stderr, " imagine%s %s (%s, %s%s%s, seed %s)\n", guides > 1 ? "" : "s",
-            title_of(o, title, sizeof title), fv_model_backend(m), size, square ? "x" : "",
-            square ? size : "", fv_options_get(o, "seed"));
+            cli_shown(title_of(o, title, sizeof title)), fv_model_backend(m), size,
+            square ? "x" : "", square ? size : "", fv_options_get(o, "seed"));
 }
 
 /* What this model can say of the jobs before the first picture: those of other models wait. */
@@ -568,7 +569,7 @@ static void warn_of_model(const char *recipe, const fv_options *o)
     fv_model *m;
     if (fv_model_open(&m, o) < 0) return; /* said when the job opens it */
     if (fv_recipe_check_model(recipe, m) < 0)
-        fprintf(stderr, "feavis: %s: the picture will differ\n", fv_error());
+        fprintf(stderr, "feavis: %s: the picture will differ\n", cli_shown(fv_error()));
     fv_model_close(m);
 }
 

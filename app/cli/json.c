@@ -19,11 +19,25 @@ bool json_on(void)
     return wanted;
 }
 
+/* U+202a to U+202e and U+2066 to U+2069, at two bytes behind e2, show letters in another order. */
+static int reorders(const unsigned char *at)
+{
+    bool overrides = at[1] == 0x80 && at[2] >= 0xaa && at[2] <= 0xae;
+    bool isolates = at[1] == 0x81 && at[2] >= 0xa6 && at[2] <= 0xa9;
+    return overrides || isolates ? 0x2000 | (at[1] & 0x3f) << 6 | (at[2] & 0x3f) : 0;
+}
+
+/* Controls past 0x7f are two bytes of UTF-8, c2 and theirs; a terminal obeys them too. */
 static void quote(const char *text)
 {
     putchar('"');
     for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-        if (*at == '"' || *at == '\\')
+        if (*at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0)
+            printf("\\u%04x", *++at);
+        else if (*at == 0xe2 && reorders(at)) {
+            printf("\\u%04x", reorders(at));
+            at += 2;
+        } else if (*at == '"' || *at == '\\')
             printf("\\%c", *at);
         else if (*at < 0x20 || *at == 0x7f)
             printf("\\u%04x", *at);

@@ -116,7 +116,7 @@ static void print_row(const court *c, const exhibit *x)
     printf("%5s  %5.2f  %6.3f  %6.3f  %8.2f  %6.3f  %5.2f  %5.3f  %s  ->  ", rank,
            (double)v->probability, (double)v->cosines.whole, (double)v->cosines.unseen,
            (double)v->robustness, (double)v->clipped, (double)v->light, (double)v->rough,
-           *x->text ? x->text : file_name(x->path));
+           cli_shown(*x->text ? x->text : file_name(x->path)));
     for (int i = 0; i < 3; i++)
         printf("%s%s", i ? ", " : "", fv_judge_class_name(c->judge, v->best[i]));
     putchar('\n');

@@ -42,7 +42,7 @@ static void print(const fv_spot *spots, int count)
     printf("cosine  columns  rows  text\n");
     for (int i = 0; i < count; i++)
         printf("%6.3f  %d-%d      %d-%d   %s\n", (double)spots[i].cosine, spots[i].left,
-               spots[i].right, spots[i].top, spots[i].bottom, spots[i].text);
+               spots[i].right, spots[i].top, spots[i].bottom, cli_shown(spots[i].text));
 }
 
 static fv_status run(cli *c, fv_model **m, fv_critic **critic, fv_picture *p)

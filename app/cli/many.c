@@ -45,7 +45,7 @@ bool many_show(void *user, int done, int count, const char *failure)
     many_progress *p = user;
     const char *begin = p->terminal ? "\r\033[K" : "";
     if (failure) {
-        fprintf(stderr, "%sfeavis: %s\n", begin, failure);
+        fprintf(stderr, "%sfeavis: %s\n", begin, cli_shown(failure));
         p->failures++;
         return !interrupted;
     }
@@ -134,7 +134,7 @@ fv_status many_list_pictures(fv_list *out, const cli *c)
 {
     fv_list notes;
     FV_TRY(fv_list_pictures(out, c->images, c->folder, &notes));
-    for (int i = 0; i < notes.count; i++) fprintf(stderr, "feavis: %s\n", notes.at[i]);
+    for (int i = 0; i < notes.count; i++) fprintf(stderr, "feavis: %s\n", cli_shown(notes.at[i]));
     fv_list_clear(&notes);
     return FV_OK;
 }
@@ -162,7 +162,7 @@ static void warn_of(const fv_text_report *r, int number, const char *text, const
                 number, r->used + r->dropped, whose, fv_model_text_length(guide), r->dropped);
     if (r->unknown)
         fprintf(stderr, "feavis: %d of the tokens of text %d are unknown to %s: %s\n", r->unknown,
-                number, whose, text);
+                number, cli_shown(whose), cli_shown(text));
 }
 
 void many_warn(const fv_text_report *reports, char *const *texts, int count, fv_model *m)
@@ -235,9 +235,9 @@ void many_view_heading(const many_view *v, const fv_model *m)
 {
     if (many_views(m) == 1 || json_on()) return;
     if (v->guide < 0)
-        printf("%s, weighed\n\n", v->title);
+        printf("%s, weighed\n\n", cli_shown(v->title));
     else
-        printf("guide%d: %s\n\n", v->guide + 1, v->title);
+        printf("guide%d: %s\n\n", v->guide + 1, cli_shown(v->title));
 }
 
 void many_view_json(const many_view *v, const fv_model *m)
@@ -316,7 +316,7 @@ fv_status many_heat_map(const fv_heat *h, const char *folder, const char *name)
     int missing;
     fv_status s = fv_heat_map(&picture, h, &missing);
     if (s == FV_ERR_UNSUPPORTED) { /* the numbers are saved all the same */
-        fprintf(stderr, "feavis: %s\n", fv_error());
+        fprintf(stderr, "feavis: %s\n", cli_shown(fv_error()));
         return FV_OK;
     }
     if (s < 0) return s;
@@ -394,7 +394,7 @@ int many_width(const char *text)
 void many_pad(FILE *to, const char *text, int width)
 {
     int used = 0;
-    const unsigned char *at = (const unsigned char *)text;
+    const unsigned char *at = (const unsigned char *)cli_shown(text);
     while (*at) {
         const unsigned char *from = at;
         int columns = step(&at);

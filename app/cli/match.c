@@ -168,7 +168,7 @@ static void print_entry(const match *q, const many *x, int i)
     if (x == &q->images)
         many_print_name(stdout, x->list.at[i]);
     else
-        fputs(x->list.at[i], stdout);
+        fputs(cli_shown(x->list.at[i]), stdout);
     putchar('\n');
 }
 

@@ -89,7 +89,7 @@ static void print_question(const quiz *q, int i)
         if (json_on())
             json_text(key, text);
         else
-            printf("  %d  %s\n", k + 1, text);
+            printf("  %d  %s\n", k + 1, cli_shown(text));
     }
     if (json_on()) json_end();
 }
@@ -149,7 +149,7 @@ static void tell(const quiz *q, int i, int choice, double seconds)
         json_number("seconds", seconds);
         json_end();
     } else {
-        printf(choice == own ? "right: %s\n" : "no, it is: %s\n", text);
+        printf(choice == own ? "right: %s\n" : "no, it is: %s\n", cli_shown(text));
     }
     cli_flush();
 }

@@ -1,9 +1,10 @@
 /* feavis series: one picture a sentence, as the paper shows coherent sentences side by side; each
- * by itself, or with something carried over from the one before.
+ * by itself, or with something carried over from the one before. feavis scroll: the lines of a poem
+ * likewise, in ink unless another preset is given, as one painted hand scroll.
  *
  * Results in a folder: a PNG with its recipe for each sentence; sheet.png, scroll.png, and
  * film.png, which shows how each picture grew, one after the other: where the picture before is the
- * start, it walks from one to the next. */
+ * start, it walks from one to the next. Of a scroll there is no sheet and no film. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,8 @@ enum { FRAMES = 24 /* a picture */, MILLISECONDS = 80, CELL = 256, COLUMNS = 4, 
 typedef enum carry { CARRY_NOTHING, CARRY_PICTURE, CARRY_PALETTE } carry;
 
 typedef struct series {
-    const cli *c;
+    cli *c;
+    bool scroll;
     carry carry;
     fv_list lines;
     fv_picture *panels; /* [lines] */
@@ -108,7 +110,7 @@ static fv_status carry_over(series *q, fv_session *s, int i, const char *path)
 static bool note_frame(void *user, fv_session *s, const fv_progress *p)
 {
     series *q = user;
-    int most = q->lines.count * FRAMES;
+    int most = q->scroll ? 0 : q->lines.count * FRAMES;
     bool due =
         p->step == p->steps || p->step * FRAMES / p->steps > (p->step - 1) * FRAMES / p->steps;
     if (!due || q->frame_count == most) return true;
@@ -148,7 +150,8 @@ static fv_status grow_one(series *q, fv_model *m, int i)
     if (status >= 0) status = fv_session_open(&s, m, o);
     fv_options_free(o);
     if (status < 0) return status;
-    if (!q->c->quiet) fprintf(stderr, "%d/%d %s\n", i + 1, q->lines.count, q->lines.at[i]);
+    if (!q->c->quiet)
+        fprintf(stderr, "%d/%d %s\n", i + 1, q->lines.count, cli_shown(q->lines.at[i]));
     grow_warn(s, m);
     status = grow_run_with(s, q->c->quiet, note_frame, q);
     fv_status saved = status >= 0 ? save(q, s, i) : FV_OK;
@@ -166,8 +169,22 @@ static fv_status save_as(const series *q, fv_picture *p, const char *name)
     return s;
 }
 
+static fv_status save_scroll(const series *q, int count)
+{
+    fv_picture p;
+    const char *seal = q->c->seal;
+    fv_handscroll h = {.panels = q->panels,
+                       .lines = (const char *const *)q->lines.at,
+                       .count = count,
+                       .title = q->c->title,
+                       .seal = seal ? seal : "梦"};
+    FV_TRY(fv_handscroll_make(&p, &h));
+    return save_as(q, &p, "scroll.png");
+}
+
 static fv_status save_together(const series *q, int count)
 {
+    if (q->scroll) return save_scroll(q, count);
     const char *const *lines = (const char *const *)q->lines.at;
     fv_picture p;
     char *path = NULL;
@@ -215,32 +232,73 @@ static fv_status preset_lines(fv_list *out, const cli *c)
     return s;
 }
 
-static fv_status read_lines(fv_list *out, const cli *c)
+static fv_status read_lines(fv_list *out, const cli *c, bool scroll)
 {
-    const char *file = c->file ? c->file : c->words;
+    const char *file = c->file ? c->file : c->words, *name = scroll ? "scroll" : "series";
     if (c->file && c->words)
-        return fv_fail(FV_ERR_ARGUMENT, "series takes one file, and there are two");
+        return fv_fail(FV_ERR_ARGUMENT, "%s takes one file, and there are two", name);
     if (file) return fv_list_lines(out, file);
     if (c->preset && fv_preset_picture_count(c->preset)) return preset_lines(out, c);
-    return fv_fail(FV_ERR_ARGUMENT, "series needs a file with one sentence a line, or -; or a "
-                                    "preset of several pictures");
+    return fv_fail(FV_ERR_ARGUMENT,
+                   "%s needs a file with one sentence a line, or -; or a "
+                   "preset of several pictures",
+                   name);
+}
+
+/* Before the first picture: a seal that can be cut, and letters that can be set. */
+static fv_status check_letters(const series *q)
+{
+    int lines, others;
+    const char *const more[] = {q->c->seal ? q->c->seal : "梦", q->c->title ? q->c->title : ""};
+    uint8_t grey[3] = {0};
+    const fv_picture panel = {1, 1, grey};
+    fv_picture p;
+    FV_TRY(fv_handscroll_make(&p, &(fv_handscroll){&panel, &more[1], 1, NULL, more[0], {NULL}}));
+    fv_picture_free(&p);
+    FV_TRY(fv_letters_missing((const char *const *)q->lines.at, q->lines.count, &lines));
+    FV_TRY(fv_letters_missing(more, 2, &others));
+    if (lines + others == 0) return FV_OK;
+    return fv_fail(FV_ERR_UNSUPPORTED,
+                   "scroll: no font of this machine has %d of its letters; the package "
+                   "fonts-noto-cjk has Chinese ones, and FEAVIS_FONT names a font file",
+                   lines + others);
+}
+
+/* Ink is to a scroll what defaults are to others. */
+static fv_status take_ink(cli *c)
+{
+    fv_options *o;
+    if (c->preset) return FV_OK;
+    FV_TRY(fv_preset_open(&c->preset, "ink"));
+    fv_status s = fv_options_new(&o);
+    if (s >= 0) s = fv_preset_apply(c->preset, o);
+    if (s >= 0) s = cli_apply_flags(c, o);
+    if (s < 0) {
+        fv_options_free(o);
+        return s;
+    }
+    fv_options_free(c->options);
+    c->options = o;
+    return FV_OK;
 }
 
 static fv_status prepare(series *q, fv_model **m)
 {
-    const cli *c = q->c;
+    cli *c = q->c;
     FV_TRY(read_carry(q));
-    FV_TRY(read_lines(&q->lines, c));
+    if (q->scroll) FV_TRY(take_ink(c));
+    FV_TRY(read_lines(&q->lines, c, q->scroll));
+    if (q->scroll) FV_TRY(check_letters(q));
     size_t count = (size_t)q->lines.count;
     q->panels = calloc(count, sizeof *q->panels);
-    q->frames = calloc(count * FRAMES, sizeof *q->frames);
+    q->frames = calloc(q->scroll ? 1 : count * FRAMES, sizeof *q->frames);
     if (!q->panels || !q->frames)
         return fv_fail(FV_ERR_MEMORY, "a series of %zu pictures: out of memory", count);
     FV_TRY(fv_model_open(m, c->options));
     FV_TRY(check_all(q, *m));
     if (q->carry == CARRY_PALETTE || (q->carry == CARRY_PICTURE && !carries_codes(*m)))
         FV_TRY(grow_check_start(*m, c->options, "series with --carry"));
-    return many_folder(&q->folder, c, "series");
+    return many_folder(&q->folder, c, q->scroll ? "scroll" : "series");
 }
 
 static fv_status run(series *q, fv_model **m)
@@ -257,9 +315,9 @@ static fv_status run(series *q, fv_model **m)
     return together;
 }
 
-int command_series(cli *c)
+static int make(cli *c, bool scroll)
 {
-    series q = {.c = c};
+    series q = {.c = c, .scroll = scroll};
     fv_model *m = NULL;
     grow_catch_interrupts();
     fv_status s = run(&q, &m);
@@ -273,4 +331,14 @@ int command_series(cli *c)
     free(q.start);
     fv_model_close(m);
     return status;
+}
+
+int command_series(cli *c)
+{
+    return make(c, false);
+}
+
+int command_scroll(cli *c)
+{
+    return make(c, true);
 }

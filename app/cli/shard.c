@@ -119,7 +119,7 @@ bool shard_made_of(const char *path, const fv_options *o, const char **why)
 fv_status shard_clear(const char *path, const char *why)
 {
     char *aside = NULL;
-    if (*why) fprintf(stderr, "feavis: %s is made again: %s\n", path, why);
+    if (*why) fprintf(stderr, "feavis: %s is made again: %s\n", cli_shown(path), cli_shown(why));
     if (why != shard_other) return FV_OK; /* the new one takes its place */
     int n = (int)strlen(path) - 4;
     for (int i = 1; i < 1000; i++) {

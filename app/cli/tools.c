@@ -45,7 +45,7 @@ static int info_of_picture(const char *path)
     if (json_on())
         s = print_recipe(recipe, path);
     else
-        fputs(recipe, stdout);
+        cli_show_lines(stdout, recipe);
     free(recipe);
     return s < 0 ? cli_fail() : EXIT_SUCCESS;
 }
@@ -87,7 +87,7 @@ int command_info(cli *c)
     if (s >= 0)
         s = c->layers ? print_layers(m, lines.to)
                       : fv_model_describe(&text, m, c->options, c->plan);
-    if (s >= 0 && text) fputs(text, lines.to);
+    if (s >= 0 && text) cli_show_lines(lines.to, text);
     fv_free(text);
     json_close(&lines, c->layers ? "layer" : c->plan ? "line" : "model", !c->layers && !c->plan);
     fv_model_close(m);
@@ -132,7 +132,9 @@ static void tell_probed(const fv_model *m, int guide, const char *folder, float 
         return;
     }
     printf("cosine %.7f", (double)cosine);
-    if (several) printf("  guide%d: %s", guide + 1, fv_model_label(m, guide, label, sizeof label));
+    if (several)
+        printf("  guide%d: %s", guide + 1,
+               cli_shown(fv_model_label(m, guide, label, sizeof label)));
     putchar('\n');
 }
 
@@ -213,7 +215,7 @@ int command_presets(cli *c)
             fv_preset_close(p);
             continue;
         }
-        printf("%-16s %s", names[i], fv_preset_title(p));
+        printf("%-16s %s", names[i], cli_shown(fv_preset_title(p)));
         if (pictures) printf(" (%d pictures)", pictures);
         putchar('\n');
         fv_preset_close(p);

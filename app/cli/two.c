@@ -106,7 +106,7 @@ static fv_status name_side(two *q, int i)
     side *s = &q->sides[i];
     char *reading;
     FV_TRY(fv_options_asked(s->options, &reading));
-    if (reading && !q->c->quiet) fprintf(stderr, "feavis: %s\n", reading);
+    if (reading && !q->c->quiet) fprintf(stderr, "feavis: %s\n", cli_shown(reading));
     free(reading);
     FV_TRY(fv_options_first_text(s->options, &s->text));
     const char *text = *s->text ? s->text : fv_options_get(s->options, "llp");
@@ -175,7 +175,7 @@ static fv_status grow_side(two *q, int i)
     fv_session *s;
     side *d = &q->sides[i];
     FV_TRY(fv_session_open(&s, model_of(q, i), d->options));
-    if (!q->c->quiet) fprintf(stderr, "%c: %s\n", "AB"[i], d -> title);
+    if (!q->c->quiet) fprintf(stderr, "%c: %s\n", "AB"[i], cli_shown(d->title));
     grow_warn(s, model_of(q, i));
     fv_status status = grow_run_with(s, q->c->quiet, note_frame, d);
     fv_status kept = status >= 0 ? keep(q, s, i) : FV_OK;
@@ -245,10 +245,10 @@ static void tell_figure(void *user, const two *q, const char *figure, int model,
     } else if (model < 0) {
         printf("pixel difference      %.1f of 255\n", value);
     } else if (picture < 0) {
-        printf("embedding difference  %.3f  (%s)\n", value, q->seen[model].model);
+        printf("embedding difference  %.3f  (%s)\n", value, cli_shown(q->seen[model].model));
     } else {
         printf("cosine of %c           %.3f  with %s\n", "AB"[picture], value,
-               q -> sides[text].text);
+               cli_shown(q->sides[text].text));
     }
 }
 

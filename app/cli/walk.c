@@ -8,6 +8,7 @@
  * round twice, the second time for the film: its end is then near its beginning. Results in a
  * folder: 000.png and so on, each with its recipe, and what it started from; walk.png, walk.gif,
  * sheet.png. */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,13 +51,18 @@ typedef struct walk {
 
 /* --- where it goes --- */
 
-static bool is_picture(const char *name)
+/* By how it is written: with an ending of pictures, or from a folder on. A text is no such thing.
+ */
+static bool names_file(const char *name)
 {
+    static const char *const begins[] = {"/", "./", "../", "~/"};
     static const char *const endings[] = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"};
     size_t n = strlen(name);
+    for (size_t i = 0; i < sizeof begins / sizeof begins[0]; i++)
+        if (strncmp(name, begins[i], strlen(begins[i])) == 0) return true;
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
         size_t e = strlen(endings[i]);
-        if (n > e && strcasecmp(name + n - e, endings[i]) == 0) return access(name, R_OK) == 0;
+        if (n > e && strcasecmp(name + n - e, endings[i]) == 0) return true;
     }
     return false;
 }
@@ -71,9 +77,10 @@ static fv_status add_stop(walk *w, const char *from, size_t size)
     stop *s = &w->stops[w->count];
     s->name = strndup(from, size);
     if (!s->name) return fv_fail(FV_ERR_MEMORY, "reading arguments: out of memory");
-    s->picture = is_picture(s->name);
     w->count++;
-    return FV_OK;
+    s->picture = names_file(s->name);
+    if (!s->picture || access(s->name, R_OK) == 0) return FV_OK;
+    return fv_fail(FV_ERR_IO, "walk: opening the picture %s: %s", s->name, strerror(errno));
 }
 
 /* Between bars; without any, between spaces. */
@@ -115,7 +122,7 @@ static void tell_angle(const walk *w, int i)
         json_number("degrees", degrees);
         json_end();
     } else if (!w->c->quiet) {
-        fprintf(stderr, "%s to %s: %.0f degrees\n", from, to, degrees);
+        fprintf(stderr, "%s to %s: %.0f degrees\n", cli_shown(from), cli_shown(to), degrees);
     }
 }
 

@@ -106,12 +106,13 @@ static void print(const xray *q)
     char name[32];
     for (int t = 0; t < q->count; t++) {
         if (q->count > 1)
-            printf("%s\"%s\" with weight %g\n", t ? "\n" : "", q->texts[t], (double)q->weights[t]);
+            printf("%s\"%s\" with weight %g\n", t ? "\n" : "", cli_shown(q->texts[t]),
+                   (double)q->weights[t]);
         printf("cosine %.3f\n  worth  pulls most in\n", (double)q->found[t].cosine);
         for (int i = 0; i < q->found[t].count; i++) {
             const fv_xray_word *w = &q->found[t].words[i];
             printf("%+7.3f  %3.0f%% about %.2f,%.2f  %s\n", (double)w->worth, 100 * (double)w->area,
-                   (double)w->x, (double)w->y, w->text);
+                   (double)w->x, (double)w->y, cli_shown(w->text));
         }
     }
     for (int t = 0; t < q->count; t++) printf("%s/%s\n", q->folder, sheet_name(t, name));

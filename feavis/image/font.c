@@ -26,9 +26,9 @@ struct fv_fonts {
     int count, missing;
 };
 
-static void list_fonts(fv_fonts *f)
+static void list_fonts(fv_fonts *f, const char *family)
 {
-    FcPattern *wanted = FcNameParse((const FcChar8 *)"sans-serif:lang=zh-cn");
+    FcPattern *wanted = FcNameParse((const FcChar8 *)family);
     FcResult result;
     if (!wanted) return;
     FcConfigSubstitute(f->config, wanted, FcMatchPattern);
@@ -55,6 +55,11 @@ static void list_fonts(fv_fonts *f)
 
 fv_status fv_fonts_open(fv_fonts **out)
 {
+    return fv_fonts_open_as(out, FV_FONTS_SANS);
+}
+
+fv_status fv_fonts_open_as(fv_fonts **out, const char *family)
+{
     fv_fonts *f = calloc(1, sizeof *f);
     if (!f) return fv_fail(FV_ERR_MEMORY, "opening fonts: out of memory");
     if (FT_Init_FreeType(&f->library) != 0) {
@@ -67,7 +72,7 @@ fv_status fv_fonts_open(fv_fonts **out)
         f->count = f->fonts[0].path != NULL;
     }
     f->config = FcInitLoadConfigAndFonts();
-    if (f->config) list_fonts(f);
+    if (f->config) list_fonts(f, family);
     *out = f;
     return FV_OK;
 }

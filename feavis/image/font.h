@@ -12,6 +12,10 @@ typedef struct fv_fonts fv_fonts;
 /* Fonts for Chinese and Latin in the order of fontconfig's preference for zh-cn. A machine with
  * no font at all gives masks of width 0. $FEAVIS_FONT, a font file, comes before all others. */
 fv_status fv_fonts_open(fv_fonts **out);
+/* Of this family first, in fontconfig's words. */
+#define FV_FONTS_SANS  "sans-serif:lang=zh-cn"
+#define FV_FONTS_SERIF "serif:lang=zh-cn"
+fv_status fv_fonts_open_as(fv_fonts **out, const char *family);
 void fv_fonts_close(fv_fonts *f);
 /* Characters so far that no font has; they are drawn as empty boxes. */
 int fv_fonts_missing(const fv_fonts *f);

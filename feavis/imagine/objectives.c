@@ -36,6 +36,16 @@ static fv_status read_channels(fv_objectives *g, const fv_model *m)
     return FV_OK;
 }
 
+/* Text i as guide k is asked for it. */
+static fv_status embed_text(fv_objectives *g, size_t k, size_t i, fv_model *guide)
+{
+    float *row = g->embeddings[k] + i * (size_t)guide->network->dim;
+    FV_TRY(fv_model_embed_text(guide, g->texts[i].name, row,
+                               &g->reports[k * (size_t)g->text_count + i]));
+    if (g->plausible.of[k] && g->plausible.moves) fv_gap_move(&g->plausible.gap, row);
+    return FV_OK;
+}
+
 static fv_status read_texts(fv_objectives *g, fv_model *m)
 {
     size_t count = (size_t)g->text_count, guides = (size_t)m->guide_count;
@@ -46,9 +56,7 @@ static fv_status read_texts(fv_objectives *g, fv_model *m)
         size_t dim = (size_t)guide->network->dim;
         g->embeddings[k] = calloc((count + 1) * dim, sizeof *g->embeddings[k]);
         if (!g->embeddings[k]) return fv_fail(FV_ERR_MEMORY, "reading texts: out of memory");
-        for (size_t i = 0; i < count; i++)
-            FV_TRY(fv_model_embed_text(guide, g->texts[i].name, g->embeddings[k] + i * dim,
-                                       &g->reports[k * count + i]));
+        for (size_t i = 0; i < count; i++) FV_TRY(embed_text(g, k, i, guide));
     }
     return FV_OK;
 }
@@ -124,6 +132,7 @@ fv_status fv_objectives_read(fv_objectives *out, fv_model *m, const fv_options *
     if (s >= 0 && asked == 0) s = nothing();
     if (s >= 0) s = read_channels(&g, m);
     if (s >= 0) s = read_guides(&g, m, o);
+    if (s >= 0) s = fv_plausible_read(&g.plausible, m, o);
     if (s >= 0) s = read_texts(&g, m);
     if (s < 0)
         fv_objectives_clear(&g);
@@ -155,16 +164,25 @@ void fv_objectives_clear(fv_objectives *g)
     free(g->reports);
     for (int i = 0; i < FV_MAX_GUIDES; i++) free(g->embeddings[i]);
     free(g->channel_numbers);
+    fv_plausible_clear(&g->plausible);
     fv_terms_clear(&g->terms);
     fv_own_terms_clear(&g->own);
     fv_areas_clear(&g->areas);
     *g = (fv_objectives){0};
 }
 
+/* Whether the texts of guide i have a cosine past which nothing is gained. */
+static bool stops(const fv_objectives *g, int i)
+{
+    return g->plausible.of[i] && g->plausible.stops;
+}
+
 bool fv_objectives_same_plan(const fv_objectives *a, const fv_objectives *b)
 {
     for (int i = 0; i < FV_PENALTY_OPTIONS; i++)
         if ((a->penalty_weights[i] != 0) != (b->penalty_weights[i] != 0)) return false;
+    for (int i = 0; i < FV_MAX_GUIDES; i++)
+        if (stops(a, i) != stops(b, i)) return false;
     return a->text_count == b->text_count && a->channel_count == b->channel_count &&
            a->areas.count == b->areas.count && fv_terms_same_plan(&a->terms, &b->terms) &&
            fv_own_terms_same_plan(&a->own, &b->own);
@@ -180,6 +198,18 @@ bool fv_objectives_need(const fv_objectives *g, const fv_model *m, int i)
     return needs;
 }
 
+/* relu(sign * cosine + stop): with -1 and the stop, how much a text of positive weight falls short
+ * of it; with 1 and 2, which is never cut, a text that is not wanted. */
+static void build_shortfall(fv_plan *p, fv_objective_refs *refs, int i, int texts)
+{
+    fv_shape row = {1, 1, 1, texts};
+    refs->signs[i] = fv_plan_input(p, "plausible.signs", row, FV_REAL);
+    refs->stops[i] = fv_plan_input(p, "plausible.stops", row, FV_REAL);
+    fv_ref away = fv_affine(p, "plausible.away", refs->cosines[i], refs->signs[i], refs->stops[i]);
+    refs->shortfalls[i] = fv_activation(p, "plausible.shortfall", away, FV_ACT_RELU);
+    fv_plan_output(p, refs->shortfalls[i]);
+}
+
 static void build_guide(fv_plan *p, fv_objective_refs *refs, const fv_objectives *g,
                         const fv_model *m, const fv_options *o, int i, fv_ref views)
 {
@@ -192,6 +222,7 @@ static void build_guide(fv_plan *p, fv_objective_refs *refs, const fv_objectives
         refs->cosines[i] =
             fv_linear(p, "cosines", layers.embedding, refs->targets[i], FV_NONE, FV_ACT_NONE);
         fv_plan_output(p, refs->cosines[i]);
+        if (stops(g, i)) build_shortfall(p, refs, i, g->text_count);
     }
     if (i == 0 && g->channel_count) {
         refs->numbers =
@@ -209,7 +240,10 @@ void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objective
                          fv_ref picture)
 {
     *refs = (fv_objective_refs){.numbers = -1, .neurons = -1, .views = o->views};
-    for (int i = 0; i < FV_MAX_GUIDES; i++) refs->targets[i] = refs->cosines[i] = -1;
+    for (int i = 0; i < FV_MAX_GUIDES; i++) {
+        refs->targets[i] = refs->cosines[i] = -1;
+        refs->signs[i] = refs->stops[i] = refs->shortfalls[i] = -1;
+    }
     for (int i = 0; i < m->guide_count; i++)
         if (fv_objectives_need(g, m, i)) build_guide(p, refs, g, m, o, i, views[i]);
     fv_terms_build(p, refs->terms, &g->terms, m);
@@ -224,20 +258,39 @@ void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objective
     }
 }
 
+static fv_status upload_stops(fv_plan *p, const fv_objective_refs *refs, const fv_objectives *g,
+                              int i)
+{
+    size_t n = (size_t)g->text_count;
+    float *numbers = malloc(2 * n * sizeof *numbers);
+    if (!numbers) return fv_fail(FV_ERR_MEMORY, "a plausible target: out of memory");
+    for (size_t k = 0; k < n; k++) {
+        bool wanted = g->texts[k].weight > 0;
+        numbers[k] = wanted ? -1 : 1;
+        numbers[n + k] = wanted ? g->plausible.stop : 2;
+    }
+    fv_status s = fv_plan_upload(p, refs->signs[i], numbers);
+    if (s >= 0) s = fv_plan_upload(p, refs->stops[i], numbers + n);
+    free(numbers);
+    return s;
+}
+
 fv_status fv_objectives_upload(fv_plan *p, const fv_objective_refs *refs, const fv_objectives *g)
 {
     for (int i = 0; i < g->guide_count; i++)
         if (refs->targets[i] >= 0) FV_TRY(fv_plan_upload(p, refs->targets[i], g->embeddings[i]));
+    for (int i = 0; i < g->guide_count; i++)
+        if (refs->stops[i] >= 0) FV_TRY(upload_stops(p, refs, g, i));
     if (refs->numbers >= 0) FV_TRY(fv_plan_upload_i32(p, refs->numbers, g->channel_numbers));
     FV_TRY(fv_areas_upload(p, refs->areas, &g->areas));
     return fv_terms_upload(p, refs->terms, &g->terms);
 }
 
-/* Adds -weight * share * mean over views to the loss; parts: the means of the first `room`
- * columns, *all: the mean of all. */
+/* Adds -weight * share * mean over views to the loss, values of positive weight up to `most` alone;
+ * parts: the means of the first `room` columns, *all: the mean of all. */
 static fv_status score_columns(fv_plan *p, fv_ref output, int views, const fv_weighted *columns,
-                               int count, float share, double *loss, float *parts, int room,
-                               float *all)
+                               int count, float share, float most, double *loss, float *parts,
+                               int room, float *all)
 {
     size_t n = (size_t)views * (size_t)count;
     float *values = malloc(n * sizeof *values);
@@ -245,12 +298,17 @@ static fv_status score_columns(fv_plan *p, fv_ref output, int views, const fv_we
     fv_status s = fv_plan_download(p, output, values);
     double total = 0;
     for (int k = 0; s >= 0 && k < count; k++) {
-        double sum = 0;
-        for (int v = 0; v < views; v++) sum += (double)values[v * count + k];
+        double sum = 0, counted = 0;
+        float end = columns[k].weight > 0 ? most : HUGE_VALF;
+        for (int v = 0; v < views; v++) {
+            float value = values[v * count + k];
+            sum += (double)value;
+            counted += (double)(value > end ? end : value);
+        }
         sum /= views;
         if (k < room) parts[k] = (float)sum;
         total += sum;
-        *loss -= (double)(share * columns[k].weight) * sum;
+        *loss -= (double)(share * columns[k].weight) * (counted / views);
     }
     *all = (float)(total / count);
     free(values);
@@ -267,22 +325,22 @@ fv_status fv_objectives_scores(fv_plan *p, const fv_objective_refs *refs, const 
     for (int i = 0; i < g->guide_count; i++) {
         if (refs->cosines[i] < 0) continue;
         FV_TRY(score_columns(p, refs->cosines[i], refs->views, g->texts, g->text_count,
-                             g->guide_weights[i], &loss, out->parts + n, FV_MAX_PARTS - n,
-                             &unused));
+                             g->guide_weights[i], stops(g, i) ? g->plausible.stop : HUGE_VALF,
+                             &loss, out->parts + n, FV_MAX_PARTS - n, &unused));
         if (i == 0) out->cosine = out->parts[0];
         n += g->text_count < FV_MAX_PARTS - n ? g->text_count : FV_MAX_PARTS - n;
     }
     if (refs->neurons >= 0) {
-        FV_TRY(score_columns(p, refs->neurons, refs->views, g->channels, g->channel_count, 1, &loss,
-                             out->parts + n, FV_MAX_PARTS - n, &out->neuron));
+        FV_TRY(score_columns(p, refs->neurons, refs->views, g->channels, g->channel_count, 1,
+                             HUGE_VALF, &loss, out->parts + n, FV_MAX_PARTS - n, &out->neuron));
         n += g->channel_count < FV_MAX_PARTS - n ? g->channel_count : FV_MAX_PARTS - n;
     }
     double all_terms = 0;
     for (int i = 0; i < g->terms.count; i++) {
         float value = 0;
         fv_weighted column = {.name = g->terms.at[i].name, .weight = g->terms.at[i].weight};
-        FV_TRY(score_columns(p, refs->terms[i].value, refs->views, &column, 1, 1, &loss, &value, 1,
-                             &unused));
+        FV_TRY(score_columns(p, refs->terms[i].value, refs->views, &column, 1, 1, HUGE_VALF, &loss,
+                             &value, 1, &unused));
         all_terms += (double)value / (g->terms.count + g->own.count);
         if (n < FV_MAX_PARTS) out->parts[n++] = value;
     }
@@ -327,13 +385,28 @@ static fv_status column_gradients(fv_plan *p, fv_ref output, int views, const fv
     return s;
 }
 
+/* Of a shortfall it is upwards that is worse, of what is not wanted too. */
+static fv_status text_gradients(fv_plan *p, const fv_objective_refs *refs, const fv_objectives *g,
+                                int i)
+{
+    float share = g->guide_weights[i];
+    if (refs->shortfalls[i] < 0)
+        return column_gradients(p, refs->cosines[i], refs->views, g->texts, g->text_count, share);
+    size_t texts = (size_t)g->text_count, n = (size_t)refs->views * texts;
+    float *gradient = malloc(n * sizeof *gradient);
+    if (!gradient) return fv_fail(FV_ERR_MEMORY, "weighing objectives: out of memory");
+    for (size_t k = 0; k < n; k++)
+        gradient[k] = share * fabsf(g->texts[k % texts].weight) / (float)refs->views;
+    fv_status s = fv_plan_output_gradient(p, refs->shortfalls[i], gradient);
+    free(gradient);
+    return s;
+}
+
 fv_status fv_objectives_output_gradients(fv_plan *p, const fv_objective_refs *refs,
                                          const fv_objectives *g)
 {
     for (int i = 0; i < g->guide_count; i++)
-        if (refs->cosines[i] >= 0)
-            FV_TRY(column_gradients(p, refs->cosines[i], refs->views, g->texts, g->text_count,
-                                    g->guide_weights[i]));
+        if (refs->cosines[i] >= 0) FV_TRY(text_gradients(p, refs, g, i));
     if (refs->neurons >= 0)
         FV_TRY(column_gradients(p, refs->neurons, refs->views, g->channels, g->channel_count, 1));
     for (int i = 0; i < g->terms.count; i++) {

@@ -9,6 +9,8 @@
  *   own      any layer, and a function of the caller's (own_terms.h); weight up
  *   tv, range, grey   penalties of the picture, {1,1,1,1}; weight down
  *
+ * With the option plausible (plausible.h) a text is moved, and its cosine counts up to a stop.
+ *
  * loss = - sum over guides and texts of both weights * mean over views of cosine
  *        - (the same for channels and terms) + sum of weight * penalty. Weights live in the
  * outputs' gradients of backward and text embeddings in an input, so both may change between two
@@ -18,6 +20,7 @@
 
 #include "feavis/imagine/areas.h"
 #include "feavis/imagine/own_terms.h"
+#include "feavis/imagine/plausible.h"
 #include "feavis/imagine/terms.h"
 #include "feavis/loss.h"
 
@@ -34,6 +37,7 @@ typedef struct fv_objectives {
     float guide_weights[FV_MAX_GUIDES];
     fv_text_report *reports;          /* [guide_count][text_count] */
     float *embeddings[FV_MAX_GUIDES]; /* [text_count * dim] of that guide */
+    fv_plausible plausible;
     int32_t *channel_numbers;
     fv_terms terms;
     fv_own_terms own;
@@ -49,6 +53,8 @@ bool fv_objectives_same_plan(const fv_objectives *a, const fv_objectives *b);
 
 typedef struct fv_objective_refs {
     fv_ref targets[FV_MAX_GUIDES], cosines[FV_MAX_GUIDES]; /* -1 without text */
+    /* of a guide whose texts are plausible: see build_shortfall; else -1 */
+    fv_ref signs[FV_MAX_GUIDES], stops[FV_MAX_GUIDES], shortfalls[FV_MAX_GUIDES];
     fv_ref maps[FV_MAX_GUIDES];
     fv_ref numbers, neurons; /* -1 without channels */
     fv_term_refs terms[FV_MAX_TERMS];

@@ -1,6 +1,7 @@
 /* The files that a recipe names: start picture, cfg, checkpoint, vocabulary, guides. Recipes travel
- * in pictures, so they say names without folders, and whoever made one is not to be trusted: only
- * regular files are looked at, and a start picture only if its pixels have the recipe's hash.
+ * in pictures, so they say names without folders, and whoever made one is not to be trusted: of a
+ * path only the name counts, only regular files are looked at, and a start picture or a file of
+ * `plausible` only if what is in it has the recipe's hash.
  *
  *   gallery/梦-1.png says   start: "moon.jpg"   start-hash: 0123456789abcdef
  *   looked for as           gallery/moon.jpg, moon.jpg */
@@ -10,38 +11,50 @@
 #include <sys/stat.h>
 
 #include "feavis/imagine/generators/start.h"
+#include "feavis/imagine/plausible.h"
 #include "feavis/imagine/recipe.h"
 #include "feavis/imagine/term_files.h"
 #include "model/files/path.h"
 
 typedef enum found { NOWHERE, OTHER, FOUND } found;
 
-/* Whether the file is the one that is meant; OTHER: it is there, with other pixels. */
-static found look_at(const char *path, bool picture, const char *hash)
+typedef fv_status (*hash_fn)(const char *path, char out[17]);
+
+/* Of the rows whose files have to have a hash, which the row NAME-hash says; NULL of the others. */
+static hash_fn hash_of(const fv_option *row)
+{
+    return strcmp(row->name, "start") == 0       ? fv_start_hash
+           : strcmp(row->name, "plausible") == 0 ? fv_gap_hash
+                                                 : NULL;
+}
+
+/* Whether the file is the one that is meant; OTHER: it is there, and another is in it. */
+static found look_at(const char *path, hash_fn of, const char *hash)
 {
     struct stat st;
     char has[17];
     if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) return NOWHERE;
     if (st.st_size == 0) return NOWHERE; /* also those of /proc, which may wait when read */
-    if (!picture) return FOUND;
-    if (!*hash || fv_start_hash(path, has) < 0) return NOWHERE;
+    if (!of) return FOUND;
+    if (!*hash || of(path, has) < 0) return NOWHERE;
     return strcmp(has, hash) == 0 ? FOUND : OTHER;
 }
 
-/* Sets the row to the first of the places where it is. */
+/* Sets the row to the first of the places where it is. A start picture's path, which older recipes
+ * have, is one of them: its pixels say whether it is meant. */
 static fv_status find(fv_options *o, const fv_option *row, const char *value, const char *hash,
                       const char *recipe)
 {
     const char *name = fv_path_name(value);
-    bool picture = row->flags & FV_OPTION_ONE;
+    hash_fn of = hash_of(row);
     char *beside;
     FV_TRY(fv_path_beside(&beside, recipe, name));
     const char *const places[] = {value, beside, name};
     const char *other = NULL;
     fv_status s = FV_OK;
     bool done = false;
-    for (int i = name == value; i < 3 && !done; i++) {
-        found f = look_at(places[i], picture, hash);
+    for (int i = name == value || of != fv_start_hash; i < 3 && !done; i++) {
+        found f = look_at(places[i], of, hash);
         done = f == FOUND;
         if (done) s = fv_options_set(o, row->name, places[i]);
         if (f == OTHER && !other) other = places[i];
@@ -105,7 +118,7 @@ static fv_status find_guide_file(void *user, char **path)
     FV_TRY(fv_path_beside(&beside, q->recipe, name));
     const char *const places[] = {*path, beside, name};
     int i = q->names ? 1 : 0, end = q->names ? 3 : 1;
-    while (i < end && look_at(places[i], false, "") != FOUND) i++;
+    while (i < end && look_at(places[i], NULL, "") != FOUND) i++;
     q->lost += i == end;
     fv_status s = i == end ? FV_OK : replace(path, places[i]);
     free(beside);
@@ -144,13 +157,14 @@ static fv_status read_guides(fv_options *o, const fv_yaml *doc, const fv_yaml_no
 fv_status fv_recipe_find_files(fv_options *o, const fv_yaml *doc, const fv_yaml_node *map)
 {
     int count;
-    const char *hash = "";
     const fv_option *table = fv_option_table(&count);
-    FV_TRY(fv_yaml_string(doc, map, "start-hash", &hash));
     for (int i = 0; i < count; i++) {
-        char *value;
+        char *value, key[64];
+        const char *hash = "";
         const unsigned wanted = FV_OPTION_FILE | FV_OPTION_RECIPE;
         if ((table[i].flags & wanted) != wanted) continue;
+        snprintf(key, sizeof key, "%s-hash", table[i].name);
+        if (hash_of(&table[i])) FV_TRY(fv_yaml_string(doc, map, key, &hash));
         FV_TRY(fv_options_value(&value, doc, map, &table[i]));
         fv_status s = value && *value ? find(o, &table[i], value, hash, fv_yaml_name(doc)) : FV_OK;
         free(value);
@@ -173,12 +187,13 @@ fv_status fv_recipe_read_files(fv_options *o, const char *text, const char *what
     FV_TRY(fv_yaml_parse(&doc, text, strlen(text), what));
     fv_status s = FV_OK;
     for (int i = 0; s >= 0 && i < count; i++) {
-        char *value = NULL;
+        char *value = NULL, key[64];
         const unsigned wanted = FV_OPTION_FILE | FV_OPTION_RECIPE;
         if ((table[i].flags & wanted) != wanted) continue;
         s = fv_options_value(&value, doc, fv_yaml_root(doc), &table[i]);
-        bool picture = table[i].flags & FV_OPTION_ONE;
-        if (s >= 0 && value && look_at(value, picture, o->start_hash) == FOUND)
+        snprintf(key, sizeof key, "%s-hash", table[i].name);
+        const char *hash = fv_options_get(o, key); /* "" of most rows */
+        if (s >= 0 && value && look_at(value, hash_of(&table[i]), hash) == FOUND)
             s = fv_options_set(o, table[i].name, value);
         free(value);
     }

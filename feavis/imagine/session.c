@@ -108,6 +108,7 @@ static fv_status open_session(fv_session *s, fv_model *m, const fv_options *o)
     FV_TRY(fv_options_copy(&s->recipe, o));
     FV_TRY(fv_start_note(s->recipe));
     FV_TRY(fv_options_note_terms(s->recipe));
+    FV_TRY(fv_plausible_note(s->recipe));
     FV_TRY(fv_options_copy(&s->now, s->recipe));
     if (fv_generator_of(s->now)->needs_decoder) {
         FV_TRY(fv_model_need_decoder(m));

@@ -128,7 +128,7 @@ static bool changes(const fv_option *row, const fv_options *saved, const fv_opti
     bool same;
     if (!(row->flags & FV_OPTION_RECIPE) || row->flags & (FV_OPTION_FILE | FV_OPTION_MODEL) ||
         strcmp(row->name, "stop") == 0 || strcmp(row->name, "start-hash") == 0 ||
-        strcmp(was, now) == 0)
+        strcmp(row->name, "plausible-hash") == 0 || strcmp(was, now) == 0)
         return false;
     return row != fv_option_find("term") || fv_terms_same(&same, was, now) < 0 || !same;
 }

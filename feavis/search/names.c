@@ -45,6 +45,33 @@ char *fv_name_escaped(const char *name)
     return NULL;
 }
 
+/* Embeddings, overrides and isolates of writing direction. */
+static bool reorders(utf8proc_int32_t c)
+{
+    return (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
+char *fv_text_shown(const char *text, bool lines)
+{
+    char *out = NULL;
+    size_t size;
+    FILE *f = open_memstream(&out, &size);
+    if (!f) return NULL;
+    for (const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text; *at;) {
+        utf8proc_int32_t c;
+        utf8proc_ssize_t n = utf8proc_iterate(at, -1, &c);
+        bool stays = lines && (c == '\n' || c == '\t');
+        if (n <= 0 || (!stays && (breaks(c) || reorders(c))))
+            fputs("\xef\xbf\xbd", f);
+        else
+            fwrite(at, 1, (size_t)n, f);
+        at += n > 0 ? n : 1;
+    }
+    if (fclose(f) == 0) return out;
+    free(out);
+    return NULL;
+}
+
 static int digit(char c)
 {
     return isdigit((unsigned char)c) ? c - '0' : toupper((unsigned char)c) - 'A' + 10;

@@ -55,6 +55,19 @@ static const fv_option table[] = {
      FV_OPTION_FLOAT, RECIPE | LIVE, ROW(range)},
     {"grey", "What to imagine", "0", "weight of the penalty on distance from mid-grey", NULL, 0,
      1e4, FV_OPTION_FLOAT, RECIPE | LIVE, ROW(grey)},
+    {"plausible", "What to imagine", "",
+     "texts go no further than captions of real photos do: a file of feavis gap; see help "
+     "plausible",
+     NULL, 0, 0, FV_OPTION_TEXT, RECIPE | FILES | LATER, ROW(plausible)},
+    {"plausible-hash", "What to imagine", "", "what its numbers have to be; recipes carry it", NULL,
+     0, 0, FV_OPTION_TEXT, RECIPE | LATER, ROW(plausible_hash)},
+    {"plausible-move", "What to imagine", "yes",
+     "with plausible: texts are moved by the mean photo less the mean caption", NULL, 0, 0,
+     FV_OPTION_BOOL, RECIPE | LIVE | LATER, ROW(plausible_move)},
+    {"plausible-stop", "What to imagine", "0.5",
+     "with plausible: nothing is gained past the cosine that this share of photos keeps below (0: "
+     "no end)",
+     NULL, 0, 1, FV_OPTION_FLOAT, RECIPE | LIVE | LATER, ROW(plausible_stop)},
 
     {"seed", "Picture", "1",
      "number that decides all that is random, to 2^64-1; or random: one is drawn", NULL, 0,
@@ -90,6 +103,10 @@ static const fv_option table[] = {
      0, 0, FV_OPTION_TEXT, RECIPE | ONE, ROW(start_hash)},
     {"colour", "Picture", "yes", "optimise decorrelated colours instead of RGB", NULL, 0, 0,
      FV_OPTION_BOOL, RECIPE, ROW(colour)},
+    {"saturation", "Picture", "1", "how much of its colours a picture keeps: 0 is grey", NULL, 0, 1,
+     FV_OPTION_FLOAT, RECIPE | LATER, ROW(saturation)},
+    {"paper", "Picture", "none", "what it is painted on, the colour of its white", "none rice silk",
+     0, 0, FV_OPTION_CHOICE, RECIPE | LATER, ROW(paper)},
 
     {"views", "Views", "2", "how many ways to look at the picture in each step", NULL, 1, 64,
      FV_OPTION_INT, RECIPE, ROW(views)},
@@ -164,6 +181,7 @@ static const fv_option table[] = {
      FV_OPTION_TEXT, FILES | PLACE, ROW(save_codes)},
 };
 enum { ROWS = sizeof table / sizeof table[0] };
+_Static_assert(ROWS <= 64, "fv_options.lost has a bit for each");
 
 const fv_option *fv_option_table(int *count)
 {
@@ -479,15 +497,18 @@ fv_status fv_options_lose(fv_options *o, const fv_option *row, const char *recip
     return FV_OK;
 }
 
+fv_status fv_options_check_lost_row(const fv_options *o, const fv_option *row)
+{
+    if (!(o->lost & bit(row))) return FV_OK;
+    return fv_fail(FV_ERR_IO,
+                   "the %s of %s, %s, was found neither beside it nor here: give it with --%s FILE",
+                   row->name, o->lost_recipe, fv_options_get(o, row->name), row->name);
+}
+
 fv_status fv_options_check_lost(const fv_options *o, unsigned flag)
 {
     for (int i = 0; i < ROWS; i++)
-        if ((table[i].flags & flag) && (o->lost & bit(&table[i])))
-            return fv_fail(FV_ERR_IO,
-                           "the %s of %s, %s, was found neither beside it nor here: give it with "
-                           "--%s FILE",
-                           table[i].name, o->lost_recipe, fv_options_get(o, table[i].name),
-                           table[i].name);
+        if (table[i].flags & flag) FV_TRY(fv_options_check_lost_row(o, &table[i]));
     return FV_OK;
 }
 

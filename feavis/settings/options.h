@@ -27,6 +27,9 @@ struct fv_options {
     char *text, *llp, *term, *at, *guide_weights;
     int llp_reduce; /* 0 mean, 1 max */
     double tv, range, grey;
+    char *plausible, *plausible_hash;
+    bool plausible_move;
+    double plausible_stop;
 
     uint64_t seed;
     int steps, stop, generator; /* see fv_generator_of */
@@ -37,6 +40,8 @@ struct fv_options {
     double decay, contrast, start_noise;
     char *start, *start_hash;
     bool colour;
+    double saturation;
+    int paper; /* 0 none, 1 rice, 2 silk: generators/tint.c */
 
     int views;
     double scale_min, scale_max, scale_end, shift, rotate, noise, noise_end, colour_shift,
@@ -127,6 +132,7 @@ fv_status fv_options_value(char **out, const fv_yaml *doc, const fv_yaml_node *m
                            const fv_option *row);
 /* Fails, and says which option would help, if a file of a row with this flag is lost. */
 fv_status fv_options_check_lost(const fv_options *o, unsigned flag);
+fv_status fv_options_check_lost_row(const fv_options *o, const fv_option *row);
 /* Notes that the file of a row was not found. */
 fv_status fv_options_lose(fv_options *o, const fv_option *row, const char *recipe);
 

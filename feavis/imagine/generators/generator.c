@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "feavis/imagine/generators/start.h"
+#include "feavis/imagine/generators/tint.h"
 #include "feavis/settings/generators.h"
 
 #define DECLARED(name) extern const fv_generator fv_generator_##name;
@@ -58,7 +59,7 @@ fv_ref fv_generator_build(fv_plan *p, const fv_options *o, const fv_network *dec
     fv_ref picture = g->build(p, o, lent(g, decoder));
     fv_shape s = fv_plan_shape(p, picture);
     if (picture < 0 || (s.n == 1 && s.h == fv_height(o) && s.w == fv_width(o) && s.c == 3))
-        return picture;
+        return fv_tint(p, o, picture);
     return fv_plan_fail(p, fv_fail(FV_ERR_SHAPE,
                                    "%s makes a picture of %d x %d pixels in %d channels, expected "
                                    "%d x %d in 3",
@@ -90,6 +91,7 @@ static fv_status show_start(const fv_generator *g, const fv_options *o, const fv
     float *picture = malloc(fv_pixels(o) * 3 * sizeof *picture);
     if (!picture) return fv_fail(FV_ERR_MEMORY, "start picture: out of memory");
     fv_status s = fv_start_read(o, picture);
+    if (s >= 0) fv_tint_undo(o, picture);
     if (s >= 0) s = g->invert(o, decoder, be, picture, values, count);
     free(picture);
     return s;
