@@ -69,6 +69,10 @@ FV_API fv_status fv_critic_channels_at(fv_critic *c, const fv_picture *p, float 
  * smooth noise. At this picture, or (NULL) on the average of smooth noise. */
 FV_API fv_status fv_critic_search(fv_critic *c, const char *text, const fv_picture *p,
                                   fv_channel *out, int *count);
+/* The same of all texts at once, on the average of smooth noise: row k of out [channels][dim] is
+ * where channel k of the last map before pooling moves the embedding, so its product with a text's
+ * vector is that text's `lead`. */
+FV_API fv_status fv_critic_pulls(fv_critic *c, float *out);
 
 #ifdef __cplusplus
 }

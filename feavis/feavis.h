@@ -21,7 +21,7 @@
  *
  * What else there is has headers of its own, to be included where it is used:
  *   for windows            history loss album queue settings
- *   measuring              critic judge layers probe checkpoint
+ *   measuring              critic judge layers atlas probe checkpoint
  *   many at once           lists names embed match classify index plot
  *   out of many pictures   film gif sheet; files: plain files, written whole or not at all
  *

@@ -3,6 +3,7 @@
 #ifndef FEAVIS_PICTURE_H
 #define FEAVIS_PICTURE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "feavis/status.h"
@@ -32,6 +33,10 @@ FV_API fv_picture_format fv_picture_format_of(const char *path);
  * 4:4:4; the recipe in comments) or a WebP (lossless; the recipe in a chunk "fvis"). Any other name
  * gets a PNG. Written whole or not. */
 FV_API fv_status fv_picture_write(const fv_picture *p, const char *path, const char *recipe);
+/* As a JPEG in memory, for pages; quality 1 to 100, colours at half the resolution. Caller frees.
+ */
+FV_API fv_status fv_picture_jpeg(unsigned char **out, size_t *size, const fv_picture *p,
+                                 int quality);
 /* The recipe in a PNG, JPEG or WebP file ("-": standard input); caller frees. FV_ERR_FORMAT if the
  * file has none. */
 FV_API fv_status fv_recipe_read(char **out, const char *path);

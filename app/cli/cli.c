@@ -105,8 +105,17 @@ static const own_flag own_flags[] = {
      "settings and pictures from presets/NAME.yml, or a .yml file"},
     {"file", OWN_TEXT, offsetof(cli, file), "imagine neuron compare series scroll ", "FILE",
      "one text a line; neuron: channels"},
-    {"shard", OWN_TEXT, offsetof(cli, shard), "imagine neuron embed ", "I/N",
+    {"shard", OWN_TEXT, offsetof(cli, shard), "imagine neuron embed atlas ", "I/N",
      "worker I of N; what is there stays (gather)"},
+    {"layer", OWN_TEXT, offsetof(cli, layer), "atlas ", "LAYER",
+     "whose channels (LLP: the last one before pooling)"},
+    {"channels", OWN_TEXT, offsetof(cli, channels), "atlas ", "A-B", "these of the layer alone"},
+    {"photos", OWN_TEXT, offsetof(cli, photos), "atlas ", "SOURCE",
+     "a folder: those that excite each channel most are shown with it"},
+    {"words", OWN_TEXT, offsetof(cli, words_file), "atlas ", "FILE",
+     "words to name channels with, one a line"},
+    {"page", OWN_SWITCH, offsetof(cli, page), "atlas ", "",
+     "the page of what is there; nothing is grown"},
     {"frames", OWN_NUMBER, offsetof(cli, frames), "walk ", "N",
      "frames from one stop to the next (12); no shipped decoder (painted)"},
     {"against", OWN_TEXT, offsetof(cli, against), "two ", "NAME=VALUE",
@@ -142,7 +151,7 @@ static const own_flag own_flags[] = {
     {"index", OWN_TEXT, offsetof(cli, index), "search ", "FILE", "what embed has made"},
     {"export", OWN_TEXT, offsetof(cli, export), "search ", "faiss|npy",
      "the index as a file for FAISS or NumPy, to --out"},
-    {"top", OWN_NUMBER, offsetof(cli, top), "match classify search ", "N",
+    {"top", OWN_NUMBER, offsetof(cli, top), "match classify search atlas ", "N",
      "how many answers to show"},
     {"batch", OWN_NUMBER, offsetof(cli, batch), "match classify embed ", "N",
      "pictures a run of the network"},
@@ -160,7 +169,7 @@ static const own_flag own_flags[] = {
      "of a checkpoint: every tensor on a line"},
     {"json", OWN_SWITCH, offsetof(cli, json),
      "imagine compare two series scroll walk places xray receipt neuron again resume info probe "
-     "judge quiz presets match classify embed search convert codes gap gather ",
+     "judge quiz presets match classify embed search convert codes gap gather atlas ",
      "", "results as JSON, an object a line (keys: app/README.md)"},
     {"quiet", OWN_SWITCH, offsetof(cli, quiet), NULL, "", "no progress"},
 };
@@ -482,6 +491,7 @@ void cli_help(void)
          "loops\n"
          "  feavis neuron 108,456           what channels of the last layer before pooling want\n"
          "  feavis neuron 0-63              a picture of each of them (--file: of each line)\n"
+         "  feavis atlas --out DIR          every channel of a layer as one page (help atlas)\n"
          "  feavis again PICTURE.png        the same picture from the recipe inside it\n"
          "  feavis resume STATE             go on from a state saved with --state\n"
          "  feavis info [PICTURE.png]       the model and what it needs, or a picture's recipe\n"
@@ -510,6 +520,7 @@ void cli_help(void)
          "  feavis help two|quiz|xray|walk|receipt      each of these "
          "两个梦、猜题、逐词、漫步、单据\n"
          "  feavis help plausible           as photos are, and no further 不越过真实照片\n"
+         "  feavis help atlas               every channel of a layer on one page 神经元图谱\n"
          "\n"
          "Examples\n"
          "  feavis imagine 蝴蝶\n"

@@ -24,6 +24,8 @@ typedef struct cli {
     const char *title, *seal;        /* scroll */
     const char *export;              /* search: the file of another engine, to --out */
     const char *shard;               /* I/N: see shard.h */
+    const char *layer, *channels;    /* atlas: see atlas.h */
+    const char *photos, *words_file; /* atlas: a folder, and a list of words */
     const char *script;              /* window: what works it instead of a person */
     const char *judge, *csv, *sheet; /* judge: its file, and where results go; csv also: steps.h */
     const char *against;             /* two: options of the second picture */
@@ -31,7 +33,7 @@ typedef struct cli {
     int frames;                      /* walk: from one stop to the next; 0: not given */
     int top, batch, seeds;           /* 0: not given */
     const char *diversity;           /* imagine, neuron: see seeds.h */
-    bool quiet, plan, layers, half, tensors, json;
+    bool quiet, plan, layers, half, tensors, json, page;
     /* options given as flags, applied over presets and recipes: name, value, name, value ... */
     const char **flags;
     int flag_count;
@@ -131,6 +133,7 @@ int command_xray(cli *c);
 int command_receipt(cli *c);
 int command_gap(cli *c);
 int command_scroll(cli *c);
+int command_atlas(cli *c);
 
 /* info on a file that is no picture */
 int info_of_checkpoint(const cli *c, const char *path);

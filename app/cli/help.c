@@ -242,6 +242,42 @@ static void plausible(void)
          "（--plausible-stop 是分位数，0 为不停；--plausible-move no 不移动向量）。");
 }
 
+static void atlas(void)
+{
+    puts(
+        "atlas grows a small picture of every channel of a layer and puts them on one page\n"
+        "\n"
+        "  feavis atlas --out DIR                    the last layer before pooling, LLP\n"
+        "  feavis atlas --out DIR --layer blocks.4   any layer (feavis info --layers)\n"
+        "  feavis atlas --out DIR --photos FOLDER    with the photos that excite each most\n"
+        "  feavis atlas --out DIR --shard 1/4        one worker of four; --page when all are "
+        "there\n"
+        "  feavis atlas --out DIR --page             the page again, of what is there: other\n"
+        "                                            photos or words (--words FILE)\n"
+        "  feavis atlas 雪山 --out DIR               the channels nearest to a text\n"
+        "\n"
+        "DIR/atlas.html holds everything and asks the network for nothing: a wall to drag and "
+        "zoom,\n"
+        "a search by words in Chinese and English; a click shows the picture large with its "
+        "words,\n"
+        "its photos, channels like it and the command that dreams it. DIR/atlas.csv is the same as "
+        "a\n"
+        "table. Pictures that are there stay: a run that was stopped goes on.\n"
+        "\n"
+        "--size is of a picture (96), --steps how long it grows (48). A channel's words are those "
+        "of\n"
+        "the list that are nearest to its picture, after what all pictures and all words share is\n"
+        "taken away; of LLP the words that the model's head turns the channel into, too.\n"
+        "\n"
+        "atlas 为一层的每个通道画一幅小图，做成一个网页\n"
+        "\n"
+        "DIR/atlas.html "
+        "自成一体，不用联网：可以拖动、缩放，用中文或英文的词查找；点一个通道，就看到\n"
+        "它的大图、最近的词、最让它兴奋的照片（--photos "
+        "文件夹）、相似的通道，和画出它的命令。\n"
+        "已经画好的不会重画，中断后用同样的命令继续；--shard 让几个进程分工，--page 只重做网页。");
+}
+
 bool cli_help_on(const char *name)
 {
     static const struct {
@@ -256,7 +292,8 @@ bool cli_help_on(const char *name)
                {"quiz", quiz},
                {"xray", xray},
                {"walk", walk},
-               {"receipt", receipt}};
+               {"receipt", receipt},
+               {"atlas", atlas}};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (strcmp(all[i].name, name) == 0) {
             all[i].print();

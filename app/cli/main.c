@@ -22,6 +22,8 @@ static const cli_command commands[] = {
     {"xray", command_xray, "@Model text out ", "", "what each word is worth, and where it pulls"},
     {"receipt", command_receipt, "@Model start out ", "", "one page about a picture"},
     {"neuron", command_neuron, "*", "llp", "what channels of the last layer want"},
+    {"atlas", command_atlas, "@Model size steps seed text out ", "text",
+     "every channel of a layer as one page; with a text: those nearest to it"},
     {"again", command_again, "*", "", "the same picture from its recipe"},
     {"resume", command_resume, "*", "", "go on from a saved state"},
     {"info", command_info, SEEN, "", "a model, a checkpoint, or the recipe of a picture"},

@@ -46,7 +46,8 @@ static void write_recipe(jpeg_out *w, const char *recipe)
 }
 
 /* Everything that libjpeg may jump out of. */
-static fv_status encode(jpeg_out *w, const fv_picture *p, const char *recipe)
+static fv_status encode(jpeg_out *w, const fv_picture *p, int quality, bool whole,
+                        const char *recipe)
 {
     if (setjmp(w->back)) return fv_fail(FV_ERR_UNSUPPORTED, "as a JPEG file: %s", w->message);
     jpeg_create_compress(&w->c);
@@ -56,9 +57,9 @@ static fv_status encode(jpeg_out *w, const fv_picture *p, const char *recipe)
     w->c.input_components = 3;
     w->c.in_color_space = JCS_RGB;
     jpeg_set_defaults(&w->c);
-    jpeg_set_quality(&w->c, QUALITY, TRUE);
+    jpeg_set_quality(&w->c, quality, TRUE);
     w->c.optimize_coding = TRUE;
-    w->c.comp_info[0].h_samp_factor = w->c.comp_info[0].v_samp_factor = 1;
+    if (whole) w->c.comp_info[0].h_samp_factor = w->c.comp_info[0].v_samp_factor = 1;
     jpeg_start_compress(&w->c, TRUE);
     if (recipe) write_recipe(w, recipe);
     while (w->c.next_scanline < w->c.image_height) {
@@ -69,14 +70,16 @@ static fv_status encode(jpeg_out *w, const fv_picture *p, const char *recipe)
     return FV_OK;
 }
 
-fv_status fv_jpeg_encode(unsigned char **out, size_t *size, const fv_picture *p, const char *recipe)
+/* whole: colours at the full resolution. */
+static fv_status encode_new(unsigned char **out, size_t *size, const fv_picture *p, int quality,
+                            bool whole, const char *recipe)
 {
     jpeg_out *w = calloc(1, sizeof *w); /* not on the stack: it must survive the jump */
     if (!w) return fv_fail(FV_ERR_MEMORY, "out of memory");
     w->c.err = jpeg_std_error(&w->base);
     w->c.client_data = w;
     w->base.error_exit = failed;
-    fv_status s = encode(w, p, recipe);
+    fv_status s = encode(w, p, quality, whole, recipe);
     jpeg_destroy_compress(&w->c);
     *out = w->data;
     *size = w->size;
@@ -86,6 +89,18 @@ fv_status fv_jpeg_encode(unsigned char **out, size_t *size, const fv_picture *p,
     }
     free(w);
     return s;
+}
+
+fv_status fv_jpeg_encode(unsigned char **out, size_t *size, const fv_picture *p, const char *recipe)
+{
+    return encode_new(out, size, p, QUALITY, true, recipe);
+}
+
+fv_status fv_picture_jpeg(unsigned char **out, size_t *size, const fv_picture *p, int quality)
+{
+    if (quality < 1 || quality > 100)
+        return fv_fail(FV_ERR_ARGUMENT, "JPEG quality %d, expected 1 to 100", quality);
+    return encode_new(out, size, p, quality, false, NULL);
 }
 
 /* --- reading the recipe --- */

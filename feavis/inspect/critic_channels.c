@@ -394,3 +394,77 @@ fv_status fv_critic_search(fv_critic *c, const char *text, const fv_picture *p, 
     free(gains);
     return s;
 }
+
+/* --- what each channel does to the embedding --- */
+
+enum { PULLS = 32 }; /* numbers of the embedding, a run */
+
+/* The head for PULLS maps, which are one and the same: row i gives the gradient of a number. */
+typedef struct pull_plan {
+    fv_plan *plan;
+    fv_ref map, embedding;
+    float *maps, *seeds; /* [PULLS][positions][channels]; [PULLS][dim] */
+} pull_plan;
+
+static void clear_pulls(pull_plan *q)
+{
+    fv_plan_free(q->plan);
+    free(q->maps);
+    free(q->seeds);
+}
+
+static fv_status open_pulls(pull_plan *q, const fv_critic *c)
+{
+    fv_shape s = c->last.shape;
+    s.n = PULLS;
+    FV_TRY(fv_plan_new(&q->plan, c->model->engine->backend));
+    q->map = fv_plan_param(q->plan, "map", s);
+    q->embedding = fv_network_head(c->model->network, q->plan, q->map);
+    fv_plan_output(q->plan, q->embedding);
+    q->maps = malloc(fv_count(s) * sizeof *q->maps);
+    q->seeds = malloc((size_t)PULLS * (size_t)c->dim * sizeof *q->seeds);
+    if (!q->maps || !q->seeds) return fv_fail(FV_ERR_MEMORY, "pulls of channels: out of memory");
+    return fv_plan_finish(q->plan, FV_PLAN_BACKWARD);
+}
+
+/* Adds d embedding[first ..] / d channel, all positions together, to out [channels][dim]. */
+static fv_status add_pulls(pull_plan *q, const fv_critic *c, int first, float *out)
+{
+    size_t n = (size_t)c->last.channels, dim = (size_t)c->dim;
+    size_t positions = (size_t)positions_of(&c->last), one = positions * n;
+    for (size_t i = 0; i < PULLS; i++)
+        memcpy(q->maps + i * one, c->last.values, one * sizeof *q->maps);
+    memset(q->seeds, 0, PULLS * dim * sizeof *q->seeds);
+    for (int i = 0; i < PULLS && first + i < c->dim; i++)
+        q->seeds[(size_t)i * dim + (size_t)(first + i)] = 1;
+    FV_TRY(fv_plan_upload(q->plan, q->map, q->maps));
+    FV_TRY(fv_plan_forward(q->plan));
+    FV_TRY(fv_plan_output_gradient(q->plan, q->embedding, q->seeds));
+    FV_TRY(fv_plan_backward(q->plan));
+    FV_TRY(fv_plan_download_gradient(q->plan, q->map, q->maps));
+    for (size_t i = 0; i < PULLS && (size_t)first + i < dim; i++)
+        for (size_t at = 0; at < positions; at++)
+            for (size_t k = 0; k < n; k++)
+                out[k * dim + (size_t)first + i] += q->maps[i * one + at * n + k];
+    return FV_OK;
+}
+
+fv_status fv_critic_pulls(fv_critic *c, float *out)
+{
+    pull_plan q = {0};
+    fv_eye *e = &c->last;
+    size_t dim = (size_t)c->dim;
+    FV_TRY(need_base(c, e));
+    memset(out, 0, (size_t)e->channels * dim * sizeof *out);
+    fv_status s = open_pulls(&q, c);
+    for (int i = 0; s >= 0 && i < BASE_PICTURES; i++) {
+        noise_picture(c, i);
+        s = fv_eye_look(e, c->input);
+        for (int d = 0; s >= 0 && d < c->dim; d += PULLS) s = add_pulls(&q, c, d, out);
+    }
+    clear_pulls(&q);
+    for (int k = 0; s >= 0 && k < e->channels; k++)
+        for (size_t d = 0; d < dim; d++)
+            out[(size_t)k * dim + d] *= usual(e, k) / (float)BASE_PICTURES;
+    return s;
+}

@@ -71,7 +71,7 @@ foreach(weights ${MODELS})
     get_filename_component(folder ${weights} DIRECTORY)
     install(DIRECTORY ${folder} DESTINATION ${FEAVIS_DATA}/model COMPONENT data FILES_MATCHING
         PATTERN *.safetensors PATTERN *.yml PATTERN *.json PATTERN *.txt
-        PATTERN classes.tsv PATTERN groups.tsv PATTERN __pycache__ EXCLUDE)
+        PATTERN classes.tsv PATTERN lexicon.tsv PATTERN groups.tsv PATTERN __pycache__ EXCLUDE)
 endforeach()
 
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/model/text/clip DESTINATION ${FEAVIS_DATA}/model/text
