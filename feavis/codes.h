@@ -1,6 +1,7 @@
-/* Pictures as codes: what an autoencoder with a codebook (the option `decoder`) makes of a picture,
- * and the picture of codes. From any thread; a call opens and closes the network. Those of a
- * session are given by fv_session_codes; the option `start` takes a file of them. */
+/* Pictures as codes: what an autoencoder with a codebook (the option `decoder`; without it, the one
+ * that ships, which has none) makes of a picture, and the picture of codes. From any thread; a call
+ * opens and closes the network. Those of a session are given by fv_session_codes; the option
+ * `start` takes a file of them. */
 #ifndef FEAVIS_CODES_H
 #define FEAVIS_CODES_H
 

@@ -220,11 +220,11 @@ static void a_receipt_of_a_jpeg_and_of_a_start(void **state)
     SUCCEEDS_QUIETLY("receipt", "b.png", MODEL, "--quiet", "--start", "elsewhere/start.png");
 }
 
-/* The shipped decoder has no encoder. */
+/* A decoder without its encoder. */
 static void what_cannot_start_is_refused_before_it_begins(void **state)
 {
     (void)state;
-    const char *decoder = source_file("model/vqgan-mini/vqgan-mini.safetensors");
+    const char *decoder = source_file("tests/golden/vqgan/small_weights.safetensors");
     spill("story", "moon\nsea\n", 9);
     REFUSED("has no encoder", "walk", "moon", "sea", TOY, "--param", "vqgan", "--decoder", decoder);
     REFUSED("has no encoder", "series", "story", TOY, "--carry", "picture", "--param", "vqgan",

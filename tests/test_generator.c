@@ -591,26 +591,27 @@ static void a_decoder_that_does_not_fit_is_named(void **state)
     MUST(fv_options_new(&o));
     set(o, "param", "painted");
     MUST(fv_backend_open(&be, "ref", 1));
-    /* none, a side that is no multiple, a latent of another network, one that is no decoder */
+    /* none, a side that is no multiple and is not cut, a latent of another network, one that is no
+     * decoder */
     fv_network other = *n;
     fv_network_kind kind = *n->kind;
     kind.decode = NULL;
     other.kind = &kind;
     static const char *const words[] = {
         "painted makes pictures with a decoder: give its file with --decoder FILE",
-        "255 x 64 pixels: both sides have to be multiples of 2", "a latent of 3 channels: Paints",
-        "Paints has no decoder", "Paints looks at no pictures"};
+        "painted makes a picture of 64 x 64 pixels in 3 channels, expected 63 x 64",
+        "a latent of 3 channels: Paints", "Paints has no decoder", "Paints looks at no pictures"};
     for (int k = 0; k < 5; k++) {
         MUST(fv_plan_new(&p, be));
-        set(o, "size", k == 1 ? "255x64" : "64");
+        set(o, "size", k == 1 ? "63x64" : "64");
         if (k == 2)
             fv_network_decode(n, p, fv_plan_param(p, "latent", (fv_shape){1, 2, 2, 3}));
         else if (k == 4)
             fv_network_image(n, p, fv_plan_param(p, "pixels", (fv_shape){1, 8, 8, 3}), true);
         else
             fv_generator_build(p, o, k == 0 ? NULL : k == 3 ? &other : n);
-        FAILS(fv_plan_finish(p, FV_PLAN_BACKWARD), k == 2 ? FV_ERR_SHAPE : FV_ERR_ARGUMENT,
-              words[k]);
+        FAILS(fv_plan_finish(p, FV_PLAN_BACKWARD),
+              k == 1 || k == 2 ? FV_ERR_SHAPE : FV_ERR_ARGUMENT, words[k]);
         fv_plan_free(p);
     }
     FAILS(fv_generator_start(o, NULL, be, &unused, 1), FV_ERR_ARGUMENT, words[0]);

@@ -44,6 +44,7 @@ static const char *checkpoint_file(const char *name)
 {
     if (strcmp(name, "tiny") == 0) return golden_file("tiny_weights", ".safetensors");
     if (strcmp(name, "small") == 0) return golden_file("small_weights", ".safetensors");
+    if (strcmp(name, "pair") == 0) return golden_file("pair_weights", ".safetensors");
     return unpacked_file(name, ".ckpt");
 }
 
@@ -66,6 +67,7 @@ enum { SAMPLES = (int)(sizeof samples / sizeof *samples) };
 /* Pictures of these are in [0,1]. */
 static const sample tiny = {"tiny", "tiny", "TAESD", "", 4, 5, 0};
 static const sample small = {"small", "small", "a small one", "", 8, 5, 0};
+static const sample pair = {"pair", "pair", "TAESD", "", 8, 5, 0};
 
 static fv_network *open_network(const char *checkpoint, const char *config)
 {
@@ -310,8 +312,11 @@ static void a_small_decoder_decodes(void **state)
     }
     const char *shipped = source_file("model/vqgan-mini/vqgan-mini.safetensors");
     fv_network *n = open_network(shipped, NULL);
-    assert_true(n->factor == 8 && n->latent_channels == 32 && n->decays);
+    assert_true(n->factor == 8 && n->latent_channels == 32 && n->decays && n->encodes);
     assert_string_equal(n->title, "vqgan-mini");
+    char fingerprint[FV_FINGERPRINT]; /* recipes name it: that of before it had an encoder */
+    fv_network_fingerprint(n, fingerprint);
+    assert_string_equal(fingerprint, "ca2c907f69216ea5");
     fv_network_close(n);
 }
 
@@ -432,6 +437,44 @@ static void pictures_encode(void **state)
     (void)state;
     static const char *const names[] = {"ref64", "cpu", "emulated:fp32"};
     for (int i = 0; i < 3 * SAMPLES; i++) encode_one(&samples[i / 3], names[i % 3]);
+}
+
+/* Picture and latent of a file that has both halves; pictures are in [0,1]. */
+static void encode_pair(const char *backend)
+{
+    bench b = open_bench(&pair, backend);
+    fv_shape shape;
+    float *image = golden_map(&b, "image", &shape);
+    fv_ref pixels = fv_plan_input(b.plan, "pixels", shape, FV_REAL);
+    fv_ref z = fv_network_encode(b.n, b.plan, pixels);
+    fv_ref y = fv_network_decode(b.n, b.plan, z);
+    fv_plan_output(b.plan, z);
+    fv_plan_output(b.plan, y);
+    MUST(fv_plan_finish(b.plan, FV_PLAN_FORWARD));
+    MUST(fv_plan_upload(b.plan, pixels, image));
+    MUST(fv_plan_forward(b.plan));
+    check_output(&b, z, "encoded", false);
+    check_output(&b, y, "decoded", false);
+    free(image);
+    close_bench(&b);
+}
+
+static void one_file_has_both_halves(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"ref64", "cpu", "emulated:fp32"};
+    for (int i = 0; i < 3; i++) encode_pair(names[i]);
+    char *text = report_of(checkpoint_file("pair"));
+    if (!strstr(text, "as TAESD: encoder and decoder of f 8, a continuous latent of 5 channels\n"))
+        fail_msg("the report is\n%s", text);
+    free(text);
+    int tensors;
+    double worst;
+    MUST(fv_checkpoint_convert(checkpoint_file("pair"), NULL, "pair.safetensors", false, false,
+                               &tensors, &worst));
+    fv_network *n = open_network("pair.safetensors", NULL);
+    assert_true(n->encodes);
+    fv_network_close(n);
 }
 
 /* --- inversion --- */
@@ -581,17 +624,18 @@ static void a_converted_file_is_the_same_network(void **state)
 /* All tensors of the vq sample, with those that `change` alters, as a file of this name. */
 typedef bool (*change)(fv_save_entry *e, float *values);
 
-static void save_changed(const char *path, change alter)
+static void save_changed_of(const char *checkpoint, const char *root, const char *path,
+                            change alter)
 {
     fv_weights *w;
-    MUST(fv_weights_open(&w, checkpoint_file("vq")));
+    MUST(fv_weights_open(&w, checkpoint_file(checkpoint)));
     size_t count = fv_weights_count(w), kept = 0;
     fv_save_entry *entries = calloc(count, sizeof *entries);
     float **values = calloc(count, sizeof *values);
     for (size_t i = 0; i < count; i++) {
         const fv_entry *e = fv_weights_at(w, i);
-        const char *name = e->name + strlen("state_dict.");
-        if (strncmp(e->name, "state_dict.", 11) != 0 || strncmp(name, "loss.", 5) == 0) continue;
+        const char *name = e->name + strlen(root);
+        if (strncmp(e->name, root, strlen(root)) != 0 || strncmp(name, "loss.", 5) == 0) continue;
         values[i] = malloc(fv_entry_count(e) * sizeof *values[i]);
         fv_entry_read_f32(e, values[i]);
         fv_save_entry s = {.name = name, .dtype = FV_FILE_F32, .ndim = e->ndim, .data = values[i]};
@@ -603,6 +647,11 @@ static void save_changed(const char *path, change alter)
     free(values);
     free(entries);
     fv_weights_close(w);
+}
+
+static void save_changed(const char *path, change alter)
+{
+    save_changed_of("vq", "state_dict.", path, alter);
 }
 
 static bool decoder_alone(fv_save_entry *e, float *values)
@@ -698,6 +747,19 @@ static bool odd_channels(fv_save_entry *e, float *values)
     return true;
 }
 
+/* Of a tiny autoencoder's other half: no last layer, and one that halves less. */
+static bool open_ended(fv_save_entry *e, float *values)
+{
+    (void)values;
+    return strncmp(e->name, "encoder.8.", 10) != 0;
+}
+
+static bool less_halved(fv_save_entry *e, float *values)
+{
+    (void)values;
+    return strncmp(e->name, "encoder.5.", 10) != 0;
+}
+
 static bool without_a_norm(fv_save_entry *e, float *values)
 {
     (void)values;
@@ -733,6 +795,10 @@ static void other_files_are_refused_in_a_line(void **state)
     FAILS(opens(path, NULL), FV_ERR_SHAPE, "codes of 23 numbers for a decoder that takes 24");
     save_changed(path, odd_channels);
     FAILS(opens(path, NULL), FV_ERR_SHAPE, "31 channels, expected a multiple of 32");
+    save_changed_of("pair", "", path, open_ended);
+    FAILS(opens(path, NULL), FV_ERR_UNSUPPORTED, "encoder.7, is no convolution to 5 channels");
+    save_changed_of("pair", "", path, less_halved);
+    FAILS(opens(path, NULL), FV_ERR_UNSUPPORTED, "its encoder is of f 4, its decoder of 8");
     const char *vq = checkpoint_file("vq"), *kl = golden_file("kl", ".yaml");
     FAILS(opens(vq, kl), FV_ERR_FORMAT, "is for AutoencoderKL, but checkpoint");
     FAILS(opens(vq, golden_file("net2net", ".yaml")), FV_ERR_FORMAT, "embed_dim is 16, but");
@@ -871,6 +937,7 @@ static int run_on_gpu(void)
         cmocka_unit_test(any_latent_decodes_in_every_precision),
         cmocka_unit_test(a_tiny_decoder_decodes),
         cmocka_unit_test(pictures_encode),
+        cmocka_unit_test(one_file_has_both_halves),
         cmocka_unit_test(inversions_follow_step_by_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

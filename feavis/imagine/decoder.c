@@ -18,7 +18,7 @@ static fv_status open_decoder(fv_network **out, const char *path)
     return fv_fail(FV_ERR_ARGUMENT, "%s holds no decoder that is known", path);
 }
 
-static fv_status open_shipped(fv_network **out)
+static fv_status open_home(fv_network **out)
 {
     char path[4096];
     const char *home = fv_home();
@@ -30,12 +30,18 @@ static fv_status open_shipped(fv_network **out)
     return open_decoder(out, path);
 }
 
+fv_status fv_decoder_open_shipped(fv_network **out)
+{
+    fv_status s = open_home(out);
+    return s < 0 ? fv_fail_context(s, "opening the decoder") : s;
+}
+
 fv_status fv_decoder_open(fv_network **out, const fv_options *o)
 {
     *out = NULL;
-    bool named = *o->decoder;
-    if (!named && !fv_generator_of(o)->needs_decoder) return FV_OK;
-    fv_status s = named ? open_decoder(out, o->decoder) : open_shipped(out);
+    if (!*o->decoder && !fv_generator_of(o)->needs_decoder) return FV_OK;
+    if (!*o->decoder) return fv_decoder_open_shipped(out);
+    fv_status s = open_decoder(out, o->decoder);
     return s < 0 ? fv_fail_context(s, "opening the decoder") : s;
 }
 
@@ -44,8 +50,7 @@ fv_status fv_model_need_decoder(fv_model *m)
 {
     fv_engine *e = m->engine;
     if (e->decoder) return FV_OK;
-    fv_status s = open_shipped(&e->decoder);
-    if (s < 0) return fv_fail_context(s, "opening the decoder");
+    FV_TRY(fv_decoder_open_shipped(&e->decoder));
     fv_engine_attach(e, e->decoder);
     return FV_OK;
 }

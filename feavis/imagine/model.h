@@ -29,6 +29,7 @@ struct fv_model {
 /* decoder.c: the network of the option decoder, on no engine yet. Without the option it is the one
  * that ships if the generator needs one, or NULL. */
 fv_status fv_decoder_open(fv_network **out, const fv_options *o);
+fv_status fv_decoder_open_shipped(fv_network **out);
 /* The model's; NULL if there is none. */
 const fv_network *fv_model_decoder(const fv_model *m);
 /* That there is one: if need be the one that ships, which stays. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "feavis/imagine/generators/canvas.h"
 #include "feavis/imagine/generators/start.h"
 #include "feavis/imagine/model.h"
 
@@ -39,9 +40,7 @@ static fv_status read_codebook(work *w)
 
 static fv_status open_work(work *w, const fv_options *o)
 {
-    if (!*o->decoder)
-        return fv_fail(FV_ERR_ARGUMENT, "codes are a network's: give its file with --decoder FILE");
-    FV_TRY(fv_decoder_open(&w->network, o));
+    FV_TRY(*o->decoder ? fv_decoder_open(&w->network, o) : fv_decoder_open_shipped(&w->network));
     FV_TRY(fv_engine_open(&w->engine, o, &w->network, 1));
     fv_engine_attach(w->engine, w->network);
     FV_TRY(read_codebook(w));
@@ -101,23 +100,33 @@ static fv_status build_both_ways(work *w, const fv_options *o, sight *s)
 {
     const fv_network *n = w->network;
     fv_plan *p = w->plan;
-    fv_shape shape = {1, fv_height(o), fv_width(o), 3};
     FV_TRY(fv_network_latent(n, fv_width(o), fv_height(o), &s->latent));
-    s->pixels = fv_plan_input(p, "pixels", shape, FV_REAL);
+    s->pixels = fv_plan_input(p, "pixels", fv_canvas_of(n, s->latent), FV_REAL);
     s->cells = s->encoded = fv_network_encode(n, p, s->pixels);
     if (n->codes) s->cells = fv_quantise(p, "codes.nearest", s->cells, fv_network_codebook(n, p));
-    s->picture = fv_clamp(p, "picture", fv_network_decode(n, p, s->cells));
+    fv_ref canvas = fv_network_decode(n, p, s->cells);
+    s->picture = fv_clamp(p, "picture", fv_canvas_crop(p, canvas, fv_width(o), fv_height(o)));
     fv_plan_output(p, s->encoded);
     fv_plan_output(p, s->cells);
     fv_plan_output(p, s->picture);
     return fv_plan_finish(p, FV_PLAN_FORWARD);
 }
 
+static fv_status show_picture(work *w, const fv_options *o, const sight *s, float *pixels)
+{
+    float *extended;
+    fv_shape canvas = fv_canvas_of(w->network, s->latent);
+    FV_TRY(fv_start_read(o, pixels));
+    FV_TRY(fv_canvas_extend(&extended, canvas, pixels, fv_width(o), fv_height(o)));
+    fv_status status = fv_plan_upload(w->plan, s->pixels, extended);
+    free(extended);
+    return status;
+}
+
 static fv_status run_both_ways(work *w, const fv_options *o, const sight *s, float *pixels,
                                float *decoded, float *cells)
 {
-    FV_TRY(fv_start_read(o, pixels));
-    FV_TRY(fv_plan_upload(w->plan, s->pixels, pixels));
+    FV_TRY(show_picture(w, o, s, pixels));
     FV_TRY(fv_plan_forward(w->plan));
     FV_TRY(fv_plan_download(w->plan, s->picture, decoded));
     FV_TRY(fv_plan_download(w->plan, s->encoded,

@@ -21,6 +21,7 @@ void fv_network_fingerprint(const fv_network *n, char out[FV_FINGERPRINT])
     if (n->source.momentum) h = mix(h, "momentum", 8);
     for (size_t i = 0; i < fv_weights_count(w); i++) {
         const fv_entry *e = fv_weights_at(w, i);
+        if (n->aside && strncmp(e->name, n->aside, strlen(n->aside)) == 0) continue;
         h = mix(h, e->name, strlen(e->name));
         h = mix(h, &e->dtype, sizeof e->dtype);
         h = mix(h, e->dims, (size_t)e->ndim * sizeof e->dims[0]);

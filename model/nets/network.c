@@ -142,12 +142,8 @@ static fv_status check_decoder(const fv_network *n)
 fv_status fv_network_latent(const fv_network *n, int width, int height, fv_shape *out)
 {
     FV_TRY(check_decoder(n));
-    if (width % n->factor || height % n->factor)
-        return fv_fail(FV_ERR_ARGUMENT,
-                       "%d x %d pixels: both sides have to be multiples of %d, the pixels that %s "
-                       "makes of one cell",
-                       width, height, n->factor, n->title);
-    *out = (fv_shape){1, height / n->factor, width / n->factor, n->latent_channels};
+    int f = n->factor;
+    *out = (fv_shape){1, (height + f - 1) / f, (width + f - 1) / f, n->latent_channels};
     return FV_OK;
 }
 

@@ -106,6 +106,7 @@ struct fv_network {
                             frequency^-decays[c] */
     int codes;           /* that a cell of the latent may be; 0: any numbers */
     bool encodes;        /* the checkpoint has the encoder too */
+    const char *aside; /* what names of tensors begin with that no fingerprint is of; NULL: none */
 };
 
 /* The first row that recognises the files; NULL: none. FV_ERR_MEMORY if it cannot be told. */
@@ -139,8 +140,8 @@ fv_ref fv_network_head(const fv_network *n, fv_plan *p, fv_ref map);
 /* From the map on: the unit embedding of some positions alone, see fv_network_kind. */
 fv_ref fv_network_place(const fv_network *n, fv_plan *p, fv_ref map, fv_ref bias);
 
-/* The latent of a picture of this size. FV_ERR_ARGUMENT: no decoder, or a side is no multiple of
- * the factor. */
+/* The least latent whose picture covers this size: sides are rounded up to whole cells.
+ * FV_ERR_ARGUMENT: no decoder. */
 fv_status fv_network_latent(const fv_network *n, int width, int height, fv_shape *out);
 /* The decoder, under "decoder." in the plan. */
 fv_ref fv_network_decode(const fv_network *n, fv_plan *p, fv_ref latent);

@@ -9,7 +9,14 @@
  * stands behind an upsampling, the last has three channels. A 3x3 with a bias that has r r times
  * the channels of what follows stands before a depth to space by r. A "0.weight" is 1x1 and makes z
  * from uncorrelated numbers of deviation 1; "latent.decay" says how their spectrum falls
- * (network.h). The encoder is a file of its own, which this does not read. */
+ * (network.h).
+ *
+ * The encoder of such files is one of its own, which this does not read. Under "encoder." the same
+ * file may have another, whose layers make what layer 0 or the first 3x3 of the decoder takes:
+ *
+ *   picture -> "encoder.0.weight" ...: 3x3 with a bias, blocks, 3x3 by steps of 2 without -> latent
+ *
+ * It is no part of what makes a picture, and so of no fingerprint. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +25,10 @@
 
 enum { MAX_LAYERS = 64, POOL_GROUPS = 4, MAX_FACTOR = 64, MAX_LATENT = 4096 };
 
-typedef enum layer_kind { ABSENT, CONV, BLOCK, UPSAMPLED } layer_kind;
+/* HALVED: that of an encoder without a bias. */
+typedef enum layer_kind { ABSENT, CONV, BLOCK, UPSAMPLED, HALVED } layer_kind;
+
+static const char encoder_root[] = "encoder.";
 
 typedef struct fv_taesd {
     fv_network base;
@@ -30,6 +40,9 @@ typedef struct fv_taesd {
     bool mixed;             /* there is a layer 0 */
     float *decays;
     const char *metadata[5]; /* title and licence, if the file says them */
+    layer_kind encoder[MAX_LAYERS];
+    bool encoder_pools[MAX_LAYERS];
+    int encoder_last; /* the layer that gives the latent */
 } fv_taesd;
 
 static const fv_taesd *taesd_of(const fv_network *n)
@@ -39,7 +52,8 @@ static const fv_taesd *taesd_of(const fv_network *n)
 
 /* --- builders --- */
 
-static fv_ref conv3(fv_builder *b, const char *name, fv_ref x, int out, bool bias, fv_act act)
+static fv_ref strided3(fv_builder *b, const char *name, fv_ref x, int out, bool bias, int stride,
+                       fv_act act)
 {
     int in = fv_plan_shape(b->plan, x).c;
     fv_layer l = {-1, FV_NONE};
@@ -47,7 +61,12 @@ static fv_ref conv3(fv_builder *b, const char *name, fv_ref x, int out, bool bia
         l = fv_load_conv(b, name, out, in, 3);
     else
         l.w = fv_load_kernel(b, name, out, in, 3);
-    return fv_conv2d(b->plan, name, x, l.w, l.b, (fv_conv_attr){3, 1, 1, 1, 1, 1}, act);
+    return fv_conv2d(b->plan, name, x, l.w, l.b, (fv_conv_attr){3, stride, 1, 1, 1, 1}, act);
+}
+
+static fv_ref conv3(fv_builder *b, const char *name, fv_ref x, int out, bool bias, fv_act act)
+{
+    return strided3(b, name, x, out, bias, 1, act);
 }
 
 static fv_ref conv1(fv_builder *b, const char *name, fv_ref x, int out)
@@ -133,12 +152,40 @@ static fv_ref decode(fv_builder *b, const fv_network *n, fv_ref latent)
             x = block(b, x, m->pools[i]);
             fv_leave(b);
             break;
+        case HALVED:
         case ABSENT:
             continue;
         }
         width = fv_plan_shape(b->plan, x).c;
     }
     return x;
+}
+
+static fv_ref encode_layer(fv_builder *b, const fv_taesd *m, int i, fv_ref x)
+{
+    char name[16];
+    int out = i == m->encoder_last ? m->base.latent_channels : 0;
+    snprintf(name, sizeof name, "%d", i);
+    if (m->encoder[i] == CONV) return conv3(b, name, x, out, true, FV_ACT_NONE);
+    if (m->encoder[i] == HALVED) return strided3(b, name, x, 0, false, 2, FV_ACT_NONE);
+    fv_enter(b, "%d.", i);
+    x = block(b, x, m->encoder_pools[i]);
+    fv_leave(b);
+    return x;
+}
+
+static fv_ref encode(fv_builder *b, const fv_network *n, fv_ref pixels)
+{
+    const fv_taesd *m = taesd_of(n);
+    if (!n->encodes)
+        return fv_plan_fail(b->plan,
+                            fv_fail(FV_ERR_ARGUMENT,
+                                    "%s has no encoder that takes pictures to a latent", n->title));
+    fv_enter(b, encoder_root);
+    for (int i = 0; i <= m->encoder_last; i++)
+        if (m->encoder[i] != ABSENT) pixels = encode_layer(b, m, i, pixels);
+    fv_leave(b);
+    return pixels;
 }
 
 /* --- what a file says --- */
@@ -211,6 +258,52 @@ static fv_status read_decays(fv_taesd *m)
     return FV_OK;
 }
 
+static const fv_entry *find_in_encoder(const fv_weights *w, int layer, const char *rest)
+{
+    char name[48];
+    snprintf(name, sizeof name, "%s%d.%s", encoder_root, layer, rest);
+    return fv_weights_find(w, name);
+}
+
+/* It has to fit the decoder. */
+static fv_status check_encoder(const fv_taesd *m, int factor)
+{
+    const fv_entry *last = find_in_encoder(m->weights, m->encoder_last, "weight");
+    const char *path = fv_weights_path(m->weights);
+    if (m->encoder[m->encoder_last] != CONV || !is_conv3(last) ||
+        last->dims[0] != m->base.latent_channels)
+        return fv_fail(FV_ERR_UNSUPPORTED,
+                       "checkpoint %s: the last layer of its encoder, %s%d, is no convolution to "
+                       "%d channels",
+                       path, encoder_root, m->encoder_last, m->base.latent_channels);
+    if (factor != m->base.factor)
+        return fv_fail(FV_ERR_UNSUPPORTED,
+                       "checkpoint %s: its encoder is of f %d, its decoder of %d", path, factor,
+                       m->base.factor);
+    return FV_OK;
+}
+
+static fv_status read_encoder(fv_taesd *m)
+{
+    const fv_weights *w = m->weights;
+    int factor = 1;
+    m->encoder_last = -1;
+    for (int i = 0; i < MAX_LAYERS; i++) {
+        bool plain = find_in_encoder(w, i, "weight");
+        m->encoder[i] = find_in_encoder(w, i, "conv.0.weight")   ? BLOCK
+                        : plain && find_in_encoder(w, i, "bias") ? CONV
+                        : plain                                  ? HALVED
+                                                                 : ABSENT;
+        m->encoder_pools[i] = m->encoder[i] == BLOCK && find_in_encoder(w, i, "pool.0.weight");
+        if (m->encoder[i] == HALVED && factor <= MAX_FACTOR) factor *= 2;
+        if (m->encoder[i] != ABSENT) m->encoder_last = i;
+    }
+    if (m->encoder_last < 0) return FV_OK;
+    m->base.encodes = true;
+    m->base.aside = encoder_root;
+    return check_encoder(m, factor);
+}
+
 static fv_status read_layers(fv_taesd *m)
 {
     const fv_weights *w = m->weights;
@@ -243,7 +336,8 @@ static fv_status read_layers(fv_taesd *m)
                        (long long)first->dims[1], m->base.factor);
     m->base.latent_channels = (int)first->dims[1];
     m->base.image_size = 16 * m->base.factor;
-    return read_decays(m);
+    FV_TRY(read_decays(m));
+    return read_encoder(m);
 }
 
 /* --- the row --- */
@@ -311,8 +405,8 @@ static fv_status open_row(fv_network **out, const fv_network_files *files)
 
 static void describe(const fv_network *n, char *out, size_t size)
 {
-    snprintf(out, size, "decoder of f %d, a continuous latent of %d channels", n->factor,
-             n->latent_channels);
+    snprintf(out, size, "%s of f %d, a continuous latent of %d channels",
+             n->encodes ? "encoder and decoder" : "decoder", n->factor, n->latent_channels);
 }
 
 const fv_network_kind fv_taesd_kind = {.name = "taesd",
@@ -320,4 +414,5 @@ const fv_network_kind fv_taesd_kind = {.name = "taesd",
                                        .open = open_row,
                                        .close = close_row,
                                        .describe = describe,
-                                       .decode = decode};
+                                       .decode = decode,
+                                       .encode = encode};

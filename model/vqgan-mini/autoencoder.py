@@ -2,7 +2,8 @@
 
 Encoder and Teacher are TAESD's (Ollin Boer Bohan, MIT) for a latent [32,H/8,W/8]. Decoder is the
 small one that ships: Teacher's layers at 1/8 of the picture, fewer at 1/4, and depth to space from
-there, so that nothing is computed at the picture's own resolution but the last shuffle.
+there, so that nothing is computed at the picture's own resolution but the last shuffle. SmallEncoder
+gives what the decoder's layer 0 takes.
 
   w [32] -> 0: 1x1, to the latent's own mean and covariance -> 3 tanh(z / 3)
   -> 1: 3x3, ReLU -> 3, 4, 5: blocks with a pool           at 1/8, 64 wide
@@ -80,6 +81,28 @@ class Decoder(nn.Module):
         x = m['8'](m['7'](F.interpolate(x, scale_factor=2)))
         x = m['10'](F.pixel_shuffle(m['9'](x), 2))
         return F.pixel_shuffle(m['11'](x), 2)
+
+
+class SmallEncoder(nn.Sequential):
+    """By the names of its tensors in the file, under "encoder."; layers with a bias or blocks keep
+    the size, those without halve it."""
+
+    def __init__(self):
+        super().__init__(conv(3, 32, stride=2, bias=False), Block(32),
+                         conv(32, 64, stride=2, bias=False), Block(64), down(), Block(64, True),
+                         Block(64, True), Block(64, True), conv(64, CHANNELS))
+
+
+def learner(taught, statistics):
+    """A new SmallEncoder that ends as `taught` (an encoder()) does, in uncorrelated numbers."""
+    net = SmallEncoder().to(memory_format=torch.channels_last)
+    for own, theirs in zip((3, 4, 5, 6, 7, 8), (9, 10, 11, 12, 13, 14)):
+        net[own].load_state_dict(taught[theirs].state_dict())
+    back = torch.linalg.inv(statistics['mix'].double())
+    w, b = net[8].weight.data.double(), net[8].bias.data.double() - statistics['mean'].double()
+    net[8].weight.data = torch.einsum('ko,oiyx->kiyx', back, w).float()
+    net[8].bias.data = (back @ b).float()
+    return net
 
 
 def read(path, net):

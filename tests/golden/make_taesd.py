@@ -1,9 +1,9 @@
 """Decoders of tiny autoencoders with random weights and few channels, and what they must give.
 
-    python3 tests/golden/make_taesd.py     writes tests/golden/vqgan/{tiny,small}{,_weights}.safetensors
+    python3 tests/golden/make_taesd.py     writes tests/golden/vqgan/{tiny,small,pair}{,_weights}.safetensors
 
-The layers of `tiny` are those of TAESD as its file names them; `small` is laid out as
-model/vqgan-mini is. The arithmetic is torch.nn.functional's in double. Needs torch and safetensors."""
+The layers of `tiny` are those of TAESD as its file names them; `small` is laid out as the decoder of
+model/vqgan-mini is, `pair` as all of it, its encoder with it. The arithmetic is torch.nn.functional's in double. Needs torch and safetensors."""
 import pathlib
 
 import torch
@@ -14,14 +14,14 @@ WIDTH, LATENT = 24, 5
 OUT = pathlib.Path(__file__).parent / 'vqgan'
 
 
-def conv(w, name, x, out, bias=True, k=3):
+def conv(w, name, x, out, bias=True, k=3, stride=1):
     if name + '.weight' not in w:
         fan = x.shape[1] * k * k
         w[name + '.weight'] = (torch.randn(out, x.shape[1], k, k) * fan ** -0.5).half()
         if bias:
             w[name + '.bias'] = (0.1 * torch.randn(out)).half()
     b = w[name + '.bias'].double() if bias else None
-    return F.conv2d(x, w[name + '.weight'].double(), b, padding=k // 2)
+    return F.conv2d(x, w[name + '.weight'].double(), b, stride, padding=k // 2)
 
 
 def block(w, name, x, pool):
@@ -64,6 +64,26 @@ def decode_small(w, z):
     return spread(conv(w, '9', block(w, '8', x, False), 12))
 
 
+def encode(w, x):
+    x = conv(w, 'encoder.0', x, 12)
+    x = block(w, 'encoder.1', x, False)
+    x = conv(w, 'encoder.2', x, WIDTH, False, stride=2)
+    x = block(w, 'encoder.3', x, False)
+    for i in (5, 6):
+        x = conv(w, f'encoder.{i}', x, WIDTH, False, stride=2)
+    return conv(w, 'encoder.8', block(w, 'encoder.7', x, True), LATENT)
+
+
+def write_pair():
+    """A picture [2,3,32,40] in [0,1]; what it is encoded as, and what is decoded of that."""
+    w = {}
+    x = torch.rand(2, 3, 32, 40, dtype=torch.float64).float().double()
+    z = encode(w, x)
+    y = decode_small(w, z)
+    save_file({k: v.contiguous() for k, v in w.items()}, OUT / 'pair_weights.safetensors')
+    save_file({'image': x, 'encoded': z, 'decoded': y}, OUT / 'pair.safetensors')
+
+
 def write(name, decode, size, more, metadata):
     w = dict(more)
     z = torch.randn(2, LATENT, *size, dtype=torch.float64).float().double().requires_grad_()
@@ -80,6 +100,8 @@ def main():
     write('tiny', decode, (7, 9), {}, None)
     write('small', decode_small, (4, 3), {'latent.decay': torch.tensor([1.2, 0.9, 0.5, 0.1, 0]).half()},
           {'title': 'a small one', 'license': 'none'})
+    torch.manual_seed(4)
+    write_pair()
 
 
 if __name__ == '__main__':

@@ -14,7 +14,8 @@
  * free: it is decoded as it is, in the range of the codes; the only way of a decoder without them.
  *
  * Where the decoder says how its latent's spectrum falls, "latent" is waves (waves.h), which begin
- * with half of nature's deviation and stay within four times of it.
+ * with half of nature's deviation and stay within four times of it. A start picture, once encoded,
+ * is fitted besides (fit.h).
  *
  * The scale makes one `rate` fit all decoders: a unit is the codes' standard deviation, and where
  * they are projected so much that a step of the usual rate goes twice the way that changes a code.
@@ -23,6 +24,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "feavis/imagine/generators/canvas.h"
+#include "feavis/imagine/generators/fit.h"
 #include "feavis/imagine/generators/generator.h"
 #include "feavis/imagine/generators/waves.h"
 #include "kernels/rng.h"
@@ -39,6 +42,9 @@ typedef struct codebook {
 
 static const float usual_rate = 0.06f;                        /* the default */
 static const float start_of_waves = 0.5f, most_of_a_wave = 4; /* in deviations */
+/* Of what an encoder makes of a start picture: 4 dB nearer to it, for eight steps' time. */
+static const int fit_steps = 8;
+static const float fit_rate = 0.1f;
 
 static float square_distance(const float *a, const float *b, size_t n)
 {
@@ -176,7 +182,8 @@ static fv_ref build(fv_plan *p, const fv_options *o, const fv_network *decoder)
     close_codes(&c);
     if (decoder->codes && o->codes != FREE)
         z = fv_quantise(p, "latent.codes", z, fv_network_codebook(decoder, p));
-    return fv_clamp(p, "picture", fv_network_decode(decoder, p, z));
+    fv_ref canvas = fv_network_decode(decoder, p, z);
+    return fv_clamp(p, "picture", fv_canvas_crop(p, canvas, fv_width(o), fv_height(o)));
 }
 
 /* No wave becomes larger than nature's largest. */
@@ -272,11 +279,10 @@ static fv_status start(const fv_options *o, const fv_network *decoder, float *va
     return FV_OK;
 }
 
-static fv_status encode(fv_plan *p, const fv_options *o, const fv_network *decoder,
+static fv_status encode(fv_plan *p, const fv_network *decoder, fv_shape canvas,
                         const float *picture, float *values)
 {
-    fv_shape shape = {1, fv_height(o), fv_width(o), 3};
-    fv_ref pixels = fv_plan_input(p, "pixels", shape, FV_REAL);
+    fv_ref pixels = fv_plan_input(p, "pixels", canvas, FV_REAL);
     fv_ref latent = fv_network_encode(decoder, p, pixels);
     fv_plan_output(p, latent);
     FV_TRY(fv_plan_finish(p, FV_PLAN_FORWARD));
@@ -285,27 +291,34 @@ static fv_status encode(fv_plan *p, const fv_options *o, const fv_network *decod
     return fv_plan_download(p, latent, values);
 }
 
+extern const fv_generator fv_generator_vqgan;
+
 /* In the place of what was drawn: a latent has no room for noise besides. */
 static fv_status invert(const fv_options *o, const fv_network *decoder, fv_backend *be,
                         const float *picture, float *values, size_t count)
 {
     codebook c;
-    fv_plan *p;
+    fv_plan *p = NULL;
+    fv_shape shape;
+    float *extended;
     FV_TRY(open_codes(&c, o, decoder));
     close_codes(&c);
-    FV_TRY(fv_plan_new(&p, be));
-    fv_status s = encode(p, o, decoder, picture, values);
+    FV_TRY(fv_network_latent(decoder, fv_width(o), fv_height(o), &shape));
+    fv_shape canvas = fv_canvas_of(decoder, shape);
+    FV_TRY(fv_canvas_extend(&extended, canvas, picture, fv_width(o), fv_height(o)));
+    fv_status s = fv_plan_new(&p, be);
+    if (s >= 0) s = encode(p, decoder, canvas, extended, values);
     fv_plan_free(p);
+    free(extended);
     for (size_t i = 0; s >= 0 && i < count; i++) {
         if (!isfinite(values[i])) /* its codes would hide it */
             s = fv_fail(FV_ERR_FORMAT, "the start picture encoded by %s: number %zu is %g",
                         fv_weights_path(decoder->source.weights), i, (double)values[i]);
         values[i] /= c.scale;
     }
-    fv_shape shape;
-    if (s >= 0 && decoder->decays)
-        s = fv_network_latent(decoder, fv_width(o), fv_height(o), &shape);
     if (s >= 0 && decoder->decays) s = fv_waves_invert(decoder, shape, values);
+    if (s >= 0 && decoder->decays)
+        s = fv_fit(&fv_generator_vqgan, o, decoder, be, picture, values, fit_steps, fit_rate);
     return s;
 }
 
