@@ -17,6 +17,9 @@ FV_API void fv_preset_close(fv_preset *p);
 FV_API const char *fv_preset_title(const fv_preset *p);
 /* Sets the options of the preset (those of the presets it uses first). */
 FV_API fv_status fv_preset_apply(const fv_preset *p, fv_options *o);
+/* The same where another generator is asked for, a word of the option param (NULL: that of the
+ * preset): a preset may name another for that (other-generators), whose settings suit it. */
+FV_API fv_status fv_preset_apply_for(const fv_preset *p, const char *generator, fv_options *o);
 FV_API int fv_preset_picture_count(const fv_preset *p); /* 0: settings only */
 FV_API fv_status fv_preset_picture(const fv_preset *p, int i, fv_options *o);
 /* Names of the presets in the presets folder, sorted; caller frees with fv_names_free. */

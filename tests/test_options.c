@@ -533,6 +533,61 @@ static void a_preset_builds_on_another(void **state)
     fv_preset_close(p);
 }
 
+/* Draft, Normal and Best are painted; another generator has the settings that suit it, whether it
+ * is asked for, or a preset sets it that builds on them. */
+static void a_preset_has_another_for_other_generators(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"draft", "normal", "best", "painted"};
+    static const char *const compared[] = {"steps", "views", "size", "rate", "blur", "tv"};
+    for (int i = 0; i < 4; i++) {
+        char name[32];
+        fv_options *own = fresh(), *again = fresh(), *asked = fresh(), *expected = fresh();
+        fv_preset *p, *other;
+        snprintf(name, sizeof name, "%s-fourier", i == 3 ? "draft" : names[i]);
+        MUST(fv_preset_open(&p, names[i]));
+        MUST(fv_preset_open(&other, name));
+        MUST(fv_preset_apply(p, own));
+        assert_string_equal(fv_options_get(own, "param"), "vqgan");
+        MUST(fv_preset_apply_for(p, "vqgan", again));
+        MUST(fv_preset_apply_for(p, "maco", asked));
+        MUST(fv_preset_apply(other, expected));
+        assert_string_equal(fv_options_get(expected, "param"), "fourier");
+        assert_string_equal(fv_options_get(asked, "param"), "maco");
+        for (int k = 0; k < 6; k++) {
+            const char *value = fv_options_get(own, compared[k]);
+            assert_string_equal(fv_options_get(again, compared[k]), value);
+            value = fv_options_get(expected, compared[k]);
+            assert_string_equal(fv_options_get(asked, compared[k]), value);
+        }
+        fv_preset_close(p);
+        fv_preset_close(other);
+        fv_options_free(own);
+        fv_options_free(again);
+        fv_options_free(asked);
+        fv_options_free(expected);
+    }
+    static const struct {
+        const char *yaml, *generator, *param, *blur;
+    } cases[] = {{"use: normal\ngenerator: pixel\n", NULL, "pixel", "4"},
+                 {"use: normal\nsteps: 9\n", "pixel", "pixel", "4"},
+                 {"use: normal\nparam: pixel\n", "vqgan", "vqgan", NULL},
+                 {"use: normal\nblur: 7\n", "fourier", "fourier", "7"},
+                 {"use: paper\n", NULL, "pixel", "0"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fv_options *o = fresh();
+        fv_preset *p;
+        write_text("mine.yml", cases[i].yaml);
+        MUST(fv_preset_open(&p, "mine.yml"));
+        MUST(fv_preset_apply_for(p, cases[i].generator, o));
+        assert_string_equal(fv_options_get(o, "param"), cases[i].param);
+        if (cases[i].blur) assert_string_equal(fv_options_get(o, "blur"), cases[i].blur);
+        if (!cases[i].blur) assert_string_not_equal(fv_options_get(o, "blur"), "4");
+        fv_preset_close(p);
+        fv_options_free(o);
+    }
+}
+
 static void broken_presets_are_named_by_file_and_line(void **state)
 {
     (void)state;
@@ -549,6 +604,8 @@ static void broken_presets_are_named_by_file_and_line(void **state)
         {"title: {a: b}\n", "broken.yml:1"},
         {"use: broken.yml\n", "presets use each other"},
         {"use: loop.yml\n", "presets use each other"},
+        {"other-generators: broken.yml\n", "presets use each other"},
+        {"other-generators: nowhere\n", "there is no preset nowhere"},
         {"use: nowhere\n", "there is no preset nowhere; there are: "},
         {"use: ./nowhere.yml\n", "nowhere.yml"},
         {"- size: 64\n", "not a map"},
@@ -1062,6 +1119,7 @@ int main(void)
         cmocka_unit_test(a_device_and_a_backend_become_one_name),
         cmocka_unit_test(every_preset_applies_and_so_do_its_pictures),
         cmocka_unit_test(a_preset_builds_on_another),
+        cmocka_unit_test(a_preset_has_another_for_other_generators),
         cmocka_unit_test(broken_presets_are_named_by_file_and_line),
         cmocka_unit_test(a_recipe_brings_back_options_and_changes),
         cmocka_unit_test(broken_recipes_give_one_line),

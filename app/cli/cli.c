@@ -117,12 +117,12 @@ static const own_flag own_flags[] = {
     {"page", OWN_SWITCH, offsetof(cli, page), "atlas ", "",
      "the page of what is there; nothing is grown"},
     {"frames", OWN_NUMBER, offsetof(cli, frames), "walk ", "N",
-     "frames from one stop to the next (12); no shipped decoder (painted)"},
+     "frames from one stop to the next (12)"},
     {"against", OWN_TEXT, offsetof(cli, against), "two ", "NAME=VALUE",
      "what the second picture has otherwise: \"seed=8 | size=320\""},
     {"questions", OWN_NUMBER, offsetof(cli, questions), "quiz ", "N", "how many (10)"},
     {"carry", OWN_TEXT, offsetof(cli, carry), "series scroll ", "WHAT",
-     "nothing, picture (the start of the next) or palette; the shipped decoder: nothing"},
+     "nothing, picture (the start of the next) or palette"},
     {"style", OWN_TEXT, offsetof(cli, style), "series scroll ", "TEXT",
      "a text that all of them share: \"水墨画:0.3\""},
     {"title", OWN_TEXT, offsetof(cli, title), "scroll ", "TEXT", "at its beginning, on the right"},
@@ -384,6 +384,15 @@ bool cli_has_flag(const cli *c, const char *name)
     return false;
 }
 
+/* The last one among the flags, or NULL. */
+static const char *asked_generator(const cli *c)
+{
+    const fv_option *param = fv_option_find("param");
+    for (int i = c->flag_count - 2; i >= 0; i -= 2)
+        if (fv_option_find(c->flags[i]) == param) return c->flags[i + 1];
+    return NULL;
+}
+
 fv_status cli_parse(cli *c, const cli_command *k, int argc, char **argv)
 {
     *c = (cli){.commands = c->commands};
@@ -400,7 +409,7 @@ fv_status cli_parse(cli *c, const cli_command *k, int argc, char **argv)
     FV_TRY(fv_options_new(&fresh));
     fv_options_free(c->options);
     c->options = fresh;
-    if (c->preset) FV_TRY(fv_preset_apply(c->preset, c->options));
+    if (c->preset) FV_TRY(fv_preset_apply_for(c->preset, asked_generator(c), c->options));
     cli_tell(c, c->options);
     return cli_apply_flags(c, c->options);
 }

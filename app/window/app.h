@@ -72,6 +72,8 @@ typedef struct app {
     int asked_for; /* pictures, by the last that asked */
     uint64_t seed;
     char quality[32];     /* a preset's name; "" none of them */
+    char preset[32];      /* the last of them, whatever was changed since; "" none yet */
+    char generator[32];   /* chosen for it, a word of the option param; "" the preset's own */
     char start[APP_PATH]; /* a picture to start from, or "" */
 
     float guide_weights[FV_MAX_GUIDES];
@@ -154,6 +156,13 @@ void app_take_neurons(app *a, const char *llp);
 bool app_has_weight(const app *a);
 /* A preset's settings become those of the next picture; its pictures become lines of the text. */
 void app_use_preset(app *a, const char *name);
+/* The same for a generator, "": its own. */
+void app_use_preset_for(app *a, const char *name, const char *generator);
+/* One of settings alone, from the defaults on, with the generator that was chosen. */
+void app_use_quality(app *a, const char *name);
+/* Another generator, with the settings that the preset has for it; what of steps, size and views
+ * was set by hand stays. */
+void app_choose_generator(app *a, const char *name);
 /* What line n sets for itself; NULL: nothing, or it is another line by now. */
 const app_own *app_own_of(const app *a, int n, const char *line);
 void app_forget_own(app *a);
@@ -214,7 +223,7 @@ void app_draw_codes(const app *a, ui_rect place);
  * beside its own; where nothing can be written, in memory. */
 fv_status state_open(app *a);
 void state_close(app *a);
-void state_load(app *a);
+void state_load(app *a, bool asked); /* asked: settings were given on the command line */
 void state_save(app *a);
 
 #endif

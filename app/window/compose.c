@@ -287,7 +287,7 @@ static void take_asked(app *a)
     if (*term) app_take(a, a->term, sizeof a->term, term);
 }
 
-void app_use_preset(app *a, const char *name)
+void app_use_preset_for(app *a, const char *name, const char *generator)
 {
     fv_preset *p;
     fv_status s = fv_preset_open(&p, name);
@@ -295,11 +295,56 @@ void app_use_preset(app *a, const char *name)
         int count = fv_preset_picture_count(p);
         s = fv_options_set(a->options, "llp", "");
         if (s >= 0) s = fv_options_set(a->options, "term", "");
-        if (s >= 0) s = fv_preset_apply(p, a->options);
+        if (s >= 0) s = fv_preset_apply_for(p, *generator ? generator : NULL, a->options);
         if (s >= 0 && count) s = take_pictures(a, p, count);
         if (s >= 0 && !count) take_asked(a);
         if (s >= 0 && !count) snprintf(a->quality, sizeof a->quality, "%s", name);
         fv_preset_close(p);
     }
     if (s < 0) app_fail(a);
+}
+
+void app_use_preset(app *a, const char *name)
+{
+    app_use_preset_for(a, name, "");
+}
+
+/* A preset says only what differs from the defaults. */
+static void take_defaults(app *a)
+{
+    int count;
+    const fv_option *table = fv_option_table(&count);
+    for (int i = 0; i < count; i++)
+        if (strcmp(table[i].group, "Model") != 0 && strcmp(table[i].group, "Files") != 0 &&
+            fv_options_set(a->options, table[i].name, table[i].value) < 0)
+            app_fail(a);
+}
+
+void app_use_quality(app *a, const char *name)
+{
+    bool paper = strcmp(name, "paper") == 0; /* it is of its generator alone */
+    take_defaults(a);
+    app_use_preset_for(a, name, paper ? "" : a->generator);
+    snprintf(a->preset, sizeof a->preset, "%s", paper ? "" : name);
+}
+
+void app_choose_generator(app *a, const char *name)
+{
+    static const char *const by_hand[] = {"steps", "size", "views"};
+    char values[3][32];
+    bool changed = !a->quality[0];
+    if (!a->preset[0] || strcmp(name, fv_options_get(a->options, "param")) == 0) {
+        if (fv_options_set(a->options, "param", name) < 0) app_fail(a);
+        a->quality[0] = 0;
+        return;
+    }
+    for (int i = 0; i < 3; i++)
+        snprintf(values[i], sizeof values[i], "%s", fv_options_get(a->options, by_hand[i]));
+    snprintf(a->generator, sizeof a->generator, "%s", name);
+    char preset[sizeof a->preset];
+    snprintf(preset, sizeof preset, "%s", a->preset);
+    app_use_quality(a, preset);
+    for (int i = 0; changed && i < 3; i++)
+        if (fv_options_set(a->options, by_hand[i], values[i]) < 0) app_fail(a);
+    if (changed) a->quality[0] = 0;
 }

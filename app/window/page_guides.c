@@ -124,10 +124,10 @@ static void follow_decoder(app *a)
     bool uses = strcmp(fv_options_get(a->options, "param"), "vqgan") == 0;
     if (a->decoder_serial == v->decoder_serial) return;
     a->decoder_serial = v->decoder_serial;
-    if (*v->decoder.title)
-        choose(a, "param", "vqgan");
-    else if (uses)
-        choose(a, "param", "fourier");
+    if (*v->decoder.title && !uses)
+        app_choose_generator(a, "vqgan");
+    else if (!*v->decoder.title && uses && !a->preset[0]) /* else the one that ships goes on */
+        app_choose_generator(a, "fourier");
 }
 
 static void choices(app *a, const char *option, const char *const *values, const word *labels,
@@ -138,7 +138,10 @@ static void choices(app *a, const char *option, const char *const *values, const
         char name[64];
         snprintf(name, sizeof name, "%s-%s", option, values[i]);
         if (i % in_a_row) ui_beside();
-        if (ui_chip(name, tr(a, labels[i]), strcmp(now, values[i]) == 0))
+        if (!ui_chip(name, tr(a, labels[i]), strcmp(now, values[i]) == 0)) continue;
+        if (strcmp(option, "param") == 0)
+            app_choose_generator(a, values[i]);
+        else
             choose(a, option, values[i]);
     }
 }
@@ -146,7 +149,7 @@ static void choices(app *a, const char *option, const char *const *values, const
 void page_decoder(app *a)
 {
     static const char *const params[] = {"fourier", "multires", "pixel", "maco", "vqgan"};
-    static const word names[] = {W_FOURIER, W_MULTIRES, W_PIXEL, W_MACO, W_CODES};
+    static const word names[] = {W_FOURIER, W_MULTIRES, W_PIXEL, W_MACO, W_DECODER};
     static const char *const ways[] = {"straight", "projected", "free"};
     static const word ways_names[] = {W_STRAIGHT, W_PROJECTED, W_FREE};
     const fv_decoder_info *d = &a->view.decoder;

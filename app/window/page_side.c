@@ -25,16 +25,8 @@ static void quality_row(app *a)
     ui_heading(tr(a, W_QUALITY));
     for (int i = 0; i < 4; i++) {
         if (i) ui_beside();
-        if (ui_chip(rows[i].name, tr(a, rows[i].label), strcmp(a->quality, rows[i].name) == 0)) {
-            int count; /* a preset says only what differs from the defaults */
-            const fv_option *table = fv_option_table(&count);
-            static const char *const own[] = {"Model", "Files"};
-            for (int k = 0; k < count; k++)
-                if (strcmp(table[k].group, own[0]) != 0 && strcmp(table[k].group, own[1]) != 0 &&
-                    fv_options_set(a->options, table[k].name, table[k].value) < 0)
-                    app_fail(a);
-            app_use_preset(a, rows[i].name);
-        }
+        if (ui_chip(rows[i].name, tr(a, rows[i].label), strcmp(a->quality, rows[i].name) == 0))
+            app_use_quality(a, rows[i].name);
     }
     static const struct {
         const char *name;

@@ -221,9 +221,22 @@ static void tell_state(app *a)
 static const char *const remembered[] = {"steps", "size", "views", "param", "tv", "rate"};
 enum { REMEMBERED = sizeof remembered / sizeof remembered[0] };
 
-void state_load(app *a)
+/* What is not remembered by itself: the settings of the preset, beside which the rest was set. */
+static void load_preset(app *a, bool asked)
 {
     const fv_settings *s = a->settings;
+    bool first = !fv_settings_get(s, "quality", NULL) && !asked;
+    const char *name = fv_settings_get(s, "preset", first ? "draft" : "");
+    app_take(a, a->generator, sizeof a->generator, fv_settings_get(s, "generator", ""));
+    if (!*name) return;
+    app_use_preset_for(a, name, a->generator);
+    snprintf(a->preset, sizeof a->preset, "%s", name);
+}
+
+void state_load(app *a, bool asked)
+{
+    const fv_settings *s = a->settings;
+    load_preset(a, asked);
     const char *language = getenv("LANG");
     bool chinese = language && strncmp(language, "zh", 2) == 0;
     a->chinese = strcmp(fv_settings_get(s, "language", chinese ? "zh" : "en"), "zh") == 0;
@@ -255,6 +268,8 @@ void state_save(app *a)
     fv_settings_set(s, "term", a->term);
     fv_settings_set(s, "at", a->at);
     fv_settings_set(s, "quality", a->quality);
+    fv_settings_set(s, "preset", a->preset);
+    fv_settings_set(s, "generator", a->generator);
     fv_settings_set(s, "crisp", a->look.crisp ? "yes" : "no");
     snprintf(number, sizeof number, "%.2f", (double)a->avoid_weight);
     fv_settings_set(s, "avoid-weight", number);

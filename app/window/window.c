@@ -375,6 +375,17 @@ static int without_display(cli *c, const char *why)
     return command_imagine(c);
 }
 
+/* Flags that say more than with which model and where. */
+static bool asks_for_settings(const cli *c)
+{
+    bool asks = c->preset;
+    for (int i = 0; i < c->flag_count; i += 2) {
+        const fv_option *option = fv_option_find(c->flags[i]);
+        asks = asks || (strcmp(option->group, "Model") != 0 && strcmp(option->group, "Files") != 0);
+    }
+    return asks;
+}
+
 static fv_status run_window(app *a, const cli *c, script *s, bool *done)
 {
     handles h = {0};
@@ -393,7 +404,7 @@ static fv_status run_window(app *a, const cli *c, script *s, bool *done)
     if (status >= 0) status = display_open(&a->screen, h.window, h.gl, h.renderer);
     if (status >= 0) {
         ui_set_scale(scale > 0 ? scale : app_guess_scale(h.window));
-        state_load(a);
+        state_load(a, asks_for_settings(c));
         if (c->words) app_take(a, a->text, sizeof a->text, c->words);
         ui_enter_field("text");
         *done = loop(a, s);

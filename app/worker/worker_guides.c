@@ -33,8 +33,10 @@ static void publish_guides(worker *w)
         v->guide_weights[i] = fv_options_guide_weight(w->options, i);
     }
     v->guide_serial++;
-    bool had = *v->decoder.title;
-    if (fv_model_decoder_info(w->model, &v->decoder) || had) v->decoder_serial++;
+    bool had = *v->decoder.title, named = *fv_options_get(w->options, "decoder");
+    fv_decoder_info none = {.factor = 0}; /* the one that ships is nothing to show or to drop */
+    v->decoder = none;
+    if ((named && fv_model_decoder_info(w->model, &v->decoder)) || had) v->decoder_serial++;
     v->best_count = 0;
     pthread_mutex_unlock(&w->mutex);
 }

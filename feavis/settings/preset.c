@@ -2,6 +2,7 @@
  *
  *   title: The four concepts of the paper
  *   use: normal                 # another preset, applied first
+ *   other-generators: mine      # the preset in its place where another generator is asked for
  *   size: 256                   # any option
  *   pictures:                   # each a map of further options
  *     - text: 自然 */
@@ -23,7 +24,8 @@ struct fv_preset {
     fv_yaml *doc;
     const fv_yaml_node *root, *pictures;
     const char *title;
-    fv_preset *base; /* `use` */
+    fv_preset *base;  /* `use` */
+    fv_preset *other; /* `other-generators` */
 };
 
 /* --- one preset --- */
@@ -57,7 +59,7 @@ static fv_status preset_path(char **out, const char *name, const char *beside)
     return fv_fail(FV_ERR_ARGUMENT, "there is no preset %.80s; there are: %s", name, list);
 }
 
-static const char *const not_options[] = {"title", "use", "pictures", NULL};
+static const char *const not_options[] = {"title", "use", "other-generators", "pictures", NULL};
 
 static fv_status open_layer(fv_preset **out, const char *name, const char *beside, int layer);
 
@@ -75,18 +77,20 @@ static fv_status check_preset(const fv_preset *p)
 
 static fv_status read_layer(fv_preset *p, const char *path, int layer)
 {
-    const char *use = NULL;
+    const char *use = NULL, *other = NULL;
     FV_TRY(fv_yaml_open(&p->doc, path));
     p->root = fv_yaml_root(p->doc);
     if (!p->root || !fv_yaml_is_map(p->root))
         return fv_fail(FV_ERR_FORMAT, "preset %s is not a map of options", path);
     FV_TRY(fv_yaml_string(p->doc, p->root, "title", &p->title));
     FV_TRY(fv_yaml_string(p->doc, p->root, "use", &use));
+    FV_TRY(fv_yaml_string(p->doc, p->root, "other-generators", &other));
     p->pictures = fv_yaml_find(p->root, "pictures");
     if (p->pictures && !fv_yaml_is_list(p->pictures))
         return fv_fail(FV_ERR_FORMAT, "%s:%d: pictures should be a list", path,
                        fv_yaml_line(p->pictures));
     if (use) FV_TRY(open_layer(&p->base, use, path, layer + 1));
+    if (other) FV_TRY(open_layer(&p->other, other, path, layer + 1));
     return check_preset(p);
 }
 
@@ -123,6 +127,7 @@ void fv_preset_close(fv_preset *p)
 {
     if (!p) return;
     fv_preset_close(p->base);
+    fv_preset_close(p->other);
     fv_yaml_free(p->doc);
     free(p);
 }
@@ -132,10 +137,34 @@ const char *fv_preset_title(const fv_preset *p)
     return p->title ? p->title : "";
 }
 
+/* The generator that it sets, or NULL. */
+static const char *generator_of(const fv_preset *p)
+{
+    const char *own = NULL;
+    for (int i = 0; i < fv_yaml_count(p->root); i++)
+        if (fv_option_find(fv_yaml_key(p->root, i)) == fv_option_find("param"))
+            own = fv_yaml_text(fv_yaml_at(p->root, i));
+    return own || !p->base ? own : generator_of(p->base);
+}
+
+static fv_status apply(const fv_preset *p, const char *generator, fv_options *o)
+{
+    const char *own = generator_of(p);
+    if (generator && p->other && own && strcmp(own, generator) != 0)
+        return apply(p->other, generator, o);
+    if (p->base) FV_TRY(apply(p->base, generator ? generator : own, o));
+    return fv_options_from_yaml(o, p->doc, p->root, not_options, 0);
+}
+
 fv_status fv_preset_apply(const fv_preset *p, fv_options *o)
 {
-    if (p->base) FV_TRY(fv_preset_apply(p->base, o));
-    return fv_options_from_yaml(o, p->doc, p->root, not_options, 0);
+    return apply(p, NULL, o);
+}
+
+fv_status fv_preset_apply_for(const fv_preset *p, const char *generator, fv_options *o)
+{
+    FV_TRY(apply(p, generator, o));
+    return generator ? fv_options_set(o, "param", generator) : FV_OK;
 }
 
 int fv_preset_picture_count(const fv_preset *p)

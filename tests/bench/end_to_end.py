@@ -3,7 +3,7 @@ PyTorch.
 
     python3 tests/bench/end_to_end.py [--texts 20] [--program build/release/app/feavis] [--cpu] [--csv FILE]
 
-Every text is imagined with the preset `draft` and seed 1, stopped after 5, 10, 15, 20, 30, 40 and 60 of its 60 steps;
+Every text is imagined with the preset `draft-fourier` and seed 1, stopped after 5, 10, 15, 20, 30, 40 and 60 of its 60 steps;
 `feavis judge` looks at each. A text counts from the first stop at which the judge's first class is the thing. What that
 took is the wall clock of that command from its start, model loading and saving included (--cpu: its processor time on one
 thread). PyTorch does the same recipe (Recipe below: cosines scaled by 1/f, decorrelated colours, blur, two views
@@ -38,7 +38,7 @@ def between(low, high, t):
 
 
 class Recipe:
-    """The defaults of `feavis imagine --preset draft`, in PyTorch."""
+    """The defaults of `feavis imagine --preset draft-fourier`, in PyTorch."""
 
     def __init__(self, net, text, seed):
         torch.manual_seed(seed)
@@ -113,7 +113,7 @@ def ours(args, i, text, folder):
     took = {}
     for stop in STOPS:
         name = f'{i:02d}-{stop:02d}.png'
-        took[name] = seconds_of([args.program, 'imagine', text, '--preset', 'draft', '--seed', '1', '--stop', str(stop),
+        took[name] = seconds_of([args.program, 'imagine', text, '--preset', 'draft-fourier', '--seed', '1', '--stop', str(stop),
                                  '--threads', str(args.threads), '--quiet', '--out', os.path.join(folder, name)],
                                 args.cpu)
     return took
