@@ -1065,7 +1065,7 @@ static void a_recipe_names_the_model_that_ran(void **state)
     FAILS(fv_recipe_check_model(recipe, m), FV_ERR_ARGUMENT, "another cfg or vocabulary");
     char *print = strstr(recipe, "fingerprint: \"") + strlen("fingerprint: \"");
     print[0] = print[0] == '0' ? '1' : '0';
-    FAILS(fv_recipe_check_model(recipe, m), FV_ERR_ARGUMENT, "another model");
+    FAILS(fv_recipe_check_model(recipe, m), FV_ERR_ARGUMENT, "(of this name, with other weights)");
     free(recipe);
     fv_model_close(m);
     fv_options_free(o);

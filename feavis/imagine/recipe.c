@@ -346,7 +346,8 @@ fv_status fv_recipe_check_model(const char *recipe, fv_model *m)
     const fv_yaml_node *root = fv_yaml_root(doc);
     fv_status s = FV_OK;
     if (!says(root, "fingerprint", m->fingerprint))
-        s = fv_fail(FV_ERR_ARGUMENT, "the recipe is of another model than %s", m->title);
+        s = fv_fail(FV_ERR_ARGUMENT, "the recipe is of another model than %s%s", m->title,
+                    says(root, "model", m->title) ? " (of this name, with other weights)" : "");
     else if (*m->files && fv_yaml_find(root, "files") && /* older recipes say nothing of them */
              !says(root, "files", m->files))
         s = fv_fail(FV_ERR_ARGUMENT, "the recipe is of another cfg or vocabulary of %s", m->title);
