@@ -39,6 +39,7 @@ import text_tower as T
 import trunk
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+LICENSE = 'research and education (README.md beside it)'
 
 
 def sources(args, pictures, net):
@@ -76,7 +77,7 @@ def kept_texts(args, read):
 
 def export(args, net, head, tower):
     os.makedirs(args.out, exist_ok=True)
-    make_mini.export(net, head, tower, args.out)
+    make_mini.export(net, head, tower, args.out, LICENSE)
     for name in ('vocab.txt', 'words.txt', 'config.json'):
         if os.path.abspath(args.out) != HERE:
             shutil.copy(os.path.join(HERE, name), args.out)
@@ -117,7 +118,8 @@ def main():
     said = [t for p in pictures if not p.held for l in ('en', 'zh') for t in pair.texts_of(p, l)]
     index, table = teacher_text.embed(said + [t for _, texts in read for t in texts], args.wheels, args.work)
     first = B.BriVL(args.begin).requires_grad_(True)
-    assert first.imgencoder.learnable.imgFC.fc2.out_features == I.DIM, 'it has learnt already'
+    assert first.imgencoder.learnable.imgFC.fc2.out_features == I.DIM, \
+        args.begin + ' has learnt already: begin with what make_mini.py makes'
     batches, goals, reader, reading = pair.begin(args, pictures, boxes, first.imgencoder.learnable,
                                                  index, table)
     encode = T.tokenizer(os.path.join(HERE, 'vocab.txt'))

@@ -30,7 +30,7 @@ CFG = """# BriVL-mini: the model that ships with feavis. Keys as in the official
 MODEL:
     NAME: VL
     TITLE: BriVL-mini
-    LICENSE: Apache-2.0
+    LICENSE: {license}
     CHECKPOINT: mini.safetensors
     VOCAB: vocab.txt
     WORDS: words.txt
@@ -73,7 +73,7 @@ def knowledge(args, vectors, axes):
                    OpenCC('s2t').convert)
 
 
-def export(net, head, text, folder=HERE):
+def export(net, head, text, folder=HERE, license='Apache-2.0'):
     from safetensors.torch import save_file
     tensors = {}
     for prefix, module in (('imgencoder.backbone.', net), ('imgencoder.learnable.', head),
@@ -85,9 +85,9 @@ def export(net, head, text, folder=HERE):
             half = 'running_' not in name
             tensors[prefix + name] = (value.half() if half else value.float()).contiguous()
     path = os.path.join(folder, 'mini.safetensors')
-    save_file(tensors, path, {'title': 'BriVL-mini', 'license': 'Apache-2.0'})
+    save_file(tensors, path, {'title': 'BriVL-mini', 'license': license})
     with open(os.path.join(folder, 'mini.yml'), 'w', encoding='utf-8') as f:
-        f.write(CFG.format(bert=T.BERT, length=T.LENGTH, size=I.SIZE, dim=I.WIDTH))
+        f.write(CFG.format(license=license, bert=T.BERT, length=T.LENGTH, size=I.SIZE, dim=I.WIDTH))
     print('export:', os.path.getsize(path) / 1e6, 'MB')
 
 
