@@ -128,6 +128,103 @@ static void a_scroll_is_read_from_the_right(void **state)
     for (int i = 0; i < 3; i++) fv_picture_free(&panels[i]);
 }
 
+/* Mean of the red of a rectangle, of 255. */
+static double red_of(const fv_picture *p, int left, int top, int width, int height)
+{
+    double sum = 0;
+    for (int y = top; y < top + height; y++)
+        for (int x = left; x < left + width; x++) sum += p->rgb[3 * (y * p->width + x)];
+    return sum / (width * height);
+}
+
+/* Pixels that are as the seal is: red, and neither green nor blue. */
+static int seal_of(const fv_picture *p, int *left, int *right)
+{
+    int count = 0;
+    *left = p->width;
+    *right = 0;
+    for (int i = 0; i < p->width * p->height; i++) {
+        const uint8_t *c = p->rgb + 3 * i;
+        if (c[0] < 150 || c[1] > 110 || c[2] > 110) continue;
+        count++;
+        if (i % p->width < *left) *left = i % p->width;
+        if (i % p->width > *right) *right = i % p->width;
+    }
+    return count;
+}
+
+static fv_picture grey_panel(int width, int height, uint8_t grey)
+{
+    fv_picture p = {width, height, malloc((size_t)width * (size_t)height * 3)};
+    memset(p.rgb, grey, (size_t)width * (size_t)height * 3);
+    return p;
+}
+
+/* Black panels on paper: dark in their middles, the first on the right; paper where the lines are
+ * but for their letters; the seal left of all. */
+static void a_hand_scroll_joins_panels_softly(void **state)
+{
+    (void)state;
+    const char *const lines[] = {"千山鸟飞绝，", "孤舟蓑笠翁"};
+    fv_picture panels[2] = {grey_panel(200, 200, 0), grey_panel(300, 200, 90)}, scroll, bare;
+    fv_handscroll h = {.panels = panels, .lines = lines, .count = 2, .seal = "梦"};
+    MUST(fv_handscroll_make(&scroll, &h));
+    int left, right, dark[2] = {0}, count[2] = {0}, middle = scroll.height / 2;
+    assert_true(seal_of(&scroll, &left, &right) > 100);
+    assert_true(right < scroll.width / 5);
+    for (int x = 0; x < scroll.width; x++) {
+        int red = scroll.rgb[3 * (middle * scroll.width + x)];
+        int which = red < 12 ? 0 : red > 80 && red < 100 ? 1 : -1;
+        if (which < 0) continue;
+        dark[which] += x;
+        count[which]++;
+    }
+    assert_true(count[0] > 60 && count[1] > 120);
+    assert_true(dark[0] / count[0] > dark[1] / count[1] + 150); /* the first on the right */
+    /* no edge: neighbours along the middle differ by little, letters aside */
+    const char *const none[] = {"，", "。"};
+    h.lines = none;
+    MUST(fv_handscroll_make(&bare, &h));
+    assert_true(bare.width < scroll.width);
+    for (int x = bare.width / 4; x + 30 < bare.width; x++) {
+        int a = bare.rgb[3 * (middle * bare.width + x)];
+        int b = bare.rgb[3 * (middle * bare.width + x + 1)];
+        if (x > 40 && x < bare.width - 60) assert_true(abs(a - b) <= 40);
+    }
+    assert_true(red_of(&scroll, scroll.width - 90, middle - 10, 30, 20) > 225); /* paper */
+    /* a title takes room at the right */
+    fv_picture titled;
+    h.lines = lines;
+    h.title = "江雪";
+    MUST(fv_handscroll_make(&titled, &h));
+    assert_true(titled.width > scroll.width);
+    fv_picture_free(&titled);
+    fv_picture_free(&scroll);
+    fv_picture_free(&bare);
+    static const char *const seals[] = {"", "一二三四五"};
+    for (int i = 0; i < 2; i++) {
+        h.seal = seals[i];
+        FAILS(fv_handscroll_make(&scroll, &h), FV_ERR_ARGUMENT, "a seal has one to 4 letters");
+    }
+    h.seal = "梦";
+    h.count = 0;
+    FAILS(fv_handscroll_make(&scroll, &h), FV_ERR_ARGUMENT, "needs a panel");
+    fv_picture_free(&panels[0]);
+    fv_picture_free(&panels[1]);
+}
+
+/* Letters of private use are in no font. */
+static void letters_that_no_font_has_are_counted(void **state)
+{
+    (void)state;
+    const char *const texts[] = {"moon", "\xf3\xb0\x80\x80", "\xf3\xb0\x80\x81 a"};
+    int missing;
+    MUST(fv_letters_missing(texts, 1, &missing));
+    if (missing) skip(); /* no font at all */
+    MUST(fv_letters_missing(texts, 3, &missing));
+    assert_int_equal(missing, 2);
+}
+
 static void a_contact_sheet_has_rows(void **state)
 {
     (void)state;
@@ -149,6 +246,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_come_back),
         cmocka_unit_test(a_scroll_is_read_from_the_right),
+        cmocka_unit_test(a_hand_scroll_joins_panels_softly),
+        cmocka_unit_test(letters_that_no_font_has_are_counted),
         cmocka_unit_test(a_contact_sheet_has_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -143,6 +143,51 @@ static void codes_are_carried_over(void **state)
     fv_picture_free(&decoded);
 }
 
+/* A seed a line, one scroll and no film; in ink unless there is another preset. */
+static void a_poem_becomes_a_scroll(void **state)
+{
+    (void)state;
+    char *out = SUCCEEDS("scroll", "story.txt", TOY, "--out", "roll", "--title", "moon", "--seal",
+                         "ab", "--style", "cloud:0.25");
+    assert_string_equal(out, "roll/moon-5.png\nroll/lake-6.png\nroll/red-dream-7.png\n"
+                             "roll/scroll.png\n");
+    free(out);
+    recipe_holds("roll/lake-6.png", "text: \"lake | cloud:0.25\"\n", true);
+    recipe_holds("roll/lake-6.png", "\nseed: 6\n", true);
+    fv_picture scroll;
+    MUST(fv_picture_read(&scroll, "roll/scroll.png"));
+    assert_true(scroll.width > 2 * 160 && scroll.width > scroll.height);
+    fv_picture_free(&scroll);
+    SUCCEEDS_QUIETLY("scroll", "story.txt", MODEL, "--param", "pixel", "--steps", "1", "--size",
+                     "72", "--shift", "4", "--term", "text=cloud *0.3", "--out", "ink");
+    recipe_holds("ink/moon-2.png", "\npaper: rice\n", true); /* presets/ink.yml */
+    recipe_holds("ink/moon-2.png", "\nsaturation: 0.3\n", true);
+    recipe_holds("ink/moon-2.png", "\nsteps: 1\n", true); /* flags win */
+    out = SUCCEEDS("imagine", "moon", TOY, "--term", "text=cloud *0.3 | text=lake", "--gallery", "g");
+    assert_string_equal(out, "g/moon-5.png\n"); /* a style is no part of the name */
+    free(out);
+    SUCCEEDS_QUIETLY("again", "ink/lake-3.png", MODEL, "--out", "ink/again.png");
+    fv_picture one, again;
+    MUST(fv_picture_read(&one, "ink/lake-3.png"));
+    MUST(fv_picture_read(&again, "ink/again.png"));
+    assert_memory_equal(one.rgb, again.rgb, 72 * 72 * 3);
+    fv_picture_free(&one);
+    fv_picture_free(&again);
+}
+
+static void what_is_wrong_with_a_scroll_is_said_before_the_work(void **state)
+{
+    (void)state;
+    REFUSED("scroll needs a file with one sentence a line", "scroll", TOY);
+    REFUSED("a seal has one to 4 letters, \"abcde\" has 5", "scroll", "story.txt", TOY, "--seal",
+            "abcde");
+    REFUSED("series takes no --seal", "series", "story.txt", TOY, "--seal", "a");
+    spill("odd.txt", "moon\nlake \xf3\xb0\x80\x80\n", 15); /* of private use */
+    REFUSED("of its letters; the package fonts-noto-cjk has Chinese ones", "scroll", "odd.txt",
+            TOY);
+    assert_true(access("scroll", F_OK) != 0);
+}
+
 static void what_is_wrong_is_said_before_the_work(void **state)
 {
     (void)state;
@@ -161,10 +206,9 @@ static void what_is_wrong_is_said_before_the_work(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(sentences_by_themselves),
-        CASE(what_is_carried_over_is_in_the_recipes),
-        CASE(codes_are_carried_over),
-        CASE(what_is_wrong_is_said_before_the_work),
+        CASE(sentences_by_themselves), CASE(what_is_carried_over_is_in_the_recipes),
+        CASE(codes_are_carried_over),  CASE(what_is_wrong_is_said_before_the_work),
+        CASE(a_poem_becomes_a_scroll), CASE(what_is_wrong_with_a_scroll_is_said_before_the_work),
     };
     return cmocka_run_group_tests_name("series", tests, NULL, NULL);
 }

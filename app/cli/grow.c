@@ -94,6 +94,38 @@ void grow_warn(const fv_session *s, fv_model *m)
             warn_of_text(r, i + 1, fv_model_guide(m, k));
 }
 
+/* --- names --- */
+
+/* Texts alone, as presets of a style have them: not what a picture is called by. */
+static bool is_style(const char *term)
+{
+    for (; *term; term += strcspn(term, "|")) {
+        term += strspn(term, "| ");
+        if (strncmp(term, "text=", 5) != 0) return false;
+    }
+    return true;
+}
+
+const char *grow_title(const fv_options *o, char *buffer, size_t size)
+{
+    const char *text = fv_options_get(o, "text"), *llp = fv_options_get(o, "llp");
+    char *title = NULL; /* no folders of this disk in names */
+    const char *term = fv_term_title(&title, fv_options_get(o, "term")) < 0 ? "" : title;
+    const char *at = fv_options_get(o, "at");
+    if (*text && is_style(term)) term = "";
+    bool before = *text || *llp;
+    int n = snprintf(buffer, size, "%s%s%s%s%s%s%s%s", text, *text && *llp ? "-" : "",
+                     *llp ? "llp-" : "", llp, before && *term ? "-" : "", term,
+                     (before || *term) && *at ? "-" : "", at);
+    free(title);
+    if (n >= (int)size) { /* no half character */
+        size_t end = size - 1;
+        while (end && ((unsigned char)buffer[end - 1] & 0xc0) == 0x80) end--;
+        buffer[end && (unsigned char)buffer[end - 1] >= 0xc0 ? end - 1 : end] = 0;
+    }
+    return buffer;
+}
+
 /* --- running --- */
 
 void grow_catch_interrupts(void)

@@ -17,6 +17,9 @@ fv_status grow_run_with(fv_session *s, bool quiet, grow_fn after, void *user);
  * which stdout is told. *path, which the caller frees: where it is. */
 fv_status grow_save(fv_session *s, const char *folder, const char *title, fv_picture *picture,
                     char **path);
+/* What a picture is called by: its text, channels, terms and places; a style (terms of texts beside
+ * a text) aside. */
+const char *grow_title(const fv_options *o, char *buffer, size_t size);
 /* Fails where pictures of these options cannot start from a picture: their decoder has no encoder.
  * what: who would have them start so, "walk". */
 fv_status grow_check_start(const fv_model *m, const fv_options *o, const char *what);

@@ -58,25 +58,6 @@ static fv_status job(const jobs *j, int i, fv_options **out)
 
 /* --- one picture --- */
 
-static const char *title_of(const fv_options *o, char *buffer, size_t size)
-{
-    const char *text = fv_options_get(o, "text"), *llp = fv_options_get(o, "llp");
-    char *title = NULL; /* no folders of this disk in names */
-    const char *term = fv_term_title(&title, fv_options_get(o, "term")) < 0 ? "" : title;
-    const char *at = fv_options_get(o, "at");
-    bool before = *text || *llp;
-    int n = snprintf(buffer, size, "%s%s%s%s%s%s%s%s", text, *text && *llp ? "-" : "",
-                     *llp ? "llp-" : "", llp, before && *term ? "-" : "", term,
-                     (before || *term) && *at ? "-" : "", at);
-    free(title);
-    if (n >= (int)size) { /* no half character */
-        size_t end = size - 1;
-        while (end && ((unsigned char)buffer[end - 1] & 0xc0) == 0x80) end--;
-        buffer[end && (unsigned char)buffer[end - 1] >= 0xc0 ? end - 1 : end] = 0;
-    }
-    return buffer;
-}
-
 /* To --out, or to the gallery; *path, which the caller frees, says where. What cannot go to --out
  * goes to the gallery: work is not lost, and the failure is still reported. */
 static fv_status put_picture(const fv_picture *picture, const char *recipe, const fv_options *o,
@@ -93,7 +74,7 @@ static fv_status put_picture(const fv_picture *picture, const char *recipe, cons
         if (fv_gallery_prepare(gallery) < 0) return fv_fail(status, "%s", message);
     }
     fv_status kept =
-        fv_gallery_add(gallery, title_of(o, title, sizeof title),
+        fv_gallery_add(gallery, grow_title(o, title, sizeof title),
                        strtoull(fv_options_get(o, "seed"), NULL, 10), picture, recipe, path);
     if (status >= 0) return kept;
     if (kept < 0) return fv_fail(status, "%s", message);
@@ -246,7 +227,7 @@ static void announce(fv_model *m, const fv_options *o, bool opened)
                 cli_shown(fv_model_label(m, i, label, sizeof label)));
     }
     fprintf(stderr, " imagine%s %s (%s, %s%s%s, seed %s)\n", guides > 1 ? "" : "s",
-            cli_shown(title_of(o, title, sizeof title)), fv_model_backend(m), size,
+            cli_shown(grow_title(o, title, sizeof title)), fv_model_backend(m), size,
             square ? "x" : "", square ? size : "", fv_options_get(o, "seed"));
 }
 
@@ -285,7 +266,7 @@ static fv_status find_place(const run *r, int k, int i, const fv_options *o, cha
     int number = k * r->seeds.count + i;
     *path = *pause = NULL;
     if (!shard_mine(&r->shard, number)) return FV_OK;
-    FV_TRY(shard_path(path, &r->shard, number, title_of(o, title, sizeof title), o));
+    FV_TRY(shard_path(path, &r->shard, number, grow_title(o, title, sizeof title), o));
     if (!shard_made_of(*path, o, &why)) {
         FV_TRY(shard_clear(*path, why));
         return shard_state(pause, *path);
@@ -342,7 +323,7 @@ static fv_status agree(run *r, const jobs *j, int *left)
             FV_TRY(job(j, k, &o));
             FV_TRY(seeds_next(&r->seeds, o, i, &grown, &shown));
             fv_status s =
-                shard_path(&path, &r->shard, number, title_of(shown, title, sizeof title), shown);
+                shard_path(&path, &r->shard, number, grow_title(shown, title, sizeof title), shown);
             if (s >= 0) s = shard_note(&r->shard, path, shown);
             mine += shard_mine(&r->shard, number);
             *left += s >= 0 && shard_mine(&r->shard, number) && !shard_made_of(path, shown, &why);

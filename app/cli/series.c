@@ -5,6 +5,7 @@
  * Results in a folder: a PNG with its recipe for each sentence; sheet.png, scroll.png, and
  * film.png, which shows how each picture grew, one after the other: where the picture before is the
  * start, it walks from one to the next. Of a scroll there is no sheet and no film. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -127,6 +128,15 @@ static fv_status save(series *q, fv_session *s, int i)
     return status;
 }
 
+/* Panels of a scroll are no variations of one landscape: line i has the i-th seed. */
+static fv_status change_seed(const series *q, int i, fv_options *o)
+{
+    char seed[24];
+    uint64_t first = strtoull(fv_options_get(q->c->options, "seed"), NULL, 10);
+    snprintf(seed, sizeof seed, "%" PRIu64, first + (uint64_t)i);
+    return fv_options_set(o, "seed", seed);
+}
+
 /* The line, and the style that all of them share. */
 static fv_status ask(const series *q, int i, fv_options *o)
 {
@@ -138,7 +148,7 @@ static fv_status ask(const series *q, int i, fv_options *o)
     free(text);
     if (s >= 0 && q->start) s = fv_options_set(o, "start", q->start);
     if (s >= 0 && q->start) s = fv_options_set(o, "start-hash", "");
-    return s;
+    return s < 0 || !q->scroll ? s : change_seed(q, i, o);
 }
 
 static fv_status grow_one(series *q, fv_model *m, int i)

@@ -152,10 +152,10 @@ static void lay_paper(fv_picture *sheet, int x0, int y0, int w, int h)
 static double seen(int x, int y, int w, int h, uint32_t key)
 {
     double side = w < h ? w : h, ragged = cloud(x, y, side / 4, key) - 0.5;
-    double wide = 0.26 * side, tall = 0.13 * side;
+    double wide = 0.34 * side, tall = 0.2 * side;
     double dx = fmin(x + 0.5, w - x - 0.5) / wide, dy = fmin(y + 0.5, h - y - 0.5) / tall;
-    return soft(dx + 0.9 * ragged * (dx < 1.5)) * soft(dx * 4) *
-           soft(dy + 0.8 * ragged * (dy < 1.5)) * soft(dy * 4);
+    return soft(dx + 1.3 * ragged * (dx < 1.6)) * soft(dx * 2) *
+           soft(dy + 1.3 * ragged * (dy < 1.6)) * soft(dy * 2);
 }
 
 /* Its upper left corner there. */
@@ -222,13 +222,13 @@ static int panel_width(const scroll *q, int i)
 /* Panels overlap by what they fade. */
 static int overlap(const scroll *q)
 {
-    return q->side / 6;
+    return q->side / 5;
 }
 
 static int title_width(const scroll *q)
 {
     const char *title = q->asked->title;
-    return title && *title ? q->size * 3 : 0;
+    return title && stands(title) ? q->size * 3 : 0;
 }
 
 static int whole_width(const scroll *q)
@@ -247,7 +247,7 @@ static fv_status lay_line(const scroll *q, int i, int x)
     const char *line = q->asked->lines[i];
     if (!stands(line))
         return fv_draw_text(q->sheet, q->fonts, line, size * 2 / 3, w, x - w / 2,
-                            q->top + q->side + size / 4, FV_CENTRE, fv_ink);
+                            q->top + q->side - size / 5, FV_CENTRE, fv_ink);
     text_width(q, line, &c);
     for (int k = 0; k < c.count; k++)
         FV_TRY(set_column(q, c.at[k], size, x - size * 3 / 4 - k * size * 3 / 2,
@@ -290,6 +290,9 @@ static fv_status lay(const scroll *q)
         x -= title_width(q);
     }
     FV_TRY(lay_panels(q, x));
+    if (h->title && !title_width(q))
+        FV_TRY(fv_draw_text(q->sheet, q->fonts, h->title, size, x, x, q->top - size, FV_RIGHT,
+                            fv_ink));
     for (int i = 0; i < h->count; i++) {
         FV_TRY(lay_line(q, i, x));
         x -= text_width(q, h->lines[i], &c) + panel_width(q, i) - overlap(q);
