@@ -76,7 +76,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "fv_options_wake_channels": ("!", P),
     "fv_options_add_term": ("!", P, text, c.c_float, TERM, P),
     "fv_preset_open": ("!", P, text),
-    "fv_preset_apply": ("!", P, P),
+    "fv_preset_apply_for": ("!", P, text, P),
     "fv_preset_close": (None, P),
     "fv_recipe_apply": ("!", P, text, text),
     "fv_recipe_read": ("!", P, text),

@@ -128,10 +128,12 @@ class Options:
     def get(self, name: str) -> str:
         return lib.fv_options_get(self.handle, name.encode()).decode()
 
-    def apply_preset(self, name: str) -> None:
+    def apply_preset(self, name: str, generator: Optional[str] = None) -> None:
+        """With the settings that it has for this generator; None: its own."""
         preset = _l.opened(lib.fv_preset_open, str(name).encode())
         try:
-            lib.fv_preset_apply(preset, self.handle)
+            lib.fv_preset_apply_for(preset, generator.encode() if generator else None,
+                                    self.handle)
         finally:
             lib.fv_preset_close(preset)
 

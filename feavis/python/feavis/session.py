@@ -82,7 +82,8 @@ class Session:
         if recipe:
             lib.fv_recipe_apply(self._options.handle, recipe.encode(), b"the recipe")
         if preset:
-            self._options.apply_preset(preset)
+            generator = options.get("param") or options.get("generator")
+            self._options.apply_preset(preset, str(generator) if generator else None)
         self._options.take_model(self.model.options)
         self._options.set(**options, text=text)
         for term in terms:

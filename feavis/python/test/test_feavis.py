@@ -244,6 +244,14 @@ def test_the_table_of_options():
     assert rows["text"].live and "fourier" in rows["param"].choices
 
 
+def test_a_preset_has_settings_for_another_generator():
+    how = dict(SMALL, size=32, steps=1)
+    own = feavis.imagine("山", preset="normal", **how).recipe
+    other = feavis.imagine("山", preset="normal", generator="fourier", **how).recipe
+    assert "\nparam: vqgan\n" in own and "\nblur: 2\n" in own and "role: decoder" in own
+    assert "\nparam: fourier\n" in other and "\nblur: 4\n" in other
+
+
 INTERRUPT = """
 import os, signal, threading, time, feavis
 signal.signal(signal.SIGINT, signal.default_int_handler)
