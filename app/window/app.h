@@ -163,6 +163,8 @@ void app_use_quality(app *a, const char *name);
 /* Another generator, with the settings that the preset has for it; what of steps, size and views
  * was set by hand stays. */
 void app_choose_generator(app *a, const char *name);
+/* Steps, views, size, rate and blur of the next picture, for scripts. Until the next call. */
+const char *app_settings(const app *a);
 /* What line n sets for itself; NULL: nothing, or it is another line by now. */
 const app_own *app_own_of(const app *a, int n, const char *line);
 void app_forget_own(app *a);

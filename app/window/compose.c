@@ -348,3 +348,13 @@ void app_choose_generator(app *a, const char *name)
         if (fv_options_set(a->options, by_hand[i], values[i]) < 0) app_fail(a);
     if (changed) a->quality[0] = 0;
 }
+
+const char *app_settings(const app *a)
+{
+    static char text[96];
+    const fv_options *o = a->options;
+    snprintf(text, sizeof text, "%s %s %s %s %s", fv_options_get(o, "steps"),
+             fv_options_get(o, "views"), fv_options_get(o, "size"), fv_options_get(o, "rate"),
+             fv_options_get(o, "blur"));
+    return text;
+}

@@ -118,18 +118,6 @@ static int current_branch(const worker_view *v)
     return -1;
 }
 
-/* What the next picture costs and how it is smoothed. */
-static const char *settings_of(const app *a)
-{
-    static char text[96];
-    static const char *const names[] = {"steps", "views", "size", "rate", "blur"};
-    size_t n = 0;
-    for (int i = 0; i < 5; i++)
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", i ? " " : "",
-                              fv_options_get(a->options, names[i]));
-    return text;
-}
-
 static bool field(const app *a, const char *name, char *out, size_t size)
 {
     const worker_view *v = &a->view;
@@ -203,7 +191,7 @@ static bool field(const app *a, const char *name, char *out, size_t size)
         {"decoder", v->decoder.title},
         {"param", fv_options_get(a->options, "param")},
         {"param-of", v->param},
-        {"settings", settings_of(a)},
+        {"settings", app_settings(a)},
         {"codes-way", fv_options_get(a->options, "codes")},
         {"avoid", a->avoid},
         {"term", a->term},
