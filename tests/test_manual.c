@@ -100,12 +100,64 @@ static void bash_completes(void **state)
     completes("feavis completion z", "zsh\n");
 }
 
+/* Every flag of a page has its help in Chinese: letters past ASCII behind its name. */
+static int flags_in_chinese(const char *page)
+{
+    int flags = 0;
+    for (const char *at = page; (at = strstr(at, "\n  --")); flags++) {
+        const char *end = strchr(++at, '\n');
+        bool chinese = false;
+        for (const char *c = at; c < end; c++) chinese = chinese || (*c & 0x80);
+        if (!chinese) fail_msg("%.*s", (int)(end - at), at);
+        at = end - 1;
+    }
+    return flags;
+}
+
+/* A page a command, also behind --help: how it is called, an example, what it has a use for. */
+static void every_command_has_a_page(void **state)
+{
+    (void)state;
+    int commands = 0;
+    char *fish = SUCCEEDS("completion", "fish");
+    for (const char *at = fish; (at = strstr(at, "__fish_use_subcommand -f -a ")); commands++) {
+        char name[32], words[64], other[64];
+        at += strlen("__fish_use_subcommand -f -a ");
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(at, " "), at);
+        snprintf(words, sizeof words, "feavis %s", name);
+        snprintf(other, sizeof other, "\n  feavis %s", name);
+        setenv("LC_ALL", "C", 1);
+        char *page = SUCCEEDS("help", name), *same = SUCCEEDS(name, "--help");
+        assert_string_equal(page, same);
+        holds(page, words);
+        if (strcmp(name, "window") != 0) holds(page, other);
+        holds(page, "\nFlags\n");
+        setenv("LC_ALL", "zh_CN.UTF-8", 1);
+        char *chinese = SUCCEEDS("help", name);
+        holds(chinese, "\n选项\n");
+        assert_true(flags_in_chinese(chinese) >= 1);
+        unsetenv("LC_ALL");
+        free(page);
+        free(same);
+        free(chinese);
+    }
+    assert_true(commands >= 28);
+    free(fish);
+    char *page = SUCCEEDS("help", "imagine");
+    holds(page, "\n  --steps N                steps of ascent [200]\n");
+    holds(page, "\n  --paper VALUE            what it is painted on, the colour of its white (none "
+                "rice silk) [none]\n");
+    if (strstr(page, "--carry")) fail_msg("imagine has no use for --carry");
+    free(page);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_option_is_completed, begin, end),
         cmocka_unit_test_setup_teardown(every_option_is_in_the_manual, begin, end),
         cmocka_unit_test_setup_teardown(bash_completes, begin, end),
+        cmocka_unit_test_setup_teardown(every_command_has_a_page, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -522,6 +522,8 @@ void cli_help(void)
          "  feavis codes PICTURE --decoder FILE --out CODES.csv    a VQGAN's codes, and back\n"
          "  feavis info CHECKPOINT [--config CFG]       what is in it, and whether it fits\n"
          "  feavis completion bash|zsh|fish  what a shell completes; feavis man: the manual page\n"
+         "  feavis help COMMAND             how one is called, its flags and defaults "
+         "每个命令的用法\n"
          "  feavis help options             every option\n"
          "  feavis help terms               asking any layer of the network\n"
          "  feavis help guides              several models for one picture\n"

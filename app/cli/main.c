@@ -51,7 +51,9 @@ static const cli_command commands[] = {
 
 static int help(int argc, char **argv)
 {
-    if (argc < 3 || !cli_help_on(argv[2])) cli_help();
+    bool topic = argc > 2 && cli_help_on(argv[2]);
+    bool command = argc > 2 && cli_help_command(commands, argv[2], topic); /* walk is both */
+    if (!topic && !command) cli_help();
     return EXIT_SUCCESS;
 }
 
@@ -83,7 +85,7 @@ static int dispatch(int argc, char **argv)
     if (argc < 2) return run("window", 0, NULL);
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            return i == 1 ? help(argc, argv) : (cli_help(), cli_help_options(), EXIT_SUCCESS);
+            return i == 1 ? help(argc, argv) : help(3, (char *[]){argv[0], "help", argv[1]});
     if (strcmp(argv[1], "help") == 0) return help(argc, argv);
     if (strcmp(argv[1], "--version") == 0) {
         printf("feavis %s\n", fv_version());

@@ -1,0 +1,8 @@
+/* What flags are for, in Chinese, by the names of the tables of options and flags. */
+#ifndef APP_HELP_ZH_H
+#define APP_HELP_ZH_H
+
+const char *help_zh(const char *flag);        /* NULL: it is not said */
+const char *help_zh_group(const char *group); /* as it is, if it is not said */
+
+#endif
