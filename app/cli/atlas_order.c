@@ -50,7 +50,7 @@ static void project(wall *w, const int *at, int count)
     }
 }
 
-/* By insertion into a heap would do; these are a thousand at most a level. */
+/* Shell's sort; of equal keys the lower channel first. */
 static void sort_by_key(int *at, int count, const float *keys)
 {
     for (int gap = count / 2; gap > 0; gap /= 2)
@@ -83,9 +83,8 @@ static void place(wall *w, int *at, int count, rectangle r)
         b.height = r.height - a.height;
         b.top += a.height;
     }
-    int room_a = a.width * a.height, room_b = b.width * b.height;
-    int first = (int)((int64_t)count * room_a / (room_a + room_b));
-    if (count - first > room_b) first = count - room_b;
+    int room_a = a.width * a.height;
+    int first = count < room_a ? count : room_a; /* cells that stay empty are the last ones */
     place(w, at, first, a);
     place(w, at + first, count - first, b);
 }
@@ -125,10 +124,25 @@ static bool sweep(wall *w, int far)
     return any;
 }
 
+/* About 16:10, with few empty cells. */
+static int choose_columns(int count)
+{
+    int best = count;
+    double lowest = 1e9;
+    for (int columns = 1; columns <= count; columns++) {
+        int lines = (count + columns - 1) / columns, empty = columns * lines - count;
+        double far = fabs(log((double)columns / lines / 1.6)) + 5.0 * empty / count;
+        if (far >= lowest) continue;
+        best = columns;
+        lowest = far;
+    }
+    return best;
+}
+
 static fv_status make_wall(atlas *a)
 {
     size_t n = (size_t)a->count, dim = (size_t)fv_model_dim(a->model);
-    int columns = (int)ceil(sqrt((double)a->count * 1.6));
+    int columns = choose_columns(a->count);
     int lines = (a->count + columns - 1) / columns;
     wall w = {
         .rows = a->rows, .dim = (int)dim, .count = a->count, .columns = columns, .lines = lines};
