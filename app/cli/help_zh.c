@@ -1,4 +1,4 @@
-/* Flags in Chinese. See help_zh.h; a flag that has no line here fails tests/test_manual.c. */
+/* Flags in Chinese. See help_zh.h; one that has no line here is told in English. */
 #include "app/cli/help_zh.h"
 
 #include <stddef.h>
