@@ -301,7 +301,7 @@ static void paint(float *picture, int width, int height)
 static double decibels(const float *a, const float *b, size_t count)
 {
     double sum = 0;
-    for (size_t i = 0; i < count; i++) sum += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+    for (size_t i = 0; i < count; i++) sum += pow((double)a[i] - (double)b[i], 2);
     return -10 * log10(sum / (double)count);
 }
 
