@@ -19,6 +19,10 @@ enum {
     NEAR_BYTES = 24 << 10,   /* of L1, for a few rows of A and C */
     TASKS = 16,              /* to aim at */
     MIN_ROWS = 24,
+    /* of a task that packs its panels, which other tasks would do again: at most; and at least, if
+     * it turns them */
+    PACKED_ROWS = 512,
+    TURNED_ROWS = 112,
     LINE = 16,      /* floats of one */
     PACK_AHEAD = 16 /* rows */
 };
@@ -98,6 +102,8 @@ typedef struct prefetch {
     const float *from;
     size_t step;
     int shift;
+    unsigned inverse; /* 2^16 / lines of a row, behind which `jump` numbers are left out; or 0 */
+    size_t jump;
 } prefetch;
 
 /* out [rows][vectors * LANES] (+)= A's rows . a panel; rows of out lie ldo apart. A tile that packs
@@ -130,7 +136,8 @@ INLINE void tile(const int rows, const int vectors, const bool packs, const tile
         for (int v = 0; v < vectors; v++) sum[r][v] = (vf){0};
     for (size_t p = 0; p < k; p++, b += step) {
         vf row[WIDE];
-        __builtin_prefetch(w.from + (p >> w.shift) * w.step, 0, 2);
+        size_t line = p >> w.shift;
+        __builtin_prefetch(w.from + line * w.step + (line * w.inverse >> 16) * w.jump, 0, 2);
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) row[v] = v_load(b + v * LANES);
         if (packs) {
@@ -257,6 +264,7 @@ static void finish_tile(const fv_product *p, const float *from, size_t width, si
 typedef struct cut {
     const fv_product *p;
     size_t rows, groups, group; /* rows of a block; groups of panels, panels in one */
+    size_t threads;
 } cut;
 
 /* depth rows of a panel, from row `at` on, to `to`. */
@@ -272,9 +280,35 @@ static void pack_panel(const fv_product *p, size_t at, size_t depth, panel n, fl
     }
 }
 
+/* LANES x LANES numbers of W, or what there is of them, into a panel whose rows are `width` wide.
+ */
+INLINE void turn(const float *from, size_t ldw, size_t outputs, size_t depth, float *to,
+                 size_t width)
+{
+    vf v[LANES];
+    for (size_t i = 0; i < LANES; i++)
+        v[i] = i < outputs ? load_lanes(from + i * ldw, depth) : (vf){0};
+    v_turn(v);
+    for (size_t i = 0; i < depth; i++) v_store(to + i * width, v[i]);
+}
+
+/* The same as pack_panel where columns of B are rows of W. */
+static void turn_panel(const fv_product *p, size_t at, size_t depth, panel n, float *to)
+{
+    size_t width = n.vectors * LANES;
+    for (size_t v = 0; v < n.vectors; v++, to += LANES) {
+        size_t column = (n.vector + v) * LANES, outputs = min_of(LANES, p->n - column), r = 0;
+        const float *from = p->b + column * p->ldb + at;
+        for (; outputs == LANES && r + LANES <= depth; r += LANES)
+            turn(from + r, p->ldb, LANES, LANES, to + r * width, width);
+        for (; r < depth; r += LANES)
+            turn(from + r, p->ldb, outputs, min_of(LANES, depth - r), to + r * width, width);
+    }
+}
+
 static float *room_of(const fv_product *p)
 {
-    return p->rooms + (size_t)fv_thread() * FV_ROOM;
+    return p->rooms + (size_t)fv_thread() * FV_ROOM_FLOATS;
 }
 
 /* The panel that a task needs next, line by line: tile t asks for its t-th part. */
@@ -288,7 +322,7 @@ static next next_panel(const fv_product *p, size_t origin, size_t at, size_t dep
     panel n = panel_at(p->n, i);
     size_t column = n.vector * LANES, lines = ceil_divide(n.vectors * LANES, LINE);
     const float *from = p->b + (column - origin) * p->k + at * n.vectors * LANES;
-    return (next){{from, LINE, 0}, depth * LINE, lines};
+    return (next){{from, LINE, 0, 0, 0}, depth * LINE, lines};
 }
 
 /* The same for rows of B that lie ldb apart, while `others` tiles run. */
@@ -298,14 +332,27 @@ static next next_rows(const fv_product *p, size_t at, size_t depth, size_t i, si
     panel n = panel_at(p->n, i);
     size_t lines = ceil_divide(n.vectors * LANES, LINE);
     const float *from = p->b + at * p->ldb + n.vector * LANES;
-    if (lines * PARTS > others) return (next){{from, p->ldb, 0}, LINE, lines};
-    return (next){{from, p->ldb, SHIFT}, depth / PARTS * p->ldb, PARTS};
+    if (lines * PARTS > others) return (next){{from, p->ldb, 0, 0, 0}, LINE, lines};
+    return (next){{from, p->ldb, SHIFT, 0, 0}, depth / PARTS * p->ldb, PARTS};
+}
+
+/* And for rows of W: some rows a tile. */
+static next next_turned(const fv_product *p, size_t at, size_t depth, size_t i, size_t others)
+{
+    panel n = panel_at(p->n, i);
+    size_t lines = ceil_divide(depth, LINE), rows = n.vectors * LANES;
+    int shift = others >= 2 * n.vectors ? 1 : 0;
+    size_t share = max_of(depth / lines >> shift, 1);
+    prefetch w = {p->b + n.vector * LANES * p->ldb + at, LINE, shift,
+                  (unsigned)ceil_divide(1 << 16, lines), p->ldb - lines * LINE};
+    return (next){w, share * p->ldb, ceil_divide(rows, share)};
 }
 
 static prefetch part_of(next z, size_t t, const float *near)
 {
-    if (t >= z.parts) return (prefetch){near, 0, 0};
-    return (prefetch){z.w.from + t * z.part, z.w.step, z.w.shift};
+    if (t >= z.parts) return (prefetch){near, 0, 0, 0, 0};
+    z.w.from += t * z.part;
+    return z.w;
 }
 
 static size_t tiles_of(panel n, size_t rows)
@@ -370,7 +417,7 @@ static void block(const fv_product *p, size_t origin, size_t row, size_t rows, s
         for (size_t i = first; i < last; i++) {
             panel n = panel_at(p->n, i);
             const float *b = p->b + (n.vector * LANES - origin) * p->k + at * n.vectors * LANES;
-            next then = {{b, 0, 0}, 0, 0};
+            next then = {{b, 0, 0, 0, 0}, 0, 0};
             if (i + 1 < last)
                 then = next_panel(p, origin, at, z.depth, i + 1);
             else if (after < p->k)
@@ -381,9 +428,16 @@ static void block(const fv_product *p, size_t origin, size_t row, size_t rows, s
     }
 }
 
+static next next_unpacked(const fv_product *p, size_t at, size_t depth, size_t i, size_t others)
+{
+    return p->turned ? next_turned(p, at, depth, i, others) : next_rows(p, at, depth, i, others);
+}
+
 /* The same with rows of B as they are: the first tile of a panel packs it for the others, which
- * fetch what the next one will read. */
-static void block_packing(const fv_product *p, size_t row, size_t rows, size_t first, size_t last)
+ * fetch what the next one will read. Rows of W are turned before. then_first: the first panel of
+ * the task that this thread may well do next, or no panel. */
+static void block_packing(const fv_product *p, size_t row, size_t rows, size_t first, size_t last,
+                          size_t then_first)
 {
     size_t chunk = ceil_divide(p->k, ceil_divide(p->k, p->chunk));
     float *room = room_of(p);
@@ -394,15 +448,19 @@ static void block_packing(const fv_product *p, size_t row, size_t rows, size_t f
             panel n = panel_at(p->n, i);
             size_t column = n.vector * LANES, count = tiles_of(n, rows), t = 0;
             const float *b = p->b + at * p->ldb + column;
-            if (n.vectors == WIDE && column + WIDE * LANES <= p->n)
-                run_tile(p, z, t++, n, b, room, (prefetch){b, 0, 0});
+            if (p->turned)
+                turn_panel(p, at, z.depth, n, room);
+            else if (n.vectors == WIDE && column + WIDE * LANES <= p->n)
+                run_tile(p, z, t++, n, b, room, (prefetch){b, 0, 0, 0, 0});
             else
                 pack_panel(p, at, z.depth, n, room);
-            next then = {{room, 0, 0}, 0, 0};
+            next then = {{room, 0, 0, 0, 0}, 0, 0};
             if (i + 1 < last)
-                then = next_rows(p, at, z.depth, i + 1, count - t);
+                then = next_unpacked(p, at, z.depth, i + 1, count - t);
             else if (after < p->k)
-                then = next_rows(p, after, min_of(chunk, p->k - after), first, count - t);
+                then = next_unpacked(p, after, min_of(chunk, p->k - after), first, count - t);
+            else if (then_first < panel_count(p->n))
+                then = next_unpacked(p, 0, chunk, then_first, count - t);
             for (size_t q = 0; t < count; t++, q++)
                 run_tile(p, z, t, n, room, NULL, part_of(then, q, room));
         }
@@ -448,7 +506,11 @@ static void product_task(void *context, int i)
         float *room = room_of(&p);
         for (size_t k = first; k < last; k++) {
             panel n = panel_at(p.n, k);
-            pack_panel(&p, 0, p.k, n, room + (n.vector * LANES - origin) * p.k);
+            float *to = room + (n.vector * LANES - origin) * p.k;
+            if (p.turned)
+                turn_panel(&p, 0, p.k, n, to);
+            else
+                pack_panel(&p, 0, p.k, n, to);
         }
         p.b = room;
         p.ldb = 0;
@@ -460,7 +522,8 @@ static void product_task(void *context, int i)
         size_t begin = row + t * rows / parts, count = row + (t + 1) * rows / parts - begin;
         if (p.undo && c->groups == 1) undo(&p, begin, count);
         if (p.ldb)
-            block_packing(&p, begin, count, first, last);
+            block_packing(&p, begin, count, first, last,
+                          first + (t + 1 < parts ? 0 : c->threads * c->group));
         else
             block(&p, origin, begin, count, first, last);
     }
@@ -476,8 +539,12 @@ void ISA(product)(fv_backend *be, const fv_product *p)
     size_t panels = panel_count(p->n), depth = min_of(p->k, CHUNK);
     size_t rows = BLOCK_BYTES / sizeof(float) / depth;
     rows = min_of(rows, p->m < TASKS * MIN_ROWS ? p->m : ceil_divide(p->m, TASKS));
+    if (p->ldb && (p->turned || panels >= TASKS)) {
+        rows = ceil_divide(p->m, ceil_divide(TASKS, panels));
+        rows = min_of(min_of(p->m, PACKED_ROWS), max_of(rows, TURNED_ROWS));
+    }
     size_t blocks = ceil_divide(p->m, rows);
-    cut c = {.p = p, .rows = ceil_divide(p->m, blocks)};
+    cut c = {.p = p, .rows = ceil_divide(p->m, blocks), .threads = (size_t)be->threads};
     c.group = ceil_divide(panels, min_of(panels, ceil_divide(TASKS, blocks)));
     size_t work = c.rows * p->k * WIDE * LANES; /* of a panel */
     c.group = min_of(panels, c.group < FV_MIN_WORK / work ? FV_MIN_WORK / work : c.group);

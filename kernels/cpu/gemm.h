@@ -9,6 +9,11 @@ static inline size_t min_of(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+static inline size_t max_of(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 static inline size_t ceil_divide(size_t a, size_t b)
 {
     return (a + b - 1) / b;
@@ -21,7 +26,8 @@ typedef struct fv_product {
     size_t lda;
     const float *b; /* packed; or, if ldb is not 0, row by row, ldb numbers apart */
     size_t ldb;     /* then the first tile that uses a panel packs it into its thread's room */
-    float *rooms;   /* [threads][FV_ROOM] */
+    bool turned;    /* with ldb: b is W [n,k], whose rows are columns of B */
+    float *rooms;   /* [threads][FV_ROOM_FLOATS] */
     size_t chunk;   /* of k that is added at a time, or 0: one that suits packed matrices */
     bool add;       /* onto what C holds */
     float *c;
@@ -35,7 +41,13 @@ typedef struct fv_product {
 } fv_product;
 
 /* Multiply-adds below which a task is not worth a thread's attention (about 3 microseconds). */
-enum { FV_MIN_WORK = 1 << 17, FV_ROOM = 1 << 15, FV_ROOM_CHUNK = 256 };
+enum { FV_MIN_WORK = 1 << 17 };
+/* Floats of panels that stay near; of k that one packed on the way has, or one turned; and of a
+ * thread's room for any of these. */
+enum { FV_ROOM = 1 << 15, FV_ROOM_CHUNK = 256, FV_TURN_CHUNK = 768 };
+enum {
+    FV_ROOM_FLOATS = FV_TURN_CHUNK * WIDE * LANES > FV_ROOM ? FV_TURN_CHUNK *WIDE *LANES : FV_ROOM
+};
 
 void ISA(product)(fv_backend *be, const fv_product *p);
 /* The same with a packed B, within a task. */

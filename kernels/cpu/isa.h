@@ -136,7 +136,42 @@ INLINE void v_store_part(float *p, vf v, size_t n)
 #endif
 }
 
-/* The same where mostly lanes == LANES. */
+/* Number k of vector i becomes number i of vector k. */
+INLINE void v_turn(vf *v)
+{
+#if defined(__AVX512F__)
+    vf t[LANES];
+#pragma GCC unroll 8
+    for (int i = 0; i < LANES; i += 2) {
+        t[i] = _mm512_unpacklo_ps(v[i], v[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(v[i], v[i + 1]);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < LANES; i += 2) { /* quarter q of v[i + k]: number 4 q + k of rows i .. */
+        int from = i / 4 * 4 + i % 4 / 2;
+        v[i] = (vf)_mm512_unpacklo_pd((__m512d)t[from], (__m512d)t[from + 2]);
+        v[i + 1] = (vf)_mm512_unpackhi_pd((__m512d)t[from], (__m512d)t[from + 2]);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < LANES / 2; i++) { /* quarters 0 and 2, then 1 and 3 */
+        int at = i / 4 * 8 + i % 4;
+        t[at] = _mm512_shuffle_f32x4(v[at], v[at + 4], 0x88);
+        t[at + 4] = _mm512_shuffle_f32x4(v[at], v[at + 4], 0xdd);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < LANES / 2; i++) {
+        v[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
+        v[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
+    }
+#else
+    float to[LANES][LANES];
+    for (int i = 0; i < LANES; i++)
+        for (int k = 0; k < LANES; k++) to[k][i] = v[i][k];
+    for (int i = 0; i < LANES; i++) v[i] = v_load(to[i]);
+#endif
+}
+
+/* v_load_part and v_store_part where mostly lanes == LANES. */
 INLINE vf load_lanes(const float *p, size_t lanes)
 {
     return lanes == LANES ? v_load(p) : v_load_part(p, lanes);

@@ -24,7 +24,15 @@ void ISA(packed_release)(fv_backend *be, fv_op *op)
     op->state = NULL;
 }
 
-enum { MIN_ROWS = 4, FEW_ROWS = 1024, SMALL = 1 << 18 };
+enum {
+    MIN_ROWS = 4,
+    FEW_ROWS = 1024,
+    SMALL = 1 << 18,
+    TURNED_ROWS = 48,
+    TURNED_WEIGHTS = 1 << 19,
+    MANY_ROWS = 512,
+    MANY_WEIGHTS = 3 << 15
+};
 
 static bool in_place(const fv_op *op)
 {
@@ -40,15 +48,32 @@ static bool few_rows(const fv_op *op)
            rows <= FEW_ROWS;
 }
 
-/* Floats of the packed copies. */
-static size_t packed_forward(const fv_op *op)
+/* Enough rows to pay for packing on the way. */
+static bool many_rows(const fv_op *op)
 {
-    return in_place(op) ? 0 : ISA(packed_count)(outputs(op), inputs(op));
+    return fv_rows(op->y->shape) >= MANY_ROWS && outputs(op) * inputs(op) >= MANY_WEIGHTS;
 }
 
 static bool is_small(const fv_op *op)
 {
-    return outputs(op) * inputs(op) <= SMALL;
+    return outputs(op) * inputs(op) <= SMALL && !many_rows(op);
+}
+
+/* Forward by panels of weights that are turned round on the way: large ones, and of a linear op
+ * over few rows those that CLIP has and small towers do not, if the rows are enough to pay for it.
+ */
+static bool is_turned(const fv_op *op)
+{
+    bool large = outputs(op) * inputs(op) >= TURNED_WEIGHTS;
+    if (LANES < 16) return false;
+    if (!in_place(op)) return large || many_rows(op);
+    return op->kind == FV_OP_LINEAR && large && fv_rows(op->y->shape) >= TURNED_ROWS;
+}
+
+/* Floats of the packed copies. */
+static size_t packed_forward(const fv_op *op)
+{
+    return in_place(op) || is_turned(op) ? 0 : ISA(packed_count)(outputs(op), inputs(op));
 }
 
 static size_t packed_backward(const fv_op *op)
@@ -60,9 +85,9 @@ static size_t packed_backward(const fv_op *op)
 fv_status ISA(linear_prepare)(fv_backend *be, fv_op *op)
 {
     size_t turned = few_rows(op) ? ISA(few_rows_scratch)(fv_rows(op->y->shape), inputs(op)) : 0;
-    size_t rooms = packed_backward(op) ? 0 : (size_t)be->threads * FV_ROOM;
+    size_t rooms = packed_backward(op) ? 0 : (size_t)be->threads * FV_ROOM_FLOATS;
     op->scratch_bytes += (turned > rooms ? turned : rooms) * sizeof(float);
-    if (in_place(op)) return FV_OK;
+    if (packed_forward(op) == 0) return FV_OK;
     size_t out = outputs(op), in = inputs(op), forward = packed_forward(op);
     size_t bytes = (forward + packed_backward(op)) * sizeof(float);
     FV_TRY(be->alloc(be, bytes, &op->state));
@@ -72,8 +97,8 @@ fv_status ISA(linear_prepare)(fv_backend *be, fv_op *op)
     return FV_OK;
 }
 
-/* y = act(a . w^T + b) + x2, a [rows of y, in] */
-static void apply(fv_backend *be, const fv_op *op, const float *a)
+/* y = act(a . w^T + b) + x2, a [rows of y, in]; room: scratch */
+static void apply(fv_backend *be, const fv_op *op, const float *a, float *room)
 {
     fv_product p = {.m = fv_rows(op->y->shape),
                     .n = outputs(op),
@@ -90,8 +115,17 @@ static void apply(fv_backend *be, const fv_op *op, const float *a)
         ISA(product)(be, &p);
         return;
     }
+    if (is_turned(op)) {
+        p.ldb = inputs(op);
+        p.turned = true;
+        p.rooms = room;
+        p.chunk = FV_TURN_CHUNK;
+        p.plus = op->x2 ? op->x2->data : NULL;
+        ISA(product)(be, &p);
+        return;
+    }
     if (few_rows(op)) {
-        p.rooms = op->scratch;
+        p.rooms = room;
         ISA(few_rows_product)(be, &p);
     } else {
         ISA(dot_product)(be, &p);
@@ -128,7 +162,7 @@ static void apply_back(fv_backend *be, const fv_op *op, float *da, bool add, flo
 
 void ISA(linear_forward)(fv_backend *be, const fv_op *op)
 {
-    apply(be, op, op->x->data);
+    apply(be, op, op->x->data, op->scratch);
 }
 
 void ISA(linear_backward)(fv_backend *be, const fv_op *op)
@@ -231,7 +265,7 @@ static void scatter_task(void *context, int i)
 void ISA(conv2d_forward)(fv_backend *be, const fv_op *op)
 {
     if (is_pointwise(op)) {
-        apply(be, op, op->x->data);
+        apply(be, op, op->x->data, op->scratch);
         return;
     }
     if (is_stem(op)) {
@@ -243,7 +277,7 @@ void ISA(conv2d_forward)(fv_backend *be, const fv_op *op)
         return;
     }
     fv_parallel(be, op->y->shape.n * op->y->shape.h, gather_task, (void *)(uintptr_t)op);
-    apply(be, op, op->scratch);
+    apply(be, op, op->scratch, (float *)op->scratch + fv_rows(op->y->shape) * inputs(op));
 }
 
 void ISA(conv2d_backward)(fv_backend *be, const fv_op *op)

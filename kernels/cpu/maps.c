@@ -22,11 +22,6 @@ static const float *transpose(float *to, const float *from, size_t rows, size_t 
     return to;
 }
 
-static size_t max_of(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 /* --- mix_rows --- */
 
 fv_status ISA(mix_rows_prepare)(fv_backend *be, fv_op *op)
