@@ -61,11 +61,13 @@ static inline float *gradient_of(const fv_op *op, const part *z, int t)
     return (float *)op->dx->data + at;
 }
 
-/* From so many tokens on products by tiles are faster, and add up in another order. */
-enum { FV_MANY_TOKENS = 128 };
+/* From so many tokens on products by tiles are faster, and add up in another order; with a bias,
+ * as BERT has one, from more. */
+enum { FV_MANY_TOKENS = 48, FV_MANY_TOKENS_BIAS = 128 };
 static inline bool many_tokens(const fv_op *op)
 {
-    return op->x->shape.h * op->x->shape.w >= FV_MANY_TOKENS;
+    int many = op->b ? FV_MANY_TOKENS_BIAS : FV_MANY_TOKENS;
+    return op->x->shape.h * op->x->shape.w >= many;
 }
 size_t ISA(attention_many_scratch)(const fv_op *op); /* floats */
 void ISA(attention_many_forward)(fv_backend *be, const fv_op *op);

@@ -1,5 +1,5 @@
-/* attention of several heads over many tokens: a vision transformer's 197. All six products of a
- * head go by tiles of rows x vectors that stay in registers; k (forward) and v (backward) are
+/* attention of several heads over many tokens: a vision transformer's 50 or 197. All six products
+ * of a head go by tiles of rows x vectors that stay in registers; k (forward) and v (backward) are
  * turned round once, into scratch. Every sum runs over its terms one after another, whatever the
  * tile or the task. Formulas: kernels/op.h, kernels/ref/attention.c. */
 #include "kernels/cpu/attention.h"
@@ -52,6 +52,10 @@ INLINE void strip(const tiled *p, size_t r, const int rows)
 {
     size_t j = 0, wide = (size_t)VECTORS * LANES;
     for (; j + wide <= p->n; j += wide) tile(p, r, j, rows, VECTORS, true, 0);
+    if (VECTORS > 2 && j + 2 * LANES <= p->n) {
+        tile(p, r, j, rows, 2, true, 0);
+        j += 2 * LANES;
+    }
     for (; j + LANES <= p->n; j += LANES) tile(p, r, j, rows, 1, true, 0);
     if (j < p->n) tile(p, r, j, rows, 1, false, p->n - j);
 }
