@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #include "kernels/cpu/cpu.h"
 #include "kernels/cuda/cuda.h"
@@ -13,11 +16,14 @@
 /* Large blocks begin on a huge page and ask for more of them: a step walks through hundreds of
  * megabytes in strides, and small pages would miss the address cache at every one. What is left at
  * the end takes small pages: a huge one for every tail was 60 MB of a B5. */
-enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
+enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20, LARGE = 64 << 20 };
 
 static fv_status host_alloc(fv_backend *be, size_t bytes, void **out)
 {
     size_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : ALIGNMENT;
+#if defined(__GLIBC__)
+    if (bytes >= LARGE) malloc_trim(0); /* first what loading has freed goes back */
+#endif
     size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     *out = rounded >= bytes && rounded ? aligned_alloc(alignment, rounded) : NULL;
     if (!*out)
@@ -110,6 +116,7 @@ static fv_status open_cpu(fv_backend *be, const char *name, int threads)
     open_ref(be);
     be->fuses_dwconv = true;
     be->microbatch_bytes = (size_t)4 << 20; /* what a core shares of L3 */
+    be->recompute_bytes = (size_t)11 << 20;
     return fv_cpu_open(be, name, threads);
 }
 

@@ -67,6 +67,9 @@ struct fv_backend {
     /* Maps of a batch that take more bytes than this are better passed from op to op for one
      * picture after another (model/plan/microbatch.c); 0: never. */
     size_t microbatch_bytes;
+    /* Maps of an expansion that take as many bytes are not kept for backward, which makes them once
+     * more (model/plan/recompute.c); 0: never. */
+    size_t recompute_bytes;
     fv_kernel kernels[FV_OP_COUNT];
 
     /* Zeroed memory, aligned to 64 bytes at least. Rare: a handful a plan. */

@@ -4,7 +4,7 @@
 #include "kernels/rng.h"
 #include "model/plan/hooks.h"
 #include "model/plan/memory.h"
-#include "model/plan/plan.h"
+#include "model/plan/plan_internal.h"
 #include "tests/check.h"
 
 /* --- memory --- */
@@ -430,6 +430,44 @@ static void pictures_that_pass_alone_give_the_same(void **state)
     }
 }
 
+/* --- maps that backward makes again --- */
+
+static int recomputing_ops(fv_plan *p)
+{
+    int count = 0;
+    for (int i = 0; i < fv_plan_op_count(p); i++) count += fv_recomputes_x(p, fv_plan_op(p, i));
+    return count;
+}
+
+/* The same product in the same order: not a bit may change, and less memory is needed. */
+static void maps_made_again_are_the_same(void **state)
+{
+    (void)state;
+    enum { N = PICTURES * SIDE * SIDE * MAP };
+    static const char *const names[] = {"ref64", "ref", "cpu"};
+    for (int k = 0; k < 3; k++) {
+        fv_backend *be = open_backend(names[k]);
+        be->fuses_dwconv = true;
+        be->microbatch_bytes = 0;
+        float gradient[2][N], y[2][PICTURES * MAP];
+        int ops[2];
+        size_t arena[2];
+        for (int again = 0; again < 2; again++) {
+            fv_ref x, outputs[2];
+            be->recompute_bytes = again ? be->real_bytes * PICTURES * SIDE * SIDE * MAP : 0;
+            fv_plan *p = build_blocks(be, FV_PLAN_BACKWARD, &x, outputs);
+            assert_int_equal(recomputing_ops(p), again ? 3 : 0);
+            fv_plan_free(p);
+            run_blocks(be, FV_PLAN_BACKWARD | FV_PLAN_POISON, gradient[again], y[again],
+                       &ops[again], &arena[again]);
+        }
+        assert_true(arena[1] < arena[0]);
+        assert_memory_equal(gradient[0], gradient[1], sizeof gradient[0]);
+        assert_memory_equal(y[0], y[1], sizeof y[0]);
+        fv_backend_close(be);
+    }
+}
+
 /* An output without a seed is a zero, however often backward runs; and no NaN of the poisoned
  * arena may come through. */
 static void unseeded_outputs_count_as_zero(void **state)
@@ -618,6 +656,7 @@ int main(void)
         cmocka_unit_test(fused_ops_compute_the_same),
         cmocka_unit_test(statistics_are_no_map_to_compute_again),
         cmocka_unit_test(pictures_that_pass_alone_give_the_same),
+        cmocka_unit_test(maps_made_again_are_the_same),
         cmocka_unit_test(unseeded_outputs_count_as_zero),
         cmocka_unit_test(plans_share_what_a_store_keeps),
         cmocka_unit_test(adam_follows_the_paper),

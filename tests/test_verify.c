@@ -1,8 +1,8 @@
 /* The check of a finished plan (model/plan/verify.c) has to find every promise that memory planning
  * can break: a life that ends too early or begins too late, memory shared by what lives at once, an
  * operand without memory. A plan of inverted residual blocks with squeeze-excite is planned in all
- * the ways there are (as it is, ops fused, fused into dwconv, micro-batches), and each promise is
- * broken in turn. tests/sabotage.sh breaks the source instead. */
+ * the ways there are (as it is, ops fused, fused into dwconv, micro-batches, maps made again), and
+ * each promise is broken in turn. tests/sabotage.sh breaks the source instead. */
 #include "kernels/rng.h"
 #include "model/plan/plan_internal.h"
 #include "tests/check.h"
@@ -44,14 +44,16 @@ static fv_ref residual_block(fv_plan *p, const char *scope, fv_ref x)
     return y;
 }
 
-/* way: 0 as it is, 1 ops fused, 2 fused into dwconv, 3 that and micro-batches. */
-enum { WAYS = 4 };
+/* way: 0 as it is, 1 ops fused, 2 fused into dwconv, 3 that and micro-batches, 4 fused and maps
+ * made again. */
+enum { WAYS = 5 };
 static fv_plan *build(fv_backend *be, int way)
 {
     fv_plan *p;
     be->fuses_ops = way == 1;
     be->fuses_dwconv = way >= 2;
     be->microbatch_bytes = way == 3 ? 1 : 0;
+    be->recompute_bytes = way == 4 ? 1 : 0;
     MUST(fv_plan_new(&p, be));
     fv_ref x = fv_plan_param(p, "x", (fv_shape){PICTURES, SIDE, SIDE, MAP});
     fv_ref y = residual_block(p, "one", x);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { AROUND = 64 << 10 }; /* what one fault may map: Linux's fault_around_bytes */
 static const uint8_t nothing[1];
 
 static fv_status map_descriptor(fv_file_map *map, int fd, const char *path)
@@ -64,7 +65,8 @@ void fv_file_map_forget(const fv_file_map *map, const void *begin, size_t size)
 {
     size_t offset = (size_t)((uintptr_t)begin - (uintptr_t)map->data);
     if (offset >= map->size || size > map->size - offset) return;
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), first = (offset + page - 1) / page * page;
-    size_t last = (offset + size) / page * page; /* neighbours keep the pages at the edges */
-    if (first < last) madvise((void *)(uintptr_t)(map->data + first), last - first, MADV_DONTNEED);
+    size_t around = AROUND, first = offset / around * around;
+    size_t last = (offset + size + around - 1) / around * around;
+    if (last > map->size) last = map->size;
+    madvise((void *)(uintptr_t)(map->data + first), last - first, MADV_DONTNEED);
 }

@@ -23,8 +23,9 @@ void fv_file_map_scattered(const fv_file_map *map, int scattered);
 /* Starts loading the pages of a range without waiting; one outside the file is ignored. */
 void fv_file_map_prefetch(const fv_file_map *map, uint64_t offset, size_t size);
 
-/* Gives back the memory of the whole pages inside a range; touching them loads them again. A
- * range outside the file is ignored. */
+/* Gives back the memory of the pages of a range, and of those that the system may have mapped
+ * around it when they were touched; touching any of them loads it again. A range outside the file
+ * is ignored. */
 void fv_file_map_forget(const fv_file_map *map, const void *begin, size_t size);
 
 #endif

@@ -89,8 +89,10 @@ static fv_status operands_live_at(fv_plan *p, const fv_op *op, unsigned use, int
     for (fv_operand o = 0; o < FV_OPERAND_COUNT; o++) {
         const fv_tensor *t = fv_op_operand(op, o);
         fv_member member = fv_operand_member(o);
-        if (t && member != FV_CONSTANT && fv_op_uses(op, o) & use)
-            FV_TRY(member_live_at(p, fv_node_with(t, member), member, at));
+        if (!t || member == FV_CONSTANT || !(fv_op_uses(op, o) & use)) continue;
+        fv_node *n = fv_node_with(t, member);
+        if (use == FV_USED_BACKWARD && n->recomputed) member = FV_GRADIENT;
+        FV_TRY(member_live_at(p, n, member, at));
     }
     return FV_OK;
 }
@@ -144,6 +146,10 @@ static fv_status op_lifetimes(fv_plan *p, int i)
     if (y->output) FV_TRY(member_live_at(p, y, FV_VALUE, 2 * p->op_count + 1));
     if (!op->dy) return FV_OK;
     FV_TRY(operands_live_at(p, op, FV_USED_BACKWARD, fv_backward_step(p, i)));
+    if (fv_recomputes_x(p, op)) {
+        fv_op maker = fv_recomputing_op(p, op);
+        FV_TRY(member_live_at(p, fv_node_of(maker.x), FV_VALUE, fv_backward_step(p, i)));
+    }
     return y->output ? member_live_at(p, y, FV_GRADIENT, p->op_count) : FV_OK;
 }
 
@@ -165,6 +171,8 @@ static fv_status place_arena(fv_plan *p)
         n->value.data = in_arena(p, n->value_span);
         n->gradient.data = in_arena(p, *fv_span_of(n, FV_GRADIENT));
         n->aux.data = in_arena(p, n->aux_span);
+        n->again = n->value;
+        n->again.data = in_arena(p, n->again_span);
     }
     FV_TRY(fv_plan_verify(p));
     return fv_make_microbatch_ops(p);
@@ -243,6 +251,7 @@ fv_status fv_plan_finish(fv_plan *p, unsigned flags)
     if (fuses) fv_fuse_gates(p);
     if (fuses) fv_overwrite_maps(p);
     fv_choose_microbatch(p, whole ? 0 : p->be->microbatch_bytes);
+    fv_choose_recomputed(p, whole ? 0 : p->be->recompute_bytes);
     fv_status status = place_params(p);
     if (status >= 0) status = place_arena(p);
     if (status >= 0) status = prepare_kernels(p);

@@ -1,6 +1,7 @@
 /* The inside of fv_plan, for the files that share it: plan.c (building, moving numbers),
- * plan_finish.c (gradients, memory, kernels), fuse_ops.c, fuse_dwconv.c and microbatch.c (what ops
- * do for each other, and micro-batches), verify.c and run.c (forward, backward, steps). */
+ * plan_finish.c (gradients, memory, kernels), fuse_ops.c, fuse_dwconv.c, microbatch.c and
+ * recompute.c (what ops do for each other, micro-batches, maps made twice), verify.c and run.c
+ * (forward, backward, steps). */
 #ifndef FV_PLAN_INTERNAL_H
 #define FV_PLAN_INTERNAL_H
 
@@ -30,7 +31,10 @@ typedef struct fv_node {
     struct fv_node *shares; /* its gradient is this node's: dx2 = dy of a residual */
     bool left_out;          /* has no memory: its readers compute it (fuse_dwconv.c) */
     bool overwritten;       /* the gradient takes the value's memory (fuse_dwconv.c) */
+    bool recomputed;        /* backward makes it once more (recompute.c): */
+    fv_tensor again;        /* where, in the memory of its gradient */
     int value_span, gradient_span, aux_span; /* -1: not in the arena */
+    int again_span;                          /* of `again` and of the gradient */
 } fv_node;
 
 typedef struct fv_alias {
@@ -112,6 +116,7 @@ static inline int *fv_span_of(fv_node *n, fv_member member)
     if (member == FV_AUX) return &n->aux_span;
     if (member != FV_GRADIENT) return &n->value_span;
     fv_node *owner = fv_gradient_owner(n);
+    if (owner->recomputed) return &owner->again_span;
     return owner->overwritten ? &owner->value_span : &owner->gradient_span;
 }
 
@@ -139,6 +144,18 @@ fv_status fv_microbatch_spans(fv_plan *p);
 fv_status fv_make_microbatch_ops(fv_plan *p);
 /* The operands of microbatch_ops show this picture. */
 void fv_microbatch_show(fv_plan *p, int picture);
+
+/* recompute.c: once gradients are marked and micro-batches chosen. */
+void fv_choose_recomputed(fv_plan *p, size_t recompute_bytes);
+/* Whether backward of op begins with its x. */
+static inline bool fv_recomputes_x(const fv_plan *p, const fv_op *op)
+{
+    return p->microbatch.pictures == 0 && op->dy && op->kind == FV_OP_DWCONV2D &&
+           fv_node_of(op->x)->recomputed;
+}
+/* The op that makes x of such an op once more, and the op as it then runs backward. */
+fv_op fv_recomputing_op(const fv_plan *p, const fv_op *op);
+fv_op fv_backward_op(const fv_op *op);
 
 /* verify.c: that no two spans that live at once share bytes, and that every operand is in memory
  * whenever its op runs. What it finds is a fault of the planner. */

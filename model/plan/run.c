@@ -102,7 +102,14 @@ static fv_status backward(fv_plan *p, int i, void *user)
 {
     (void)user;
     const fv_op *op = fv_running_op(p, i);
-    if (op->dy) p->be->kernels[op->kind].backward(p->be, op);
+    if (!op->dy) return FV_OK;
+    if (!fv_recomputes_x(p, op)) {
+        p->be->kernels[op->kind].backward(p->be, op);
+        return FV_OK;
+    }
+    fv_op maker = fv_recomputing_op(p, op), again = fv_backward_op(op);
+    p->be->kernels[maker.kind].forward(p->be, &maker);
+    p->be->kernels[again.kind].backward(p->be, &again);
     return FV_OK;
 }
 

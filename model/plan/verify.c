@@ -4,6 +4,7 @@
  *   - two spans that live in one step share no byte, and every span lies in the arena;
  *   - an operand that its op reads or writes in a step is in memory then, in its own span, or has
  *     memory of its own;
+ *   - what backward makes again (recompute.c) has its maker's operands then, and a place;
  *   - what lives in a micro-batch (microbatch.c) and not in it alone lives in all of it.
  *
  * A failure is a fault of the planner, not of the user: a plan that does not hold what it promises
@@ -61,12 +62,29 @@ static fv_status operand_is_there(const fv_plan *p, const fv_op *op, fv_operand 
                    fv_operand_name(which), op->name, step);
 }
 
+static bool is_made_again(const fv_plan *p, const fv_op *op, fv_operand which, unsigned use)
+{
+    return which == FV_OPERAND_X && use == FV_USED_BACKWARD && fv_recomputes_x(p, op);
+}
+
 static fv_status operands_are_there(const fv_plan *p, const fv_op *op, unsigned use, int step)
 {
     for (fv_operand o = 0; o < FV_OPERAND_COUNT; o++)
-        if (fv_op_operand(op, o) && fv_op_uses(op, o) & use)
+        if (fv_op_operand(op, o) && fv_op_uses(op, o) & use && !is_made_again(p, op, o, use))
             FV_TRY(operand_is_there(p, op, o, step));
     return FV_OK;
+}
+
+/* Backward that makes its x once more: that its maker's input is in memory too, and that x then
+ * lies where its gradient is going to. */
+static fv_status recomputed_are_there(const fv_plan *p, const fv_op *op, int step)
+{
+    fv_op maker = fv_recomputing_op(p, op);
+    const fv_node *n = fv_node_of(op->x);
+    FV_TRY(operand_is_there(p, &maker, FV_OPERAND_X, step));
+    if (n->again.data == op->dx->data && lives(p, n->again_span, step)) return FV_OK;
+    return fv_fail(FV_ERR_DEVICE, "checking a plan: x of %s is not made again in step %d", op->name,
+                   step);
 }
 
 fv_status fv_plan_verify(const fv_plan *p)
@@ -75,7 +93,9 @@ fv_status fv_plan_verify(const fv_plan *p)
     for (int i = 0; i < p->op_count; i++) {
         const fv_op *op = &p->ops[i];
         FV_TRY(operands_are_there(p, op, FV_USED_FORWARD, i));
-        if (op->dy) FV_TRY(operands_are_there(p, op, FV_USED_BACKWARD, fv_backward_step(p, i)));
+        if (!op->dy) continue;
+        FV_TRY(operands_are_there(p, op, FV_USED_BACKWARD, fv_backward_step(p, i)));
+        if (fv_recomputes_x(p, op)) FV_TRY(recomputed_are_there(p, op, fv_backward_step(p, i)));
     }
     return FV_OK;
 }
