@@ -276,7 +276,7 @@ static const test_case large_cases[] = {
     /* weights turned round on the way, with rests: of many, and under many positions */
     {FV_OP_LINEAR, S(1, 1, 53, 777), S(1, 1, 53, 700), S(1, 1, 700, 777), S(1, 1, 1, 700),
      FV_ACT_NONE, .spread = 1},
-    {FV_OP_LINEAR, S(2, 1, 29, 1037), S(0, 0, 0, 0), S(1, 1, 530, 1037), S(1, 1, 1, 530),
+    {FV_OP_LINEAR, S(2, 1, 48, 1037), S(0, 0, 0, 0), S(1, 1, 530, 1037), S(1, 1, 1, 530),
      FV_ACT_QUICK_GELU, .spread = 1},
     {FV_OP_CONV2D, S(1, 5, 7, 800), S(0, 0, 0, 0), S(700, 1, 1, 800), S(1, 1, 1, 700), FV_ACT_SILU,
      .conv = {1, 1, 0, 0, 0, 0}},

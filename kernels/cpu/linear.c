@@ -59,15 +59,14 @@ static bool is_small(const fv_op *op)
     return outputs(op) * inputs(op) <= SMALL && !many_rows(op);
 }
 
-/* Forward by panels of weights that are turned round on the way: large ones, and of a linear op
- * over few rows those that CLIP has and small towers do not, if the rows are enough to pay for it.
- */
+/* Forward by panels of weights that are turned round on the way: large ones, of a linear op if a
+ * picture has enough rows to pay for it. BriVL's 37 have not, and keep their order of sums. */
 static bool is_turned(const fv_op *op)
 {
     bool large = outputs(op) * inputs(op) >= TURNED_WEIGHTS;
     if (LANES < 16) return false;
     if (!in_place(op)) return large || many_rows(op);
-    return op->kind == FV_OP_LINEAR && large && fv_rows(op->y->shape) >= TURNED_ROWS;
+    return op->kind == FV_OP_LINEAR && large && op->y->shape.h * op->y->shape.w >= TURNED_ROWS;
 }
 
 /* Floats of the packed copies. */
