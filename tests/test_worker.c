@@ -280,6 +280,95 @@ static void the_table_of_a_matrix_replaces_no_other(void **state)
     fv_options_free(o);
 }
 
+/* --- two pictures, and words --- */
+
+/* The picture is the one that a session of these options makes by itself. */
+static void is_made_alone(const fv_options *o, const fv_picture *found)
+{
+    fv_model *m;
+    fv_session *s;
+    fv_picture p;
+    MUST(fv_model_open(&m, o));
+    MUST(fv_session_open(&s, m, o));
+    MUST(fv_session_run(s, NULL, NULL));
+    MUST(fv_session_picture(s, &p, NULL));
+    assert_int_equal(p.width, found->width);
+    assert_memory_equal(p.rgb, found->rgb, (size_t)p.width * (size_t)p.height * 3);
+    fv_picture_free(&p);
+    fv_session_close(s);
+    fv_model_close(m);
+}
+
+static void two_grow_as_each_would_alone(void **state)
+{
+    (void)state;
+    fv_picture p;
+    fv_options *o = options_in("two");
+    worker *w = started(o, NULL);
+    UNTIL(w, v_.phase == WORKER_IDLE);
+    set(o, "text", "moon");
+    worker_post_options(w, ORDER_TWO, 0, o);
+    set(o, "text", "sea");
+    set(o, "seed", "7");
+    set(o, "steps", "4"); /* the other one waits for it */
+    worker_post_options(w, ORDER_TWO, 1, o);
+    UNTIL(w, v_.saved_serial == 2 && v_.phase == WORKER_IDLE);
+    worker_view v = view_of(w);
+    assert_true(v.two.measured && v.two.models == 1);
+    assert_true(v.two.progress[0].step == 6 && v.two.progress[1].step == 4);
+    assert_true(v.two.pixels > 0 && v.two.seen[0].likeness < 1);
+    assert_true(worker_two_picture(w, 1, &p));
+    is_made_alone(o, &p);
+    fv_picture_free(&p);
+    set(o, "text", "moon");
+    set(o, "seed", "1");
+    set(o, "steps", "6");
+    assert_true(worker_two_picture(w, 0, &p));
+    is_made_alone(o, &p);
+    fv_picture_free(&p);
+    assert_int_equal(saved_in("two/gallery"), 2);
+    worker_post(w, ORDER_TWO_SHEET, 0, NULL, NULL);
+    UNTIL(w, v_.saved_serial == 3);
+    assert_non_null(strstr(view_of(w).saved, "moon-sea"));
+    worker_stop(w);
+    fv_options_free(o);
+}
+
+static void words_are_of_the_picture_that_is_shown(void **state)
+{
+    (void)state;
+    float *map, low = 1, high = 0;
+    int width, height;
+    fv_options *o = options_in("words");
+    worker *w = started(o, NULL);
+    worker_post(w, ORDER_XRAY, 0, NULL, NULL); /* of nothing */
+    add(w, o, "red moon");
+    worker_post(w, ORDER_RUN, 0, NULL, NULL);
+    UNTIL(w, v_.phase == WORKER_DONE);
+    assert_int_equal(view_of(w).xray_serial, 0);
+    worker_post(w, ORDER_XRAY, 0, NULL, NULL);
+    UNTIL(w, v_.xray_serial == 1);
+    worker_view v = view_of(w);
+    assert_int_equal(v.xray_count, 2);
+    assert_int_equal(v.xray_of, v.picture_serial);
+    assert_string_equal(v.words[1].text, "moon");
+    assert_false(worker_pull(w, 2, &map, &width, &height));
+    assert_true(worker_pull(w, 1, &map, &width, &height));
+    assert_true(width == 72 && height == 72);
+    for (int i = 0; i < width * height; i++) {
+        low = fminf(low, map[i]);
+        high = fmaxf(high, map[i]);
+    }
+    assert_true(low >= 0 && high == 1.0f);
+    free(map);
+    add(w, o, "snow");
+    worker_post(w, ORDER_RUN, 0, NULL, NULL);
+    UNTIL(w, v_.saved_serial == 2 && v_.phase == WORKER_DONE);
+    assert_int_equal(view_of(w).xray_count, 0);
+    worker_stop(w);
+    fv_options_free(o);
+}
+
 /* --- several threads --- */
 
 typedef struct crowd {
@@ -361,6 +450,10 @@ static void one_order(crowd *c)
         if (number == 1) worker_post(w, ORDER_CONTINUE, 3, NULL, NULL);
         if (number == 2) worker_post(w, ORDER_FILM, FV_FILM_PNG, NULL, NULL);
         if (number == 3) worker_post(w, ORDER_SCROLL, 0, NULL, NULL);
+        for (int i = 0; i < 2 && number == 4; i++) worker_post_options(w, ORDER_TWO, i, c->options);
+        if (number == 5) worker_post(w, ORDER_TWO_STOP, 0, NULL, NULL);
+        if (number == 6) worker_post(w, ORDER_XRAY, 0, NULL, NULL);
+        if (number == 7) worker_post(w, ORDER_TWO_SHEET, 0, NULL, NULL);
         break;
     default:
         if (number == 0) worker_post(w, ORDER_MORE, 3, NULL, NULL);
@@ -397,6 +490,8 @@ static intptr_t look_once(worker *w, worker_matched *m)
     if (worker_frame(w, v.frame_count - 1, &p)) fv_picture_free(&p);
     if (worker_panel_picture(w, 0, &p)) fv_picture_free(&p);
     if (worker_board_picture(w, 3, &p)) fv_picture_free(&p);
+    if (worker_two_picture(w, 1, &p)) fv_picture_free(&p);
+    if (worker_pull(w, 0, &map, &width, &height)) free(map);
     for (int i = 0; i < v.branch_count; i++)
         if (worker_branch_picture(w, v.branches[i].id, &p)) fv_picture_free(&p);
     if (worker_gradient(w, &map, &width, &height)) {
@@ -542,6 +637,8 @@ int main(void)
         cmocka_unit_test(a_term_is_checked_without_a_picture),
         cmocka_unit_test(numbers_stay_with_the_texts_they_are_of),
         cmocka_unit_test(the_table_of_a_matrix_replaces_no_other),
+        cmocka_unit_test(two_grow_as_each_would_alone),
+        cmocka_unit_test(words_are_of_the_picture_that_is_shown),
         cmocka_unit_test(orders_and_looks_from_many_threads),
         cmocka_unit_test(stopping_at_any_moment_is_the_last_that_is_heard),
     };

@@ -90,6 +90,7 @@ void app_space(app *a)
 void app_escape(app *a)
 {
     if (app_busy(a)) worker_post(a->worker, ORDER_KEEP, 0, NULL, NULL);
+    if (a->view.phase == WORKER_TWO) worker_post(a->worker, ORDER_TWO_STOP, 0, NULL, NULL);
 }
 
 /* --- branches, places --- */

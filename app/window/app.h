@@ -8,9 +8,19 @@
 #include "app/worker/worker.h"
 #include "feavis/album.h"
 #include "feavis/history.h"
+#include "feavis/quiz.h"
 #include "feavis/settings.h"
 
-typedef enum app_page { PAGE_IMAGINE, PAGE_GALLERY, PAGE_SEEDS, PAGE_MATCH, PAGES } app_page;
+typedef enum app_page {
+    PAGE_IMAGINE,
+    PAGE_GALLERY,
+    PAGE_SEEDS,
+    PAGE_MATCH,
+    PAGE_TWO,
+    PAGE_QUIZ,
+    PAGES
+} app_page;
+typedef enum app_pair { PAIR_TEXTS, PAIR_SEEDS, PAIR_MODELS } app_pair; /* what two differ in */
 typedef enum app_map { MAP_GRADIENT, MAP_ACTIVATION } app_map;
 
 enum {
@@ -117,6 +127,28 @@ typedef struct app {
     char match_texts[APP_TEXT], match_pictures[WORKER_MATCH * APP_PATH];
     worker_matched matched; /* what is shown */
 
+    /* two pictures side by side */
+    app_pair pair;
+    char two_texts[2][APP_LINE];
+    uint64_t two_seed;
+    display_view two_look;
+    int two_serials[2];
+    bool two_shown; /* the display holds them */
+
+    /* the quiz */
+    fv_quiz *quiz;
+    uint64_t quiz_seed;                               /* of its order; 0: to be drawn */
+    int quiz_at, quiz_answer, quiz_right, quiz_asked; /* answer: -1 none yet */
+    void *quiz_texture;
+    Uint64 quiz_since;
+    fv_tally *tallies; /* of this machine, as of the last answer */
+    int tally_count;
+
+    /* the words of the picture's text */
+    int xray_word, xray_shown, xray_serial; /* under the mouse, -1 none; whose map is shown */
+    bool xray_hovered;
+    int xray_asked; /* the picture_serial that the worker was asked about */
+
     char toast[1024];
     double toast_until;
     bool toast_bad;
@@ -142,6 +174,8 @@ fv_status app_lines(fv_list *out, const char *text);
  * most so many. Every line that can be asked for is; the first failure of others is the result. */
 typedef void (*app_job_fn)(void *user, const fv_options *o);
 fv_status app_jobs(const app *a, app_job_fn fn, void *user, int most);
+/* The same of one line by itself. */
+fv_status app_job(const app *a, const char *line, fv_options **out);
 /* The text for one picture: the line, its weight, what to avoid. Caller frees. */
 char *app_compose(const app *a, const char *line);
 bool app_asks(const app *a); /* for a text, channels or a term */
@@ -201,6 +235,15 @@ void page_controls(app *a, ui_rect r);
 void page_gallery(app *a, ui_rect r);
 void page_seeds(app *a, ui_rect r);
 void page_match(app *a, ui_rect r);
+ui_rect page_two(app *a, ui_rect r); /* where the pictures are drawn */
+void app_show_two(app *a);           /* the display's pictures are those of the page */
+void page_quiz(app *a, ui_rect r);
+/* `text`, shorter by one character until it fits into so many pixels, with dots. Valid until the
+ * next call. */
+const char *app_fit(const char *text, float room);
+/* The text over the picture: under the mouse as words with what they are worth. */
+void page_words(app *a, const char *text, ui_rect r);
+void app_show_words(app *a); /* where the word under the mouse pulls, as the display's map */
 void page_controls_tree(app *a, ui_rect r);
 float tree_height(const app *a); /* pixels; 0: there is one branch */
 void app_refresh_gallery(app *a);

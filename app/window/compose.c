@@ -183,6 +183,11 @@ static fv_status job_of(const app *a, const char *line, const app_own *own, fv_o
     return s;
 }
 
+fv_status app_job(const app *a, const char *line, fv_options **out)
+{
+    return job_of(a, line, NULL, out);
+}
+
 fv_status app_jobs(const app *a, app_job_fn fn, void *user, int most)
 {
     fv_list lines;

@@ -60,6 +60,8 @@ static void control_key(app *a, SDL_Keycode key)
     case SDLK_2:
     case SDLK_3:
     case SDLK_4:
+    case SDLK_5:
+    case SDLK_6:
         go_to(a, (app_page)(key - SDLK_1));
         break;
     case SDLK_q:

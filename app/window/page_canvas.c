@@ -62,18 +62,7 @@ static void draw_header(app *a, ui_rect r)
         float room = r.w - ui_px(40) - ui_px(ui_text_width(right, UI_SMALL));
         ui_rect title = {r.x + ui_px(20), r.y, room, header()};
         const char *what = *v->text ? v->text : *v->llp ? v->llp : v->term;
-        while (*what && ui_px(ui_text_width(what, UI_BODY)) > room - ui_px(12)) {
-            static char cut[512]; /* shorter by one character until it fits, with dots */
-            size_t n = strlen(what);
-            if (what == cut && n > 3) n -= 3;
-            do n--;
-            while (n && ((unsigned char)what[n] & 0xc0) == 0x80);
-            memmove(cut, what, n);
-            snprintf(cut + n, sizeof cut - n, "…");
-            what = cut;
-            if (n < 2) break;
-        }
-        ui_write(title.x, r.y + ui_px(12), what, UI_BODY, UI_TEXT);
+        page_words(a, what, title);
         ui_write(r.x + r.w - ui_px(20) - ui_px(ui_text_width(right, UI_SMALL)), r.y + ui_px(14),
                  right, UI_SMALL, UI_MUTED);
     }

@@ -311,7 +311,8 @@ void page_seeds(app *a, ui_rect r)
     seeds_title(a);
     ui_paragraph(tr(a, W_SEEDS_ABOUT), UI_MUTED);
     if (ui_button("fill", tr(a, W_FILL), UI_ICON_DICE, UI_PRIMARY, 0,
-                  app_asks(a) && !app_busy(a) && v->phase != WORKER_LOADING) &&
+                  app_asks(a) && !app_busy(a) && v->phase != WORKER_LOADING &&
+                      v->phase != WORKER_TWO) &&
         app_jobs(a, fill, a, 1) < 0)
         app_fail(a);
     ui_space(8);

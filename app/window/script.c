@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "app/window/script_events.h"
+#include "app/window/script_fields.h"
 
 enum {
     WAIT_SECONDS = 120, /* for a field to be so */
@@ -83,146 +84,12 @@ static const ui_box *find(const char *name)
 
 /* --- what is so --- */
 
-static const char *const phases[] = {"loading", "idle",  "running", "paused",
-                                     "done",    "seeds", "failed"};
-static const char *const pages[] = {"imagine", "gallery", "seeds", "match"};
-
-static int boards_filled(const app *a)
-{
-    int n = 0;
-    for (int i = 0; i < WORKER_BOARD; i++) n += a->view.board[i].step >= 24;
-    return n;
-}
-
-static int panels_done(const app *a)
-{
-    int n = 0;
-    for (int i = 0; i < a->view.panel_count; i++) n += a->view.panels[i].done;
-    return n;
-}
-
-/* Megabytes of the process that are in memory. */
-static double memory(void)
-{
-    long whole, resident = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    if (f && fscanf(f, "%ld %ld", &whole, &resident) != 2) resident = 0;
-    if (f) fclose(f);
-    return (double)resident * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
-}
-
-static int current_branch(const worker_view *v)
-{
-    for (int i = 0; i < v->branch_count; i++)
-        if (v->branches[i].current) return i;
-    return -1;
-}
-
-static bool field(const app *a, const char *name, char *out, size_t size)
-{
-    const worker_view *v = &a->view;
-    struct {
-        const char *name;
-        double value;
-    } const numbers[] = {
-        {"step", v->progress.step},
-        {"steps", v->progress.steps},
-        {"cosine", (double)v->progress.cosine},
-        {"queue", v->item_count},
-        {"panels", v->panel_count},
-        {"panels-done", panels_done(a)},
-        {"saves", v->saved_serial},
-        {"moments", v->frame_count},
-        {"moment", a->shown_frame},
-        {"gallery", a->saved_count},
-        {"chosen", a->chosen},
-        {"seed", (double)a->seed},
-        {"neurons", a->neuron_count},
-        {"guides", v->guide_count},
-        {"layer-guide", v->layer_guide + 1},
-        {"codes", v->codes_serial},
-        {"moved", v->progress.cells ? v->progress.moved : -1},
-        {"best", v->best_count},
-        {"channel", v->channel},
-        {"parts", v->part_count},
-        {"survived", v->measured},
-        {"rate", v->step_seconds > 0 ? 1 / v->step_seconds : 0},
-        {"stepping", v->stepping},
-        {"handing", v->handing},
-        {"order-lag", v->order_lag},
-        {"memory", strcmp(name, "memory") == 0 ? memory() : 0},
-        {"gradients", v->gradient_serial},
-        {"activations", v->activation_serial},
-        {"board", boards_filled(a)},
-        {"match", v->match_serial},
-        {"mode", (double)a->look.mode},
-        {"zoom", (double)a->look.zoom},
-        {"dark", ui_dark()},
-        {"chinese", a->chinese},
-        {"undo", a->undo_count},
-        {"lines", v->branch_count},
-        {"line", current_branch(v)},
-        {"place", v->place_x >= 0},
-        {"map-rows", v->map_rows},
-        {"ranking", v->ranking},
-        {"bests", v->best_serial},
-        {"panel", a->shown_panel},
-        {"focused", ui_focused()},
-        {"composing", ui_composing()},
-        {"typing", ui_typing()},
-        {"term-checked", a->term_serial == v->term_serial},
-        {"picture", display_has(a->screen, DISPLAY_SHOWN)},
-        {"toasting", (double)SDL_GetTicks64() / 1000 < a->toast_until},
-    };
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-        if (strcmp(name, numbers[i].name) == 0) {
-            snprintf(out, size, "%g", numbers[i].value);
-            return true;
-        }
-    bool chosen = a->chosen >= 0 && a->chosen < a->saved_count;
-    struct {
-        const char *name, *value;
-    } const texts[] = {
-        {"phase", phases[v->phase]},
-        {"page", pages[a->page]},
-        {"text", a->text},
-        {"easel", v->text},
-        {"llp", v->llp},
-        {"decoder", v->decoder.title},
-        {"param", fv_options_get(a->options, "param")},
-        {"param-of", v->param},
-        {"settings", app_settings(a)},
-        {"codes-way", fv_options_get(a->options, "codes")},
-        {"avoid", a->avoid},
-        {"term", a->term},
-        {"term-of", v->term},
-        {"layer", v->layer},
-        {"term-error", app_term_error(a)},
-        {"start", a->start},
-        {"toast", a->toast},
-        {"saved", v->saved},
-        {"quality", a->quality},
-        {"seed-of", v->seed},
-        {"search", a->search},
-        {"message", v->message},
-        {"composition", ui_composition()},
-        {"chosen-text", chosen ? a->saved[a->chosen].text : ""},
-        {"recipe", chosen ? a->saved[a->chosen].recipe : ""},
-    };
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        if (strcmp(name, texts[i].name) == 0) {
-            snprintf(out, size, "%s", texts[i].value);
-            return true;
-        }
-    return false;
-}
-
 /* 1 it is so, 0 it is not, -1 no such field or operator. */
 static int holds(const script *s, const app *a, const char *condition, char *found, size_t size)
 {
     char name[32], op[4];
     int at = 0;
-    if (sscanf(condition, "%31s %3s %n", name, op, &at) < 2 || !field(a, name, found, size))
+    if (sscanf(condition, "%31s %3s %n", name, op, &at) < 2 || !script_field(a, name, found, size))
         return -1;
     const char *value = at ? condition + at : "";
     char noted[32];
@@ -426,7 +293,7 @@ static bool latency(script *s, app *a, const char *rest)
     static unsigned seed = 1;
     if (!m->wanted) m->count = 0;
     if (sscanf(rest, "%d %31s %n", &m->wanted, m->field, &at) < 2 || !at ||
-        m->wanted > MAX_LATENCIES || !field(a, m->field, m->before, sizeof m->before))
+        m->wanted > MAX_LATENCIES || !script_field(a, m->field, m->before, sizeof m->before))
         return fail(s, "latency N FIELD COMMAND");
     atomic_store(&m->pressed, 0);
     events_hold(&m->events);
@@ -445,7 +312,7 @@ static bool watch(script *s, app *a)
     char now[APP_TEXT];
     Uint64 pressed = atomic_load(&m->pressed);
     double unit = 1000 / (double)SDL_GetPerformanceFrequency();
-    if (!pressed || !field(a, m->field, now, sizeof now) || strcmp(now, m->before) == 0)
+    if (!pressed || !script_field(a, m->field, now, sizeof now) || strcmp(now, m->before) == 0)
         return !pressed || (double)(SDL_GetPerformanceCounter() - pressed) * unit < 30000 ||
                fail(s, "the field stays as it is");
     display_finish(a->screen);
@@ -466,7 +333,7 @@ static bool note(script *s, app *a, const char *rest)
 {
     char name[32] = "", value[APP_TEXT];
     sscanf(rest, "%31s", name);
-    if (!field(a, name, value, sizeof value)) return fail(s, "no such field");
+    if (!script_field(a, name, value, sizeof value)) return fail(s, "no such field");
     s->noted = strtod(value, NULL);
     return true;
 }
@@ -476,7 +343,7 @@ static bool print(script *s, app *a, const char *rest)
     char name[32], value[APP_TEXT];
     int at = 0;
     for (; sscanf(rest, "%31s %n", name, &at) == 1; rest += at) {
-        if (!field(a, name, value, sizeof value)) return fail(s, "no such field");
+        if (!script_field(a, name, value, sizeof value)) return fail(s, "no such field");
         printf("%s %s  ", name, value);
     }
     printf("\n");

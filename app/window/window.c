@@ -64,11 +64,11 @@ static fv_status open_window(handles *h, int width, int height)
 
 /* --- a frame --- */
 
-static void take_news(app *a)
+/* What the display holds for the page of one picture. */
+static void take_picture(app *a)
 {
-    worker_view *v = &a->view;
+    const worker_view *v = &a->view;
     fv_picture p;
-    worker_look(a->worker, v);
     if (!v->picture_serial && a->shown_serial) {
         display_set(a->screen, DISPLAY_SHOWN, NULL);
         if (!a->pinned) display_set(a->screen, DISPLAY_OTHER, NULL);
@@ -93,8 +93,9 @@ static void take_news(app *a)
         fv_picture_free(&p);
         a->start_serial = 1;
     }
+    app_show_words(a);
     int serial = a->map == MAP_GRADIENT ? v->gradient_serial : v->activation_serial;
-    if (a->look.mode == DISPLAY_MAP && serial && serial != a->map_serial) {
+    if (a->look.mode == DISPLAY_MAP && a->xray_shown < 0 && serial && serial != a->map_serial) {
         float *map;
         int width, height;
         bool has = a->map == MAP_GRADIENT ? worker_gradient(a->worker, &map, &width, &height)
@@ -106,6 +107,14 @@ static void take_news(app *a)
         }
     }
     app_take_codes(a);
+}
+
+static void take_news(app *a)
+{
+    const worker_view *v = &a->view;
+    worker_look(a->worker, &a->view);
+    app_show_two(a);
+    if (a->page != PAGE_TWO) take_picture(a);
     app_check_term(a);
     app_take_dropped(a);
     if (v->message_serial != a->message_serial) {
@@ -141,9 +150,9 @@ static void draw_toast(app *a, ui_rect over)
 
 void page_top(app *a, ui_rect r)
 {
-    static const word labels[PAGES] = {W_IMAGINE, W_GALLERY, W_SEEDS, W_MATCH};
+    static const word labels[PAGES] = {W_IMAGINE, W_GALLERY, W_SEEDS, W_MATCH, W_TWO, W_QUIZ};
     static const char *const names[PAGES] = {"page-imagine", "page-gallery", "page-seeds",
-                                             "page-match"};
+                                             "page-match",   "page-two",     "page-quiz"};
     ui_area_begin("top", r, UI_PANEL, false);
     for (int i = 0; i < PAGES; i++) {
         if (i) ui_beside();
@@ -230,6 +239,12 @@ static void draw_frame(app *a)
     case PAGE_MATCH:
         page_match(a, middle);
         break;
+    case PAGE_TWO:
+        canvas = page_two(a, middle);
+        break;
+    case PAGE_QUIZ:
+        page_quiz(a, middle);
+        break;
     default: {
         ui_rect r = draw_sides(a, middle);
         page_canvas(a, r);
@@ -240,8 +255,11 @@ static void draw_frame(app *a)
     }
     ui_area_begin("lines", (ui_rect){0, 0, 1, 1}, UI_CANVAS, false);
     ui_area_end();
-    draw_toast(a, a->page == PAGE_IMAGINE ? canvas : middle);
-    if (a->page == PAGE_IMAGINE) display_draw(a->screen, canvas, &a->look);
+    bool shows = a->page == PAGE_IMAGINE || a->page == PAGE_TWO;
+    draw_toast(a, shows ? canvas : middle);
+    display_view look = a->page == PAGE_TWO ? a->two_look : a->look;
+    if (a->page == PAGE_IMAGINE && a->xray_shown >= 0) look.mode = DISPLAY_MAP;
+    if (shows) display_draw(a->screen, canvas, &look);
     if (ui_refused()) app_toast(a, tr(a, W_TOO_LONG), true);
     ui_end();
     display_present(a->screen);
@@ -432,8 +450,12 @@ int command_window(cli *c)
               .chosen = -1,
               .text_weight = 1,
               .avoid_weight = 0.3f,
-              .seed = 1};
+              .seed = 1,
+              .two_seed = 2,
+              .xray_word = -1,
+              .xray_shown = -1};
     a.look = (display_view){.split = 0.5f, .strength = 0.85f};
+    a.two_look = (display_view){.mode = DISPLAY_COMPARE, .split = 0.5f};
     SDL_SetHint(SDL_HINT_IME_SHOW_UI, "1");
 #ifdef SDL_HINT_IME_SUPPORT_EXTENDED_TEXT
     SDL_SetHint(SDL_HINT_IME_SUPPORT_EXTENDED_TEXT, "1");
@@ -453,6 +475,8 @@ int command_window(cli *c)
     app_forget_own(&a);
     fv_codes_free(&a.codes);
     worker_matched_clear(&a.matched);
+    fv_quiz_close(a.quiz);
+    fv_study_free(a.tallies, a.tally_count);
     state_close(&a);
     fv_options_free(a.options);
     SDL_Quit();

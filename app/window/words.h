@@ -7,7 +7,7 @@
 /* clang-format off */
 #define WORDS(X)                                                                                   \
     X(W_IMAGINE, "想象", "Imagine") X(W_GALLERY, "画廊", "Gallery") X(W_SEEDS, "种子", "Seeds")       \
-    X(W_MATCH, "相似", "Similarity")                                                               \
+    X(W_MATCH, "相似", "Similarity") X(W_TWO, "两梦", "Two") X(W_QUIZ, "猜题", "Quiz")                  \
     X(W_TEXT, "文字", "Text") X(W_TEXT_HINT, "写下词语、句子或诗；一行一幅", "A word, a sentence, a poem; one picture a line") \
     X(W_GO, "开始想象", "Imagine") X(W_ADD, "加入队列", "Add to queue") X(W_CHANGE, "改用这句继续", "Go on with this text") \
     X(W_AVOID, "避开", "Avoid") X(W_AVOID_HINT, "不要出现的东西", "what should not be there") X(W_WEIGHT, "权重", "weight") \
@@ -52,6 +52,14 @@
     X(W_TOO_LONG, "放不下这么长的文字：末尾没有放进去", "The field cannot hold that much: its end was left out") \
     X(W_FORGETS, "无法写入：这次什么都不会记住", "Nothing can be written: this time nothing is remembered") \
     X(W_BESIDE, "另一个窗口也开着；这个窗口另记在", "Another window is open; this one remembers by itself, in") \
+    X(W_TWO_ABOUT, "同样的步数，两个梦并排生长：两句话、两个种子，或两个模型。拖动分界线。", "Two dreams of the same steps grow side by side: two texts, two seeds or two models. Drag the divider.") \
+    X(W_TWO_TEXTS, "两句话", "Texts") X(W_TWO_SEEDS, "两个种子", "Seeds") X(W_TWO_MODELS, "两个模型", "Models") X(W_TWO_GROW, "一起生长", "Grow both") \
+    X(W_TWO_FIGURES, "差别", "Difference") X(W_TWO_PIXELS, "像素", "pixels") X(W_TWO_EMBEDDING, "向量", "embedding") X(W_TWO_DIVIDER, "分界线", "Divider") \
+    X(W_TWO_SHEET, "保存对照图", "Save as a sheet") X(W_TWO_HINT_A, "第一句", "the first text") X(W_TWO_HINT_B, "第二句", "the second text") X(W_TWO_COSINE, "余弦", "Cosine") \
+    X(W_QUIZ_ABOUT, "画廊里的一幅画，不看名字：它出自哪一句？答案记在这台机器上。", "A picture of the gallery without its name: which text was it? Answers are kept on this machine.") \
+    X(W_QUIZ_BEGIN, "开始", "Begin") X(W_QUIZ_NEXT, "下一幅", "Next") X(W_QUIZ_RIGHT, "对了", "Right") X(W_QUIZ_WRONG, "不对，是：%s", "No, it is: %s") \
+    X(W_QUIZ_ROUND, "这一轮", "this round") X(W_QUIZ_ALL, "这台机器上所有的答案", "all answers on this machine") X(W_QUIZ_CHANCE, "瞎猜是 20%；括号里是 Wilson 95% 区间", "guessing gives 20 %; in brackets Wilson's 95 % interval") \
+    X(W_QUIZ_TEXTS, "最难猜的", "Hardest to guess") X(W_QUIZ_EXPORT, "导出 CSV", "Export CSV") X(W_WORDS_WAIT, "逐词透视…", "word by word…") \
     X(W_THEME, "深色或浅色", "Dark or light") X(W_LANGUAGE, "English", "中文") X(W_DROPPED_START, "已设为起点", "Set as the start")
 /* clang-format on */
 

@@ -142,6 +142,8 @@ static void *work(void *user)
         bool idle = phase == WORKER_IDLE || phase == WORKER_DONE;
         if (ready && phase == WORKER_RUNNING)
             run_one_step(w);
+        else if (ready && phase == WORKER_TWO)
+            step_two(w);
         else if (ready && idle && w->go && fv_queue_count(w->queue))
             begin_next(w);
         else
@@ -185,6 +187,8 @@ void worker_stop(worker *w)
     w->quit = true;
     w->on_notify = NULL;
     if (w->session) fv_session_cancel(w->session);
+    for (int i = 0; i < 2; i++)
+        if (w->two_sessions[i]) fv_session_cancel(w->two_sessions[i]);
     pthread_cond_signal(&w->posted);
     pthread_mutex_unlock(&w->mutex);
     pthread_join(w->thread, NULL);
@@ -196,6 +200,8 @@ void worker_stop(worker *w)
     fv_codes_free(&w->codes);
     free(w->codes_moved);
     fv_session_close(w->session);
+    close_two(w);
+    fv_xray_clear(&w->xray);
     fv_critic_close(w->other);
     fv_critic_close(w->critic);
     fv_model_close(w->model);
@@ -211,6 +217,8 @@ void worker_stop(worker *w)
     for (int i = 0; i < WORKER_BOARD; i++) fv_snapshot_free(w->board_states[i]);
     for (int i = 0; i < WORKER_BOARD; i++) fv_picture_free(&w->board[i]);
     for (int i = 0; i < WORKER_PANELS; i++) fv_picture_free(&w->panels[i]);
+    for (int i = 0; i < 2; i++) fv_options_free(w->two_options[i]);
+    for (int i = 0; i < 2; i++) fv_picture_free(&w->two_pictures[i]);
     fv_picture_free(&w->picture);
     free(w->gradient);
     free(w->activation);

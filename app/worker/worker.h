@@ -11,6 +11,8 @@
 #include "feavis/feavis.h"
 #include "feavis/history.h"
 #include "feavis/loss.h"
+#include "feavis/two.h"
+#include "feavis/xray.h"
 
 typedef enum worker_phase {
     WORKER_LOADING, /* the model is being opened */
@@ -19,6 +21,7 @@ typedef enum worker_phase {
     WORKER_PAUSED,
     WORKER_DONE,  /* the picture is finished and saved */
     WORKER_SEEDS, /* the seed board is being filled */
+    WORKER_TWO,   /* two pictures grow side by side */
     WORKER_FAILED /* there is no model; see message */
 } worker_phase;
 
@@ -59,7 +62,12 @@ typedef enum worker_order {
                          checkpoint, which may turn out to be a decoder */
     ORDER_DROP_GUIDE, /* number: which of the models leaves */
     ORDER_DROP_DECODER, /* what makes pictures of a latent leaves */
-    ORDER_CODES         /* number: 0 or 1, whether the codes of the picture are followed */
+    ORDER_CODES,        /* number: 0 or 1, whether the codes of the picture are followed */
+    ORDER_TWO,       /* options: of one of two pictures; number: 0 the first, 1 the second, and both
+                        grow; plus 2 * (i + 1): by model i alone */
+    ORDER_TWO_STOP,  /* stops and keeps both */
+    ORDER_TWO_SHEET, /* saves both, their difference and figures as one picture */
+    ORDER_XRAY       /* what each word of the picture's first text is worth */
 } worker_order;
 
 typedef struct worker_item {
@@ -98,6 +106,17 @@ typedef struct worker_branch {
     bool current, leaf;
     char text[96], seed[24]; /* where it was left; of the current one: now */
 } worker_branch;
+
+/* Two pictures side by side. */
+typedef struct worker_two {
+    char titles[2][192], texts[2][160], seeds[2][24];
+    int serials[2]; /* change with the pictures; 0: none yet */
+    fv_progress progress[2];
+    bool measured;
+    int models; /* that look: 1 or 2 */
+    fv_two seen[2];
+    double pixels;
+} worker_two;
 
 /* As fv_map of critic.h. */
 typedef struct worker_layer {
@@ -152,6 +171,9 @@ typedef struct worker_view {
     worker_panel panels[WORKER_PANELS];
     int panel_count;
     worker_seed board[WORKER_BOARD];
+    worker_two two;
+    int xray_serial, xray_of, xray_count; /* 0: none; the picture_serial that it is of */
+    fv_xray_word words[FV_XRAY_WORDS];
     int match_serial;
     char saved[1024]; /* the path of the newest saved picture */
     int saved_serial;
@@ -181,7 +203,9 @@ bool worker_panel_picture(worker *w, int i, fv_picture *out);
 bool worker_board_picture(worker *w, int i, fv_picture *out);
 bool worker_branch_picture(worker *w, unsigned id, fv_picture *out); /* where it was left */
 bool worker_start_picture(worker *w, fv_picture *out);               /* the first of the history */
-/* [height * width] in [0, 1], over all of the picture. */
+bool worker_two_picture(worker *w, int i, fv_picture *out);
+/* [height * width] in [0, 1], over all of the picture. Of a word's pull, what is above its mean. */
+bool worker_pull(worker *w, int word, float **out, int *width, int *height);
 bool worker_gradient(worker *w, float **out, int *width, int *height);
 bool worker_activation(worker *w, float **out, int *width, int *height);
 /* The codes of the picture, and which of them [height * width] the newest step has changed. */

@@ -52,7 +52,7 @@ static bool grow_seed(worker *w, int i, uint64_t seed, int steps)
 void fill_board(worker *w, const fv_options *o, int steps)
 {
     worker_phase phase = phase_of(w);
-    if (phase == WORKER_RUNNING || phase == WORKER_PAUSED) return;
+    if (phase == WORKER_RUNNING || phase == WORKER_PAUSED || phase == WORKER_TWO) return;
     clear_board(w);
     if (fv_options_copy(&w->board_options, o) < 0) return;
     uint64_t first = strtoull(fv_options_get(o, "seed"), NULL, 10);
@@ -66,7 +66,7 @@ void continue_board(worker *w, int i)
 {
     char seed[24];
     fv_options *o;
-    if (i < 0 || i >= WORKER_BOARD || !w->board_states[i]) return;
+    if (i < 0 || i >= WORKER_BOARD || !w->board_states[i] || phase_of(w) == WORKER_TWO) return;
     snprintf(seed, sizeof seed, "%" PRIu64, w->view.board[i].seed);
     if (fv_options_copy(&o, w->board_options) < 0) return;
     bool ok = fv_options_set(o, "seed", seed) >= 0 && begin_job(w, o);

@@ -69,6 +69,7 @@ static void open_instead(worker *w, fv_options *next)
     }
     leave_job(w);
     clear_match(w);
+    close_two(w);
     fv_critic_close(w->other);
     fv_critic_close(w->critic);
     fv_model_close(w->model);
@@ -94,7 +95,8 @@ void change_guides(worker *w, const order *o)
 {
     fv_options *next;
     worker_phase phase = phase_of(w);
-    if (phase == WORKER_RUNNING || phase == WORKER_PAUSED || phase == WORKER_SEEDS) {
+    if (phase == WORKER_RUNNING || phase == WORKER_PAUSED || phase == WORKER_SEEDS ||
+        phase == WORKER_TWO) {
         say(w, "a picture is growing: stop it before other models look");
         return;
     }

@@ -52,6 +52,9 @@ struct worker {
     int gradient_width, gradient_height;
     fv_codes codes;    /* at NULL: none */
     bool *codes_moved; /* [codes.height * codes.width] */
+    fv_picture two_pictures[2];
+    fv_session *two_sessions[2]; /* read by worker_stop to cancel them */
+    fv_xray xray;                /* pulls NULL: none */
     worker_point *curve;
     int curve_count, curve_capacity;
     worker_matrix match[FV_MAX_GUIDES]; /* [match_guides] */
@@ -83,6 +86,10 @@ struct worker {
     fv_list matched_pictures, matched_texts;
     fv_snapshot *board_states[WORKER_BOARD];
     fv_options *board_options;
+    fv_options *two_options[2];
+    fv_model *two_models[2];   /* NULL: the worker's own */
+    fv_critic *two_critics[2]; /* of those */
+    double last_two, two_cost;
 };
 
 /* In the order of the call graph: a file calls only what is declared above it. */
@@ -144,6 +151,11 @@ void choose_layer(worker *w, int guide, const char *name);
 void search_channels(worker *w, const char *text);
 void check_term(worker *w, const char *term);
 
+/* --- worker_xray.c --- */
+
+void look_at_words(worker *w);
+void forget_words(worker *w);
+
 /* --- worker_exports.c, worker_match.c --- */
 
 void save_film(worker *w, fv_film_kind kind);
@@ -184,6 +196,14 @@ void forget_branch(worker *w, unsigned id);
 
 void fill_board(worker *w, const fv_options *o, int steps);
 void continue_board(worker *w, int i);
+
+/* --- worker_two.c --- */
+
+void begin_two(worker *w, const fv_options *o, long number);
+void step_two(worker *w); /* of the one that is behind */
+void stop_two(worker *w);
+void close_two(worker *w); /* sessions and models; the pictures stay */
+void save_two_sheet(worker *w);
 
 /* --- worker_orders.c --- */
 

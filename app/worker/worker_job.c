@@ -98,6 +98,7 @@ void leave_job(worker *w)
     w->view.progress = (fv_progress){0};
     pthread_mutex_unlock(&w->mutex);
     forget_codes(w);
+    forget_words(w);
     fv_session_close(s);
     fv_options_free(w->job);
     w->job = NULL;

@@ -43,6 +43,11 @@ bool worker_board_picture(worker *w, int i, fv_picture *out)
     return give(w, &w->board[i], out);
 }
 
+bool worker_two_picture(worker *w, int i, fv_picture *out)
+{
+    return give(w, &w->two_pictures[i], out);
+}
+
 bool worker_frame(worker *w, int i, fv_picture *out)
 {
     *out = (fv_picture){0};
@@ -74,6 +79,21 @@ static bool give_map(worker *w, float *const *from, const int *from_width, const
 bool worker_gradient(worker *w, float **out, int *width, int *height)
 {
     return give_map(w, &w->gradient, &w->gradient_width, &w->gradient_height, out, width, height);
+}
+
+bool worker_pull(worker *w, int word, float **out, int *width, int *height)
+{
+    *out = NULL;
+    pthread_mutex_lock(&w->mutex);
+    size_t n = (size_t)w->xray.side * (size_t)w->xray.side;
+    const float *from = word >= 0 && word < w->xray.count ? w->xray.pulls + (size_t)word * n : NULL;
+    float high = 1 + 1e-6f; /* pulls have a mean of 1; what is above it is shown */
+    *out = from ? malloc(n * sizeof **out) : NULL;
+    for (size_t i = 0; *out && i < n; i++) high = fmaxf(high, from[i]);
+    for (size_t i = 0; *out && i < n; i++) (*out)[i] = fmaxf(from[i] - 1, 0) / (high - 1);
+    *width = *height = w->xray.side;
+    pthread_mutex_unlock(&w->mutex);
+    return *out != NULL;
 }
 
 bool worker_activation(worker *w, float **out, int *width, int *height)

@@ -217,6 +217,18 @@ void dispatch(worker *w, const order *o)
     case ORDER_MATRIX:
         save_matrix(w);
         break;
+    case ORDER_TWO:
+        begin_two(w, o->options, o->number);
+        break;
+    case ORDER_TWO_STOP:
+        stop_two(w);
+        break;
+    case ORDER_TWO_SHEET:
+        save_two_sheet(w);
+        break;
+    case ORDER_XRAY:
+        look_at_words(w);
+        break;
     case ORDER_CODES:
         want_codes(w, o->number != 0);
         break;
