@@ -64,14 +64,29 @@ static void tell(const gap *q, const fv_gap_report *r)
     tell_percentiles("moved by the gap", r->moved);
 }
 
+/* Photos, then captions: each with its own speed. */
+typedef struct stages {
+    const cli *c;
+    many_progress p;
+    int done;
+} stages;
+
+static bool show(void *user, int done, int count, const char *failure)
+{
+    stages *s = user;
+    if (!failure && done < s->done) s->p = many_progress_of(s->c, "captions");
+    if (!failure) s->done = done;
+    return many_show(&s->p, done, count, failure);
+}
+
 static fv_status run(gap *q)
 {
     fv_gap_report report;
     FV_TRY(list(q));
     FV_TRY(fv_model_open(&q->model, q->c->options));
-    many_progress p = many_progress_of(q->c, "embeddings");
+    stages at = {.c = q->c, .p = many_progress_of(q->c, "photos")};
     fv_status s = fv_gap_make(&report, q->model, &q->photos, &q->captions, q->of,
-                              fv_options_get(q->c->options, "out"), many_show, &p);
+                              fv_options_get(q->c->options, "out"), show, &at);
     if (s == FV_CANCELLED) return fv_fail(FV_ERR_STOPPED, "interrupted");
     if (s >= 0) tell(q, &report);
     return s;
