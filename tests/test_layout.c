@@ -17,8 +17,10 @@
 #include "feavis/picture.h"
 #include "feavis/plot.h"
 #include "feavis/probe.h"
+#include "feavis/quiz.h"
 #include "feavis/session.h"
 #include "feavis/top.h"
+#include "feavis/two.h"
 #include "tests/check.h"
 
 #define SIZE(type, bytes)                                                                          \
@@ -59,6 +61,8 @@ static const layout all[] = {
     SIZE(fv_probe, 72),
     SIZE(fv_progress, 80),
     SIZE(fv_hit, 8),
+    SIZE(fv_tally, 32),
+    SIZE(fv_two, 116),
     PLACE(fv_progress, seconds, 24),
     PLACE(fv_progress, moved, 48),
     PLACE(fv_progress, reserved, 56),
