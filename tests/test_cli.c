@@ -459,6 +459,11 @@ static void again_is_the_same_to_the_byte(void **state)
     same_files("first.png", "second.png");
     SUCCEEDS_QUIETLY("again", TOY, "first.png", "--seed", "5", "--out", "other.png");
     recipe_holds("other.png", "seed: 5\n");
+    SUCCEEDS_QUIETLY("imagine", "moon", "--checkpoint", toy_checkpoint, "--config", toy_config,
+                     "--vocab", toy_vocab, "--steps", "1", "--size", "32", "--quiet", "--out",
+                     "n.png");
+    recipe_holds("n.png", "param: vqgan\n"); /* the preset normal, as none is said */
+    recipe_holds("n.png", "views: 3\n");
     SUCCEEDS_QUIETLY("again", TOY, "first.png", "--generator", "maco", "--out", "maco.png");
     recipe_holds("maco.png", "param: maco\n"); /* another spelling */
     spill_text("page.png", "<html>");

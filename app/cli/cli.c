@@ -102,7 +102,8 @@ typedef struct own_flag {
 
 static const own_flag own_flags[] = {
     {"preset", OWN_PRESET, 0, NULL, "NAME",
-     "settings and pictures from presets/NAME.yml, or a .yml file"},
+     "settings and pictures from presets/NAME.yml, or a .yml file; imagine, two, series: normal "
+     "without"},
     {"file", OWN_TEXT, offsetof(cli, file), "imagine neuron compare series scroll ", "FILE",
      "one text a line; neuron: channels"},
     {"shard", OWN_TEXT, offsetof(cli, shard), "imagine neuron embed atlas ", "I/N",
@@ -194,6 +195,10 @@ static bool listed(const char *list, const char *word)
         if (strncmp(at, word, n) == 0 && at[n] == ' ') return true;
     return false;
 }
+
+/* Commands whose settings are those of the preset normal where no other is asked for; the option
+ * table's are the library's. */
+static const char by_preset[] = "imagine two series ";
 
 /* Whether the command has a use for the flag. */
 static fv_status check_use(const cli_command *k, const char *name)
@@ -409,6 +414,7 @@ fv_status cli_parse(cli *c, const cli_command *k, int argc, char **argv)
     FV_TRY(fv_options_new(&fresh));
     fv_options_free(c->options);
     c->options = fresh;
+    if (!c->preset && listed(by_preset, k->name)) FV_TRY(fv_preset_open(&c->preset, "normal"));
     if (c->preset) FV_TRY(fv_preset_apply_for(c->preset, asked_generator(c), c->options));
     cli_tell(c, c->options);
     return cli_apply_flags(c, c->options);
@@ -552,6 +558,7 @@ void cli_help_options(void)
     int count;
     const fv_option *table = fv_option_table(&count);
     const char *group = "";
+    puts("[The library's standard]; imagine, two and series begin with the preset normal\n");
     for (int i = 0; i < count; i++) {
         const fv_option *o = &table[i];
         char name[32];
