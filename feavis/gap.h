@@ -28,8 +28,9 @@ FV_API fv_status fv_gap_make(fv_gap_report *out, fv_model *m, const fv_list *pho
                              fv_embed_fn fn, void *user);
 
 /* Which photo each line of a file of captions belongs to: lines are NAME<TAB>CAPTION, or have more
- * columns between them; NAME is that of a photo's file, without folders. captions:
- * those of photos that are there; of: their photos, malloc. *missing: lines of others. Caller
+ * columns between them; NAME is that of a photo's file, with as many of its folders as tell it from
+ * others (cat/1.png); one that may be several photos is refused. captions: those of photos that are
+ * there; of: their photos, malloc. *missing: lines of others. Caller
  * clears and frees. */
 FV_API fv_status fv_gap_captions(fv_list *captions, int **of, int *missing, const fv_list *photos,
                                  const char *path);

@@ -338,6 +338,39 @@ static void captions_find_their_photos(void **state)
     fv_list_clear(&photos);
 }
 
+/* Photos of one name in several folders. */
+static void folders_tell_photos_apart(void **state)
+{
+    (void)state;
+    fv_list photos = {0}, captions;
+    int *of, missing;
+    static const char *const paths[] = {"p/cat/1.png", "p/sea/1.png", "q/cat/1.png",
+                                        "p/bobcat/1.png", "p/2.png"};
+    for (int i = 0; i < 5; i++) MUST(fv_list_add(&photos, paths[i]));
+    MUST(fv_list_add(&photos, "./p/2.png")); /* the same one again */
+    char good[4096], here[2048];
+    assert_non_null(getcwd(here, sizeof here));
+    int n = snprintf(good, sizeof good,
+                     "sea/1.png\ta\np/cat/1.png\tb\n%s/q/cat/1.png\tc\nbobcat/1.png\td\n"
+                     "2.png\te\ndog/1.png\tf\nea/1.png\tg\n./p/2.png\th\n",
+                     here);
+    spill("c.tsv", good, (size_t)n);
+    MUST(fv_gap_captions(&captions, &of, &missing, &photos, "c.tsv"));
+    static const int whose[] = {1, 0, 2, 3, 4, 4};
+    assert_int_equal(captions.count, 6);
+    assert_int_equal(missing, 2); /* dog, ea */
+    assert_memory_equal(of, whose, sizeof whose);
+    fv_list_clear(&captions);
+    free(of);
+    static const char bad[] = "sea/1.png\ta\ncat/1.png\tb\n1.png\tc\n";
+    spill("c.tsv", bad, strlen(bad));
+    FAILS(
+        fv_gap_captions(&captions, &of, &missing, &photos, "c.tsv"), FV_ERR_FORMAT,
+        "c.tsv: line 2: cat/1.png may be any of 2 photos, p/cat/1.png and q/cat/1.png among them: "
+        "name its folder, too (bad as well: line 3)");
+    fv_list_clear(&photos);
+}
+
 static void names_say_what_photos_show(void **state)
 {
     (void)state;
@@ -374,6 +407,49 @@ static void draw(const char *path, int kind)
 }
 
 #define TOY "--quiet", "--preset", "toy.yml"
+
+/* Four photos of one name in four folders measure as under four names, with captions and without.
+ */
+static void equal_names_count_apart(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"moon", "lake", "red dream", "dream"};
+    char path[64], lines[2][256] = {"", ""}, names[256] = "";
+    mkdir("unique", 0777);
+    mkdir("equal", 0777);
+    mkdir("moons", 0777);
+    for (int i = 0; i < 4; i++) {
+        snprintf(path, sizeof path, "unique/%d.png", i);
+        draw(path, i);
+        snprintf(path, sizeof path, "equal/f%d", i);
+        mkdir(path, 0777);
+        snprintf(path, sizeof path, "equal/f%d/1.png", i);
+        draw(path, i);
+        snprintf(path, sizeof path, "moons/f%d", i);
+        mkdir(path, 0777);
+        snprintf(path, sizeof path, "moons/f%d/moon.png", i);
+        draw(path, i);
+        size_t a = strlen(lines[0]), b = strlen(lines[1]), c = strlen(names);
+        snprintf(lines[0] + a, sizeof lines[0] - a, "%d.png\t%s\n", i, texts[i]);
+        snprintf(lines[1] + b, sizeof lines[1] - b, "f%d/1.png\t%s\n", i, texts[i]);
+        snprintf(names + c, sizeof names - c, "%d.png\tmoon\n", i);
+    }
+    spill("unique.tsv", lines[0], strlen(lines[0]));
+    spill("equal.tsv", lines[1], strlen(lines[1]));
+    spill("moons.tsv", names, strlen(names));
+    SUCCEEDS_QUIETLY("gap", "unique", TOY, "--captions", "unique.tsv", "--out", "a.safetensors");
+    SUCCEEDS_QUIETLY("gap", "equal", TOY, "--captions", "equal.tsv", "--out", "b.safetensors");
+    same_files("a.safetensors", "b.safetensors");
+    SUCCEEDS_QUIETLY("gap", "unique", TOY, "--captions", "moons.tsv", "--out", "a.safetensors");
+    char *out = SUCCEEDS("gap", "moons", TOY, "--out", "b.safetensors");
+    assert_non_null(strstr(out, "4 photos, 4 captions, "));
+    free(out);
+    same_files("a.safetensors", "b.safetensors");
+    spill("one.tsv", "1.png\tmoon\n", 11);
+    REFUSED("one.tsv: line 1: 1.png may be any of 4 photos, equal/f0/1.png and ", "gap", "equal",
+            TOY, "--captions", "one.tsv", "--out", "c.safetensors");
+    assert_int_not_equal(access("c.safetensors", F_OK), 0);
+}
 
 /* The file of the command, against embeddings one by one. */
 static void the_command_measures(void **state)
@@ -468,8 +544,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_not_wanted_goes_on, begin, end),
         cmocka_unit_test_setup_teardown(recipes_name_the_file_by_name_and_hash, begin, end),
         cmocka_unit_test_setup_teardown(captions_find_their_photos, begin, end),
+        cmocka_unit_test_setup_teardown(folders_tell_photos_apart, begin, end),
         cmocka_unit_test_setup_teardown(names_say_what_photos_show, begin, end),
         cmocka_unit_test_setup_teardown(the_command_measures, begin, end),
+        cmocka_unit_test_setup_teardown(equal_names_count_apart, begin, end),
         cmocka_unit_test_setup_teardown(the_command_refuses, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

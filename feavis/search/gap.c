@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "feavis/imagine/plausible.h"
 #include "feavis/names.h"
@@ -15,9 +16,15 @@ static const int told[5] = {5, 25, 50, 75, 95}; /* percentiles of the report */
 /* --- captions --- */
 
 typedef struct named {
-    const char *name;
+    const char *name, *path; /* of the photo: without folders, with all of them */
     int at;
 } named;
+
+typedef struct album {
+    const fv_list *photos;
+    fv_list paths; /* from the root */
+    named *names;  /* [photos->count] in order */
+} album;
 
 static int by_name(const void *a, const void *b)
 {
@@ -26,19 +33,78 @@ static int by_name(const void *a, const void *b)
     return order ? order : x->at - y->at;
 }
 
-static int same_name(const void *key, const void *b)
-{
-    return strcmp(key, ((const named *)b)->name);
-}
-
 static fv_status no_room(void)
 {
     return fv_fail(FV_ERR_MEMORY, "reading captions: out of memory");
 }
 
+static void close_album(album *a)
+{
+    fv_list_clear(&a->paths);
+    free(a->names);
+}
+
+static fv_status open_album(album *a, const fv_list *photos)
+{
+    *a = (album){.photos = photos, .names = malloc(((size_t)photos->count + 1) * sizeof(named))};
+    char *here = getcwd(NULL, 0), *path = NULL;
+    fv_status s = a->names ? FV_OK : no_room();
+    for (int i = 0; s >= 0 && i < photos->count; i++) {
+        const char *photo = photos->at[i];
+        while (strncmp(photo, "./", 2) == 0) photo += 2;
+        bool below = *photo != '/' && here;
+        int n = asprintf(&path, "%s%s%s", below ? here : "", below ? "/" : "", photo);
+        s = n < 0 ? no_room() : fv_list_add(&a->paths, path);
+        if (n >= 0) free(path);
+    }
+    for (int i = 0; s >= 0 && i < photos->count; i++)
+        a->names[i] = (named){fv_path_name(a->paths.at[i]), a->paths.at[i], i};
+    if (s >= 0) qsort(a->names, (size_t)photos->count, sizeof *a->names, by_name);
+    free(here);
+    return s;
+}
+
+/* Whether the path ends in these folders and this name. */
+static bool ends_in(const char *path, const char *end)
+{
+    size_t n = strlen(path), m = strlen(end);
+    return n >= m && strcmp(path + n - m, end) == 0 &&
+           (n == m || *end == '/' || path[n - m - 1] == '/');
+}
+
+/* The photo that is called so, with as many of its folders as are given; *photo -1: none is. */
+static fv_status find_photo(int *photo, const album *a, const char *called)
+{
+    int low = 0, high = a->photos->count, fit = 0, other = -1;
+    while (strncmp(called, "./", 2) == 0) called += 2;
+    const char *name = fv_path_name(called), *first = NULL;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if (strcmp(a->names[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *photo = -1;
+    for (const named *p = a->names + low;
+         p < a->names + a->photos->count && strcmp(p->name, name) == 0; p++) {
+        if (!ends_in(p->path, called)) continue;
+        if (fit && strcmp(p->path, first) == 0) continue; /* listed twice */
+        if (!fit++) {
+            *photo = p->at;
+            first = p->path;
+        } else
+            other = p->at;
+    }
+    return fit < 2 ? FV_OK
+                   : fv_fail(FV_ERR_FORMAT,
+                             "%s may be any of %d photos, %s and %s among them: name its folder, "
+                             "too",
+                             called, fit, a->photos->at[*photo], a->photos->at[other]);
+}
+
 /* One line, which is cut in two; *photo -1: of a photo that is not there. */
-static fv_status read_line(char *line, const named *names, size_t count, int *photo,
-                           const char **caption)
+static fv_status read_line(char *line, const album *a, int *photo, const char **caption)
 {
     char *first = strchr(line, '\t'), *last = strrchr(line, '\t');
     if (!first || first == line || !last[1])
@@ -46,20 +112,18 @@ static fv_status read_line(char *line, const named *names, size_t count, int *ph
                        line);
     *first = 0;
     fv_name_unescape(line);
-    const named *found = bsearch(fv_path_name(line), names, count, sizeof *names, same_name);
-    *photo = found ? found->at : -1;
     *caption = last + 1;
-    return FV_OK;
+    return find_photo(photo, a, line);
 }
 
 static fv_status read_lines(fv_list *captions, int *of, int *missing, const fv_list *lines,
-                            const named *names, size_t count, const char *path)
+                            const album *a, const char *path)
 {
     fv_bad_lines bad = {.count = 0};
     for (int i = 0; i < lines->count; i++) {
         const char *caption = "";
         int photo = -1;
-        fv_status s = read_line(lines->at[i], names, count, &photo, &caption);
+        fv_status s = read_line(lines->at[i], a, &photo, &caption);
         if (s < 0) {
             fv_fail_context(s, "line %d", lines->lines[i]);
             fv_bad_lines_add(&bad, lines->lines[i]);
@@ -81,21 +145,16 @@ fv_status fv_gap_captions(fv_list *captions, int **of, int *missing, const fv_li
                           const char *path)
 {
     fv_list lines = {0};
-    size_t count = (size_t)photos->count;
+    album a;
     *captions = (fv_list){0};
     *missing = 0;
     *of = NULL;
     FV_TRY(fv_list_poem(&lines, path));
-    named *names = malloc((count + 1) * sizeof *names);
+    fv_status s = open_album(&a, photos);
     *of = malloc((size_t)lines.count * sizeof **of);
-    fv_status s = names && *of ? FV_OK : no_room();
-    for (size_t i = 0; s >= 0 && i < count; i++)
-        names[i] = (named){fv_path_name(photos->at[i]), (int)i};
-    if (s >= 0) {
-        qsort(names, count, sizeof *names, by_name);
-        s = read_lines(captions, *of, missing, &lines, names, count, path);
-    }
-    free(names);
+    if (s >= 0 && !*of) s = no_room();
+    if (s >= 0) s = read_lines(captions, *of, missing, &lines, &a, path);
+    close_album(&a);
     fv_list_clear(&lines);
     if (s < 0) {
         fv_list_clear(captions);
