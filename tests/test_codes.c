@@ -176,6 +176,19 @@ static void the_command_goes_both_ways(void **state)
     same_files("a.png", "b.png");
     REFUSED("give --out FILE.png", "codes", "a.csv", "--decoder", vq);
     REFUSED("codes needs a picture", "codes", "--decoder", vq);
+    REFUSED("saving to x.npy: pictures are PNG, JPEG or WebP files, with their recipe inside; name "
+            "it x.png",
+            "codes", "image.png", "--decoder", vq, "--out", "x.npy");
+    REFUSED("saving to x.npy: pictures are PNG, JPEG or WebP", "codes", "a.csv", "--decoder", vq,
+            "--out", "x.npy");
+    assert_true(access("x.npy", F_OK) != 0);
+    REFUSED("c.csv: the decoder that ships, vqgan-mini, has no codes, its latent is continuous: "
+            "--decoder FILE gives one with codes",
+            "codes", "image.png", "--size", "32", "--out", "c.csv");
+    out = SUCCEEDS("codes", "image.png", "--decoder", vq);
+    if (!strstr(out, "256 x 256 pixels of a picture of 32 x 32 (--size WIDTHxHEIGHT): 64 x 64 "))
+        fail_msg("it said %s", out);
+    free(out);
     REFUSED("has no codes", "codes", "image.png", "--decoder", decoder_file("kl"), "--size", "32",
             "--out", "kl.csv");
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "app/cli/cli.h"
 #include "app/cli/json.h"
@@ -15,13 +16,16 @@ static bool ends_in(const char *path, const char *end)
     return n >= m && strcmp(path + n - m, end) == 0;
 }
 
-static fv_status save_encoded(const fv_codes *codes, const fv_picture *back, const char *out)
+static fv_status save_encoded(const fv_codes *codes, const fv_picture *back, const char *out,
+                              const char *decoder)
 {
     if (!*out) return FV_OK;
     if (!ends_in(out, ".csv")) return fv_picture_write(back, out, NULL);
     if (codes->at) return fv_codes_write(codes, out);
-    return fv_fail(FV_ERR_ARGUMENT, "%s: this network's latent is continuous, it has no codes",
-                   out);
+    return fv_fail(FV_ERR_ARGUMENT,
+                   "%s: %s has no codes, its latent is continuous: --decoder FILE gives one with "
+                   "codes, a VQGAN",
+                   out, *decoder ? decoder : "the decoder that ships, vqgan-mini,");
 }
 
 static int distinct(const fv_codes *codes)
@@ -51,18 +55,33 @@ static void print_json(const fv_codes *codes, const fv_picture *p, double error)
     json_end();
 }
 
+/* At the default size a picture may be cut and scaled. */
+static void tell_size(const cli *c, const fv_picture *back)
+{
+    fv_picture p;
+    struct stat st;
+    printf("%d x %d pixels", back->width, back->height);
+    if (!fv_options_is_default(c->options, "size")) return;
+    if (stat(c->words, &st) != 0 || !S_ISREG(st.st_mode)) return; /* a pipe is read once */
+    if (fv_picture_read(&p, c->words) < 0) return;
+    if (p.width != back->width || p.height != back->height)
+        printf(" of a picture of %d x %d (--size WIDTHxHEIGHT)", p.width, p.height);
+    fv_picture_free(&p);
+}
+
 static fv_status encode(cli *c, const char *out)
 {
     fv_codes codes;
     fv_picture back;
     double error;
+    if (*out && !ends_in(out, ".csv")) FV_TRY(cli_check_picture(out));
     FV_TRY(fv_options_set(c->options, "start", c->words));
     FV_TRY(fv_codes_encode(&codes, &back, &error, c->options));
-    fv_status s = save_encoded(&codes, &back, out);
+    fv_status s = save_encoded(&codes, &back, out, fv_options_get(c->options, "decoder"));
     if (s >= 0 && json_on())
         print_json(&codes, &back, error);
     else if (s >= 0) {
-        printf("%d x %d pixels", back.width, back.height);
+        tell_size(c, &back);
         if (codes.at)
             printf(": %d x %d codes, %d of %d", codes.width, codes.height, distinct(&codes),
                    codes.count);
@@ -78,6 +97,7 @@ static fv_status decode(cli *c, const char *out)
     fv_codes codes;
     fv_picture picture = {0};
     if (!*out) return fv_fail(FV_ERR_ARGUMENT, "codes make a picture: give --out FILE.png");
+    FV_TRY(cli_check_picture(out));
     FV_TRY(fv_codes_read(&codes, c->words));
     fv_status s = fv_codes_decode(&picture, &codes, c->options);
     if (s >= 0) s = fv_picture_write(&picture, out, NULL);
