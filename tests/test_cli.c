@@ -128,6 +128,17 @@ static void wrong_arguments_are_named(void **state)
     process p = run("dream", "moon");
     assert_int_equal(p.status, 2);
     refused(p, "no command dream", "dream");
+    static const char *const unknown[][2] = {
+        {"help", "nosuch"}, {"nosuch", "--help"}, {"help", ""}};
+    for (int i = 0; i < 3; i++) {
+        p = run(unknown[i][0], unknown[i][1]);
+        assert_int_equal(p.status, 2);
+        assert_string_equal(p.out, "");
+        refused(p,
+                i < 2 ? "there is no command or topic nosuch; feavis --help lists them"
+                      : "there is no command or topic \"\"; ",
+                "help");
+    }
     REFUSED("did you mean steps?", "imagine", "moon", "--stpes", "3");
     REFUSED("did you mean steps?", "imagine", "moon", "--stpes");
     REFUSED("--steps needs a value", "imagine", "moon", "--steps");

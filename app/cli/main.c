@@ -51,10 +51,17 @@ static const cli_command commands[] = {
 
 static int help(int argc, char **argv)
 {
-    bool topic = argc > 2 && cli_help_on(argv[2]);
-    bool command = argc > 2 && cli_help_command(commands, argv[2], topic); /* walk is both */
-    if (!topic && !command) cli_help();
-    return EXIT_SUCCESS;
+    const char *on = argc > 2 ? argv[2] : "help";
+    bool topic = cli_help_on(on);
+    bool command = cli_help_command(commands, on, topic); /* walk is both */
+    if (topic || command) return EXIT_SUCCESS;
+    if (*on == '-' || strcmp(on, "help") == 0) {
+        cli_help();
+        return EXIT_SUCCESS;
+    }
+    fprintf(stderr, "feavis: there is no command or topic %s; feavis --help lists them\n",
+            *on ? cli_shown(on) : "\"\"");
+    return EXIT_USAGE;
 }
 
 static int run(const char *name, int argc, char **argv)
