@@ -256,10 +256,16 @@ static void the_page_holds_all_it_shows(void **state)
                                          "\"moon\"",
                                          "\"月\"",
                                          "\"command\":[\"feavis neuron \",\"",
-                                         "--checkpoint \\\"rn.pt"};
+                                         "--checkpoint 'rn.pt"};
     for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++)
         if (!strstr(data, inside[i])) fail_msg("the page has no %s", inside[i]);
     assert_null(strstr(data, "unpacked"));
+    free(page);
+    /* what a shell gets to read is the name */
+    assert_int_equal(symlink(small("rn.pt"), "it's $(x) `y`.pt"), 0);
+    SUCCEEDS_QUIETLY(RUN, "--out", "quoted", "--checkpoint", "it's $(x) `y`.pt");
+    page = slurp("quoted/atlas.html", NULL);
+    assert_non_null(strstr(page, " --checkpoint 'it'\\\\''s $(x) `y`.pt'"));
     free(page);
     char *out = SUCCEEDS("atlas", TOY, "moon", "--out", "a", "--top", "3", "--json");
     const char *line = out;

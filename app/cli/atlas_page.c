@@ -172,14 +172,17 @@ fv_status atlas_command(const atlas *a, char **before, char **after)
     size_t size;
     const fv_options *o = a->c->options;
     int n = a->direct ? asprintf(before, "feavis neuron ")
-                      : asprintf(before, "feavis imagine --term \"%s:", a->how.layer);
+                      : asprintf(before, "feavis imagine --term '%s:", a->how.layer);
     FILE *f = n < 0 ? NULL : open_memstream(&text, &size);
     if (!f) return fv_fail(FV_ERR_MEMORY, "the page: out of memory");
-    if (!a->direct) fputc('"', f);
+    if (!a->direct) fputc('\'', f);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const char *value = fv_options_get(o, names[i]), *slash = strrchr(value, '/');
         if (fv_options_is_default(o, names[i])) continue;
-        fprintf(f, " --%s \"%s\"", names[i], slash && i ? slash + 1 : value);
+        fprintf(f, " --%s '", names[i]); /* a shell takes nothing in it for its own */
+        for (const char *at = slash && i ? slash + 1 : value; *at; at++)
+            fputs(*at == '\'' ? "'\\''" : (const char[]){*at, 0}, f);
+        fputc('\'', f);
     }
     fclose(f);
     *after = text;
