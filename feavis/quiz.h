@@ -35,6 +35,8 @@ FV_API fv_status fv_quiz_answer(const fv_quiz *q, int i, int k, double seconds);
  * ~/.local/share/feavis. A line an answer, which no program changes later; a line that was cut off
  * is left out. Caller frees. */
 FV_API fv_status fv_study_path(char **out);
+/* Whether answers can be added: makes the study's folder, and opens its file. */
+FV_API fv_status fv_study_check(void);
 /* Answers by text; the first is of all of them, its text "". The others: least often right first.
  * There is no study yet: the first alone, of 0. Caller frees with fv_study_free. */
 typedef struct fv_tally {

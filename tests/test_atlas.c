@@ -142,6 +142,14 @@ static void pulls_are_what_search_ranks_by(void **state)
 
 /* --- the command --- */
 
+static void is_left_out_once(const char *said, const char *path)
+{
+    char line[128];
+    snprintf(line, sizeof line, "feavis: %s is left out: ", path);
+    const char *at = strstr(said, line);
+    if (!at || strstr(at + 1, line) || strstr(said, "grown again")) fail_msg("said: %s", said);
+}
+
 static void a_run_goes_on_and_workers_agree(void **state)
 {
     (void)state;
@@ -181,6 +189,18 @@ static void a_run_goes_on_and_workers_agree(void **state)
     process_free(&p);
     same_files("whole/" LAST, "parts/" LAST);
     same_files("whole/atlas.html", "parts/atlas.html");
+    /* with --page and for a search it is left out, which is said once */
+    bytes = slurp("parts/" LAST, &n);
+    spill("parts/" LAST, bytes, n / 2);
+    free(bytes);
+    p = run("atlas", TOY, "--page", "--words", "words", "--out", "parts");
+    assert_int_equal(p.status, 0);
+    is_left_out_once(p.err, "parts/" LAST);
+    process_free(&p);
+    p = run("atlas", TOY, "moon", "--words", "words", "--out", "parts");
+    assert_int_equal(p.status, 0);
+    is_left_out_once(p.err, "parts/" LAST);
+    process_free(&p);
     /* --page takes what is there, settings and all */
     assert_int_equal(remove("parts/" LAST), 0);
     SUCCEEDS_QUIETLY("atlas", TOY, "--page", "--words", "words", "--out", "parts");
@@ -199,6 +219,9 @@ static void what_cannot_be_is_one_line(void **state)
     REFUSED("no channel 300", "atlas", TOY, "--channels", "0-300", "--out", "b");
     REFUSED("expected the first and the last", "atlas", TOY, "--channels", "7", "--out", "b");
     REFUSED("its steps is 1, and this one's is 2", "atlas", TOY, "--steps", "2", "--out", "a");
+    /* refused() takes one line: of the file, which is of four channels, nothing is said */
+    REFUSED("its channels is 0-3", "atlas", TOY, "--channels", "0-1", "--out", "a");
+    REFUSED("its channels is 0-3", "atlas", TOY, "--channels", "0-1", "--page", "--out", "a");
     REFUSED("its layer is LLP", "atlas", TOY, "--layer", "layer2", "--channels", "0-3", "--out",
             "a");
     REFUSED("holds no atlas", "atlas", TOY, "--page", "--out", "b");
@@ -207,6 +230,61 @@ static void what_cannot_be_is_one_line(void **state)
     REFUSED("takes no --page", "atlas", TOY, "--out", "a", "--page", "--shard", "1/2");
     spill("a/atlas.yml", "size: 9999\n", 11);
     REFUSED("its size is \"9999\"", "atlas", TOY, "--page", "--out", "a");
+}
+
+static void has_photos(const char *folder, const char *const *cells, const char *const *names)
+{
+    char path[64];
+    snprintf(path, sizeof path, "%s/atlas.csv", folder);
+    char *table = slurp(path, NULL);
+    snprintf(path, sizeof path, "%s/atlas.html", folder);
+    char *page = slurp(path, NULL);
+    for (int i = 0; i < 3; i++) {
+        if (!strstr(table, cells[i])) fail_msg("%s has no %s: %s", folder, cells[i], table);
+        if (!strstr(page, names[i])) fail_msg("%s/atlas.html has no %s", folder, names[i]);
+    }
+    if (strstr(page, "in/photos") || strstr(table, "in/photos")) fail_msg("%s: a path", folder);
+    free(page);
+    free(table);
+}
+
+/* Photos of one name in two folders; one with what a table quotes. */
+static void photos_are_named_by_their_paths(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"in/photos/a/1.png", "in/photos/b/1.png",
+                                        "in/photos/b/x, \"y\".png"};
+    static const char *const folders[] = {"in", "in/photos", "in/photos/a", "in/photos/b"};
+    static const char *const cells[] = {"a/1.png", "b/1.png", "b/x, \"\"y\"\".png"};
+    static const char *const names[] = {"\"a/1.png\"", "\"b/1.png\"", "\"b/x, \\\"y\\\".png\""};
+    uint8_t rgb[3 * 40 * 30];
+    fv_picture p = {40, 30, rgb};
+    char here[1024], list[4096];
+    int n = 0;
+    assert_non_null(getcwd(here, sizeof here));
+    for (int i = 0; i < 4; i++) assert_int_equal(mkdir(folders[i], 0777), 0);
+    for (int k = 0; k < 3; k++) {
+        for (size_t i = 0; i < sizeof rgb; i++) rgb[i] = (uint8_t)(i * (size_t)(k + 7) * 31 >> 4);
+        MUST(fv_picture_write(&p, files[k], NULL));
+        n += snprintf(list + n, sizeof list - (size_t)n, "%s/%s\n", here, files[k]);
+    }
+    spill("list.txt", list, (size_t)n);
+    SUCCEEDS_QUIETLY("atlas", TOY, "--channels", "0-3", "--size", "32", "--steps", "1", "--words",
+                     "words", "--photos", "in/photos", "--out", "a");
+    has_photos("a", cells, names);
+    SUCCEEDS_QUIETLY("atlas", TOY, "--page", "--words", "words", "--photos", "list.txt", "--out",
+                     "a"); /* of whole paths */
+    has_photos("a", cells, names);
+    /* each line is of seven fields, the photos' in quotes */
+    char *table = slurp("a/atlas.csv", NULL);
+    for (char *line = strchr(table, '\n') + 1; *line; line = strchr(line, '\n') + 1) {
+        char *end = strchr(line, '\n'), *quote = strstr(line, ",\"");
+        assert_true(quote && quote < end && end[-1] == '"');
+        int commas = 0;
+        for (char *at = line; at < quote; at++) commas += *at == ',';
+        assert_int_equal(commas, 5);
+    }
+    free(table);
 }
 
 static void one_bad_photo_stops_nothing(void **state)
@@ -285,6 +363,7 @@ int main(void)
         cmocka_unit_test(pulls_are_what_search_ranks_by),
         cmocka_unit_test_setup_teardown(a_run_goes_on_and_workers_agree, begin, leave_toy_work),
         cmocka_unit_test_setup_teardown(what_cannot_be_is_one_line, begin, leave_toy_work),
+        cmocka_unit_test_setup_teardown(photos_are_named_by_their_paths, begin, leave_toy_work),
         cmocka_unit_test_setup_teardown(one_bad_photo_stops_nothing, begin, leave_toy_work),
         cmocka_unit_test_setup_teardown(the_page_holds_all_it_shows, begin, leave_toy_work),
     };

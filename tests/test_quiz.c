@@ -340,6 +340,16 @@ static void answers_come_from_a_pipe(void **state)
     assert_non_null(strstr(csv, "\n20"));
     free(out);
     free(csv);
+    /* a text of 25 columns is cut in 24, one of 24 is not */
+    FILE *f = fopen("state/quiz.tsv", "a");
+    fputs("t\t1\t1\tx\t0\t0\t1\ta\t一二三四五六七八九十一二a\ta\tb\tc\td\te\n"
+          "t\t1\t1\tx\t0\t0\t1\ta\t二二三四五六七八九十一二\ta\tb\tc\td\te\n",
+          f);
+    fclose(f);
+    out = SUCCEEDS("quiz", "--csv", "a.csv");
+    assert_non_null(strstr(out, "\n一二三四五六七八九十一…     0 of 1 "));
+    assert_non_null(strstr(out, "\n二二三四五六七八九十一二    0 of 1 "));
+    free(out);
     REFUSED("no PNG files with recipes", "quiz", "nowhere", "--quiet");
     REFUSED("two of the same", "quiz", "g", "--gallery", "g");
     REFUSED("saving to nowhere/a.csv", "quiz", "--csv", "nowhere/a.csv");
@@ -351,7 +361,13 @@ static void a_study_that_cannot_be_written_is_said(void **state)
 {
     (void)state;
     spill("state", "x", 1); /* a file in place of the folder */
-    refused(run_with_input("1\n", 2, "quiz", "g", "--quiet"), "state", "quiz");
+    process p = run_with_input("1\n", 2, "quiz", "g", "--quiet");
+    assert_string_equal(p.out, ""); /* no question is asked */
+    refused(p, "state", "quiz");
+    setenv("FEAVIS_STATE", "/proc/x", 1);
+    p = run_with_input("1\n", 2, "quiz", "g", "--quiet");
+    assert_string_equal(p.out, "");
+    refused(p, "/proc/x", "quiz");
 }
 
 int main(void)

@@ -172,19 +172,21 @@ static fv_status chunk_path(const atlas *a, int chunk, char **out)
     return fv_fail(FV_ERR_MEMORY, "naming pictures: out of memory");
 }
 
-/* The file of a chunk; false if it is not there or not whole. */
-static bool read_chunk(const atlas *a, int chunk, fv_picture *out)
+/* The file of a chunk; false if it is not there or not whole, which is said with what becomes of
+ * it, "grown again" say; NULL: nothing is said. */
+static bool read_chunk(const atlas *a, int chunk, fv_picture *out, const char *fate)
 {
     int channels[ATLAS_CHUNK], count = chunk_channels(a, chunk, channels), side = a->how.side;
     char *path;
     if (chunk_path(a, chunk, &path) < 0) return false;
     bool good = access(path, F_OK) == 0;
     if (good && fv_picture_read(out, path) < 0) {
-        fprintf(stderr, "feavis: %s is grown again: %s\n", path, fv_error());
+        if (fate) fprintf(stderr, "feavis: %s is %s: %s\n", path, fate, fv_error());
         good = false;
     } else if (good && (out->width != count * side || out->height != side)) {
-        fprintf(stderr, "feavis: %s is grown again: it is %d x %d, expected %d x %d\n", path,
-                out->width, out->height, count * side, side);
+        if (fate)
+            fprintf(stderr, "feavis: %s is %s: it is %d x %d, expected %d x %d\n", path, fate,
+                    out->width, out->height, count * side, side);
         fv_picture_free(out);
         good = false;
     }
@@ -192,10 +194,10 @@ static bool read_chunk(const atlas *a, int chunk, fv_picture *out)
     return good;
 }
 
-static bool is_made(const atlas *a, int chunk)
+static bool is_made(const atlas *a, int chunk, const char *fate)
 {
     fv_picture p;
-    if (!read_chunk(a, chunk, &p)) return false;
+    if (!read_chunk(a, chunk, &p, fate)) return false;
     fv_picture_free(&p);
     return true;
 }
@@ -283,7 +285,7 @@ static int list_wanted(const atlas *a, int part, int of, bool *wanted, int *lack
     int mine = 0;
     *lacking = 0;
     for (int i = 0; i < chunk_count(a); i++) {
-        bool lacks = !is_made(a, i);
+        bool lacks = !is_made(a, i, NULL);
         wanted[i] = lacks && (!of || i % of == part - 1);
         *lacking += lacks;
         mine += wanted[i];
@@ -315,9 +317,12 @@ static fv_status grow(atlas *a, fv_atlas *grower, const atlas_settings *there, i
     FV_TRY(cli_read_shard(a->c, &part, &of));
     bool *wanted = calloc((size_t)chunk_count(a), sizeof *wanted);
     if (!wanted) return fv_fail(FV_ERR_MEMORY, "growing an atlas: out of memory");
-    int mine = list_wanted(a, part, of, wanted, lacking);
+    fv_status s = there ? same_run(a, there, false) : save_manifest(a);
+    int mine = s >= 0 ? list_wanted(a, part, of, wanted, lacking) : 0;
     if (a->c->page) mine = 0;
-    fv_status s = there ? same_run(a, there, mine > 0) : save_manifest(a);
+    if (s >= 0 && mine && there) s = same_run(a, there, true);
+    for (int i = 0; s >= 0 && mine && i < chunk_count(a); i++)
+        if (wanted[i]) (void)is_made(a, i, "grown again");
     if (s >= 0 && mine && !a->c->quiet)
         fprintf(stderr, "feavis: %d of %d files of pictures lack, %d of them are grown now\n",
                 *lacking, chunk_count(a), mine);
@@ -345,7 +350,7 @@ static fv_status load(atlas *a)
     for (int i = 0; i < chunk_count(a); i++) {
         fv_picture strip;
         int channels[ATLAS_CHUNK], count = chunk_channels(a, i, channels);
-        if (!read_chunk(a, i, &strip)) continue;
+        if (!read_chunk(a, i, &strip, "left out")) continue;
         for (int k = 0; k < count; k++) {
             atlas_channel *one = &a->at[a->count];
             one->number = channels[k];
@@ -360,7 +365,7 @@ static fv_status load(atlas *a)
     }
     return a->count ? FV_OK
                     : fv_fail(FV_ERR_ARGUMENT,
-                              "%s holds no pictures of channels yet: feavis atlas "
+                              "%s holds no whole pictures of channels: feavis atlas "
                               "without --page grows them",
                               a->folder);
 }

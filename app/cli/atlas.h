@@ -59,6 +59,7 @@ typedef struct atlas {
     float *rows;       /* [count][dim]: centred unit embeddings of the pictures */
     fv_list words;     /* all that were asked */
     fv_list photos;    /* that could be read */
+    size_t photo_base; /* bytes of their paths before what they are named by */
     fv_picture *small; /* [photos.count] thumbnails, ATLAS_THUMB a side */
     int *grid;         /* [count] cell of each channel on the wall by likeness */
     int grid_columns;
@@ -72,6 +73,9 @@ float atlas_dot(const float *a, const float *b, int dim);
 /* Embeddings and words of the pictures that are there; photos of --photos. */
 fv_status atlas_look(atlas *a);
 fv_status atlas_photos(atlas *a);
+/* Photo i by its path in the folder of --photos, or in the one that all of a list are in; as
+ * fv_name_escaped has it. Caller frees; NULL: out of memory. */
+char *atlas_photo_name(const atlas *a, int i);
 fv_status atlas_words(atlas *a);
 /* The channels nearest to a text, printed. */
 fv_status atlas_search(atlas *a, const char *text);

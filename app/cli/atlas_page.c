@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "app/cli/atlas_html.h"
 #include "app/cli/atlas.h"
+#include "app/cli/atlas_html.h"
 #include "app/cli/json.h"
 #include "feavis/names.h"
 
@@ -157,8 +157,10 @@ static fv_status put_photos(FILE *to, const atlas *a, const int *shown, int coun
     fv_status s = put_sheets(to, &view, photo_tile, count, ATLAS_THUMB, THUMB_QUALITY);
     fputs(",\"names\":[", to);
     for (int i = 0; i < count; i++) {
+        char *name = atlas_photo_name(a, shown[i]);
         if (i) fputc(',', to);
-        quote(to, many_stem(a->photos.at[shown[i]]));
+        quote(to, name ? name : "");
+        free(name);
     }
     fputs("]}", to);
     free(tiles);
@@ -247,6 +249,23 @@ static void put_cell(FILE *to, const atlas *a, const atlas_names *n, int languag
     free(text);
 }
 
+static void put_photo_cell(FILE *to, const atlas *a, const atlas_channel *one)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    fputc(',', to);
+    if (!f) return;
+    for (int k = 0; k < one->photo_count; k++) {
+        char *name = atlas_photo_name(a, one->photos[k].index);
+        fprintf(f, "%s%s", k ? "; " : "", name ? name : "");
+        free(name);
+    }
+    fclose(f);
+    many_field(to, text);
+    free(text);
+}
+
 static fv_status save_table(const atlas *a)
 {
     many_file f;
@@ -257,11 +276,7 @@ static fv_status save_table(const atlas *a)
         fprintf(f.to, "%d,%.4f", one->number, (double)one->reached);
         for (int k = 0; k < 2 * ATLAS_LANGUAGES; k++)
             put_cell(f.to, a, k < ATLAS_LANGUAGES ? &one->seen : &one->pulled, k % ATLAS_LANGUAGES);
-        fputc(',', f.to);
-        for (int k = 0; k < one->photo_count; k++) {
-            if (k) fputs("; ", f.to);
-            fputs(many_stem(a->photos.at[one->photos[k].index]), f.to);
-        }
+        put_photo_cell(f.to, a, one);
         fputc('\n', f.to);
     }
     return many_save(&f, a->folder, "atlas.csv");

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "app/cli/atlas.h"
@@ -14,6 +15,7 @@
 #include "feavis/critic.h"
 #include "feavis/embed.h"
 #include "feavis/files.h"
+#include "feavis/names.h"
 
 enum { BATCH = 4, CANDIDATES = 40, BLOCK = 1024, NAME_BYTES = 24 };
 
@@ -201,6 +203,34 @@ static fv_status look_at_photos(atlas *a, eyes *e, const fv_list *paths)
     return FV_OK;
 }
 
+/* Bytes of the folder that a path of each is in, with its slash. */
+static size_t common_folder(const fv_list *paths)
+{
+    size_t same = strlen(paths->at[0]);
+    for (int i = 1; i < paths->count; i++) {
+        size_t n = 0;
+        while (n < same && paths->at[i][n] == paths->at[0][n]) n++;
+        same = n;
+    }
+    while (same && paths->at[0][same - 1] != '/') same--;
+    return same;
+}
+
+static size_t base_of(const char *source, const fv_list *paths)
+{
+    struct stat st;
+    size_t n = strlen(source);
+    if (stat(source, &st) != 0 || !S_ISDIR(st.st_mode)) return common_folder(paths);
+    return source[n - 1] == '/' ? n : n + 1;
+}
+
+char *atlas_photo_name(const atlas *a, int i)
+{
+    const char *path = a->photos.at[i], *name = path + a->photo_base;
+    bool rooted = a->photo_base == 1 || *name == '/'; /* nobody's business in a page */
+    return fv_name_escaped(rooted ? strrchr(path, '/') + 1 : name);
+}
+
 fv_status atlas_photos(atlas *a)
 {
     fv_list paths, notes;
@@ -209,6 +239,7 @@ fv_status atlas_photos(atlas *a)
     FV_TRY(fv_list_pictures(&paths, a->c->photos, NULL, &notes));
     for (int i = 0; i < notes.count; i++) fprintf(stderr, "feavis: %s\n", notes.at[i]);
     fv_list_clear(&notes);
+    a->photo_base = base_of(a->c->photos, &paths);
     a->small = calloc((size_t)paths.count + 1, sizeof *a->small);
     fv_status s = a->small ? open_eyes(&e, a) : fv_fail(FV_ERR_MEMORY, "photos: out of memory");
     if (s >= 0) s = look_at_photos(a, &e, &paths);

@@ -395,12 +395,17 @@ void many_pad(FILE *to, const char *text, int width)
 {
     int used = 0;
     const unsigned char *at = (const unsigned char *)cli_shown(text);
+    bool whole = many_width((const char *)at) <= width;
     while (*at) {
         const unsigned char *from = at;
         int columns = step(&at);
-        if (used + columns > width) break;
+        if (used + columns > width - !whole) break;
         fwrite(from, 1, (size_t)(at - from), to);
         used += columns;
+    }
+    if (!whole && used < width) {
+        fputs("…", to);
+        used++;
     }
     for (; used < width; used++) fputc(' ', to);
 }

@@ -66,8 +66,8 @@ fv_status many_picture(const fv_picture *p, const char *folder, const char *name
 /* "folder/name"; caller frees. */
 fv_status many_path(char **out, const char *folder, const char *name);
 
-/* Writes `text` padded to `width` columns of a terminal, cut if longer; Chinese letters take two.
- */
+/* Writes `text` padded to `width` columns of a terminal; of a longer one the start and "…". Chinese
+ * letters take two. */
 void many_pad(FILE *to, const char *text, int width);
 int many_width(const char *text);
 /* One field of a CSV, quoted if it must be. */

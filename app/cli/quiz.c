@@ -247,6 +247,7 @@ static fv_status run(quiz *q)
     if (q->c->csv) return export_study(q);
     q->terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     FV_TRY(open_questions(q));
+    FV_TRY(fv_study_check()); /* before an answer could be lost */
     FV_TRY(make_folder(q));
     for (int i = 0; more && i < fv_quiz_count(q->questions); i++) FV_TRY(ask(q, i, &more));
     return print_study(q, false);

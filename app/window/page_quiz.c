@@ -40,7 +40,7 @@ static void begin(app *a)
 {
     fv_quiz *q;
     const char *gallery = fv_options_get(a->options, "gallery");
-    if (fv_quiz_open(&q, gallery, a->quiz_seed, QUESTIONS) < 0) {
+    if (fv_study_check() < 0 || fv_quiz_open(&q, gallery, a->quiz_seed, QUESTIONS) < 0) {
         app_fail(a);
         return;
     }

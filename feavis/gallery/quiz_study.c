@@ -132,14 +132,31 @@ static fv_status append_locked(int fd, const char *path, const char *line, size_
     return FV_OK;
 }
 
+static fv_status open_study(int *fd, char *path)
+{
+    FV_TRY(make_folders(path));
+    *fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    return *fd < 0 ? fv_fail(FV_ERR_IO, "opening %s: %s", path, strerror(errno)) : FV_OK;
+}
+
+fv_status fv_study_check(void)
+{
+    char *path;
+    int fd;
+    FV_TRY(fv_study_path(&path));
+    fv_status s = open_study(&fd, path);
+    if (s >= 0) close(fd);
+    free(path);
+    return s;
+}
+
 static fv_status append(const char *line, size_t n)
 {
     char *path;
+    int fd;
     FV_TRY(fv_study_path(&path));
-    fv_status s = make_folders(path);
-    int fd = s >= 0 ? open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666) : -1;
-    if (s >= 0 && fd < 0) s = fv_fail(FV_ERR_IO, "opening %s: %s", path, strerror(errno));
-    if (fd >= 0) {
+    fv_status s = open_study(&fd, path);
+    if (s >= 0) {
         (void)flock(fd, LOCK_EX); /* where it cannot be had, O_APPEND keeps lines apart */
         s = append_locked(fd, path, line, n);
         close(fd);
