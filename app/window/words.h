@@ -11,7 +11,7 @@
     X(W_TEXT, "文字", "Text") X(W_TEXT_HINT, "写下词语、句子或诗；一行一幅", "A word, a sentence, a poem; one picture a line") \
     X(W_GO, "开始想象", "Imagine") X(W_ADD, "加入队列", "Add to queue") X(W_CHANGE, "改用这句继续", "Go on with this text") \
     X(W_AVOID, "避开", "Avoid") X(W_AVOID_HINT, "不要出现的东西", "what should not be there") X(W_WEIGHT, "权重", "weight") \
-    X(W_PLACES, "位置", "Places") X(W_PLACES_HINT, "月亮: 4-5,0-1（列,行）", "the moon: 4-5,0-1 (columns,rows)") \
+    X(W_PLACES, "位置", "Places") X(W_PLACES_HINT, "月亮: 4-5,0-1（列,行）", "moon: 4-5,0-1 (columns,rows)") \
     X(W_QUALITY, "精细", "Quality") X(W_DRAFT, "草稿", "Draft") X(W_NORMAL, "一般", "Normal") X(W_BEST, "最好", "Best") \
     X(W_PAPER, "论文", "Paper") X(W_SEED, "种子", "Seed") X(W_STEPS, "步", "steps") X(W_SIZE, "像素", "px") X(W_VIEWS, "视角", "views") \
     X(W_RANDOM, "随机种子", "Another seed") X(W_EXAMPLES, "论文中的文字", "From the paper") X(W_QUEUE, "队列", "Queue") \
