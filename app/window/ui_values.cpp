@@ -62,14 +62,16 @@ static void focus_if_asked(const char *name)
 static void dress_field(const char *name, ui_rect r, const char *text, const char *hint)
 {
     bool active = ImGui::IsItemActive();
+    float room = r.w - ui_px(20);
+    bool wraps_out = hint && measure(hint, UI_BODY, room).y > r.h;
     ImVec2 a(r.x, r.y), b(r.x + r.w, r.y + r.h);
     list()->AddRect(a, b, active ? ui_u32(UI_ACCENT, 0.85f) : ui_u32(UI_LINE, 1), ui_px(6), 0,
                     active ? ui_px(1.5f) : 1);
     if (!*text && hint && !(active && !ui.composition.empty()))
         write_at(
             ImVec2(a.x + ImGui::GetStyle().FramePadding.x, a.y + ImGui::GetStyle().FramePadding.y),
-            hint, UI_BODY, ui_u32(UI_MUTED, 0.8f), r.w - ui_px(20));
-    ui_note(name, r, 0);
+            hint, UI_BODY, ui_u32(UI_MUTED, 0.8f), room);
+    ui_note(name, r, wraps_out ? measure(hint, UI_BODY).x + ui_px(20) : 0);
     reach();
     if (active) /* the way goes on from here */
         snprintf(ui.focus, sizeof ui.focus, "%s/%s", ui.area, name);

@@ -25,12 +25,12 @@
     X(W_BY_STEP, "余弦随步数", "Cosine by step") X(W_GRADIENT_NORM, "梯度长度", "Gradient norm") X(W_PARTS, "损失的组成", "Parts of the loss") X(W_LEFT, "剩余", "left") \
     X(W_NEURONS, "神经元", "Neurons") X(W_CHANNEL, "池化前最后一层的通道", "Channels before pooling (LLP)") X(W_ADD_NEURON, "添加", "Add") \
     X(W_MOST_ACTIVE, "这幅画里最活跃的", "Most active in this picture") X(W_RANK, "找出来", "Find them") X(W_SHOW_MAP, "看位置", "Show where") \
-    X(W_NEURON_HINT, "编号或文字：108，大海", "108, or a text: the sea") X(W_APPLY, "用到这幅画上", "Apply to this picture") \
+    X(W_NEURON_HINT, "编号或文字：108，大海", "108, or text: the sea") X(W_APPLY, "用到这幅画上", "Apply to this picture") \
     X(W_GUIDES, "一起看的模型", "Models that look") \
     X(W_GENERATOR, "画面由什么生成", "Made of") X(W_FOURIER, "频率", "Frequencies") X(W_MULTIRES, "多层", "Resolutions") X(W_PIXEL, "像素", "Pixels") \
     X(W_MACO, "相位", "Phases") X(W_CODES, "编码", "Codes") X(W_DECODER, "解码器", "Decoder") X(W_STRAIGHT, "直通", "Straight") X(W_PROJECTED, "投影", "Projected") X(W_FREE, "连续", "Free") \
     X(W_CODES_MOVED, "编码变动", "codes moved") X(W_CODES_ABOUT, "每格一个编码；白框是刚变的", "A code a cell; a white frame around those that just changed") \
-    X(W_TERM, "任何一层", "Any layer") X(W_TERM_HINT, "层:通道，如 blocks.3.1:45", "LAYER:CHANNEL, as blocks.3.1:45") \
+    X(W_TERM, "任何一层", "Any layer") X(W_TERM_HINT, "层:通道，如 blocks.3.1:45", "layer:channel, as blocks.3.1:45") \
     X(W_LAYER, "看哪一层", "Layer") X(W_LAYER_ABOUT, "从浅到深；最后是 LLP", "from shallow to deep; LLP is the last") X(W_NO_MAP, "这一层没有位置", "This layer has no positions") \
     X(W_PICTURE, "画面", "Picture") X(W_DIFFERENCE, "与开始之差", "Change since start") X(W_HEAT, "梯度", "Gradient") X(W_ACTIVATION, "激活", "Activation") \
     X(W_COMPARE, "对比", "A/B") X(W_CRISP, "像素", "Pixels") X(W_FIT, "适合窗口", "Fit") X(W_EXPOSURE, "曝光", "Exposure") X(W_PIN, "记为 A", "Keep as A") \
