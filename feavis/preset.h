@@ -20,6 +20,8 @@ FV_API fv_status fv_preset_apply(const fv_preset *p, fv_options *o);
 /* The same where another generator is asked for, a word of the option param (NULL: that of the
  * preset): a preset may name another for that (other-generators), whose settings suit it. */
 FV_API fv_status fv_preset_apply_for(const fv_preset *p, const char *generator, fv_options *o);
+/* False: pictures alone, which are made with whatever settings there are. */
+FV_API bool fv_preset_has_options(const fv_preset *p);
 FV_API int fv_preset_picture_count(const fv_preset *p); /* 0: settings only */
 FV_API fv_status fv_preset_picture(const fv_preset *p, int i, fv_options *o);
 /* Names of the presets in the presets folder, sorted; caller frees with fv_names_free. */

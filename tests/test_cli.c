@@ -475,6 +475,11 @@ static void again_is_the_same_to_the_byte(void **state)
                      "n.png");
     recipe_holds("n.png", "param: vqgan\n"); /* the preset normal, as none is said */
     recipe_holds("n.png", "views: 3\n");
+    spill_text("texts.yml", "title: texts alone\npictures:\n  - text: moon\n");
+    SUCCEEDS_QUIETLY("imagine", "--preset", "texts.yml", "--checkpoint", toy_checkpoint, "--config",
+                     toy_config, "--vocab", toy_vocab, "--steps", "1", "--size", "32", "--quiet",
+                     "--out", "n.png");
+    recipe_holds("n.png", "param: vqgan\n"); /* nor by a list of texts */
     SUCCEEDS_QUIETLY("again", TOY, "first.png", "--generator", "maco", "--out", "maco.png");
     recipe_holds("maco.png", "param: maco\n"); /* another spelling */
     spill_text("page.png", "<html>");

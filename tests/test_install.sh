@@ -22,7 +22,7 @@ lib=$(dirname "$(find "$here" -name libfeavis.so)")
 if grep -rlF -e "$source/" -e "$scratch/first" "$here/include" "$lib/pkgconfig" "$lib/cmake"; then
     fail "names the folder it was built in, or put into first"
 fi
-if find "$here" -name '*.py' -o -name lexicon.tsv -o -name '*.c' | grep .; then
+if find "$here" -name '*.py' -o -name scenes.tsv -o -name '*.c' | grep .; then
     fail "that should not be installed"
 fi
 

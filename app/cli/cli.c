@@ -196,7 +196,7 @@ static bool listed(const char *list, const char *word)
     return false;
 }
 
-/* Commands whose settings are those of the preset normal where no other is asked for; the option
+/* Commands whose settings are those of the preset normal where no other says any; the option
  * table's are the library's. */
 static const char by_preset[] = "imagine two series ";
 
@@ -398,6 +398,17 @@ static const char *asked_generator(const cli *c)
     return NULL;
 }
 
+/* Unless the preset that is asked for has settings: some are texts alone. */
+static fv_status begin_with_normal(cli *c)
+{
+    fv_preset *normal;
+    if (c->preset && fv_preset_has_options(c->preset)) return FV_OK;
+    FV_TRY(fv_preset_open(&normal, "normal"));
+    fv_status s = fv_preset_apply_for(normal, asked_generator(c), c->options);
+    fv_preset_close(normal);
+    return s;
+}
+
 fv_status cli_parse(cli *c, const cli_command *k, int argc, char **argv)
 {
     *c = (cli){.commands = c->commands};
@@ -414,7 +425,7 @@ fv_status cli_parse(cli *c, const cli_command *k, int argc, char **argv)
     FV_TRY(fv_options_new(&fresh));
     fv_options_free(c->options);
     c->options = fresh;
-    if (!c->preset && listed(by_preset, k->name)) FV_TRY(fv_preset_open(&c->preset, "normal"));
+    if (listed(by_preset, k->name)) FV_TRY(begin_with_normal(c));
     if (c->preset) FV_TRY(fv_preset_apply_for(c->preset, asked_generator(c), c->options));
     cli_tell(c, c->options);
     return cli_apply_flags(c, c->options);

@@ -147,6 +147,13 @@ static const char *generator_of(const fv_preset *p)
     return own || !p->base ? own : generator_of(p->base);
 }
 
+bool fv_preset_has_options(const fv_preset *p)
+{
+    for (int i = 0; i < fv_yaml_count(p->root); i++)
+        if (fv_option_find(fv_yaml_key(p->root, i))) return true;
+    return p->base && fv_preset_has_options(p->base);
+}
+
 static fv_status apply(const fv_preset *p, const char *generator, fv_options *o)
 {
     const char *own = generator_of(p);
