@@ -114,3 +114,30 @@ fv_status fv_draw_text(fv_picture *to, fv_fonts *fonts, const char *text, int si
     free(m.alpha);
     return FV_OK;
 }
+
+size_t fv_letter_bytes(const char *text)
+{
+    size_t n = *text ? 1 : 0;
+    while (n && ((unsigned char)text[n] & 0xc0) == 0x80) n++;
+    return n;
+}
+
+bool fv_stands(const char *text)
+{
+    int wide = 0, narrow = 0;
+    for (size_t n; (n = fv_letter_bytes(text)); text += n) n >= 3 ? wide++ : narrow++;
+    return wide > narrow;
+}
+
+fv_status fv_draw_column(fv_picture *to, fv_fonts *fonts, const char *text, int size, int pitch,
+                         int x, int y, fv_colour colour)
+{
+    char letter[8];
+    for (size_t n; (n = fv_letter_bytes(text)); text += n, y += pitch) {
+        if (n >= sizeof letter) continue;
+        memcpy(letter, text, n);
+        letter[n] = 0;
+        FV_TRY(fv_draw_text(to, fonts, letter, size, 4 * size, x, y, FV_CENTRE, colour));
+    }
+    return FV_OK;
+}

@@ -3,6 +3,9 @@
 #ifndef FV_DRAW_H
 #define FV_DRAW_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "feavis/image/font.h"
 #include "feavis/picture.h"
 
@@ -31,5 +34,13 @@ typedef enum fv_align { FV_LEFT, FV_CENTRE, FV_RIGHT } fv_align;
 /* One line in letters of `size` pixels, cut at `limit` pixels; y is its top. */
 fv_status fv_draw_text(fv_picture *to, fv_fonts *fonts, const char *text, int size, int limit,
                        int x, int y, fv_align align, fv_colour colour);
+
+/* Bytes of the first letter of UTF-8; 0 at the end. */
+size_t fv_letter_bytes(const char *text);
+/* Chinese is set from top to bottom: most letters have three bytes or more. */
+bool fv_stands(const char *text);
+/* Letter under letter, each `pitch` pixels below the last; their middle at x. */
+fv_status fv_draw_column(fv_picture *to, fv_fonts *fonts, const char *text, int size, int pitch,
+                         int x, int y, fv_colour colour);
 
 #endif

@@ -35,27 +35,12 @@ typedef struct scroll {
 
 /* --- letters --- */
 
-static size_t letter_bytes(const char *text)
-{
-    size_t n = *text ? 1 : 0;
-    while (n && ((unsigned char)text[n] & 0xc0) == 0x80) n++;
-    return n;
-}
-
-/* Most letters have three bytes or more. */
-static bool stands(const char *text)
-{
-    int wide = 0, narrow = 0;
-    for (size_t n; (n = letter_bytes(text)); text += n) n >= 3 ? wide++ : narrow++;
-    return wide > narrow;
-}
-
 /* Punctuation and spaces, which end a phrase and are not set. */
 static bool parts(const char *letter, size_t n)
 {
     static const char *const marks = "，。；：！？、…—·　,.;:!? ";
-    for (const char *at = marks; *at; at += letter_bytes(at))
-        if (letter_bytes(at) == n && strncmp(at, letter, n) == 0) return true;
+    for (const char *at = marks; *at; at += fv_letter_bytes(at))
+        if (fv_letter_bytes(at) == n && strncmp(at, letter, n) == 0) return true;
     return false;
 }
 
@@ -64,7 +49,7 @@ static void cut(phrases *out, const char *line, int limit)
 {
     int letters = 0;
     *out = (phrases){.count = 0};
-    for (size_t n; (n = letter_bytes(line)); line += n) {
+    for (size_t n; (n = fv_letter_bytes(line)); line += n) {
         bool mark = parts(line, n);
         if (letters && (mark || letters == limit)) {
             out->count++;
@@ -88,13 +73,7 @@ static int pitch(int size)
 static fv_status set_column(const scroll *q, const char *text, int size, int x, int y,
                             fv_colour colour)
 {
-    char letter[8];
-    for (size_t n; (n = letter_bytes(text)); text += n, y += pitch(size)) {
-        memcpy(letter, text, n);
-        letter[n] = 0;
-        FV_TRY(fv_draw_text(q->sheet, q->fonts, letter, size, 4 * size, x, y, FV_CENTRE, colour));
-    }
-    return FV_OK;
+    return fv_draw_column(q->sheet, q->fonts, text, size, pitch(size), x, y, colour);
 }
 
 /* --- paper --- */
@@ -177,7 +156,7 @@ static fv_status press_seal(const scroll *q, int left, int top, int size)
     char letters[SEAL_LETTERS][8] = {{0}};
     int count = 0, rows, columns;
     const char *text = q->asked->seal;
-    for (size_t n; (n = letter_bytes(text)) && count < SEAL_LETTERS; text += n)
+    for (size_t n; (n = fv_letter_bytes(text)) && count < SEAL_LETTERS; text += n)
         memcpy(letters[count++], text, n < 7 ? n : 7);
     rows = count == 4 ? 2 : count;
     columns = count == 4 ? 2 : 1;
@@ -208,7 +187,7 @@ static int text_width(const scroll *q, const char *line, phrases *out)
     if (limit > COLUMN_LETTERS) limit = COLUMN_LETTERS;
     if (limit < 1) limit = 1;
     *out = (phrases){.count = 0};
-    if (stands(line)) cut(out, line, limit);
+    if (fv_stands(line)) cut(out, line, limit);
     return out->count * q->size * 3 / 2;
 }
 
@@ -228,7 +207,7 @@ static int overlap(const scroll *q)
 static int title_width(const scroll *q)
 {
     const char *title = q->asked->title;
-    return title && stands(title) ? q->size * 3 : 0;
+    return title && fv_stands(title) ? q->size * 3 : 0;
 }
 
 static int whole_width(const scroll *q)
@@ -245,7 +224,7 @@ static fv_status lay_line(const scroll *q, int i, int x)
     phrases c;
     int w = panel_width(q, i), size = q->size;
     const char *line = q->asked->lines[i];
-    if (!stands(line))
+    if (!fv_stands(line))
         return fv_draw_text(q->sheet, q->fonts, line, size * 2 / 3, w, x - w / 2,
                             q->top + q->side - size / 5, FV_CENTRE, fv_ink);
     text_width(q, line, &c);
@@ -303,7 +282,7 @@ static fv_status lay(const scroll *q)
 static fv_status check(const fv_handscroll *h)
 {
     int letters = 0;
-    for (const char *at = h->seal; at && *at; at += letter_bytes(at)) letters++;
+    for (const char *at = h->seal; at && *at; at += fv_letter_bytes(at)) letters++;
     if (h->count < 1) return fv_fail(FV_ERR_ARGUMENT, "a scroll needs a panel");
     if (letters < 1 || letters > SEAL_LETTERS)
         return fv_fail(FV_ERR_ARGUMENT, "a seal has one to %d letters, \"%.60s\" has %d",

@@ -24,39 +24,17 @@ static fv_status print_line(fv_picture *to, fv_fonts *fonts, const char *text, i
     return fv_draw_text(to, fonts, text, size, limit, x, y, FV_CENTRE, colour);
 }
 
-static size_t letter_bytes(const char *text)
-{
-    size_t n = *text ? 1 : 0;
-    while (n && ((unsigned char)text[n] & 0xc0) == 0x80) n++;
-    return n;
-}
-
-/* Chinese is set from top to bottom: most letters have three bytes or more. */
-static bool stands(const char *text)
-{
-    int wide = 0, narrow = 0;
-    for (size_t n; (n = letter_bytes(text)); text += n) n >= 3 ? wide++ : narrow++;
-    return wide > narrow;
-}
-
 static int letters(const char *text)
 {
     int count = 0;
-    for (size_t n; (n = letter_bytes(text)); text += n) count++;
+    for (size_t n; (n = fv_letter_bytes(text)); text += n) count++;
     return count;
 }
 
 static fv_status print_column(fv_picture *to, fv_fonts *fonts, const char *text, int size, int x,
                               int y)
 {
-    char letter[8];
-    for (size_t n; (n = letter_bytes(text)); text += n, y += size * 5 / 4) {
-        if (n >= sizeof letter) continue;
-        memcpy(letter, text, n);
-        letter[n] = 0;
-        FV_TRY(print_line(to, fonts, letter, size, 4 * size, x, y, fv_ink));
-    }
-    return FV_OK;
+    return fv_draw_column(to, fonts, text, size, size * 5 / 4, x, y, fv_ink);
 }
 
 /* --- the scroll --- */
@@ -73,7 +51,7 @@ static fv_status lay_scroll(fv_picture *sheet, fv_fonts *fonts, const fv_picture
         fv_draw_fill(sheet, x - 3, margin - 3, p.width + 6, p.height + 6, fv_edge);
         fv_draw_picture(sheet, &p, x, margin);
         fv_picture_free(&p);
-        if (stands(lines[i])) {
+        if (fv_stands(lines[i])) {
             int size = side / 11, fits = side * 4 / (5 * letters(lines[i]));
             if (size > fits) size = fits < 8 ? 8 : fits;
             FV_TRY(print_column(sheet, fonts, lines[i], size, x + side + column / 2, margin));
