@@ -190,11 +190,25 @@ static fv_ref encode(fv_builder *b, const fv_network *n, fv_ref pixels)
 
 /* --- what a file says --- */
 
+/* root: "" of the decoder, or encoder_root. */
+static const fv_entry *find_in(const fv_weights *w, const char *root, int layer, const char *rest)
+{
+    char name[48];
+    snprintf(name, sizeof name, "%s%d.%s", root, layer, rest);
+    return fv_weights_find(w, name);
+}
+
 static const fv_entry *find(const fv_weights *w, int layer, const char *rest)
 {
-    char name[32];
-    snprintf(name, sizeof name, "%d.%s", layer, rest);
-    return fv_weights_find(w, name);
+    return find_in(w, "", layer, rest);
+}
+
+/* scaled: what a convolution without a bias is. */
+static layer_kind kind_of(const fv_weights *w, const char *root, int layer, layer_kind scaled)
+{
+    if (find_in(w, root, layer, "conv.0.weight")) return BLOCK;
+    if (!find_in(w, root, layer, "weight")) return ABSENT;
+    return find_in(w, root, layer, "bias") ? CONV : scaled;
 }
 
 static bool is_conv3(const fv_entry *e)
@@ -258,17 +272,10 @@ static fv_status read_decays(fv_taesd *m)
     return FV_OK;
 }
 
-static const fv_entry *find_in_encoder(const fv_weights *w, int layer, const char *rest)
-{
-    char name[48];
-    snprintf(name, sizeof name, "%s%d.%s", encoder_root, layer, rest);
-    return fv_weights_find(w, name);
-}
-
 /* It has to fit the decoder. */
 static fv_status check_encoder(const fv_taesd *m, int factor)
 {
-    const fv_entry *last = find_in_encoder(m->weights, m->encoder_last, "weight");
+    const fv_entry *last = find_in(m->weights, encoder_root, m->encoder_last, "weight");
     const char *path = fv_weights_path(m->weights);
     if (m->encoder[m->encoder_last] != CONV || !is_conv3(last) ||
         last->dims[0] != m->base.latent_channels)
@@ -289,12 +296,9 @@ static fv_status read_encoder(fv_taesd *m)
     int factor = 1;
     m->encoder_last = -1;
     for (int i = 0; i < MAX_LAYERS; i++) {
-        bool plain = find_in_encoder(w, i, "weight");
-        m->encoder[i] = find_in_encoder(w, i, "conv.0.weight")   ? BLOCK
-                        : plain && find_in_encoder(w, i, "bias") ? CONV
-                        : plain                                  ? HALVED
-                                                                 : ABSENT;
-        m->encoder_pools[i] = m->encoder[i] == BLOCK && find_in_encoder(w, i, "pool.0.weight");
+        m->encoder[i] = kind_of(w, encoder_root, i, HALVED);
+        m->encoder_pools[i] =
+            m->encoder[i] == BLOCK && find_in(w, encoder_root, i, "pool.0.weight");
         if (m->encoder[i] == HALVED && factor <= MAX_FACTOR) factor *= 2;
         if (m->encoder[i] != ABSENT) m->encoder_last = i;
     }
@@ -311,11 +315,7 @@ static fv_status read_layers(fv_taesd *m)
     m->base.factor = 1;
     m->mixed = find(w, 0, "weight");
     for (int i = 1; i < MAX_LAYERS; i++) {
-        bool plain = find(w, i, "weight");
-        m->layers[i] = find(w, i, "conv.0.weight")   ? BLOCK
-                       : plain && find(w, i, "bias") ? CONV
-                       : plain                       ? UPSAMPLED
-                                                     : ABSENT;
+        m->layers[i] = kind_of(w, "", i, UPSAMPLED);
         m->pools[i] = m->layers[i] == BLOCK && find(w, i, "pool.0.weight");
         if (m->layers[i] == UPSAMPLED) m->base.factor *= 2;
         if (m->layers[i] != ABSENT) m->last = i;
