@@ -14,6 +14,8 @@ extern "C" {
 /* A whole file, a zero behind it; caller frees. Fails on an empty one and on one of 1 GiB. */
 FV_API fv_status fv_text_read(char **out, const char *path);
 FV_API fv_status fv_text_save(const char *path, const char *text, size_t size);
+/* A folder and those above it, as far as they are not there. */
+FV_API fv_status fv_folders_make(const char *path);
 /* .npy of '<f4', C order. */
 FV_API fv_status fv_array_save(const char *path, const float *values, int ndim,
                                const int64_t *dims);

@@ -24,19 +24,6 @@
 
 enum { MAX_WINDOWS = 32 };
 
-static fv_status make_folders(char *path)
-{
-    for (char *at = path + 1;; at++) {
-        if (*at && *at != '/') continue;
-        char end = *at;
-        *at = 0;
-        if (mkdir(path, 0777) != 0 && errno != EEXIST)
-            return fv_fail(FV_ERR_IO, "making the folder %s: %s", path, strerror(errno));
-        *at = end;
-        if (!end) return FV_OK;
-    }
-}
-
 static fv_status state_folder(char out[APP_PATH])
 {
     const char *own = getenv("FEAVIS_STATE"), *state = getenv("XDG_STATE_HOME"),
@@ -47,7 +34,7 @@ static fv_status state_folder(char out[APP_PATH])
                 : snprintf(out, APP_PATH, "%s/.local/state/feavis", home ? home : ".");
     if (n < 0 || n >= APP_PATH - 64) /* room for the names in it */
         return fv_fail(FV_ERR_ARGUMENT, "the state folder's path is too long");
-    return make_folders(out);
+    return fv_folders_make(out);
 }
 
 /* --- one window a folder --- */

@@ -51,20 +51,6 @@ fv_status fv_study_path(char **out)
     return n < 0 ? fv_fail(FV_ERR_MEMORY, "the study of the quiz: out of memory") : FV_OK;
 }
 
-static fv_status make_folders(char *path)
-{
-    for (char *at = path + 1; *at; at++) {
-        if (*at != '/') continue;
-        *at = 0;
-        bool made = mkdir(path, 0777) == 0 || errno == EEXIST;
-        fv_status s =
-            made ? FV_OK : fv_fail(FV_ERR_IO, "making the folder %s: %s", path, strerror(errno));
-        *at = '/';
-        FV_TRY(s);
-    }
-    return FV_OK;
-}
-
 /* --- adding --- */
 
 /* Of the pixels (FNV-1a), so that a picture is known whatever its name. */
@@ -134,7 +120,11 @@ static fv_status append_locked(int fd, const char *path, const char *line, size_
 
 static fv_status open_study(int *fd, char *path)
 {
-    FV_TRY(make_folders(path));
+    char *slash = strrchr(path, '/');
+    *slash = 0; /* fv_study_path has put one there */
+    fv_status s = fv_folders_make(path);
+    *slash = '/';
+    FV_TRY(s);
     *fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
     return *fd < 0 ? fv_fail(FV_ERR_IO, "opening %s: %s", path, strerror(errno)) : FV_OK;
 }

@@ -17,7 +17,12 @@
 #include "model/text/text.h"
 #include "model/weights/weights.h"
 
-enum { FILE_LIMIT = 256 << 20, TEXT_LIMIT = 1 << 30, RECIPE_LIMIT = 1 << 20, HEADER_END = 33 /* signature + IHDR */ };
+enum {
+    FILE_LIMIT = 256 << 20,
+    TEXT_LIMIT = 1 << 30,
+    RECIPE_LIMIT = 1 << 20,
+    HEADER_END = 33 /* signature + IHDR */
+};
 static const unsigned char signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
 static const char keyword[] = "feavis";
 
@@ -283,6 +288,22 @@ fv_status fv_text_read(char **out, const char *path)
 fv_status fv_text_save(const char *path, const char *text, size_t size)
 {
     return fv_file_save(path, text, size);
+}
+
+fv_status fv_folders_make(const char *path)
+{
+    fv_status s = FV_OK;
+    char *copy = strdup(path);
+    if (!copy) return fv_fail(FV_ERR_MEMORY, "making the folder %s: out of memory", path);
+    for (char *at = copy; s >= 0 && *at;) {
+        at += strcspn(at + 1, "/") + 1;
+        char end = *at;
+        *at = 0;
+        s = fv_file_make_folder(copy);
+        *at = end;
+    }
+    free(copy);
+    return s;
 }
 
 fv_status fv_array_save(const char *path, const float *values, int ndim, const int64_t *dims)
