@@ -15,7 +15,7 @@ static const double unit_eps = 1e-12; /* of every L2 norm: torch.nn.functional.n
 fv_ref fv_brivl_map(fv_builder *b, const fv_brivl_config *c, fv_ref x)
 {
     fv_efficientnet net;
-    fv_status status = fv_efficientnet_named(&net, c->cnn);
+    fv_status status = fv_brivl_trunk(&net, c);
     if (status < 0) return fv_plan_fail(b->plan, status);
     fv_enter(b, "imgencoder.backbone.");
     fv_ref map = fv_efficientnet_build(b, &net, x);
@@ -232,7 +232,7 @@ static fv_status check_model(fv_brivl *m)
 {
     fv_network *n = &m->base;
     fv_efficientnet net;
-    FV_TRY(fv_efficientnet_named(&net, m->config.cnn));
+    FV_TRY(fv_brivl_trunk(&net, &m->config));
     n->map_side = (m->config.image_size + 31) / 32;
     n->map_channels = net.head;
     int boxes = m->config.box_grid;
@@ -389,8 +389,13 @@ static void text_rows(const int32_t *ids, int length, int used, float *key_bias,
 static void describe(const fv_network *n, char *out, size_t size)
 {
     const fv_brivl_config *c = &brivl_of(n)->config;
-    snprintf(out, size, "%s at %d x %d pixels, %d boxes", c->cnn, c->image_size, c->image_size,
-             c->box_grid * c->box_grid + 1);
+    fv_efficientnet net;
+    char end[64] = "";
+    if ((c->last_expanded || c->last_channels || c->head) && fv_brivl_trunk(&net, c) >= 0)
+        snprintf(end, sizeof end, " (at its end %d, %d, %d channels)", net.last.expanded,
+                 net.last.channels, net.head);
+    snprintf(out, size, "%s%s at %d x %d pixels, %d boxes", c->cnn, end, c->image_size,
+             c->image_size, c->box_grid * c->box_grid + 1);
 }
 
 const fv_network_kind fv_brivl_kind = {.name = "brivl",

@@ -23,6 +23,9 @@ typedef struct fv_brivl_config {
     char *checkpoint, *vocabulary; /* CHECKPOINT, VOCAB, resolved against the cfg; or NULL */
     char *words;                   /* WORDS: those it knows well; likewise */
     char *cnn;                     /* CNN: timm's name */
+    int last_expanded;             /* CNN_LAST_EXPANDED: channels at its end, see fv_brivl_trunk; */
+    int last_channels;             /* CNN_LAST_CHANNELS; */
+    int head;                      /* CNN_HEAD; each 0: as many as the CNN has */
     int image_size;                /* IMG_SIZE: S, pixels */
     int image_heads, image_layers; /* IMG_TRANSFORMER_HEAD, IMG_TRANSFORMER_LAYER */
     int text_heads, text_layers;   /* TEXT_TRANSFORMER_HEAD, TEXT_TRANSFORMER_LAYER */
@@ -37,6 +40,12 @@ typedef struct fv_brivl_config {
 
 fv_status fv_brivl_config_read(fv_brivl_config *out, const char *path);
 void fv_brivl_config_clear(fv_brivl_config *c);
+
+/* CNN with an end as wide as the cfg has it. A trunk may grow at its end alone: the expansion of
+ * the last block (lite0: 1152 channels), what that block makes (320) and conv_head (1280), each up
+ * to four times as wide. Where the weights from a new channel to an old one are zero, the old
+ * channels are what they were. */
+fv_status fv_brivl_trunk(fv_efficientnet *out, const fv_brivl_config *c);
 
 typedef struct fv_brivl {
     fv_network base;

@@ -128,6 +128,46 @@ static fv_status read_numbers(fv_brivl_config *c, const fv_yaml *doc, const fv_y
     return FV_OK;
 }
 
+/* How many channels there are at the end of the CNN, which has `own`. */
+static fv_status read_width(fv_brivl_config *c, const fv_yaml *doc, const fv_yaml_node *map,
+                            const char *key, int own, bool added, int *out)
+{
+    enum { MOST = 4 }; /* times as wide */
+    if (!fv_yaml_find(map, key)) return FV_OK;
+    FV_TRY(fv_yaml_int(doc, map, key, out));
+    if (added && *out != own)
+        return fv_fail(FV_ERR_FORMAT,
+                       "cfg %s: %s is %d, expected %d: the last block of %s adds its input",
+                       c->path, key, *out, own, c->cnn);
+    if (*out < own || *out > MOST * own)
+        return fv_fail(FV_ERR_FORMAT, "cfg %s: %s is %d, expected %d (as %s has it) to %d", c->path,
+                       key, *out, own, c->cnn, MOST * own);
+    return FV_OK;
+}
+
+static fv_status read_trunk(fv_brivl_config *c, const fv_yaml *doc, const fv_yaml_node *map)
+{
+    static const char expanded[] = "CNN_LAST_EXPANDED", channels[] = "CNN_LAST_CHANNELS",
+                      head[] = "CNN_HEAD";
+    fv_efficientnet net;
+    if (!fv_yaml_find(map, expanded) && !fv_yaml_find(map, channels) && !fv_yaml_find(map, head))
+        return FV_OK;
+    FV_TRY(fv_efficientnet_named(&net, c->cnn));
+    bool added = net.stages[FV_EFFICIENTNET_STAGES - 1].repeats > 1;
+    FV_TRY(read_width(c, doc, map, expanded, net.last.expanded, false, &c->last_expanded));
+    FV_TRY(read_width(c, doc, map, channels, net.last.channels, added, &c->last_channels));
+    return read_width(c, doc, map, head, net.head, false, &c->head);
+}
+
+fv_status fv_brivl_trunk(fv_efficientnet *out, const fv_brivl_config *c)
+{
+    FV_TRY(fv_efficientnet_named(out, c->cnn));
+    if (c->last_expanded) out->last.expanded = c->last_expanded;
+    if (c->last_channels) out->last.channels = c->last_channels;
+    if (c->head) out->head = c->head;
+    return FV_OK;
+}
+
 fv_status fv_brivl_config_read(fv_brivl_config *out, const char *path)
 {
     fv_brivl_config c = {.box_grid = 6,
@@ -145,6 +185,7 @@ fv_status fv_brivl_config_read(fv_brivl_config *out, const char *path)
         s = fv_fail(FV_ERR_FORMAT, "cfg %s: no MODEL map (the official cfg is eval.yml)", path);
     if (s >= 0) s = read_numbers(&c, doc, map);
     if (s >= 0) s = read_texts(&c, doc, map);
+    if (s >= 0) s = read_trunk(&c, doc, map);
     fv_yaml_free(doc);
     if (s < 0)
         fv_brivl_config_clear(&c);

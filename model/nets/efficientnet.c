@@ -71,6 +71,9 @@ fv_status fv_efficientnet_named(fv_efficientnet *out, const char *name)
         out->stages[i].stride = baseline[i].stride;
         out->stages[i].expand = baseline[i].expand;
     }
+    int end = FV_EFFICIENTNET_STAGES - 1, input = out->stages[end].repeats > 1 ? end : end - 1;
+    out->last.expanded = out->stages[input].channels * out->stages[end].expand;
+    out->last.channels = out->stages[end].channels;
     return FV_OK;
 }
 
@@ -131,11 +134,11 @@ static fv_ref separable_block(fv_builder *b, const style *t, fv_ref x, int out, 
 }
 
 /* Pointwise expansion -> depthwise -> squeeze-excite -> pointwise projection. */
-static fv_ref inverted_residual(fv_builder *b, const style *t, fv_ref x, int out, int k, int stride,
-                                int expand)
+static fv_ref inverted_residual(fv_builder *b, const style *t, fv_ref x, int expanded, int out,
+                                int k, int stride)
 {
     int input = fv_plan_shape(b->plan, x).c;
-    fv_ref y = conv(b, "conv_pw", "bn1", x, input * expand, 1, 1, t->act);
+    fv_ref y = conv(b, "conv_pw", "bn1", x, expanded, 1, 1, t->act);
     y = depthwise(b, t, "conv_dw", "bn2", y, k, stride);
     y = squeeze_excite(b, t, y, input);
     return conv(b, "conv_pwl", "bn3", y, out, 1, 1, FV_ACT_NONE);
@@ -145,17 +148,23 @@ fv_ref fv_efficientnet_build(fv_builder *b, const fv_efficientnet *net, fv_ref x
 {
     style style_of = {net->lite ? FV_ACT_RELU6 : FV_ACT_SILU, !net->lite};
     const style *t = &style_of;
+    int end = FV_EFFICIENTNET_STAGES - 1;
     x = conv(b, "conv_stem", "bn1", x, net->stem, 3, 2, t->act);
     for (int stage = 0; stage < FV_EFFICIENTNET_STAGES; stage++) {
         char name[32];
         for (int i = 0; i < net->stages[stage].repeats; i++) {
             int out = net->stages[stage].channels, k = net->stages[stage].kernel;
             int stride = i == 0 ? net->stages[stage].stride : 1;
-            int expand = net->stages[stage].expand;
+            int input = fv_plan_shape(b->plan, x).c, expanded = input * net->stages[stage].expand;
+            if (stage == end && i == net->stages[end].repeats - 1) {
+                expanded = net->last.expanded;
+                out = net->last.channels;
+            }
             fv_enter(b, "blocks.%d.%d.", stage, i);
-            fv_ref y = expand == 1 ? separable_block(b, t, x, out, k, stride)
-                                   : inverted_residual(b, t, x, out, k, stride, expand);
-            if (stride == 1 && fv_plan_shape(b->plan, x).c == out) y = fv_add(b->plan, "add", y, x);
+            fv_ref y = net->stages[stage].expand == 1
+                           ? separable_block(b, t, x, out, k, stride)
+                           : inverted_residual(b, t, x, expanded, out, k, stride);
+            if (stride == 1 && input == out) y = fv_add(b->plan, "add", y, x);
             fv_leave(b);
             snprintf(name, sizeof name, "blocks.%d.%d", stage, i);
             fv_plan_alias(b->plan, y, name);

@@ -3,7 +3,10 @@
  * stem 3x3/2 -> 7 stages of (depthwise separable | inverted residual) blocks -> conv_head 1x1.
  * TensorFlow SAME padding, batch norm eps 1e-3 folded, SiLU and squeeze-excite (lite: ReLU6 and
  * none). Names in the plan are timm's; y of a "conv_*" op is after its batch norm and
- * activation; "blocks.S.B" and "blocks.S" name the results of a block and of a stage. */
+ * activation; "blocks.S.B" and "blocks.S" name the results of a block and of a stage.
+ *
+ * The end may be wider than the family's (`last`, `head`): channels beside those that a published
+ * checkpoint has, which see more and leave what these say as it is (brivl.h). */
 #ifndef FV_EFFICIENTNET_H
 #define FV_EFFICIENTNET_H
 
@@ -18,6 +21,9 @@ typedef struct fv_efficientnet {
     struct {
         int repeats, channels, kernel, stride, expand;
     } stages[FV_EFFICIENTNET_STAGES];
+    struct {
+        int expanded, channels; /* of the expansion; of the result */
+    } last;                     /* the last stage's last block */
 } fv_efficientnet;
 
 /* "tf_efficientnet_b0" .. "b7", each also with "_ns", "_ap", "_aa" or "_in1k" behind it (other
