@@ -31,6 +31,52 @@ def mspp_matrix(box_grid, grid_size, image_size, side):
     return torch.stack(rows)
 
 
+def resize(layer, out, into):
+    """A convolution without bias of other widths, or a batch norm of `out` channels; zeros."""
+    for name, old in list(layer.named_parameters()) + list(layer.named_buffers()):
+        if old.dim() == 0:
+            continue  # batches counted
+        new = old.new_zeros([out, into, *old.shape[2:]] if old.dim() == 4 else [out])
+        if isinstance(old, nn.Parameter):
+            new = nn.Parameter(new, old.requires_grad)
+        setattr(layer, name, new)
+    if isinstance(layer, nn.Conv2d):
+        layer.out_channels, layer.in_channels = out, into * layer.groups
+    else:
+        layer.num_features = out
+
+
+def trunk(c):
+    """timm's network of a cfg's MODEL, as wide at its end as the cfg has it: CNN_LAST_EXPANDED,
+    CNN_LAST_CHANNELS and CNN_HEAD (../nets/brivl.h). Layers that grow are zero until loaded."""
+    net = timm.create_model(c['CNN'])
+    block = net.blocks[-1][-1]
+    own = [block.conv_pw.out_channels, block.conv_pwl.out_channels, net.conv_head.out_channels]
+    wide = [c.get(key, n) for key, n in
+            zip(('CNN_LAST_EXPANDED', 'CNN_LAST_CHANNELS', 'CNN_HEAD'), own)]
+    if wide == own:
+        return net
+    assert all(n <= w <= 4 * n for n, w in zip(own, wide)), (own, wide)
+    assert wide[1] == own[1] or not block.has_skip, 'the last block adds its input'
+    expanded, channels, head = wide
+    resize(block.conv_pw, expanded, block.conv_pw.in_channels)
+    block.conv_dw.groups = expanded
+    resize(block.conv_dw, expanded, 1)
+    resize(block.bn1, expanded, None)
+    resize(block.bn2, expanded, None)
+    resize(block.conv_pwl, channels, expanded)
+    resize(block.bn3, channels, None)
+    resize(net.conv_head, head, channels)
+    resize(net.bn2, head, None)
+    if not isinstance(block.se, nn.Identity):
+        reduce, expand = block.se.conv_reduce, block.se.conv_expand
+        squeezed = reduce.out_channels
+        resize(reduce, squeezed, expanded)
+        resize(expand, expanded, squeezed)
+    net.num_features = net.head_hidden_size = head
+    return net
+
+
 class MLP(nn.Module):
     def __init__(self, d, hidden, out):
         super().__init__()
@@ -133,7 +179,8 @@ class ImageTower(nn.Module):
 
     def boxes(self, x):
         f = self.backbone.forward_features(x)
-        return torch.einsum('bp,ncp->nbc', self.matrix.to(f.dtype), f.flatten(2))
+        # not einsum, whose gradient for one picture has strides that PyTorch 2.15 goes wrong with
+        return (f.flatten(2) @ self.matrix.to(f.dtype).T).transpose(1, 2)
 
     def forward(self, x):
         return self.learnable(self.boxes(x))
@@ -159,7 +206,7 @@ class BriVL(nn.Module):
         d, channels = shape(i + 'max_pool.0.weight')[:2]
         side = (c['IMG_SIZE'] + 31) // 32
         out, hidden = shape(i + 'imgFC.fc2.weight')
-        backbone = timm.create_model(c['CNN'])
+        backbone = trunk(c)
         head = ImageHead(channels, d, c['IMG_TRANSFORMER_HEAD'], c['IMG_TRANSFORMER_LAYER'],
                          shape(i + 'imgAtt.layers.0.linear1.weight')[0], hidden, out)
         self.imgencoder = ImageTower(backbone, head, mspp_matrix(
