@@ -59,6 +59,7 @@ static void no_faults(fv_backend *be)
 typedef struct step_plan {
     fv_plan *p;
     fv_ref latent, picture, maps, numbers, keys, targets, cosines, neurons, tv;
+    fv_ref second; /* cosines of a second tower; FV_NONE */
 } step_plan;
 
 /* Orthonormal cosines, rows of frequencies: what the fourier parameterisation multiplies with. */
@@ -70,7 +71,19 @@ static void cosine_matrix(float *m, int n)
                 (float)(sqrt((k ? 2.0 : 1.0) / n) * cos(3.14159265358979 * (i + 0.5) * k / n));
 }
 
-static fv_status build(step_plan *s, fv_backend *be, const fv_brivl *m, unsigned flags)
+/* A tower once more, in a subgraph of its own. */
+static void build_second(step_plan *s, const fv_brivl *m, fv_ref views)
+{
+    fv_plan_subgraph(s->p, 2);
+    fv_plan_push(s->p, "second.");
+    fv_ref y = fv_network_image(&m->base, s->p, views, true).embedding;
+    s->second = fv_linear(s->p, "cosines", y, s->targets, FV_NONE, FV_ACT_NONE);
+    fv_plan_output(s->p, s->second);
+    fv_plan_pop(s->p);
+}
+
+static fv_status build_with(step_plan *s, fv_backend *be, const fv_brivl *m, unsigned flags,
+                            bool two)
 {
     static float waves[SIDE * SIDE];
     static const float colours[9] = {0.26f, 0.09f, 0.02f, 0.27f, 0, -0.05f, 0.27f, -0.09f, 0.03f};
@@ -94,6 +107,7 @@ static fv_status build(step_plan *s, fv_backend *be, const fv_brivl *m, unsigned
     s->keys = fv_plan_input(p, "keys", (fv_shape){VIEWS, 1, 1, 4}, FV_I32);
     x = fv_warp(p, "cut", x, s->maps, m->base.image_size);
     x = fv_colour_jitter(p, "views", x, s->numbers, s->keys);
+    fv_plan_subgraph(p, 1);
     fv_image_layers layers = fv_network_image(&m->base, p, x, true);
     fv_ref map = layers.map, y = layers.embedding;
     s->targets = fv_plan_input(p, "targets", (fv_shape){1, 1, 2, m->base.dim}, FV_REAL);
@@ -102,7 +116,14 @@ static fv_status build(step_plan *s, fv_backend *be, const fv_brivl *m, unsigned
     fv_ref numbers = fv_plan_weight_i32(p, "channels", (fv_shape){1, 1, 1, 2}, channels);
     s->neurons = fv_max_hw(p, "llp", fv_gather_channels(p, "llp.maps", map, numbers));
     fv_plan_output(p, s->neurons);
+    s->second = FV_NONE;
+    if (two) build_second(s, m, x);
     return fv_plan_finish(p, flags);
+}
+
+static fv_status build(step_plan *s, fv_backend *be, const fv_brivl *m, unsigned flags)
+{
+    return build_with(s, be, m, flags, false);
 }
 
 static float number(uint32_t i, uint32_t stream)
@@ -145,6 +166,8 @@ static void set_step(step_plan *s, int image_size, int t)
     const float cosines[4] = {-0.5f, 0.25f, -0.5f, 0.25f}, tv = 0.001f;
     const float neurons[4] = {-0.01f, 0, -0.01f, 0.005f};
     MUST(fv_plan_output_gradient(s->p, s->cosines, cosines));
+    const float second[4] = {0.125f, -0.5f, 0.25f, -0.5f};
+    if (s->second >= 0) MUST(fv_plan_output_gradient(s->p, s->second, second));
     MUST(fv_plan_output_gradient(s->p, s->neurons, neurons));
     MUST(fv_plan_output_gradient(s->p, s->tv, &tv));
 }
@@ -272,11 +295,13 @@ static fv_status look(void *user, fv_plan *p, const fv_op *op, bool backward)
 }
 
 /* STEPS steps as whole steps, as three calls, or with a hook, op by op: the params afterwards. */
-static float *run_steps(fv_backend *be, const fv_brivl *m, int how, float stats[FV_ADAM_STATS])
+static float *run_steps(fv_backend *be, const fv_brivl *m, int how, bool two, unsigned flags,
+                        float stats[FV_ADAM_STATS])
 {
     step_plan s;
     int looks = 0;
-    MUST(build(&s, be, m, FV_PLAN_BACKWARD));
+    MUST(build_with(&s, be, m, FV_PLAN_BACKWARD | flags, two));
+    assert_true(fv_plan_has_subgraphs(s.p) == (two && flags));
     if (how == 2) fv_plan_hook(s.p, look, &looks);
     assert_true(fv_plan_captures(s.p) == (how != 2));
     start(&s, m->base.dim);
@@ -288,8 +313,7 @@ static float *run_steps(fv_backend *be, const fv_brivl *m, int how, float stats[
             MUST(fv_plan_step(s.p, numbers, stats));
             continue;
         }
-        MUST(fv_plan_forward(s.p));
-        MUST(fv_plan_backward(s.p));
+        MUST(fv_plan_forward_backward(s.p));
         MUST(fv_plan_adam(s.p, numbers, stats));
     }
     if (how == 2) assert_true(looks > STEPS * fv_plan_op_count(s.p));
@@ -310,7 +334,7 @@ static void graphs_give_the_same_bytes(void **state)
     m->base.image_size = m->config.image_size = IMAGE;
     float *params[3], stats[3][FV_ADAM_STATS];
     for (int how = 0; how < 3; how++) {
-        params[how] = run_steps(be, m, how, stats[how]);
+        params[how] = run_steps(be, m, how, false, 0, stats[how]);
         assert_true(stats[how][FV_ADAM_STAT_BAD] == 0 && stats[how][FV_ADAM_STAT_NORM2] > 0);
     }
     for (int how = 1; how < 3; how++) {
@@ -324,6 +348,36 @@ static void graphs_give_the_same_bytes(void **state)
         assert_int_equal(fv_cuda_emulated_stats(be)->replays, 3 * (STEPS - 1));
     }
     for (int how = 0; how < 3; how++) free(params[how]);
+    fv_network_close(&m->base);
+    fv_backend_close(be);
+}
+
+/* Two towers, one after the other in one memory, as a graph, as calls, with a hook: the bytes of
+ * both at once. */
+static void subgraphs_give_the_same_bytes(void **state)
+{
+    (void)state;
+    fv_brivl *m;
+    fv_backend *be = open_device("fp16");
+    MUST(fv_brivl_open(
+        &m, &(fv_network_files){.config = source_file("tests/golden/towers/lite0/cfg.yml"),
+                                .checkpoint = unpacked("lite0")}));
+    m->base.image_size = m->config.image_size = IMAGE;
+    float stats[2][FV_ADAM_STATS];
+    float *expected = run_steps(be, m, 0, true, 0, stats[0]);
+    int captures = on_gpu ? 0 : (int)fv_cuda_emulated_stats(be)->captures;
+    for (int how = 0; how < 4; how++) {
+        unsigned poison = how == 3 ? FV_PLAN_POISON : 0;
+        float *found =
+            run_steps(be, m, how == 3 ? 2 : how, true, FV_PLAN_SUBGRAPHS | poison, stats[1]);
+        assert_memory_equal(found, expected, 3 * SIDE * SIDE * sizeof(float));
+        assert_memory_equal(stats[0], stats[1], sizeof stats[0]);
+        free(found);
+    }
+    no_faults(be);
+    /* one of whole steps; one of forward and backward */
+    if (!on_gpu) assert_int_equal(fv_cuda_emulated_stats(be)->captures, captures + 2);
+    free(expected);
     fv_network_close(&m->base);
     fv_backend_close(be);
 }
@@ -761,6 +815,7 @@ int main(int count, char **args)
         cmocka_unit_test(towers_in_half),
         cmocka_unit_test(towers_in_bfloat),
         cmocka_unit_test(graphs_give_the_same_bytes),
+        cmocka_unit_test(subgraphs_give_the_same_bytes),
         cmocka_unit_test(a_large_plan_keeps_to_the_limits),
         cmocka_unit_test(a_picture_does_not_wait_and_is_not_overtaken),
         cmocka_unit_test(sessions_replay_their_steps),

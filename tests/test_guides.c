@@ -326,6 +326,58 @@ static void a_layer_may_be_the_second_models(void **state)
     fv_options_free(o);
 }
 
+static fv_status ask_nothing(void *user, const fv_activations *a, double *value, float *gradient)
+{
+    (void)user;
+    (void)gradient;
+    *value = (double)a->values[0];
+    return FV_OK;
+}
+
+/* A picture of `guide`; together: all forward before any goes back, as a term of the caller's own
+ * asks for, here one whose gradient is zero. The bytes of the arena. */
+static size_t grow_guided(const char *guide, bool together, grown *out)
+{
+    fv_model *m;
+    fv_session *s;
+    fv_options *o = guided(guide);
+    set(o, "term", "blocks.2.0:3");
+    set(o, "views", "2");
+    if (together) MUST(fv_options_add_term(o, "image_embedding", 0, ask_nothing, NULL));
+    MUST(fv_model_open(&m, o));
+    MUST(fv_session_open(&s, m, o));
+    assert_true(fv_plan_has_subgraphs(s->net.plan) == (!together && strchr(guide, '|')));
+    size_t arena = fv_plan_describe(s->net.plan).arena_bytes;
+    finish(s, out);
+    fv_session_close(s);
+    fv_model_close(m);
+    fv_options_free(o);
+    return arena;
+}
+
+/* A guide goes back before the next one looks, in its memory: the same picture. */
+static void guides_look_in_turn_in_one_memory(void **state)
+{
+    (void)state;
+    char twice[9000];
+    grown turns, together, one;
+    snprintf(twice, sizeof twice, "%s:1 | %s:0.5", toy, toy);
+    const char *const guides[] = {both, twice};
+    for (int i = 0; i < 2; i++) {
+        size_t a = grow_guided(guides[i], false, &turns);
+        size_t b = grow_guided(guides[i], true, &together);
+        size_t alone = grow_guided(i ? toy : b0, false, &one);
+        assert_true(same_bytes(&turns, &together));
+        assert_false(same_bytes(&turns, &one));
+        printf("two guides in turn %zu bytes, together %zu, the larger alone %zu\n", a, b, alone);
+        /* the views of both live on */
+        assert_true(a < alone + alone / 10 && b > alone + alone / 2);
+        drop(&turns);
+        drop(&together);
+        drop(&one);
+    }
+}
+
 /* --- recipes, states --- */
 
 static void a_recipe_names_all_models(void **state)
@@ -437,6 +489,7 @@ int main(void)
         cmocka_unit_test(the_gradient_is_the_weighted_sum),
         cmocka_unit_test(models_of_other_sizes_look_together),
         cmocka_unit_test(a_layer_may_be_the_second_models),
+        cmocka_unit_test(guides_look_in_turn_in_one_memory),
         cmocka_unit_test(a_recipe_names_all_models),
         cmocka_unit_test(weights_change_while_it_grows),
     };

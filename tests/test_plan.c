@@ -359,6 +359,207 @@ static void statistics_are_no_map_to_compute_again(void **state)
     assert_true(norm > 0 && sqrt(error / norm) < 1e-5); /* sums of floats, as in test_ops */
 }
 
+/* --- subgraphs --- */
+
+enum { TOWERS = 3, MAPS = PICTURES * SIDE * SIDE * MAP, SCORES = PICTURES * MAP };
+
+typedef struct towers {
+    fv_plan *plan;
+    fv_ref x, trunk, scores[TOWERS], late, penalty;
+} towers;
+
+/* A trunk that is an output too; towers of 1, 2 and 3 blocks on it; then an op that reads the first
+ * of them, though the others stand between; a penalty of the trunk, in a subgraph of its own. */
+static towers build_towers(fv_backend *be, unsigned flags, int count)
+{
+    towers t;
+    MUST(fv_plan_new(&t.plan, be));
+    fv_plan *p = t.plan;
+    t.x = fv_plan_param(p, "x", (fv_shape){PICTURES, SIDE, SIDE, MAP});
+    t.trunk = pointwise(p, "trunk", t.x, MAP, FV_ACT_SILU);
+    fv_plan_output(p, t.trunk);
+    fv_ref first = -1;
+    for (int k = 0; k < count; k++) {
+        fv_plan_subgraph(p, k + 1);
+        fv_ref y = t.trunk;
+        for (int i = 0; i <= k; i++) {
+            fv_plan_push(p, "tower%d.%d.", k, i);
+            y = block(p, y);
+            fv_plan_pop(p);
+        }
+        if (k == 0) first = y;
+        t.scores[k] = fv_mean_hw(p, "score", y);
+        fv_plan_output(p, t.scores[k]);
+    }
+    fv_plan_subgraph(p, 0);
+    t.late = fv_mean_hw(p, "late", pointwise(p, "behind", first, MAP, FV_ACT_SILU));
+    fv_plan_output(p, t.late);
+    fv_plan_subgraph(p, FV_MAX_SUBGRAPHS);
+    t.penalty = fv_mean_hw(p, "penalty", fv_activation(p, "penalised", t.trunk, FV_ACT_SILU));
+    fv_plan_output(p, t.penalty);
+    MUST(fv_plan_finish(p, flags));
+    return t;
+}
+
+typedef struct passed {
+    float trunk[MAPS], gradient[MAPS], outputs[TOWERS + 2][SCORES];
+} passed;
+
+static void read_outputs(const towers *t, int count, passed *out)
+{
+    MUST(fv_plan_download(t->plan, t->trunk, out->trunk));
+    for (int k = 0; k < count; k++) MUST(fv_plan_download(t->plan, t->scores[k], out->outputs[k]));
+    MUST(fv_plan_download(t->plan, t->late, out->outputs[TOWERS]));
+    MUST(fv_plan_download(t->plan, t->penalty, out->outputs[TOWERS + 1]));
+}
+
+static void set_output_gradients(const towers *t, int count)
+{
+    float seed[MAPS];
+    for (int i = 0; i < MAPS; i++) seed[i] = 0.01f * (float)(i % 7) - 0.03f;
+    MUST(fv_plan_output_gradient(t->plan, t->trunk, seed));
+    for (int k = 0; k < count; k++)
+        MUST(fv_plan_output_gradient(t->plan, t->scores[k], seed + 3 * k));
+    MUST(fv_plan_output_gradient(t->plan, t->late, seed + 20));
+    MUST(fv_plan_output_gradient(t->plan, t->penalty, seed + 30));
+}
+
+/* Twice, as the second begins with what the first left behind; then forward alone. */
+static size_t run_towers(fv_backend *be, unsigned flags, int count, passed *out)
+{
+    memset(out, 0, sizeof *out);
+    towers t = build_towers(be, flags, count);
+    bool split = flags & FV_PLAN_SUBGRAPHS;
+    assert_true(fv_plan_has_subgraphs(t.plan) == split);
+    for (int turn = 0; turn < 2; turn++) {
+        float x[MAPS];
+        for (uint32_t i = 0; i < MAPS; i++)
+            x[i] = 4 * fv_uniform(fv_philox(6, i, (uint32_t)turn, 0, 0).v[0]) - 2;
+        MUST(fv_plan_upload(t.plan, t.x, x));
+        set_output_gradients(&t, count);
+        MUST(fv_plan_forward_backward(t.plan));
+        read_outputs(&t, count, out);
+        MUST(fv_plan_download_gradient(t.plan, t.x, out->gradient));
+    }
+    passed again;
+    memset(&again, 0, sizeof again);
+    MUST(fv_plan_forward(t.plan));
+    read_outputs(&t, count, &again);
+    assert_memory_equal(again.trunk, out->trunk, sizeof again.trunk);
+    assert_memory_equal(again.outputs, out->outputs, sizeof again.outputs);
+    if (split)
+        FAILS(fv_plan_backward(t.plan), FV_ERR_ARGUMENT, "it has subgraphs");
+    else
+        MUST(fv_plan_backward(t.plan));
+    size_t arena = fv_plan_describe(t.plan).arena_bytes;
+    fv_plan_free(t.plan);
+    return arena;
+}
+
+/* Not a bit may change, poisoned or not, and three towers need hardly more than the largest. */
+static void subgraphs_share_memory_and_give_the_same(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"ref64", "ref", "cpu"};
+    static const struct way {
+        bool fuses, fuses_dwconv;
+        size_t microbatch, recompute;
+    } ways[] = {{0, 0, 0, 0}, {1, 0, 0, 0}, {0, 1, 0, 0}, {0, 1, 1, 0}, {0, 1, 0, 1}};
+    for (int k = 0; k < 3; k++)
+        for (size_t w = 0; w < sizeof ways / sizeof ways[0]; w++) {
+            fv_backend *be = open_backend(names[k]);
+            be->fuses_ops = ways[w].fuses;
+            be->fuses_dwconv = ways[w].fuses_dwconv;
+            be->microbatch_bytes = ways[w].microbatch;
+            be->recompute_bytes = ways[w].recompute;
+            static passed one, split, poisoned;
+            size_t whole = run_towers(be, FV_PLAN_BACKWARD, TOWERS, &one);
+            unsigned flags = FV_PLAN_BACKWARD | FV_PLAN_SUBGRAPHS;
+            size_t less = run_towers(be, flags, TOWERS, &split);
+            run_towers(be, flags | FV_PLAN_POISON, TOWERS, &poisoned);
+            assert_memory_equal(&one, &split, sizeof one);
+            assert_memory_equal(&one, &poisoned, sizeof one);
+            assert_true(less < whole);
+            if (ways[w].microbatch) { /* the longest run alone, which then is another */
+                fv_backend_close(be);
+                continue;
+            }
+            /* the largest tower alone keeps 3 blocks, all three 6 */
+            assert_true(whole > less + less / 3);
+            fv_backend_close(be);
+        }
+}
+
+/* What reads two subgraphs belongs to neither: then there are none. */
+static void subgraphs_that_meet_are_one(void **state)
+{
+    (void)state;
+    fv_backend *be = open_backend("ref64");
+    for (int meet = 0; meet < 2; meet++) {
+        fv_plan *p;
+        float seed[PICTURES * MAP] = {1};
+        MUST(fv_plan_new(&p, be));
+        fv_ref x = fv_plan_param(p, "x", (fv_shape){PICTURES, SIDE, SIDE, MAP});
+        fv_plan_subgraph(p, 1);
+        fv_ref a = pointwise(p, "a", x, MAP, FV_ACT_SILU);
+        fv_plan_subgraph(p, 2);
+        fv_ref b = pointwise(p, "b", x, MAP, FV_ACT_SILU);
+        fv_plan_subgraph(p, 0);
+        fv_ref score = fv_mean_hw(p, "score", meet ? fv_add(p, "sum", a, b) : a);
+        fv_plan_output(p, score);
+        fv_plan_output(p, fv_mean_hw(p, "other", b));
+        MUST(fv_plan_finish(p, FV_PLAN_BACKWARD | FV_PLAN_SUBGRAPHS));
+        assert_true(fv_plan_has_subgraphs(p) == !meet);
+        MUST(fv_plan_output_gradient(p, score, seed));
+        MUST(fv_plan_forward_backward(p));
+        fv_plan_free(p);
+    }
+    fv_plan *p;
+    MUST(fv_plan_new(&p, be));
+    fv_plan_subgraph(p, FV_MAX_SUBGRAPHS + 1);
+    FAILS(fv_plan_finish(p, FV_PLAN_BACKWARD), FV_ERR_ARGUMENT, "subgraph 9 of a plan");
+    fv_plan_free(p);
+    fv_backend_close(be);
+}
+
+static fv_status stop_at(void *user, fv_plan *p, const fv_op *op, bool backward)
+{
+    (void)p;
+    (void)op;
+    int *left = user;
+    *left -= backward;
+    return *left < 0 ? fv_fail(FV_ERR_STOPPED, "stopped") : FV_OK;
+}
+
+/* A step that a hook ends half-way leaves no output gradient to the next one. */
+static void a_stopped_step_is_forgotten(void **state)
+{
+    (void)state;
+    fv_backend *be = open_backend("cpu");
+    float gradient[MAPS], x[MAPS];
+    for (uint32_t i = 0; i < MAPS; i++) x[i] = fv_uniform(fv_philox(6, i, 3, 0, 0).v[0]);
+    for (int after = 0; after < 20; after += 3) {
+        towers t = build_towers(be, FV_PLAN_BACKWARD | FV_PLAN_SUBGRAPHS, TOWERS);
+        MUST(fv_plan_upload(t.plan, t.x, x));
+        set_output_gradients(&t, TOWERS);
+        int left = after;
+        fv_plan_hook(t.plan, stop_at, &left);
+        assert_int_equal(fv_plan_forward_backward(t.plan), FV_ERR_STOPPED);
+        fv_plan_hook(t.plan, NULL, NULL);
+        MUST(fv_plan_forward_backward(t.plan));
+        MUST(fv_plan_download_gradient(t.plan, t.x, gradient));
+        for (int i = 0; i < MAPS; i++) assert_true(gradient[i] == 0);
+        set_output_gradients(&t, TOWERS);
+        MUST(fv_plan_forward_backward(t.plan));
+        MUST(fv_plan_download_gradient(t.plan, t.x, gradient));
+        double sum = 0;
+        for (int i = 0; i < MAPS; i++) sum += fabs((double)gradient[i]);
+        assert_true(sum > 0);
+        fv_plan_free(t.plan);
+    }
+    fv_backend_close(be);
+}
+
 /* --- micro-batches --- */
 
 static fv_status count_visits(void *user, fv_plan *p, const fv_op *op, bool backward)
@@ -655,6 +856,9 @@ int main(void)
         cmocka_unit_test(gradients_of_shared_inputs_add_up),
         cmocka_unit_test(fused_ops_compute_the_same),
         cmocka_unit_test(statistics_are_no_map_to_compute_again),
+        cmocka_unit_test(subgraphs_share_memory_and_give_the_same),
+        cmocka_unit_test(subgraphs_that_meet_are_one),
+        cmocka_unit_test(a_stopped_step_is_forgotten),
         cmocka_unit_test(pictures_that_pass_alone_give_the_same),
         cmocka_unit_test(maps_made_again_are_the_same),
         cmocka_unit_test(unseeded_outputs_count_as_zero),

@@ -45,8 +45,8 @@ static fv_ref residual_block(fv_plan *p, const char *scope, fv_ref x)
 }
 
 /* way: 0 as it is, 1 ops fused, 2 fused into dwconv, 3 that and micro-batches, 4 fused and maps
- * made again. */
-enum { WAYS = 5 };
+ * made again, 5 fused, with a second subgraph. */
+enum { WAYS = 6 };
 static fv_plan *build(fv_backend *be, int way)
 {
     fv_plan *p;
@@ -56,7 +56,8 @@ static fv_plan *build(fv_backend *be, int way)
     be->recompute_bytes = way == 4 ? 1 : 0;
     MUST(fv_plan_new(&p, be));
     fv_ref x = fv_plan_param(p, "x", (fv_shape){PICTURES, SIDE, SIDE, MAP});
-    fv_ref y = residual_block(p, "one", x);
+    fv_ref trunk = residual_block(p, "one", x), y = trunk;
+    fv_plan_subgraph(p, 1);
     y = residual_block(p, "two", fv_activation(p, "between", y, FV_ACT_SILU));
     y = fv_groupnorm(p, "groups", y, weight(p, "groups.w", (fv_shape){1, 1, 1, MAP}),
                      weight(p, "groups.b", (fv_shape){1, 1, 1, MAP}), (fv_group_attr){4, 1e-5},
@@ -66,7 +67,10 @@ static fv_plan *build(fv_backend *be, int way)
     fv_plan_output(p, fv_mean_hw(p, "score", norm));
     fv_ref wanted = weight(p, "wanted", (fv_shape){1, 1, MAP, MAP});
     fv_plan_output(p, fv_cosine(p, "likeness", fv_gram(p, "gram", y), wanted, 1e-12));
-    MUST(fv_plan_finish(p, FV_PLAN_BACKWARD));
+    fv_plan_subgraph(p, 2);
+    if (way == 5) fv_plan_output(p, fv_mean_hw(p, "beside", residual_block(p, "three", trunk)));
+    MUST(fv_plan_finish(p, FV_PLAN_BACKWARD | FV_PLAN_SUBGRAPHS));
+    assert_true(fv_plan_has_subgraphs(p) == (way == 5));
     return p;
 }
 
@@ -177,9 +181,9 @@ static void kernels_touch_nothing_that_is_dead(void **state)
                 x[i] = 4 * fv_uniform(fv_philox(6, i, 0, 0, 0).v[0]) - 2;
             for (int i = 0; i < PICTURES * MAP; i++) seed[i] = (float)(i % 5) - 1.5f;
             MUST(fv_plan_upload(p, fv_plan_find(p, "x"), x));
-            MUST(fv_plan_forward(p));
             MUST(fv_plan_output_gradient(p, fv_plan_find(p, "score"), seed));
-            MUST(fv_plan_backward(p));
+            if (way == 5) MUST(fv_plan_output_gradient(p, fv_plan_find(p, "beside"), seed));
+            MUST(fv_plan_forward_backward(p));
             MUST(fv_plan_download_gradient(p, fv_plan_find(p, "x"), gradient[poisoned]));
             fv_plan_free(p);
             fv_backend_close(be);

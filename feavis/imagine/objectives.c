@@ -235,6 +235,8 @@ static void build_guide(fv_plan *p, fv_objective_refs *refs, const fv_objectives
     refs->maps[i] = layers.map;
 }
 
+_Static_assert((int)FV_MAX_GUIDES < (int)FV_MAX_SUBGRAPHS, "one for each guide, one for penalties");
+
 void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objectives *g,
                          const fv_model *m, const fv_options *o, const fv_ref views[FV_MAX_GUIDES],
                          fv_ref picture)
@@ -244,11 +246,17 @@ void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objective
         refs->targets[i] = refs->cosines[i] = -1;
         refs->signs[i] = refs->stops[i] = refs->shortfalls[i] = -1;
     }
-    for (int i = 0; i < m->guide_count; i++)
-        if (fv_objectives_need(g, m, i)) build_guide(p, refs, g, m, o, i, views[i]);
+    int guides = 0;
+    for (int i = 0; i < m->guide_count; i++) {
+        if (!fv_objectives_need(g, m, i)) continue;
+        fv_plan_subgraph(p, ++guides);
+        build_guide(p, refs, g, m, o, i, views[i]);
+    }
+    fv_plan_subgraph(p, 0); /* what follows belongs to the guide that it reads */
     fv_terms_build(p, refs->terms, &g->terms, m);
     fv_own_terms_build(p, refs->own, &g->own, m);
     fv_areas_build(p, refs->areas, &g->areas, m, refs->maps[0], o->views);
+    if (guides > 1) fv_plan_subgraph(p, FV_MAX_GUIDES + 1);
     for (int i = 0; i < FV_PENALTY_OPTIONS; i++) {
         refs->penalties[i] = -1;
         if (g->penalty_weights[i] == 0) continue;
@@ -256,6 +264,7 @@ void fv_objectives_build(fv_plan *p, fv_objective_refs *refs, const fv_objective
         refs->penalties[i] = fv_penalise(p, fv_penalties[kind].name, picture, kind);
         fv_plan_output(p, refs->penalties[i]);
     }
+    fv_plan_subgraph(p, 0);
 }
 
 static fv_status upload_stops(fv_plan *p, const fv_objective_refs *refs, const fv_objectives *g,

@@ -312,16 +312,29 @@ static fv_status begin_graph(fv_session *s)
     return fv_plan_step_begin(s->net.plan, numbers);
 }
 
+/* Backward of each guide behind its forward: the plan has subgraphs. */
+static fv_status subgraphs_and_scores(fv_session *s)
+{
+    FV_TRY(fv_session_draw_views(s, s->step));
+    FV_TRY(fv_objectives_output_gradients(s->net.plan, &s->net.refs, &s->objectives));
+    FV_TRY(fv_plan_forward_backward(s->net.plan));
+    return fv_objectives_scores(s->net.plan, &s->net.refs, &s->objectives, &s->scores, &s->finite);
+}
+
 /* Score, look, backward, Adam; the state is kept when its loss is known to be finite. */
 static fv_status begin_by_parts(fv_session *s)
 {
     float numbers[FV_ADAM_COLUMNS];
-    FV_TRY(fv_session_forward(s, s->step, &s->scores, &s->finite));
+    bool subgraphs = fv_plan_has_subgraphs(s->net.plan);
+    FV_TRY(subgraphs ? subgraphs_and_scores(s)
+                     : fv_session_forward(s, s->step, &s->scores, &s->finite));
     if (!s->finite) return FV_OK;
     if (s->step % KEEP_EVERY == 0) FV_TRY(keep_state(s));
     FV_TRY(fv_session_take_picture(s, &s->scores));
-    FV_TRY(fv_objectives_output_gradients(s->net.plan, &s->net.refs, &s->objectives));
-    FV_TRY(fv_plan_backward(s->net.plan));
+    if (!subgraphs) {
+        FV_TRY(fv_objectives_output_gradients(s->net.plan, &s->net.refs, &s->objectives));
+        FV_TRY(fv_plan_backward(s->net.plan));
+    }
     adam_numbers(s, numbers);
     return fv_plan_adam_begin(s->net.plan, numbers);
 }

@@ -66,7 +66,9 @@ fv_status fv_session_build(const fv_session *s, fv_net *out, const fv_options *o
     fv_ref views[FV_MAX_GUIDES];
     build_views(&n, s->model, o, g, views);
     fv_objectives_build(n.plan, &n.refs, g, s->model, o, views, n.picture);
-    fv_status status = fv_plan_finish(n.plan, FV_PLAN_BACKWARD);
+    /* guides in turn, unless a gradient depends on what forward gives */
+    unsigned subgraphs = g->own.count ? 0 : FV_PLAN_SUBGRAPHS;
+    fv_status status = fv_plan_finish(n.plan, FV_PLAN_BACKWARD | subgraphs);
     if (status >= 0) status = fv_generator_prepare(n.plan, o, s->decoder);
     if (status >= 0) status = fv_objectives_upload(n.plan, &n.refs, g);
     if (status >= 0 && state) status = fv_session_state_write(n.plan, state);

@@ -66,14 +66,17 @@ static bool pays(const fv_plan *p, const fv_op *op, size_t microbatch_bytes)
     return maps > microbatch_bytes && maps >= weights * (size_t)op->y->shape.n;
 }
 
-/* The longest run of such ops; it begins and ends with an op that gains by it. */
+/* The longest run of such ops within the trunk or one subgraph; it begins and ends with an op that
+ * gains by it. */
 void fv_choose_microbatch(fv_plan *p, size_t microbatch_bytes)
 {
     p->microbatch = (fv_microbatch){0, -1, 0};
     for (int i = 0; microbatch_bytes && i < p->op_count; i++) {
         int pictures = p->ops[i].y->shape.n, last = -1, k = i;
         if (!pays(p, &p->ops[i], microbatch_bytes)) continue;
-        for (; k < p->op_count && can_microbatch(&p->ops[k], pictures); k++)
+        const fv_subgraph *part = fv_subgraph_of(p, i);
+        int end = part ? part->end : p->trunk_ops;
+        for (; k < end && can_microbatch(&p->ops[k], pictures); k++)
             if (pays(p, &p->ops[k], microbatch_bytes)) last = k;
         if (last - i > p->microbatch.last - p->microbatch.first)
             p->microbatch = (fv_microbatch){i, last, pictures};
@@ -105,10 +108,11 @@ fv_status fv_microbatch_spans(fv_plan *p)
     if (z.last < z.first) return FV_OK;
     p->per_picture = calloc((size_t)p->span_count + 1, sizeof *p->per_picture);
     if (!p->per_picture) return fv_fail(FV_ERR_MEMORY, "planning memory: out of memory");
+    int first = fv_forward_step(p, z.first), last = fv_forward_step(p, z.last);
     int back = fv_backward_step(p, z.last), end = fv_backward_step(p, z.first);
     for (int i = 0; i < p->span_count; i++) {
         fv_span *s = &p->spans[i];
-        p->per_picture[i] = lies_within(s, z.first, z.last) || lies_within(s, back, end);
+        p->per_picture[i] = lies_within(s, first, last) || lies_within(s, back, end);
         if (p->per_picture[i]) s->bytes /= (size_t)z.pictures;
     }
     return FV_OK;

@@ -91,6 +91,7 @@ static fv_ref new_node(fv_plan *p, const char *name, fv_shape shape, fv_dtype ty
     snprintf(n->name, bytes, "%s%s", p->prefix, name);
     n->value = (fv_tensor){n->name, shape, type, role, NULL, FV_FORMAT_REAL};
     n->gradient = (fv_tensor){n->name, shape, FV_REAL, FV_ROLE_GRADIENT, NULL, FV_FORMAT_REAL};
+    n->subgraph = p->building;
     n->op = n->value_span = n->gradient_span = n->aux_span = n->again_span = -1;
     p->nodes[p->node_count] = n;
     return p->node_count++;

@@ -95,6 +95,12 @@ fv_ref fv_cosine(fv_plan *p, const char *name, fv_ref x, fv_ref w, double eps);
 
 enum { FV_NONE = -2 }; /* an optional operand that is not there (bias, key bias) */
 
+/* Ops that are built from now on stand in this subgraph, 1 to FV_MAX_SUBGRAPHS, or with 0 in the
+ * trunk (where they are from the beginning). A subgraph reads the trunk and itself; what reads a
+ * subgraph belongs to it. Only plans that are finished with FV_PLAN_SUBGRAPHS take notice. */
+enum { FV_MAX_SUBGRAPHS = 8 };
+void fv_plan_subgraph(fv_plan *p, int subgraph);
+
 /* Marks a value as an output: it stays readable after forward, and takes an output gradient. */
 void fv_plan_output(fv_plan *p, fv_ref r);
 
@@ -120,7 +126,10 @@ enum {
     FV_PLAN_POISON = 2,   /* tests: memory is NaN before a forward and as soon as nobody needs it */
     /* every op stays by itself and runs for the whole batch, so that a hook can see every value
      * (fv_backend.fuses_ops, fuses_dwconv, microbatch_bytes) */
-    FV_PLAN_WHOLE = 4
+    FV_PLAN_WHOLE = 4,
+    /* a step runs one subgraph forward and backward before the next one forward, so that all of
+     * them lie in the memory of the largest: fv_plan_forward_backward */
+    FV_PLAN_SUBGRAPHS = 8
 };
 /* Ends building: prepares kernels and allocates. No builder may be called afterwards. */
 fv_status fv_plan_finish(fv_plan *p, unsigned flags);
@@ -139,6 +148,13 @@ fv_status fv_plan_forward(fv_plan *p);
  * that was not set counts as zero). */
 fv_status fv_plan_output_gradient(fv_plan *p, fv_ref output, const float *gradient);
 fv_status fv_plan_backward(fv_plan *p);
+/* Both, with output gradients that were set before. The only way back of a plan that has subgraphs:
+ * trunk forward, each subgraph forward and backward, the last one first, trunk backward. The same
+ * bytes as of the plan without subgraphs. Outputs can be read afterwards. */
+fv_status fv_plan_forward_backward(fv_plan *p);
+/* Whether the plan was finished with FV_PLAN_SUBGRAPHS and has two of them at least; one of whose
+ * ops reads two subgraphs has none. */
+bool fv_plan_has_subgraphs(const fv_plan *p);
 
 /* Whole tensors: leaves at any time, outputs after forward. */
 fv_status fv_plan_upload(fv_plan *p, fv_ref r, const float *values);
@@ -194,7 +210,7 @@ const fv_op *fv_plan_op(const fv_plan *p, int i);
 /* Whether op i runs for one picture of a batch after another (fv_backend.microbatch_bytes). */
 bool fv_plan_microbatched(const fv_plan *p, int i);
 /* Runs forward and backward once and times each op (arrays of fv_plan_op_count; ops without a
- * gradient take 0). Seeds count as in fv_plan_backward. */
+ * gradient take 0) of a plan without subgraphs. Seeds count as in fv_plan_backward. */
 fv_status fv_plan_profile(fv_plan *p, double *forward_ms, double *backward_ms);
 /* One line an op: name, kind, shape, activation, multiply-adds. */
 void fv_plan_print(const fv_plan *p, FILE *to);

@@ -1,8 +1,9 @@
 /* Ending a plan: gradient marking, memory by lifetime, kernels. See plan.h.
  *
  * Time runs 0 .. 2N: forward of op i is step i, output gradients arrive at N, backward of op i is
- * 2N - i. A value lives from its op to its last reader; by fv_op_uses a reader may be a backward
- * step. A gradient lives from its first writer to its producer's backward. */
+ * 2N - i; with subgraphs as subgraphs.c says. A value lives from its op to its last reader; by
+ * fv_op_uses a reader may be a backward step. A gradient lives from its first writer to its
+ * producer's backward. */
 #include <stdlib.h>
 
 #include "model/plan/plan_internal.h"
@@ -142,15 +143,15 @@ static fv_status op_lifetimes(fv_plan *p, int i)
     node *y = fv_node_of(op->y);
     make_aux(op);
     recompute_x(p, op);
-    FV_TRY(operands_live_at(p, op, FV_USED_FORWARD, i));
-    if (y->output) FV_TRY(member_live_at(p, y, FV_VALUE, 2 * p->op_count + 1));
+    FV_TRY(operands_live_at(p, op, FV_USED_FORWARD, fv_forward_step(p, i)));
+    if (y->output) FV_TRY(member_live_at(p, y, FV_VALUE, fv_last_step(p) + 1));
     if (!op->dy) return FV_OK;
     FV_TRY(operands_live_at(p, op, FV_USED_BACKWARD, fv_backward_step(p, i)));
     if (fv_recomputes_x(p, op)) {
         fv_op maker = fv_recomputing_op(p, op);
         FV_TRY(member_live_at(p, fv_node_of(maker.x), FV_VALUE, fv_backward_step(p, i)));
     }
-    return y->output ? member_live_at(p, y, FV_GRADIENT, p->op_count) : FV_OK;
+    return y->output ? member_live_at(p, y, FV_GRADIENT, fv_output_gradient_step(p, i)) : FV_OK;
 }
 
 static void *in_arena(const fv_plan *p, int span)
@@ -246,13 +247,14 @@ fv_status fv_plan_finish(fv_plan *p, unsigned flags)
     if (!whole) fv_plan_prune(p);
     if (p->be->fuses_ops && !whole) fv_fuse_ops(p);
     if (fuses) fv_fuse_maps(p);
+    fv_status status = fv_split_subgraphs(p, flags & FV_PLAN_SUBGRAPHS);
     choose_formats(p);
     if (flags & FV_PLAN_BACKWARD) mark_gradients(p);
     if (fuses) fv_fuse_gates(p);
     if (fuses) fv_overwrite_maps(p);
     fv_choose_microbatch(p, whole ? 0 : p->be->microbatch_bytes);
     fv_choose_recomputed(p, whole ? 0 : p->be->recompute_bytes);
-    fv_status status = place_params(p);
+    if (status >= 0) status = place_params(p);
     if (status >= 0) status = place_arena(p);
     if (status >= 0) status = prepare_kernels(p);
     if (status >= 0) status = make_output_gradients(p);

@@ -1,7 +1,7 @@
 /* The inside of fv_plan, for the files that share it: plan.c (building, moving numbers),
  * plan_finish.c (gradients, memory, kernels), fuse_ops.c, fuse_dwconv.c, microbatch.c and
- * recompute.c (what ops do for each other, micro-batches, maps made twice), verify.c and run.c
- * (forward, backward, steps). */
+ * recompute.c (what ops do for each other, micro-batches, maps made twice), subgraphs.c (the order
+ * of steps), verify.c and run.c (forward, backward, steps). */
 #ifndef FV_PLAN_INTERNAL_H
 #define FV_PLAN_INTERNAL_H
 
@@ -18,7 +18,9 @@ enum { FV_PART_FORWARD, FV_PART_BACKWARD, FV_PART_STEP, FV_PARTS };
 typedef struct fv_node {
     fv_tensor value, gradient, aux;
     char *name;
-    int op; /* the op that makes it; -1: a leaf */
+    int op;       /* the op that makes it; -1: a leaf */
+    int subgraph; /* 0: the trunk; until the plan is split, of those that were built into one alone
+                   */
     bool needs_gradient, wanted, output, has_aux;
     bool written;           /* a gradient writer has been met */
     float *output_gradient; /* outputs of plans with gradients; zeros until set */
@@ -48,12 +50,21 @@ typedef struct fv_microbatch {
     int first, last, pictures;
 } fv_microbatch;
 
+/* ops[first .. end - 1]; `step` is the first of its steps (subgraphs.c). */
+typedef struct fv_subgraph {
+    int first, end, step;
+} fv_subgraph;
+
 struct fv_plan {
     fv_backend *be;
     fv_node **nodes;
     int node_count, node_capacity;
     fv_op *ops;
     int op_count, op_capacity;
+    int building;                            /* the subgraph of the ops that are being built */
+    fv_subgraph subgraphs[FV_MAX_SUBGRAPHS]; /* in the order of their ops; */
+    int subgraph_count, trunk_ops;           /* ops[0 .. trunk_ops - 1]: all, without subgraphs */
+    int trunk_back;                          /* the last step: backward of op 0 */
     fv_microbatch microbatch;
     fv_op *microbatch_ops; /* what runs in the place of ops[microbatch.first .. microbatch.last] */
     fv_alias *aliases;
@@ -120,11 +131,15 @@ static inline int *fv_span_of(fv_node *n, fv_member member)
     return owner->overwritten ? &owner->value_span : &owner->gradient_span;
 }
 
-/* Steps of a plan of N ops: forward of op i is step i, backward 2 N - i. */
-static inline int fv_backward_step(const fv_plan *p, int op)
-{
-    return 2 * p->op_count - op;
-}
+/* subgraphs.c: once ops are fused and before gradients are marked; false: the plan has none. */
+fv_status fv_split_subgraphs(fv_plan *p, bool wanted);
+const fv_subgraph *fv_subgraph_of(const fv_plan *p, int op); /* NULL: the trunk */
+/* The steps of forward and backward of an op, the one in which the output gradients of its part
+ * are there, and the last of all. Of a plan of N ops without subgraphs i, 2 N - i, N and 2 N. */
+int fv_forward_step(const fv_plan *p, int op);
+int fv_backward_step(const fv_plan *p, int op);
+int fv_output_gradient_step(const fv_plan *p, int op);
+int fv_last_step(const fv_plan *p);
 
 /* fuse_ops.c: fewer, larger ops; before gradients are marked. First, those alone that an output
  * needs.

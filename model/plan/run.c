@@ -59,7 +59,8 @@ static fv_status downwards(fv_plan *p, int first, int end, visit v, void *user)
 {
     for (int i = first; i < end; i++) {
         FV_TRY(v(p, i, user));
-        if (!fv_plan_microbatched(p, i)) FV_TRY(poison_dead(p, i, i));
+        int step = fv_forward_step(p, i);
+        if (!fv_plan_microbatched(p, i)) FV_TRY(poison_dead(p, step, step));
     }
     return FV_OK;
 }
@@ -74,20 +75,30 @@ static fv_status upwards(fv_plan *p, int first, int end, visit v, void *user)
     return FV_OK;
 }
 
-/* All of it; the ops of a micro-batch once for each picture. */
-static fv_status each_op(fv_plan *p, bool back, visit v, void *user)
+/* Ops begin .. stop - 1; those of a micro-batch once for each picture. */
+static fv_status along(fv_plan *p, int begin, int stop, bool back, visit v, void *user)
 {
-    fv_status (*const along)(fv_plan *, int, int, visit, void *) = back ? upwards : downwards;
-    int first = p->microbatch.first, end = p->microbatch.last + 1;
-    FV_TRY(back ? along(p, end, p->op_count, v, user) : along(p, 0, first, v, user));
+    fv_status (*const go)(fv_plan *, int, int, visit, void *) = back ? upwards : downwards;
+    int first = p->microbatch.first, last = p->microbatch.last;
+    if (!p->microbatch.pictures || first < begin || last >= stop)
+        return go(p, begin, stop, v, user);
+    FV_TRY(back ? go(p, last + 1, stop, v, user) : go(p, begin, first, v, user));
     for (int k = 0; k < p->microbatch.pictures; k++) {
         fv_microbatch_show(p, k);
-        FV_TRY(along(p, first, end, v, user));
+        FV_TRY(go(p, first, last + 1, v, user));
     }
-    if (p->microbatch.pictures)
-        FV_TRY(back ? poison_dead(p, fv_backward_step(p, end - 1), fv_backward_step(p, first))
-                    : poison_dead(p, first, end - 1));
-    return back ? along(p, 0, first, v, user) : along(p, end, p->op_count, v, user);
+    FV_TRY(back ? poison_dead(p, fv_backward_step(p, last), fv_backward_step(p, first))
+                : poison_dead(p, fv_forward_step(p, first), fv_forward_step(p, last)));
+    return back ? go(p, begin, first, v, user) : go(p, last + 1, stop, v, user);
+}
+
+/* All of it, in the order of steps; of the list upwards where there are no subgraphs. */
+static fv_status each_op(fv_plan *p, bool back, visit v, void *user)
+{
+    FV_TRY(along(p, 0, p->trunk_ops, back, v, user));
+    for (int b = p->subgraph_count - 1; b >= 0; b--)
+        FV_TRY(along(p, p->subgraphs[b].first, p->subgraphs[b].end, back, v, user));
+    return FV_OK;
 }
 
 static fv_status forward(fv_plan *p, int i, void *user)
@@ -113,22 +124,68 @@ static fv_status backward(fv_plan *p, int i, void *user)
     return FV_OK;
 }
 
-static void enqueue_forward(fv_plan *p)
+/* From the host: to memory of their own where the backend captures, elsewhere to the gradients of
+ * ops begin .. stop - 1. */
+static fv_status upload_output_gradients(fv_plan *p, int begin, int stop)
 {
-    (void)each_op(p, false, forward, NULL);
+    for (int i = 0; i < p->node_count; i++) {
+        fv_node *n = p->nodes[i];
+        if (!n->output_gradient || n->op < begin || n->op >= stop) continue;
+        fv_tensor *to = n->output_gradient_copy.data ? &n->output_gradient_copy : &n->gradient;
+        FV_TRY(p->be->upload(p->be, to, FV_F32, n->output_gradient));
+        memset(n->output_gradient, 0, fv_count(n->value.shape) * sizeof *n->output_gradient);
+    }
+    return FV_OK;
 }
 
-static void enqueue_output_gradients(fv_plan *p)
+/* The output gradients of ops begin .. stop - 1 arrive: now their memory is free for them. */
+static fv_status take_output_gradients(fv_plan *p, int begin, int stop)
 {
-    for (int i = 0; p->be->copy && i < p->node_count; i++)
-        if (p->nodes[i]->output_gradient)
-            p->be->copy(p->be, &p->nodes[i]->gradient, &p->nodes[i]->output_gradient_copy);
+    if (!p->be->copy) return upload_output_gradients(p, begin, stop);
+    for (int i = 0; i < p->node_count; i++) {
+        const fv_node *n = p->nodes[i];
+        if (n->output_gradient && n->op >= begin && n->op < stop)
+            p->be->copy(p->be, &p->nodes[i]->gradient, &n->output_gradient_copy);
+    }
+    return FV_OK;
 }
 
-static void enqueue_backward(fv_plan *p)
+static fv_status forward_all(fv_plan *p, visit down)
 {
-    enqueue_output_gradients(p);
-    (void)each_op(p, true, backward, NULL);
+    return each_op(p, false, down, NULL);
+}
+
+static fv_status backward_all(fv_plan *p, visit up)
+{
+    FV_TRY(take_output_gradients(p, 0, p->op_count));
+    return each_op(p, true, up, NULL);
+}
+
+static fv_status subgraph_both(fv_plan *p, const fv_subgraph *b, visit down, visit up)
+{
+    FV_TRY(along(p, b->first, b->end, false, down, NULL));
+    FV_TRY(take_output_gradients(p, b->first, b->end));
+    return along(p, b->first, b->end, true, up, NULL);
+}
+
+static fv_status both_all(fv_plan *p, visit down, visit up)
+{
+    FV_TRY(along(p, 0, p->trunk_ops, false, down, NULL));
+    FV_TRY(take_output_gradients(p, 0, p->trunk_ops));
+    for (int b = p->subgraph_count - 1; b >= 0; b--)
+        FV_TRY(subgraph_both(p, &p->subgraphs[b], down, up));
+    return along(p, 0, p->trunk_ops, true, up, NULL);
+}
+
+static fv_status enqueue_forward(fv_plan *p)
+{
+    return forward_all(p, forward);
+}
+
+/* Of a plan with subgraphs both ways: backward is never alone. */
+static fv_status enqueue_backward(fv_plan *p)
+{
+    return fv_plan_has_subgraphs(p) ? both_all(p, forward, backward) : backward_all(p, backward);
 }
 
 static void enqueue_adam(fv_plan *p)
@@ -141,11 +198,11 @@ static void enqueue_adam(fv_plan *p)
                 bound ? &p->bounds[1] : NULL, &p->adam_numbers, &p->adam_stats);
 }
 
-static void enqueue_step(fv_plan *p)
+static fv_status enqueue_step(fv_plan *p)
 {
-    enqueue_forward(p);
-    enqueue_backward(p);
+    FV_TRY(both_all(p, forward, backward));
     enqueue_adam(p);
+    return FV_OK;
 }
 
 bool fv_plan_captures(const fv_plan *p)
@@ -155,17 +212,15 @@ bool fv_plan_captures(const fv_plan *p)
 
 static fv_status run_part(fv_plan *p, int part)
 {
-    static void (*const enqueue[FV_PARTS])(fv_plan *) = {enqueue_forward, enqueue_backward,
-                                                         enqueue_step};
+    static fv_status (*const enqueue[FV_PARTS])(fv_plan *) = {enqueue_forward, enqueue_backward,
+                                                              enqueue_step};
     /* the first time by itself: libraries load their code when it is first used */
-    if (!fv_plan_captures(p) || p->runs[part]++ == 0) {
-        enqueue[part](p);
-        return FV_OK;
-    }
+    if (!fv_plan_captures(p) || p->runs[part]++ == 0) return enqueue[part](p);
     if (!p->graphs[part]) {
         FV_TRY(p->be->capture_begin(p->be));
-        enqueue[part](p);
+        fv_status s = enqueue[part](p); /* fails nowhere: it uploads nothing */
         FV_TRY(p->be->capture_end(p->be, &p->graphs[part]));
+        FV_TRY(s);
     }
     return p->be->replay(p->be, p->graphs[part]);
 }
@@ -189,7 +244,7 @@ fv_status fv_plan_forward(fv_plan *p)
 {
     FV_TRY(fv_plan_runnable(p, "running a plan forward"));
     if (p->flags & FV_PLAN_POISON) FV_TRY(poison(p, 0, p->arena_bytes));
-    FV_TRY(p->hook ? each_op(p, false, forward_hooked, NULL) : run_part(p, FV_PART_FORWARD));
+    FV_TRY(p->hook ? forward_all(p, forward_hooked) : run_part(p, FV_PART_FORWARD));
     return p->be->sync(p->be);
 }
 
@@ -205,18 +260,6 @@ fv_status fv_plan_output_gradient(fv_plan *p, fv_ref output, const float *gradie
     return FV_OK; /* no path to a param: it has no effect */
 }
 
-static fv_status upload_output_gradients(fv_plan *p)
-{
-    for (int i = 0; i < p->node_count; i++) {
-        fv_node *n = p->nodes[i];
-        if (!n->output_gradient) continue;
-        fv_tensor *to = n->output_gradient_copy.data ? &n->output_gradient_copy : &n->gradient;
-        FV_TRY(p->be->upload(p->be, to, FV_F32, n->output_gradient));
-        memset(n->output_gradient, 0, fv_count(n->value.shape) * sizeof *n->output_gradient);
-    }
-    return FV_OK;
-}
-
 static fv_status has_backward(const fv_plan *p, const char *what)
 {
     FV_TRY(fv_plan_runnable(p, what));
@@ -224,17 +267,55 @@ static fv_status has_backward(const fv_plan *p, const char *what)
     return fv_fail(FV_ERR_ARGUMENT, "%s: it was built forward only", what);
 }
 
+static fv_status no_subgraphs(const fv_plan *p, const char *what)
+{
+    if (!fv_plan_has_subgraphs(p)) return FV_OK;
+    return fv_fail(FV_ERR_ARGUMENT, "%s: it has subgraphs, which go back as soon as they have run",
+                   what);
+}
+
+/* To the device, where they wait for their ops. */
+static fv_status send_output_gradients(fv_plan *p)
+{
+    return p->be->copy ? upload_output_gradients(p, 0, p->op_count) : FV_OK;
+}
+
+static void forget_output_gradients(fv_plan *p)
+{
+    for (int i = 0; i < p->node_count; i++) {
+        const fv_node *n = p->nodes[i];
+        size_t count = fv_count(n->value.shape);
+        if (n->output_gradient) memset(n->output_gradient, 0, count * sizeof *n->output_gradient);
+    }
+}
+
 fv_status fv_plan_backward(fv_plan *p)
 {
     FV_TRY(has_backward(p, "running a plan backward"));
-    FV_TRY(upload_output_gradients(p));
-    if (!p->hook) {
-        FV_TRY(run_part(p, FV_PART_BACKWARD));
-        return p->be->sync(p->be);
-    }
-    enqueue_output_gradients(p);
-    FV_TRY(each_op(p, true, backward_hooked, NULL));
+    FV_TRY(no_subgraphs(p, "running a plan backward"));
+    FV_TRY(send_output_gradients(p));
+    FV_TRY(p->hook ? backward_all(p, backward_hooked) : run_part(p, FV_PART_BACKWARD));
     return p->be->sync(p->be);
+}
+
+static fv_status subgraphs_both(fv_plan *p)
+{
+    if (p->flags & FV_PLAN_POISON) FV_TRY(poison(p, 0, p->arena_bytes));
+    FV_TRY(send_output_gradients(p));
+    FV_TRY(p->hook ? both_all(p, forward_hooked, backward_hooked) : run_part(p, FV_PART_BACKWARD));
+    return p->be->sync(p->be);
+}
+
+fv_status fv_plan_forward_backward(fv_plan *p)
+{
+    FV_TRY(has_backward(p, "running a plan forward and backward"));
+    if (!fv_plan_has_subgraphs(p)) {
+        FV_TRY(fv_plan_forward(p));
+        return fv_plan_backward(p);
+    }
+    fv_status s = subgraphs_both(p);
+    if (s < 0) forget_output_gradients(p);
+    return s;
 }
 
 /* The part of a block of bounds that is this param's. */
@@ -314,11 +395,8 @@ fv_status fv_plan_step_begin(fv_plan *p, const float numbers[FV_ADAM_COLUMNS])
     FV_TRY(has_backward(p, "running a step"));
     FV_TRY(fv_plan_block_exists(p, FV_BLOCK_M));
     bool captures = fv_plan_captures(p);
-    if (!captures) {
-        FV_TRY(fv_plan_forward(p));
-        FV_TRY(fv_plan_backward(p));
-    }
-    if (captures) FV_TRY(upload_output_gradients(p));
+    if (!captures) FV_TRY(fv_plan_forward_backward(p));
+    if (captures) FV_TRY(send_output_gradients(p));
     FV_TRY(p->be->upload(p->be, &p->adam_numbers, FV_F32, numbers));
     if (captures) return run_part(p, FV_PART_STEP);
     enqueue_adam(p);
@@ -397,6 +475,7 @@ static void take_marks(fv_plan *p, const timing *t)
 fv_status fv_plan_profile(fv_plan *p, double *forward_ms, double *backward_ms)
 {
     FV_TRY(has_backward(p, "timing a plan"));
+    FV_TRY(no_subgraphs(p, "timing a plan"));
     int n = p->op_count, visits = n * (p->microbatch.pictures + 1);
     int *ops = calloc(2 * (size_t)visits + 1, sizeof *ops);
     if (!ops) return fv_fail(FV_ERR_MEMORY, "timing a plan: out of memory");
@@ -406,8 +485,8 @@ fv_status fv_plan_profile(fv_plan *p, double *forward_ms, double *backward_ms)
     timing up = {backward_ms, ops + visits, 0, visits + 1, backward};
     if (p->be->mark) p->be->mark(p->be, down.first);
     fv_status status = each_op(p, false, time_op, &down);
-    if (status >= 0) status = upload_output_gradients(p);
-    enqueue_output_gradients(p);
+    if (status >= 0) status = send_output_gradients(p);
+    if (status >= 0) status = take_output_gradients(p, 0, p->op_count);
     if (p->be->mark) p->be->mark(p->be, up.first);
     if (status >= 0) status = each_op(p, true, time_op, &up);
     if (status >= 0) status = p->be->sync(p->be);

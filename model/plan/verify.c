@@ -35,9 +35,11 @@ static fv_status spans_apart(const fv_plan *p)
 static bool lives(const fv_plan *p, int span, int step)
 {
     const fv_span *s = &p->spans[span];
-    int first = p->microbatch.first, last = p->microbatch.last;
-    if (step > p->op_count) {
-        first = fv_backward_step(p, p->microbatch.last);
+    int first = fv_forward_step(p, p->microbatch.first),
+        back = fv_backward_step(p, p->microbatch.last);
+    int last = fv_forward_step(p, p->microbatch.last);
+    if (step >= back) {
+        first = back;
         last = fv_backward_step(p, p->microbatch.first);
     }
     if (!p->per_picture || p->per_picture[span] || step < first || step > last) first = last = step;
@@ -92,7 +94,7 @@ fv_status fv_plan_verify(const fv_plan *p)
     FV_TRY(spans_apart(p));
     for (int i = 0; i < p->op_count; i++) {
         const fv_op *op = &p->ops[i];
-        FV_TRY(operands_are_there(p, op, FV_USED_FORWARD, i));
+        FV_TRY(operands_are_there(p, op, FV_USED_FORWARD, fv_forward_step(p, i)));
         if (!op->dy) continue;
         FV_TRY(operands_are_there(p, op, FV_USED_BACKWARD, fv_backward_step(p, i)));
         if (fv_recomputes_x(p, op)) FV_TRY(recomputed_are_there(p, op, fv_backward_step(p, i)));
