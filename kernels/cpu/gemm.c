@@ -348,6 +348,18 @@ static next next_turned(const fv_product *p, size_t at, size_t depth, size_t i, 
     return (next){w, share * p->ldb, ceil_divide(rows, share)};
 }
 
+/* Of A the rows row .. end - 1, while `others` tiles run: none if they lie apart. */
+static next next_of_a(const fv_product *p, size_t row, size_t end, size_t others)
+{
+    size_t lines = end > row ? ceil_divide((end - row) * p->k, LINE) : 0;
+    int shift = 0;
+    if (p->lda != p->k || lines == 0) return (next){{p->b, 0, 0, 0, 0}, 0, 0};
+    while (shift < 6 && (p->k >> (shift + 1)) * others >= lines) shift++;
+    size_t each = max_of(p->k >> shift, 1);
+    prefetch w = {p->a + row * p->k, LINE, shift, 0, 0};
+    return (next){w, each * LINE, ceil_divide(lines, each)};
+}
+
 static prefetch part_of(next z, size_t t, const float *near)
 {
     if (t >= z.parts) return (prefetch){near, 0, 0, 0, 0};
@@ -404,6 +416,23 @@ INLINE void run_tile(const fv_product *p, pass z, size_t t, panel n, const float
     else
         finish(FV_ACT_NONE, &(fv_product){.n = p->n, .c = p->c}, out, width, row, height, column,
                add);
+}
+
+/* Some rows of the panels first .. last - 1, all of which stay near: what is fetched are the rows
+ * of A up to `end` that come after these. p->b begins with column `origin`. */
+static void block_near(const fv_product *p, size_t origin, size_t row, size_t rows, size_t end,
+                       size_t first, size_t last)
+{
+    size_t count = 0, q = 0;
+    for (size_t i = first; i < last; i++) count += tiles_of(panel_at(p->n, i), rows);
+    next then = next_of_a(p, row + rows, min_of(end, row + 2 * rows), count);
+    pass z = {row, rows, 0, p->k};
+    for (size_t i = first; i < last; i++) {
+        panel n = panel_at(p->n, i);
+        const float *b = p->b + (n.vector * LANES - origin) * p->k;
+        for (size_t t = 0; t < tiles_of(n, rows); t++, q++)
+            run_tile(p, z, t, n, b, NULL, part_of(then, q, b));
+    }
 }
 
 /* Some rows of the panels first .. last - 1; p->b begins with column `origin`. */
@@ -524,6 +553,8 @@ static void product_task(void *context, int i)
         if (p.ldb)
             block_packing(&p, begin, count, first, last,
                           first + (t + 1 < parts ? 0 : c->threads * c->group));
+        else if (step && p.k <= (p.chunk ? p.chunk : CHUNK))
+            block_near(&p, origin, begin, count, row + rows, first, last);
         else
             block(&p, origin, begin, count, first, last);
     }
