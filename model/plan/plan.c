@@ -239,6 +239,15 @@ void fv_plan_output(fv_plan *p, fv_ref r)
     if (r >= 0 && r < p->node_count) p->nodes[r]->output = true;
 }
 
+void fv_plan_subgraph(fv_plan *p, int subgraph)
+{
+    if (subgraph < 0 || subgraph > FV_MAX_SUBGRAPHS)
+        (void)fv_plan_fail(p, fv_fail(FV_ERR_ARGUMENT, "subgraph %d of a plan, expected 0 to %d",
+                                      subgraph, FV_MAX_SUBGRAPHS));
+    else
+        p->building = subgraph;
+}
+
 fv_shape fv_plan_shape(const fv_plan *p, fv_ref r)
 {
     if (r < 0 || r >= p->node_count) return (fv_shape){0, 0, 0, 0};

@@ -16,15 +16,6 @@
 
 #include "model/plan/plan_internal.h"
 
-void fv_plan_subgraph(fv_plan *p, int subgraph)
-{
-    if (subgraph < 0 || subgraph > FV_MAX_SUBGRAPHS)
-        (void)fv_plan_fail(p, fv_fail(FV_ERR_ARGUMENT, "subgraph %d of a plan, expected 0 to %d",
-                                      subgraph, FV_MAX_SUBGRAPHS));
-    else
-        p->building = subgraph;
-}
-
 bool fv_plan_has_subgraphs(const fv_plan *p)
 {
     return p->subgraph_count > 0;
