@@ -23,8 +23,14 @@ enum {
      * it turns them */
     PACKED_ROWS = 512,
     TURNED_ROWS = 112,
-    LINE = 16,      /* floats of one */
-    PACK_AHEAD = 16 /* rows */
+    LINE = 16,       /* floats of one */
+    PACK_AHEAD = 16, /* rows */
+    /* Rows of weights that lie 8 KB apart have ways for 128 in L2, and for 12 in L1: where few
+     * tiles follow upon one that packs, half of a panel is fetched before it, and it asks for the
+     * rest so many rows ahead. */
+    FEW_TILES = 12,
+    APART = 1024, /* floats, or a multiple */
+    PACK_FAR_AHEAD = 96
 };
 static const int tile_rows[] = FV_TILE_ROWS;
 
@@ -114,6 +120,7 @@ typedef struct tile_work {
     const float *b;
     size_t ldb, k;
     float *room;
+    bool far; /* a tile that packs fetches PACK_FAR_AHEAD, else PACK_AHEAD */
     prefetch w;
     float *out;
     size_t ldo;
@@ -143,7 +150,10 @@ INLINE void tile(const int rows, const int vectors, const bool packs, const tile
         if (packs) {
 #pragma GCC unroll 4
             for (int v = 0; v < vectors; v++) {
-                if (v * LANES % LINE == 0) __builtin_prefetch(b + PACK_AHEAD * step + v * LANES);
+                if (v * LANES % LINE == 0 && !work->far)
+                    __builtin_prefetch(b + PACK_AHEAD * step + v * LANES);
+                if (v * LANES % LINE == 0 && work->far)
+                    __builtin_prefetch(b + PACK_FAR_AHEAD * step + v * LANES, 0, 2);
                 v_store(room + v * LANES, row[v]);
             }
             room += vectors * LANES;
@@ -325,14 +335,21 @@ static next next_panel(const fv_product *p, size_t origin, size_t at, size_t dep
     return (next){{from, LINE, 0, 0, 0}, depth * LINE, lines};
 }
 
-/* The same for rows of B that lie ldb apart, while `others` tiles run. */
+static bool asks_far(const fv_product *p, size_t count)
+{
+    return count <= FEW_TILES && p->ldb % APART == 0;
+}
+
+/* The same for rows of B that lie ldb apart, while `others` tiles run; for half of them if the tile
+ * that packs them asks for the rest. */
 static next next_rows(const fv_product *p, size_t at, size_t depth, size_t i, size_t others)
 {
     enum { PARTS = 4, SHIFT = 2 };
     panel n = panel_at(p->n, i);
     size_t lines = ceil_divide(n.vectors * LANES, LINE);
     const float *from = p->b + at * p->ldb + n.vector * LANES;
-    if (lines * PARTS > others) return (next){{from, p->ldb, 0, 0, 0}, LINE, lines};
+    if (lines * PARTS > others)
+        return (next){{from, p->ldb, asks_far(p, others + 1), 0, 0}, LINE, lines};
     return (next){{from, p->ldb, SHIFT, 0, 0}, depth / PARTS * p->ldb, PARTS};
 }
 
@@ -397,6 +414,7 @@ INLINE void run_tile(const fv_product *p, pass z, size_t t, panel n, const float
                       .ldb = p->ldb,
                       .k = z.depth,
                       .room = room,
+                      .far = asks_far(p, count),
                       .w = w};
     if (column + width <= p->n && (!whole || (p->act == FV_ACT_NONE && !p->aux))) {
         work.out = p->c + row * p->n + column;

@@ -90,21 +90,14 @@ typedef struct cut {
 
 enum { MAX_ROWS = 64 };
 
-/* Where the chunk begins that comes after this one: the same outputs', or the next ones'. While a
- * few rows pass, one of its outputs is fetched. */
-static const float *next_weights(const fv_product *p, size_t at, size_t first)
-{
-    bool same = at + CHUNK < p->k;
-    return p->b + (same ? first : first + OUTPUTS) * p->k + (same ? at + CHUNK : 0);
-}
-
+/* While a few rows pass, this chunk of one of the outputs that come next is fetched. */
 static void outputs_of_rows(const fv_product *p, size_t row, size_t rows, size_t first,
                             size_t count)
 {
     float sums[MAX_ROWS * OUTPUTS] = {0};
     for (size_t at = 0; at < p->k; at += CHUNK) {
         size_t depth = min_of(CHUNK, p->k - at);
-        const float *w = p->b + first * p->k + at, *then = next_weights(p, at, first);
+        const float *w = p->b + first * p->k + at, *then = w + OUTPUTS * p->k;
         for (size_t r = 0; r < rows; r += ROWS, then += p->k) {
             bool more = r < OUTPUTS * ROWS && then < p->b + p->n * p->k;
             dots_any((int)min_of(ROWS, rows - r), (int)count, p->a + (row + r) * p->lda + at,
