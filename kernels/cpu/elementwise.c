@@ -324,9 +324,10 @@ static void normalise_row(float *y, const float *x, const float *w, const float 
                           size_t d, double eps)
 {
     double mean = sum_of(x, d) / (double)d, variance = sum_squares(x, mean, d);
-    aux[0] = (float)mean;
-    aux[1] = (float)(1 / sqrt(variance / (double)d + eps));
-    for (size_t i = 0; i < d; i++) y[i] = f_fma(x[i] - aux[0], aux[1] * w[i], b[i]);
+    float centre = (float)mean, k = (float)(1 / sqrt(variance / (double)d + eps));
+    aux[0] = centre;
+    aux[1] = k;
+    for (size_t i = 0; i < d; i++) y[i] = f_fma(x[i] - centre, k * w[i], b[i]);
 }
 
 static void normalise_back(float *dx, const float *x, const float *dy, const float *w,
