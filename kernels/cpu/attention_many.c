@@ -96,18 +96,6 @@ static float *scores_of(const fv_op *op, const part *z)
     return (float *)op->scratch + turned_count(op) + z->index * tokens * tokens;
 }
 
-/* rows x columns numbers, LANES at most, from where rows lie `row` apart, turned round to where
- * they lie `step` apart. */
-INLINE void turn_square(const float *from, size_t row, size_t rows, size_t columns, float *to,
-                        size_t step)
-{
-    vf v[LANES];
-    for (size_t i = 0; i < LANES; i++)
-        v[i] = i < rows ? load_lanes(from + i * row, columns) : (vf){0};
-    v_turn(v);
-    for (size_t i = 0; i < columns; i++) store_lanes(to + i * step, v[i], rows);
-}
-
 /* Some columns of a head's k or v, turned round. */
 static void turn(const fv_op *op, const part *z, const float *from)
 {
@@ -115,9 +103,10 @@ static void turn(const fv_op *op, const part *z, const float *from)
     size_t row = 3 * (size_t)z->d, tokens = (size_t)z->tokens, width = (size_t)z->width;
     for (size_t j = (size_t)z->first; j < (size_t)z->last; j += LANES)
         for (size_t c = 0; c < width; c += LANES) {
-            size_t rows = (size_t)z->last - j, columns = width - c;
-            turn_square(from + j * row + c, row, rows < LANES ? rows : LANES,
-                        columns < LANES ? columns : LANES, to + c * tokens + j, tokens);
+            size_t rows = (size_t)z->last - j < LANES ? (size_t)z->last - j : LANES;
+            size_t columns = width - c < LANES ? width - c : LANES;
+            v_turn_square(from + j * row + c, row, rows, columns, to + c * tokens + j, tokens,
+                          rows);
         }
 }
 

@@ -290,18 +290,6 @@ static void pack_panel(const fv_product *p, size_t at, size_t depth, panel n, fl
     }
 }
 
-/* LANES x LANES numbers of W, or what there is of them, into a panel whose rows are `width` wide.
- */
-INLINE void turn(const float *from, size_t ldw, size_t outputs, size_t depth, float *to,
-                 size_t width)
-{
-    vf v[LANES];
-    for (size_t i = 0; i < LANES; i++)
-        v[i] = i < outputs ? load_lanes(from + i * ldw, depth) : (vf){0};
-    v_turn(v);
-    for (size_t i = 0; i < depth; i++) v_store(to + i * width, v[i]);
-}
-
 /* The same as pack_panel where columns of B are rows of W. */
 static void turn_panel(const fv_product *p, size_t at, size_t depth, panel n, float *to)
 {
@@ -310,9 +298,10 @@ static void turn_panel(const fv_product *p, size_t at, size_t depth, panel n, fl
         size_t column = (n.vector + v) * LANES, outputs = min_of(LANES, p->n - column), r = 0;
         const float *from = p->b + column * p->ldb + at;
         for (; outputs == LANES && r + LANES <= depth; r += LANES)
-            turn(from + r, p->ldb, LANES, LANES, to + r * width, width);
+            v_turn_square(from + r, p->ldb, LANES, LANES, to + r * width, width, LANES);
         for (; r < depth; r += LANES)
-            turn(from + r, p->ldb, outputs, min_of(LANES, depth - r), to + r * width, width);
+            v_turn_square(from + r, p->ldb, outputs, min_of(LANES, depth - r), to + r * width,
+                          width, LANES);
     }
 }
 

@@ -185,6 +185,18 @@ INLINE void store_lanes(float *p, vf v, size_t lanes)
         v_store_part(p, v, lanes);
 }
 
+/* Numbers of `rows` rows, `columns` of each (LANES at most), turned round: column i goes to
+ * to[i * step], the first `kept` numbers of a vector that is zero behind `rows`. */
+INLINE void v_turn_square(const float *from, size_t row, size_t rows, size_t columns, float *to,
+                          size_t step, size_t kept)
+{
+    vf v[LANES];
+    for (size_t i = 0; i < LANES; i++)
+        v[i] = i < rows ? load_lanes(from + i * row, columns) : (vf){0};
+    v_turn(v);
+    for (size_t i = 0; i < columns; i++) store_lanes(to + i * step, v[i], kept);
+}
+
 /* mask ? a : b, lane by lane; mask is what a comparison of vectors gives. */
 INLINE vf v_choose(vi mask, vf a, vf b)
 {
