@@ -522,6 +522,93 @@ static void subgraphs_that_meet_are_one(void **state)
     fv_backend_close(be);
 }
 
+/* --- one arena for plans that run one after the other --- */
+
+/* What a backend has given and not got back. */
+static struct {
+    void *at[256];
+    size_t bytes[256], living;
+    fv_backend was;
+} given;
+
+static fv_status counting_alloc(fv_backend *be, size_t bytes, void **out)
+{
+    FV_TRY(given.was.alloc(be, bytes, out));
+    for (int i = 0; i < 256; i++)
+        if (!given.at[i]) {
+            given.at[i] = *out;
+            given.bytes[i] = bytes;
+            given.living += bytes;
+            return FV_OK;
+        }
+    fail_msg("more than 256 allocations");
+    return FV_OK;
+}
+
+static void counting_free(fv_backend *be, void *memory)
+{
+    for (int i = 0; memory && i < 256; i++)
+        if (given.at[i] == memory) {
+            given.at[i] = NULL;
+            given.living -= given.bytes[i];
+        }
+    given.was.free(be, memory);
+}
+
+static void run_again(const towers *t, int count, uint32_t stream, passed *out)
+{
+    float x[MAPS];
+    memset(out, 0, sizeof *out);
+    for (uint32_t i = 0; i < MAPS; i++) x[i] = fv_uniform(fv_philox(6, i, stream, 0, 0).v[0]);
+    MUST(fv_plan_upload(t->plan, t->x, x));
+    set_output_gradients(t, count);
+    MUST(fv_plan_forward_backward(t->plan));
+    read_outputs(t, count, out);
+    MUST(fv_plan_download_gradient(t->plan, t->x, out->gradient));
+}
+
+static void plans_in_turn_share_an_arena(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"ref64", "cpu"};
+    for (int k = 0; k < 2; k++)
+        for (size_t near = 0; near < 2; near++) { /* in micro-batches too */
+            fv_backend *be = open_backend(names[k]), *other = open_backend(names[k]);
+            be->microbatch_bytes = near;
+            given.was = *be;
+            be->alloc = counting_alloc;
+            be->free = counting_free;
+            static passed expected[2], found;
+            unsigned flags = FV_PLAN_BACKWARD | FV_PLAN_POISON;
+            towers large = build_towers(be, flags, TOWERS), little = build_towers(be, flags, 1);
+            towers elsewhere = build_towers(other, flags, 1);
+            run_again(&large, TOWERS, 1, &expected[0]);
+            run_again(&little, 1, 2, &expected[1]);
+            size_t arena = fv_plan_describe(little.plan).arena_bytes, before = given.living;
+            assert_true(arena > 0);
+            FAILS(fv_plan_borrow_arena(large.plan, little.plan), FV_ERR_ARGUMENT, "too small");
+            FAILS(fv_plan_borrow_arena(elsewhere.plan, large.plan), FV_ERR_ARGUMENT, "backends");
+            MUST(fv_plan_borrow_arena(little.plan, large.plan));
+            FAILS(fv_plan_borrow_arena(large.plan, little.plan), FV_ERR_ARGUMENT, "of its own");
+            assert_int_equal(given.living, before - arena);
+            assert_int_equal(fv_plan_describe(little.plan).arena_bytes, 0);
+            for (int turn = 0; turn < 2; turn++) {
+                run_again(&large, TOWERS, 1, &found);
+                assert_memory_equal(&found, &expected[0], sizeof found);
+                run_again(&little, 1, 2, &found);
+                assert_memory_equal(&found, &expected[1], sizeof found);
+            }
+            fv_plan_free(little.plan);
+            run_again(&large, TOWERS, 1, &found);
+            assert_memory_equal(&found, &expected[0], sizeof found);
+            fv_plan_free(large.plan);
+            fv_plan_free(elsewhere.plan);
+            assert_int_equal(given.living, 0);
+            fv_backend_close(be);
+            fv_backend_close(other);
+        }
+}
+
 static fv_status stop_at(void *user, fv_plan *p, const fv_op *op, bool backward)
 {
     (void)p;
@@ -859,6 +946,7 @@ int main(void)
         cmocka_unit_test(subgraphs_share_memory_and_give_the_same),
         cmocka_unit_test(subgraphs_that_meet_are_one),
         cmocka_unit_test(a_stopped_step_is_forgotten),
+        cmocka_unit_test(plans_in_turn_share_an_arena),
         cmocka_unit_test(pictures_that_pass_alone_give_the_same),
         cmocka_unit_test(maps_made_again_are_the_same),
         cmocka_unit_test(unseeded_outputs_count_as_zero),

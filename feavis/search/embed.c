@@ -1,7 +1,8 @@
 /* Embedding lists of pictures and texts. See embed.h.
  *
- * A forward-only plan for each guide, with pixels {batch, S, S, 3}; while they run, one thread
- * decodes the files of the next batch, each once, and resizes them for every guide. */
+ * A forward-only plan for each guide, with pixels {batch, S, S, 3}, all in one arena; while they
+ * run, one thread decodes the files of the next batch, each once, and resizes them for every guide.
+ */
 #include "feavis/embed.h"
 
 #include <math.h>
@@ -75,6 +76,20 @@ static fv_status build(fv_embedder *e, int guide)
     return fv_plan_finish(t->plan, FV_PLAN_FORWARD);
 }
 
+/* They run one after the other, so all lie in the arena of the largest. */
+static fv_status share_arena(fv_embedder *e)
+{
+    int count = e->model->guide_count, most = 0;
+    size_t bytes[FV_MAX_GUIDES];
+    for (int g = 0; g < count; g++) {
+        bytes[g] = fv_plan_describe(e->towers[g].plan).arena_bytes;
+        if (bytes[g] > bytes[most]) most = g;
+    }
+    for (int g = 0; g < count; g++)
+        if (g != most) FV_TRY(fv_plan_borrow_arena(e->towers[g].plan, e->towers[most].plan));
+    return FV_OK;
+}
+
 /* Pictures a run that suit the largest of the guides. */
 static int usual_size(const fv_model *m)
 {
@@ -104,6 +119,7 @@ fv_status fv_embedder_open(fv_embedder **out, fv_model *m, int size)
     }
     fv_status s = ok ? FV_OK : fv_fail(FV_ERR_MEMORY, "opening the image tower: out of memory");
     for (int g = 0; s >= 0 && g < m->guide_count; g++) s = build(e, g);
+    if (s >= 0) s = share_arena(e);
     if (s < 0) {
         fv_embedder_close(e);
         return s;

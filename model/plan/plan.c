@@ -311,7 +311,7 @@ static void give_back(fv_plan *p)
     p->be->free(p->be, p->adam_numbers.data);
     p->be->free(p->be, p->adam_stats.data);
     for (int i = 0; i < 2; i++) p->be->free(p->be, p->bounds[i].data);
-    p->be->free(p->be, p->arena);
+    if (!p->borrows) p->be->free(p->be, p->arena);
     p->be->free(p->be, p->scratch);
 }
 
@@ -430,7 +430,7 @@ fv_plan_info fv_plan_describe(const fv_plan *p)
     fv_plan_info info = {.ops = p->op_count,
                          .tensors = p->node_count,
                          .weight_bytes = p->weight_bytes,
-                         .arena_bytes = p->arena_bytes,
+                         .arena_bytes = p->borrows ? 0 : p->arena_bytes,
                          .arena_bound = fv_memory_bound(p->spans, (size_t)p->span_count),
                          .scratch_bytes = p->scratch_bytes};
     for (int b = 0; b < FV_BLOCKS; b++)

@@ -133,6 +133,11 @@ enum {
 };
 /* Ends building: prepares kernels and allocates. No builder may be called afterwards. */
 fv_status fv_plan_finish(fv_plan *p, unsigned flags);
+/* p's values lie in the arena of `from` from now on, which is as large at least and of the same
+ * backend, and its own is given back. Until a run of p is over and its outputs have been read
+ * `from` (and whoever else borrows of it) may not run, nor may it be freed. Before p has run as a
+ * graph. */
+fv_status fv_plan_borrow_arena(fv_plan *p, const fv_plan *from);
 
 /* --- running --- */
 
@@ -199,7 +204,7 @@ typedef struct fv_plan_info {
     int ops, tensors;
     size_t weight_bytes,
         param_bytes; /* weights with stored ones; params with gradient and moments */
-    size_t arena_bytes, arena_bound; /* planned, and the least any plan could need */
+    size_t arena_bytes, arena_bound; /* planned (0: borrowed), and the least any plan could need */
     size_t unplanned_bytes;          /* if nothing were shared */
     size_t scratch_bytes;
     double forward_macs;

@@ -159,13 +159,9 @@ static void *in_arena(const fv_plan *p, int span)
     return span < 0 ? NULL : (char *)p->arena + p->spans[span].offset;
 }
 
-static fv_status place_arena(fv_plan *p)
+/* Every tensor's place in p->arena. */
+static fv_status lay_out(fv_plan *p)
 {
-    for (int i = 0; i < p->op_count; i++) FV_TRY(op_lifetimes(p, i));
-    FV_TRY(fv_microbatch_spans(p));
-    FV_TRY(fv_memory_plan(p->spans, (size_t)p->span_count, &p->arena_bytes));
-    if (p->be->check_memory) FV_TRY(p->be->check_memory(p->be, p->arena_bytes));
-    FV_TRY(p->be->alloc(p->be, p->arena_bytes ? p->arena_bytes : FV_ALIGNMENT, &p->arena));
     for (int i = 0; i < p->node_count; i++) {
         node *n = p->nodes[i];
         if (n->op < 0) continue;
@@ -175,7 +171,17 @@ static fv_status place_arena(fv_plan *p)
         n->again = n->value;
         n->again.data = in_arena(p, n->again_span);
     }
-    FV_TRY(fv_plan_verify(p));
+    return fv_plan_verify(p);
+}
+
+static fv_status place_arena(fv_plan *p)
+{
+    for (int i = 0; i < p->op_count; i++) FV_TRY(op_lifetimes(p, i));
+    FV_TRY(fv_microbatch_spans(p));
+    FV_TRY(fv_memory_plan(p->spans, (size_t)p->span_count, &p->arena_bytes));
+    if (p->be->check_memory) FV_TRY(p->be->check_memory(p->be, p->arena_bytes));
+    FV_TRY(p->be->alloc(p->be, p->arena_bytes ? p->arena_bytes : FV_ALIGNMENT, &p->arena));
+    FV_TRY(lay_out(p));
     return fv_make_microbatch_ops(p);
 }
 
@@ -260,4 +266,29 @@ fv_status fv_plan_finish(fv_plan *p, unsigned flags)
     if (status >= 0) status = make_output_gradients(p);
     if (status < 0) fv_plan_fail(p, status);
     return status;
+}
+
+static bool has_run_as_graph(const fv_plan *p)
+{
+    for (int i = 0; i < FV_PARTS; i++)
+        if (p->graphs[i]) return true;
+    return false;
+}
+
+fv_status fv_plan_borrow_arena(fv_plan *p, const fv_plan *from)
+{
+    FV_TRY(fv_plan_runnable(p, "borrowing an arena"));
+    FV_TRY(fv_plan_runnable(from, "lending an arena"));
+    const char *why = p == from || p->borrows || from->borrows ? "one of them has none of its own"
+                      : p->be != from->be                      ? "they are of two backends"
+                      : p->arena_bytes > from->arena_bytes     ? "it is too small"
+                      : has_run_as_graph(p) ? "the plan was captured with its own"
+                                            : NULL;
+    if (why) return fv_fail(FV_ERR_ARGUMENT, "borrowing a plan's arena: %s", why);
+    p->be->free(p->be, p->arena);
+    p->arena = from->arena;
+    p->borrows = true;
+    FV_TRY(lay_out(p));
+    if (p->microbatch_ops) fv_microbatch_show(p, 0);
+    return FV_OK;
 }

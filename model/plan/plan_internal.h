@@ -81,6 +81,7 @@ struct fv_plan {
     int span_count, span_capacity;
     bool *per_picture; /* by span, with a micro-batch: it holds one picture */
     void *arena, *scratch;
+    bool borrows; /* the arena is another plan's */
     size_t arena_bytes, scratch_bytes, weight_bytes;
     void *blocks[FV_BLOCKS];
     size_t param_count;
