@@ -95,7 +95,10 @@ static void test_report(void **state)
  * what is missing there is missing to the towers too. */
 static void what_is_missing_is_told_and_refused(void **state)
 {
+    static const char key[] = "\"data_offsets\"";
     const char *cfg = source_file("model/mini/mini.yml");
+    char counts[96];
+    int needed = 0; /* all that the file has */
     fv_network *n;
     fv_manifest m;
     size_t size;
@@ -107,7 +110,12 @@ static void what_is_missing_is_told_and_refused(void **state)
     MUST(fv_manifest_make(&m, n, false));
     fv_network_close(n);
     int fd = open("holed.safetensors", O_WRONLY), met = 0;
-    assert_true(fd >= 0 && m.count > 316);
+    assert_true(fd >= 0);
+    for (const char *at = file; (at = memmem(at, size - (size_t)(at - file), key, strlen(key)));)
+        at += strlen(key), needed++;
+    assert_true(needed > 0 && m.count > needed);
+    snprintf(counts, sizeof counts, "    1 missing, 0 of wrong shape, 1 unexpected, of %d needed",
+             needed);
     for (int i = 0; i < m.count; i++) {
         char name[FV_SOURCE_NAME + 2], words[2 * FV_SOURCE_NAME];
         bool fits;
@@ -122,7 +130,7 @@ static void what_is_missing_is_told_and_refused(void **state)
         snprintf(words, sizeof words, "    missing      %s\n    unexpected   %.*s#\n", m.at[i].name,
                  (int)strlen(m.at[i].name) - 1, m.at[i].name);
         says(text, words);
-        says(text, "    1 missing, 0 of wrong shape, 1 unexpected, of 316 needed");
+        says(text, counts);
         free(text);
         if (met++ % 16 == 0) {
             fv_backend *be;
@@ -148,7 +156,7 @@ static void what_is_missing_is_told_and_refused(void **state)
         }
         assert_int_equal(pwrite(fd, file + last, 1, last), 1);
     }
-    assert_int_equal(met, 315);
+    assert_int_equal(met, needed - 1);
     close(fd);
     free(file);
     fv_manifest_clear(&m);
