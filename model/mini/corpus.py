@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 HERE = os.path.dirname(os.path.abspath(__file__))
 GROUPS = ['flickr8k', 'places', 'caltech101', 'flowers', 'weather', 'paintings', 'aerial_rsscn7',
           'aerial_nwpu12']
+TEMPLATES = {'en': ['{}', 'a photo of {}', 'a picture of {}'],
+             'zh': ['{}', '一张{}的照片', '{}的图片']}
 
 
 @dataclass
@@ -106,3 +108,10 @@ def plain_texts(folder):
             'multi30k_en': [tidy(t) for t in read('captions_multi30k_en.txt.gz')],
             'poems': read('poem_lines_zh.txt.gz'),
             'wordnet_zh': [w for w in senses if re.fullmatch(r'[\u4e00-\u9fff]{1,6}', w)]}
+
+
+def texts_of(picture, language):
+    """What may be said of a picture."""
+    if picture.group == 'flickr8k':
+        return picture.texts[language]
+    return [t.format(n) for n in picture.texts[language] for t in TEMPLATES[language]]

@@ -1,214 +1,229 @@
-"""The last stage: both towers' last layers (imgFC, textFC) together, on what a text and a picture really
-give: the cosine over both parts of the joint space.
+"""The last stage of contrast: the heads of both towers (second_image.py; textFC of second_text.py) on what
+a text and a picture really give, the cosine over both parts of the joint space. What lies below textFC is
+computed once.
 
-A text is of unit length over both parts, so that the text tower itself says how much each counts, and
-each text has its own split:
+The first part stays as it is in both towers. A text is normed over both parts, so that the text says how much
+each of them counts:
 
-  closed   names of the 1000 classes: as the old tower said them, nothing in the second part, so that
-           they are found and dreamt as before
-  half     other written knowledge, colours, light: the old first part; the second at most HALF as long
-  free     captions, names of scenes: whatever finds their pictures, InfoNCE in the batch, both ways
+  closed   names of the 1000 classes, but for kinds of places: (nearly) nothing in the second part, at most
+           `shut` times the first, so that they are found and dreamt as before
+  half     other written knowledge, colours, light: at most `half` times the first
+  free     captions, names of kinds, verse: whatever finds their pictures
 
-The second part of half and other texts stays near the teacher's. In pictures its length is held near LENGTH,
-so that it does not stand in the way of a name; the first part, whose gradient shows things, is left alone there. Everything below the last layers is
-computed once, so that a step takes a tenth of a second."""
+In pictures the second part is kept `share` times as long as the first. Two phases: a long second part learns
+faster, but ascent on a name would shorten it instead of showing the thing; so it is made short, and
+longer in texts by as much, and both heads go on from there. settle.py follows."""
 import os
 import random
 import time
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 import image_head as I
-import pair
-import text_tower
+from corpus import TEMPLATES
+from text_tower import HERE
+from training import Loop, Scales, contrast, save
 
-LENGTH = 0.4            # of the second part in pictures; the first has one
-HALF = 0.5 / LENGTH     # of the first part's length: the most that a half text has in the second
-SAYING = {'en': ['{}', 'a {}', 'the {}', 'a photo of a {}'], 'zh': ['{}', '一张{}的照片', '一个{}']}
-
-
-@torch.no_grad()
-def pooled(tower, ids, used):
-    """textFC's input [n,BERT]; short texts apart from long ones, without padding."""
-    order, parts = used.argsort(), []
-    for rows in order.chunk(max(1, len(order) // 64)):
-        length = int(used[rows].max())
-        keep = (torch.arange(length)[None] < used[rows, None]).float()
-        x = F.normalize(tower.backbone.bert(ids[rows, :length]), dim=-1)
-        x = tower.learnable.textAtt(x, src_key_padding_mask=keep == 0)
-        parts.append((x.float() * keep[..., None]).sum(1) / used[rows, None])
-    return torch.cat(parts)[order.argsort()]
+BEGIN = 2.0             # times the first: the second part of texts before the first phase
+CLOSED = {'en': ['{}', 'a {}', 'the {}', 'a photo of a {}'], 'zh': ['{}', '一张{}的照片', '一个{}']}
+# how many of each source are used; None: all
+USED = {'captions': None, 'kinds': None, 'coco_en': 9000, 'coco_zh': 4000, 'poems': 9000, 'wordnet_zh': 9000,
+        'words': 12000, 'names': None, 'drawn': 12000, 'traditional': 3000}
+HALF_SOURCES = ('words', 'names', 'drawn')
+DECAY = 0.02
+WEIGHTS = {'second': 0.5, 'both, kinds': 0.5, 'second, kinds': 0.25, 'teacher off': 0.7, 'length off': 2.0}
 
 
-def features(args, tower, encode, texts):
-    """({text: row}, [n,BERT]): textFC's input, kept in WORK/spoken.pt."""
-    path = os.path.join(args.work, 'spoken.pt')
-    if os.path.exists(path):
-        state = torch.load(path)
-        if all(t in state['index'] for t in texts):
-            return state['index'], state['rows']
-    texts, rows, began = list(dict.fromkeys(texts)), [], time.time()
-    for at in range(0, len(texts), 500):
-        with torch.autocast('cpu', torch.bfloat16):
-            rows.append(pooled(tower, *encode(texts[at:at + 500])))
-        if at % 10000 == 0:
-            print(f'joint: {at}/{len(texts)} texts, {time.time() - began:.0f} s', flush=True)
-    index = {t: i for i, t in enumerate(texts)}
-    pair.save(path, index=index, rows=torch.cat(rows))
-    return index, torch.cat(rows)
+@dataclass
+class Phase:
+    """One run of this stage; its losses weigh as WEIGHTS says, half and closed ones as here, others one."""
+    name: str
+    share: float
+    rate: float
+    named: int          # pictures of a kind in a batch
+    scale: tuple        # what cosines over both parts are multiplied by: its logarithm at first, at most
+    half: float
+    half_weight: float
+    shut: float
+    shut_weight: float
 
 
-def closed_texts():
-    """Every name of a class in a few templates."""
-    said = []
-    for line in open(os.path.join(text_tower.HERE, 'classes.tsv'), encoding='utf-8'):
-        for language, names in zip(('en', 'zh'), line.rstrip('\n').split('\t')[1:3]):
-            said += [t.format(n) for n in names.split(';') for t in SAYING[language]]
-    return list(dict.fromkeys(said))
-
-
-class Talk:
-    """What is said of the training pictures, and what must stay."""
-
-    def __init__(self, args, batches, tower, old, encode, half, others):
-        rng, self.of = random.Random(7), {}
-        for i in batches.captions + batches.named:
-            p = batches.pictures[i]
-            self.of[i] = {l: pair.texts_of(p, l) for l in ('en', 'zh')}
-            if p.group == 'flickr8k':
-                self.of[i] = {l: rng.sample(t, min(args.captions, len(t)))
-                              for l, t in self.of[i].items()}
-        self.scenes = list(dict.fromkeys(t for i in batches.named for l in self.of[i].values() for t in l))
-        closed = closed_texts()
-        shut = set(closed)
-        seen = {t for said in self.of.values() for l in said for t in said[l]}
-        self.closed = closed
-        self.half = [t for t in half if t not in shut and t not in seen]
-        self.others = [t for t in others if t not in shut]
-        self.index, self.rows = features(args, tower, encode,
-                                         [*seen, *self.closed, *self.half, *self.others])
-        kept = self.closed + self.half
-        self.place = {t: i for i, t in enumerate(kept)}
-        with torch.no_grad():
-            self.said = torch.cat([text_tower.bag(old, *encode(kept[k:k + 500]))
-                                   for k in range(0, len(kept), 500)])
-
-    def look(self, texts):
-        return self.rows[[self.index[t] for t in texts]]
-
-    def old(self, texts):
-        return self.said[[self.place[t] for t in texts]]
+PHASES = (Phase('long', 0.4, 1e-3, 128, (3.4, 4.6), 0.6, 1.0, 0.1, 3.0),
+          Phase('short', 0.15, 5e-4, 160, (4.4, 6.2), 1.25, 0.15, 0.25, 0.4))
 
 
 def split(x):
     return x[:, :I.DIM], x[:, I.DIM:]
 
 
-def kept(rng, count, batches, text, reading, talk):
-    """(closed off, half's first part off, half too long, second part off)"""
-    some = rng.sample(talk.closed, count)
-    out = text(talk.look(some))
-    first, _ = split(out)
-    closed = 1 - ((first * talk.old(some)).sum(1) / out.norm(dim=1)).mean()
-    some = rng.sample(talk.half, count)
-    first, second = split(text(talk.look(some)))
-    half = 1 - F.cosine_similarity(first, talk.old(some)).mean()
-    long = F.relu(second.norm(dim=1) / first.norm(dim=1) - HALF).square().mean()
-    others = rng.sample(talk.others, count)
-    told = torch.cat([second, split(text(talk.look(others)))[1]])
-    goal = torch.stack([batches.teacher(t) for t in some + others]) @ reading.T
-    return closed, half, long, 1 - F.cosine_similarity(told, goal).mean()
+def relative(x):
+    """[n]: the second part's length in that of the first."""
+    first, second = split(x)
+    return second.norm(dim=1) / first.norm(dim=1)
 
 
-def losses(args, rng, batches, goals, reader, text, reading, talk, scale):
-    """[contrast, how far the second part's length in pictures is off, kept's four]"""
-    rows, view, same = batches.draw(rng)
-    goal = torch.tensor(goals[rows, view])
-    raw = reader(goal[:, I.DIM:], args.pair_drop)
-    e = F.normalize(raw, dim=1)
-
-    def said(language):
-        x = talk.look([rng.choice(talk.of[i][language]) for i in rows])
-        h = F.dropout(F.relu(text.fc1(x)), args.text_drop)
-        return F.normalize(text.fc2(h), dim=1)
-
-    contrast = sum(pair.contrast(e, said(l), same, scale) for l in ('en', 'zh')) / 4
-    length = ((split(raw)[1].norm(dim=1) / LENGTH - 1) ** 2).mean()
-    return [contrast, length, *kept(rng, args.pair_batch, batches, text, reading, talk)]
-
-
-WEIGHTS = torch.tensor([1.0, 1.0, 48.0, 4.0, 2.0, 1.0])  # of losses, in their order
-
-
-def train(args, batches, goals, reader, tower, reading, talk):
-    """What pair.begin gave. Changes reader and tower.learnable.textFC."""
-    torch.manual_seed(8)
-    text = tower.learnable.textFC
-    with torch.no_grad():
-        reader.gain *= LENGTH
-    pair.weighed(text.fc2, 1.0, 1 / LENGTH)
-    scale = torch.nn.Parameter(torch.tensor(3.2))
-    optimiser = pair.optimiser_of([(reader.own(), args.joint_rate),
-                                   (text.parameters(), args.joint_rate), ([scale], 1e-3)], decay=0)
-    path, start = os.path.join(args.work, 'joint.pt'), 0
-    if os.path.exists(path):
-        state = torch.load(path)
-        reader.load_state_dict(state['reader'])
-        text.load_state_dict(state['text'])
-        optimiser.load_state_dict(state['optimiser'])
-        scale.data, start = state['scale'], state['step']
-    steps, began, mean = args.joint_steps, time.time(), None
-    for step in range(start, steps):
-        parts = losses(args, random.Random(step), batches, goals, reader, text, reading, talk, scale.exp())
-        pair.step_of(optimiser, (torch.stack(parts) * WEIGHTS).sum(), step, steps)
-        now = torch.tensor([v.item() for v in parts])
-        mean = now if mean is None else mean + 0.05 * (now - mean)
-        if step % 25 == 24:
-            print(f'joint: step {step + 1}/{steps}, contrast {mean[0]:.3f}, closed off {mean[2]:.4f}, '
-                  f'half off {mean[3]:.4f}, too long {mean[4]:.4f}, second part off {mean[5]:.3f}, in '
-                  f'pictures its length off {mean[1]:.3f}, {time.time() - began:.0f} s', flush=True)
-        if step % 100 == 99 or step + 1 == steps:
-            pair.save(path, reader=reader.state_dict(), text=text.state_dict(), scale=scale.data,
-                      optimiser=optimiser.state_dict(), step=step + 1)
+def closed_texts(open_names):
+    """Every name of a class in a few templates, but those whose name is in `open_names`."""
+    said = []
+    with open(os.path.join(HERE, 'classes.tsv'), encoding='utf-8') as f:
+        for line in f:
+            for language, names in zip(('en', 'zh'), line.rstrip('\n').split('\t')[1:3]):
+                said += [t.format(n) for n in names.split(';') if n.lower() not in open_names
+                         for t in CLOSED[language]]
+    return list(dict.fromkeys(said))
 
 
 @torch.no_grad()
-def settle(args, text, talk, names):
-    """The last layer of textFC by least squares: closed texts as the old tower said them with a zero
-    second part, the first names of the classes above all; half texts' first part likewise; names of scenes and
-    captions as they are. args.settle: how much these five weigh. `names`: {language: of the classes}."""
-    rng = random.Random(11)
-    of_closed, of_first, of_half, of_scenes, of_free = args.settle
-    size, out = text.fc1.out_features + 1, text.fc2.out_features
-    left, right = (torch.zeros(size, n, dtype=torch.float64) for n in (size, out))
+def pooled(text, ids, used):
+    """textFC's input [n, BERT + OWN], in chunks of like length."""
+    began, order, parts = time.time(), used.argsort(), []
+    for rows in order.split(500):
+        length = int(used[rows].max())
+        with torch.autocast('cpu', torch.bfloat16):
+            parts.append(text.streams(ids[rows, :length].long(), used[rows], True))
+    print(f'joint: {len(ids)} texts, {time.time() - began:.0f} s', flush=True)
+    return torch.cat(parts)[order.argsort()]
 
-    def add(texts, goal, weight):
-        for at in range(0, len(texts), 2000):
-            h = F.relu(text.fc1(talk.look(texts[at:at + 2000])))
-            h = F.pad(h, (0, 1), value=1.0)
-            left.add_((h.T @ h).double(), alpha=weight)
-            right.add_((h.T @ goal(texts[at:at + 2000])).double(), alpha=weight)
 
-    def as_names(texts):
-        return F.pad(talk.old(texts), (0, out - I.DIM))
+class Spoken:
+    """Texts as textFC reads them, kept in WORK/spoken.pt: `rows` of Encoded with `inputs`; `closed`."""
 
-    def as_half(texts):
-        second = split(text(talk.look(texts)))[1]
-        long = second.norm(dim=1, keepdim=True)
-        return torch.cat([talk.old(texts), second * (HALF / long).clamp(max=1)], 1)
+    def __init__(self, args, pairs, text, texts, encode):
+        rng = np.random.default_rng(1)
+        rows = {name: self.some(rng, texts.of(name), count) for name, count in USED.items()}
+        self.rows = np.concatenate(list(rows.values()))
+        first = len(rows['captions'])
+        self.kinds = slice(first, first + len(rows['kinds']))
+        self.half = torch.tensor(np.isin(self.rows, texts.of(*HALF_SOURCES)))
+        self.plain = np.flatnonzero(~np.isin(self.rows, texts.of('captions')))  # drawn without a picture
+        self.place = {texts.texts[r]: i for i, r in enumerate(self.rows)
+                      if i < self.kinds.stop}
+        self.teacher = texts.teacher[self.rows].numpy()
+        self.open_names = {n.lower() for i in pairs.named if pairs.pictures[i].group == 'places'
+                           for names in pairs.pictures[i].texts.values() for n in names}
+        self.closed_names = closed_texts(self.open_names)
+        path = os.path.join(args.work, 'spoken.pt')
+        if not os.path.exists(path):
+            save(path, inputs=pooled(text, texts.ids[self.rows], texts.used[self.rows]),
+                 closed=pooled(text, *encode(self.closed_names)))
+        state = torch.load(path)
+        self.inputs, self.closed = state['inputs'], state['closed']
+        assert len(self.inputs) == len(self.rows), f'{path}: of other texts, delete it'
 
-    def as_is(texts):
-        told = text(talk.look(texts))
-        return told / split(told)[0].norm(dim=1, keepdim=True)
+    @staticmethod
+    def some(rng, rows, count):
+        return rows if count is None else rng.choice(rows, min(count, len(rows)), replace=False)
 
-    add(talk.closed, as_names, of_closed)
-    add([n for l in names for n in names[l]], as_names, of_first)
-    add(rng.sample(talk.half, min(len(talk.half), 9000)), as_half, of_half)
-    add([t for t in talk.scenes if t not in talk.place], as_is, of_scenes)
-    free = [t for t in talk.index if t not in talk.place]
-    add(rng.sample(free, min(len(free), 12000)), as_is, of_free)
-    left += 1e-5 * torch.eye(size)
-    both = torch.linalg.solve(left, right).float()
-    text.fc2.weight.copy_(both[:-1].T)
-    text.fc2.bias.copy_(both[-1])
+
+class Talk:
+    """What may be said of the pictures, as places in Spoken."""
+
+    def __init__(self, pairs, spoken):
+        shut = {t.lower() for t in spoken.closed_names}
+        pairs.set_named([i for i in pairs.named
+                         if not any(n.lower() in shut for names in pairs.pictures[i].texts.values()
+                                    for n in names)])
+        known = lambda texts: [spoken.place[t] for t in texts if t in spoken.place]
+        self.captions = {l: {i: known(pairs.pictures[i].texts[l]) for i in pairs.captioned}
+                         for l in ('en', 'zh')}
+        self.names = {l: [known(t.format(n) for n in texts[l] for t in TEMPLATES[l])
+                          for texts in pairs.kind_texts] for l in ('en', 'zh')}
+        pairs.captioned = [i for i in pairs.captioned if all(self.captions[l][i] for l in ('en', 'zh'))]
+        print(f'joint: {len(pairs.captioned)} pictures with captions, {len(pairs.named)} of '
+              f'{len(pairs.kinds)} kinds', flush=True)
+
+    def draw(self, rng, rows, language):
+        """A caption of each of `rows`, then a name of each kind."""
+        return [rng.choice(self.captions[language][i]) for i in rows] + \
+               [rng.choice(names) for names in self.names[language]]
+
+
+@torch.no_grad()
+def level(image, text, pairs, spoken, share):
+    """The lengths that the second parts begin with."""
+    image.eval(), text.eval()
+    image.gain *= share / relative(image(pairs.seen(pairs.captioned[::10]))).mean()
+    first, second = split(text.of_pooled(spoken.inputs[:4000]))
+    text.gain *= BEGIN * first.norm(dim=1).mean() / second.norm(dim=1).mean()
+
+
+@torch.no_grad()
+def shorten(image, text, share, becomes):
+    """The second part in pictures from `share` to `becomes` times the first; in texts longer by as much."""
+    image.gain *= becomes / share
+    text.gain *= share / becomes
+
+
+def found(images, texts, kinds, numbers, scale):
+    """(contrast with captions, which kind): `texts`, `kinds`: in each language."""
+    told, named = images[:len(texts[0])], images[len(texts[0]):]
+    captions = sum(contrast(told, t, scale) for t in texts) / 2
+    names = sum(F.cross_entropy(named @ t.T * scale, numbers) for t in kinds) / 2
+    return captions, names
+
+
+class Losses:
+    def __init__(self, args, phase, pairs, spoken, talk, modules, reading):
+        self.args, self.phase, self.pairs, self.spoken, self.talk = args, phase, pairs, spoken, talk
+        self.modules, self.reading = modules, reading
+
+    def lengths(self, image_length, long, places):
+        """(off in pictures, too long in half texts, too long in closed ones); `places` of all but the closed."""
+        half = long[:len(places)][self.spoken.half[places]]
+        return (image_length / self.phase.share - 1).square().mean(), \
+            F.relu(half - self.phase.half).square().sum() / max(1, len(half)), \
+            F.relu(long[len(places):] - self.phase.shut).square().mean()
+
+    def __call__(self, step):
+        args, phase, spoken, rng = self.args, self.phase, self.spoken, random.Random(step)
+        image, text, scale = self.modules['image'], self.modules['text'], self.modules['scales'].read()
+        rows, seen, numbers = self.pairs.draw(rng, args.pair_batch, phase.named)
+        places = [p for l in ('en', 'zh') for p in self.talk.draw(rng, rows, l)]
+        paired = len(places)
+        places += list(np.random.default_rng(step).choice(spoken.plain, args.joint_plain))
+        closed = rng.sample(range(len(spoken.closed)), args.joint_closed)
+        e = image(seen)
+        out = text.of_pooled(torch.cat([spoken.inputs[places], spoken.closed[closed]]))
+        told, n = out[:len(places)], len(rows)
+        by_language = [p for l in told[:paired].chunk(2) for p in (l[:n], l[n:])]  # captions, kinds, twice
+        parts = {}
+        second = split(e)[1] / (phase.share * split(e)[0].norm(dim=1, keepdim=True))  # its length is near one
+        for what, seen, unit in (('both', F.normalize(e, dim=1), lambda x: F.normalize(x, dim=1)),
+                                 ('second', second, lambda x: F.normalize(split(x)[1], dim=1))):
+            t = [unit(p) for p in by_language]
+            parts[what], parts[what + ', kinds'] = found(seen, t[::2], t[1::2], numbers, scale[what])
+        goal = torch.tensor(self.pairs.table[spoken.teacher[places]]).float() @ self.reading.T
+        parts['teacher off'] = 1 - F.cosine_similarity(split(told)[1], goal).mean()
+        parts['length off'], parts['half too long'], parts['closed too long'] = \
+            self.lengths(relative(e), relative(out), torch.tensor(places))
+        weights = WEIGHTS | {'half too long': phase.half_weight, 'closed too long': phase.shut_weight}
+        return sum(weights.get(name, 1.0) * value for name, value in parts.items()), parts
+
+
+def run(args, phase, steps, image, text, pairs, spoken, talk, reading):
+    """One phase: the averaged heads. The state is in WORK/joint-NAME.pt."""
+    modules = nn.ModuleDict({'image': image.train(), 'text': text.train(),
+                             'scales': Scales(both=phase.scale, second=(2.9, 4.0))})
+    groups = [{'params': image.own() + text.head() + list(modules['scales'].parameters()),
+               'rate': phase.rate}]
+    loop = Loop(os.path.join(args.work, f'joint-{phase.name}.pt'), steps, modules, groups, DECAY, keep=0.99,
+                warm=40)
+    result = loop.run(Losses(args, phase, pairs, spoken, talk, modules, reading))
+    return result['image'], result['text']
+
+
+def train(args, pairs, image, text, texts, reading, encode):
+    """Returns both heads, trained, and Spoken."""
+    spoken = Spoken(args, pairs, text.eval(), texts, encode)
+    talk, text.drop = Talk(pairs, spoken), args.text_drop
+    level(image, text, pairs, spoken, PHASES[0].share)
+    share = PHASES[0].share
+    for phase, steps in zip(PHASES, args.joint_steps):
+        shorten(image, text, share, phase.share)
+        image, text = run(args, phase, steps, image, text, pairs, spoken, talk, reading)
+        share = phase.share
+    return image, text, spoken

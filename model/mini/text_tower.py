@@ -359,16 +359,22 @@ def build_tower(vocabulary):
     return tower
 
 
+def passed(tower, x):
+    """textFC's input token by token, [..,BERT], from the sum of embeddings, while the layers are
+    pass-throughs."""
+    x = tower.backbone.bert.embeddings.LayerNorm(x)
+    for l in tower.backbone.bert.encoder.layer:
+        x = l.output.LayerNorm(l.attention.output.LayerNorm(x))
+    layer = tower.learnable.textAtt.layers[0]
+    return layer.norm2(layer.norm1(F.normalize(x, dim=-1)))
+
+
 def bag(tower, ids, used):
     """What the tower computes while its layers are pass-throughs; padding is left away."""
     ids = ids[:, :int(used.max())]
     e = tower.backbone.bert.embeddings
     x = e.word_embeddings(ids) + e.position_embeddings.weight[:ids.shape[1]]
-    x = e.LayerNorm(x + e.token_type_embeddings.weight[0])
-    for l in tower.backbone.bert.encoder.layer:
-        x = l.output.LayerNorm(l.attention.output.LayerNorm(x))
-    layer = tower.learnable.textAtt.layers[0]
-    x = layer.norm2(layer.norm1(F.normalize(x, dim=-1)))
+    x = passed(tower, x + e.token_type_embeddings.weight[0])
     keep = (torch.arange(x.shape[1])[None] < used[:, None]).to(x.dtype)
     x = (x * keep[..., None]).sum(1) / used[:, None]
     return F.normalize(tower.learnable.textFC(x), dim=-1)
