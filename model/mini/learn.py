@@ -126,7 +126,7 @@ def arguments():
     a.add_argument('--joint-steps', type=int, nargs=2, default=(1300, 500), help='of the phases of joint.py')
     a.add_argument('--joint-plain', type=int, default=192, help='texts without a picture in a batch')
     a.add_argument('--joint-closed', type=int, default=128, help='names of classes in a batch')
-    a.add_argument('--settle', type=float, nargs=3, default=(20, 200, 60),
+    a.add_argument('--settle', type=float, nargs=3, default=(60, 3000, 600),
                    help='weights of names of classes, of their first names, of names of kinds of pictures')
     return a.parse_args()
 
