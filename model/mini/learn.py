@@ -13,8 +13,7 @@ FOLDER as corpus.py reads it. Each stage leaves its state in WORK and goes on fr
   tables     the first tower's text side as a sum over pieces and places: first_part.py
   images     the picture's second part and the teacher's texts, by contrast: second_image.py
   text       the text's second stream, from the teacher: second_text.py
-  joint      both towers' last layers, by contrast over both parts: joint.py
-  settle     names of classes get nothing in the second part, in closed form: settle.py
+  joint      both towers' last layers, by contrast over both parts, then also from lite0's classifier: joint.py
   export     mini.safetensors, mini.yml and config.json in OUT (fp16), beside vocab.txt and words.txt: fold.py
 
 Where others share the cores, OMP_NUM_THREADS=1 is many times faster than 2. To do a stage anew, delete its
@@ -42,7 +41,6 @@ import text_tower as T
 import training_texts
 import trunk
 from pairs import Pairs
-from settle import settle
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 VOCABULARY = os.path.join(HERE, 'vocab.txt')
@@ -123,11 +121,9 @@ def arguments():
     a.add_argument('--whole-steps', type=int, default=400)
     a.add_argument('--whole-batch', type=int, default=256)
     a.add_argument('--text-drop', type=float, default=0.1)
-    a.add_argument('--joint-steps', type=int, nargs=2, default=(1300, 500), help='of the phases of joint.py')
+    a.add_argument('--joint-steps', type=int, nargs=2, default=(1300, 450), help='of the phases of joint.py')
     a.add_argument('--joint-plain', type=int, default=192, help='texts without a picture in a batch')
     a.add_argument('--joint-closed', type=int, default=128, help='names of classes in a batch')
-    a.add_argument('--settle', type=float, nargs=3, default=(60, 3000, 600),
-                   help='weights of names of classes, of their first names, of names of kinds of pictures')
     return a.parse_args()
 
 
@@ -155,9 +151,7 @@ def main():
     image, reading = second_image.train(args, pairs, first)
     text = second_text.train(args, first_part.FirstText(tower.learnable.textFC), token, position, pieces,
                              texts, table, reading)
-    image, text, spoken = joint.train(args, pairs, image, text, texts, reading, encode)
-    closed = [n for names in class_names().values() for n in names if n.lower() not in spoken.open_names]
-    settle(args, text, spoken, encode(closed))
+    image, text = joint.train(args, pairs, image, text, texts, reading, class_names(), encode)
     export(args, net, fold.image_head(image, head), *fold.text_tower(text))
 
 
