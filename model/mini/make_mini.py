@@ -17,7 +17,6 @@ is skipped (features, head) or taken up again (text) when it is there:
 import argparse
 import os
 
-import torch
 
 import brivl_torch as B
 import image_head as I

@@ -16,7 +16,6 @@ import pickle
 import random
 import re
 import time
-import zipfile
 
 import numpy as np
 import torch
