@@ -20,8 +20,8 @@ def embed(texts, wheels, work, threads=1):
     if os.path.exists(names):
         with open(names, encoding='utf-8') as f:
             known = f.read().split('\n')[:-1]
-        if os.path.exists(table):  # rows that were written before an interruption
-            known = known[:os.path.getsize(table) // (2 * DIM)]
+        # rows that were written before an interruption
+        known = known[:os.path.getsize(table) // (2 * DIM)] if os.path.exists(table) else []
     index = {t: i for i, t in enumerate(known)}
     todo = [t for t in dict.fromkeys(texts) if t not in index and '\n' not in t]
     if todo:
