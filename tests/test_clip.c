@@ -18,7 +18,7 @@
 #include "model/nets/clip.h"
 #include "model/nets/inventory.h"
 #include "model/plan/hooks.h"
-#include "tests/check.h"
+#include "tests/golden.h"
 #include "tests/gpu.h"
 #include "tests/process.h"
 
@@ -129,13 +129,9 @@ static fv_network *open_small(const small *s)
 
 static float *golden(const fv_weights *g, const char *name, size_t count)
 {
-    const fv_entry *e = fv_weights_find(g, name);
-    if (!e) fail_msg("no golden %s", name);
-    if (fv_entry_count(e) != count)
-        fail_msg("golden %s has %zu numbers, not %zu", name, fv_entry_count(e), count);
-    float *values = malloc(count * sizeof *values);
-    assert_non_null(values);
-    fv_entry_read_f32(e, values);
+    size_t found;
+    float *values = read_golden(g, name, &found);
+    if (found != count) fail_msg("golden %s has %zu numbers, not %zu", name, found, count);
     return values;
 }
 

@@ -34,6 +34,18 @@ static const char *unpacked(const char *name)
     return path;
 }
 
+/* A tower of tests/golden/towers, for pictures of IMAGE pixels. */
+static fv_brivl *open_tower(const char *name)
+{
+    fv_brivl *m;
+    char config[64];
+    snprintf(config, sizeof config, "tests/golden/towers/%s/cfg.yml", name);
+    MUST(fv_brivl_open(
+        &m, &(fv_network_files){.config = source_file(config), .checkpoint = unpacked(name)}));
+    m->base.image_size = m->config.image_size = IMAGE;
+    return m;
+}
+
 /* "fp16" -> a backend. NULL: no GPU here. */
 static fv_backend *open_device(const char *precision)
 {
@@ -218,16 +230,11 @@ static float *one_gradient(fv_backend *be, const fv_brivl *m, unsigned flags, fl
 static void check_tower(const char *name, const char *precision, double least, double close,
                         bool poisoned)
 {
-    fv_brivl *m;
     fv_backend *ref, *be = open_device(precision);
-    char config[64];
-    snprintf(config, sizeof config, "tests/golden/towers/%s/cfg.yml", name);
-    MUST(fv_brivl_open(
-        &m, &(fv_network_files){.config = source_file(config), .checkpoint = unpacked(name)}));
+    fv_brivl *m = open_tower(name);
     /* cpu is the quick one; test_tower holds it against the official code, test_ops against ref64
      */
     MUST(fv_backend_open(&ref, "cpu", 0));
-    m->base.image_size = m->config.image_size = IMAGE;
     size_t before = on_gpu ? 0 : fv_cuda_emulated_stats(be)->allocated, n = 3 * SIDE * SIDE;
     float a[4], b[4], c[4];
     float *expected = one_gradient(ref, m, FV_PLAN_BACKWARD, a);
@@ -326,12 +333,8 @@ static float *run_steps(fv_backend *be, const fv_brivl *m, int how, bool two, un
 static void graphs_give_the_same_bytes(void **state)
 {
     (void)state;
-    fv_brivl *m;
     fv_backend *be = open_device("fp16");
-    MUST(fv_brivl_open(
-        &m, &(fv_network_files){.config = source_file("tests/golden/towers/lite0/cfg.yml"),
-                                .checkpoint = unpacked("lite0")}));
-    m->base.image_size = m->config.image_size = IMAGE;
+    fv_brivl *m = open_tower("lite0");
     float *params[3], stats[3][FV_ADAM_STATS];
     for (int how = 0; how < 3; how++) {
         params[how] = run_steps(be, m, how, false, 0, stats[how]);
@@ -357,12 +360,8 @@ static void graphs_give_the_same_bytes(void **state)
 static void subgraphs_give_the_same_bytes(void **state)
 {
     (void)state;
-    fv_brivl *m;
     fv_backend *be = open_device("fp16");
-    MUST(fv_brivl_open(
-        &m, &(fv_network_files){.config = source_file("tests/golden/towers/lite0/cfg.yml"),
-                                .checkpoint = unpacked("lite0")}));
-    m->base.image_size = m->config.image_size = IMAGE;
+    fv_brivl *m = open_tower("lite0");
     float stats[2][FV_ADAM_STATS];
     float *expected = run_steps(be, m, 0, true, 0, stats[0]);
     int captures = on_gpu ? 0 : (int)fv_cuda_emulated_stats(be)->captures;
@@ -566,15 +565,11 @@ static void a_picture_does_not_wait_and_is_not_overtaken(void **state)
 {
     (void)state;
     enum { N = 3 * SIDE * SIDE };
-    fv_brivl *m;
     fv_backend *be = open_device("fp16");
     step_plan s;
     float numbers[FV_ADAM_COLUMNS], stats[FV_ADAM_STATS];
     float *now = malloc(N * sizeof *now), *then = malloc(N * sizeof *then);
-    MUST(fv_brivl_open(
-        &m, &(fv_network_files){.config = source_file("tests/golden/towers/lite0/cfg.yml"),
-                                .checkpoint = unpacked("lite0")}));
-    m->base.image_size = m->config.image_size = IMAGE;
+    fv_brivl *m = open_tower("lite0");
     MUST(build(&s, be, m, FV_PLAN_BACKWARD));
     start(&s, m->base.dim);
     for (int t = 0; t < STEPS; t++) {
@@ -663,13 +658,9 @@ static void too_little_memory_says_what_to_lower(void **state)
 {
     (void)state;
     if (on_gpu) skip();
-    fv_brivl *m;
     fv_backend *be = open_device("fp32");
     step_plan s;
-    MUST(fv_brivl_open(
-        &m, &(fv_network_files){.config = source_file("tests/golden/towers/lite0/cfg.yml"),
-                                .checkpoint = unpacked("lite0")}));
-    m->base.image_size = m->config.image_size = IMAGE;
+    fv_brivl *m = open_tower("lite0");
     MUST(build(&s, be, m, FV_PLAN_BACKWARD));
     size_t needed = fv_cuda_emulated_stats(be)->allocated;
     size_t arena = fv_plan_describe(s.p).arena_bytes;

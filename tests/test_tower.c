@@ -13,7 +13,7 @@
 
 #include "model/nets/brivl.h"
 #include "model/plan/hooks.h"
-#include "tests/check.h"
+#include "tests/golden.h"
 
 enum { PATH_BYTES = 1024 };
 
@@ -40,16 +40,6 @@ static const char *checkpoint_path(const char *name)
 
 /* --- goldens --- */
 
-static float *read_golden(const fv_weights *golden, const char *name, size_t *count)
-{
-    const fv_entry *e = fv_weights_find(golden, name);
-    if (!e) fail_msg("no golden %s", name);
-    *count = fv_entry_count(e);
-    float *values = malloc(*count * sizeof *values);
-    fv_entry_read_f32(e, values);
-    return values;
-}
-
 /* {n,h,w,c} -> [n,c,h,w]; token and vector tensors (w or h of 1) keep their order. */
 static float *as_nchw(const float *x, fv_shape s)
 {
@@ -58,16 +48,6 @@ static float *as_nchw(const float *x, fv_shape s)
     for (size_t n = 0; n < (size_t)s.n; n++)
         for (size_t i = 0; i < hw; i++)
             for (size_t k = 0; k < c; k++) out[(n * c + k) * hw + i] = x[(n * hw + i) * c + k];
-    return out;
-}
-
-static float *as_nhwc(const float *x, fv_shape s)
-{
-    float *out = malloc(fv_count(s) * sizeof *out);
-    size_t hw = (size_t)s.h * (size_t)s.w, c = (size_t)s.c;
-    for (size_t n = 0; n < (size_t)s.n; n++)
-        for (size_t i = 0; i < hw; i++)
-            for (size_t k = 0; k < c; k++) out[(n * hw + i) * c + k] = x[(n * c + k) * hw + i];
     return out;
 }
 

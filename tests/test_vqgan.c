@@ -17,7 +17,7 @@
 #include "feavis/codes.h"
 #include "kernels/cuda/cuda.h"
 #include "model/nets/vqgan.h"
-#include "tests/check.h"
+#include "tests/golden.h"
 #include "tests/gpu.h"
 
 static const double value_tolerance = 5e-6, gradient_tolerance = 1e-5;
@@ -355,11 +355,8 @@ static float *read_codes(const bench *b)
 /* quantised [rows][width] are rows of the code book: those of the golden. */
 static void check_codes(const bench *b, const float *quantised, const char *golden)
 {
-    const fv_entry *e = fv_weights_find(b->golden, golden);
-    if (!e) fail_msg("no golden %s", golden);
-    size_t rows = fv_entry_count(e), width = (size_t)b->s->channels;
-    float *expected = malloc(rows * sizeof *expected), *codes = read_codes(b);
-    fv_entry_read_f32(e, expected);
+    size_t rows, width = (size_t)b->s->channels;
+    float *expected = read_golden(b->golden, golden, &rows), *codes = read_codes(b);
     for (size_t i = 0; i < rows; i++) {
         const float *row = quantised + i * width;
         size_t k = nearest_code(codes, (size_t)b->s->codes, row, width);

@@ -12,6 +12,7 @@
 #include "feavis/checkpoint.h"
 #include "feavis/session.h"
 #include "model/nets/brivl.h"
+#include "tests/golden.h"
 #include "tests/toy.h"
 
 enum { EXPANDED = 1161, CHANNELS = 331, HEAD = 1291, OWN_HEAD = 1280, PATH_BYTES = 1024 };
@@ -177,26 +178,6 @@ static void clear(result *r)
     free(r->gradient);
 }
 
-static float *golden(const fv_weights *w, const char *name, size_t *count)
-{
-    const fv_entry *e = fv_weights_find(w, name);
-    if (!e) fail_msg("no golden %s", name);
-    *count = fv_entry_count(e);
-    float *values = malloc(*count * sizeof *values);
-    fv_entry_read_f32(e, values);
-    return values;
-}
-
-/* [c,h,w] -> {1,h,w,c} */
-static float *as_nhwc(const float *x, fv_shape s)
-{
-    float *out = malloc(fv_count(s) * sizeof *out);
-    size_t hw = (size_t)s.h * (size_t)s.w, c = (size_t)s.c;
-    for (size_t i = 0; i < hw; i++)
-        for (size_t k = 0; k < c; k++) out[i * c + k] = x[k * hw + i];
-    return out;
-}
-
 static result compute(const fv_brivl *m, const char *tower, fv_backend *be)
 {
     result r;
@@ -206,7 +187,7 @@ static result compute(const fv_brivl *m, const char *tower, fv_backend *be)
     int side = m->base.image_size;
     fv_shape shape = {1, side, side, 3};
     MUST(fv_weights_open(&w, golden_file("", tower, "/golden.safetensors")));
-    float *chw = golden(w, "pixels", &n), *text = golden(w, "txt_emb", &n);
+    float *chw = read_golden(w, "pixels", &n), *text = read_golden(w, "txt_emb", &n);
     float *hwc = as_nhwc(chw, shape);
     assert_int_equal(n, m->base.dim);
     MUST(fv_plan_new(&p, be));
@@ -253,8 +234,8 @@ static void check_result(const char *backend, const char *tower, const result *r
     for (int i = 0; i < 3; i++)
         snprintf(what[i], sizeof what[i], "%s of %s on %s", parts[i], tower, backend);
     MUST(fv_weights_open(&w, golden_file("wide_", tower, ".safetensors")));
-    float *map = golden(w, "map", &count), *embedding = golden(w, "embedding", &dim);
-    float *gradient = golden(w, "gradient", &pixels), *hwc = as_nhwc(map, r->shape);
+    float *map = read_golden(w, "map", &count), *embedding = read_golden(w, "embedding", &dim);
+    float *gradient = read_golden(w, "gradient", &pixels), *hwc = as_nhwc(map, r->shape);
     float *turned = as_nhwc(gradient, (fv_shape){1, side, side, 3});
     assert_int_equal(count, fv_count(r->shape));
     assert_int_equal(r->shape.c, HEAD);
