@@ -32,7 +32,7 @@ from torch import nn
 
 import image_head as I
 from corpus import TEMPLATES
-from text_tower import HERE
+from text_tower import class_rows
 from training import Loop, Scales, contrast, save
 
 BEGIN = 2.0             # times the first: the second part of texts before the first phase
@@ -77,24 +77,21 @@ def relative(x):
 def closed_texts(open_names):
     """Every name of a class in a few templates, but those whose name is in `open_names`."""
     said = []
-    with open(os.path.join(HERE, 'classes.tsv'), encoding='utf-8') as f:
-        for line in f:
-            for language, names in zip(('en', 'zh'), line.rstrip('\n').split('\t')[1:3]):
-                said += [t.format(n) for n in names.split(';') if n.lower() not in open_names
-                         for t in CLOSED[language]]
+    for row in class_rows():
+        for language, names in zip(('en', 'zh'), row[1:3]):
+            said += [t.format(n) for n in names.split(';') if n.lower() not in open_names
+                     for t in CLOSED[language]]
     return list(dict.fromkeys(said))
 
 
 @torch.no_grad()
 def pooled(text, ids, used):
-    """textFC's input [n, BERT + OWN], in chunks of like length."""
-    began, order, parts = time.time(), used.argsort(), []
-    for rows in order.split(500):
-        length = int(used[rows].max())
-        with torch.autocast('cpu', torch.bfloat16):
-            parts.append(text.streams(ids[rows, :length].long(), used[rows], True))
+    """textFC's input [n, BERT + OWN]."""
+    began = time.time()
+    with torch.autocast('cpu', torch.bfloat16):
+        rows = text.pooled(ids, used, True, 500)
     print(f'joint: {len(ids)} texts, {time.time() - began:.0f} s', flush=True)
-    return torch.cat(parts)[order.argsort()]
+    return rows
 
 
 class Spoken:

