@@ -26,6 +26,19 @@ if find "$here" -name '*.py' -o -name scenes.tsv -o -name '*.c' | grep .; then
     fail "that should not be installed"
 fi
 
+# whose the weights are and what they are given under, as the files themselves say it
+notices="$source/LICENSE"
+debian="$source/app/package/copyright"
+for file in "$here"/share/feavis/model/*/*.safetensors; do
+    path=model/$(basename "$(dirname "$file")")/$(basename "$file")
+    said=$(head -c 1000 "$file" | grep -ao '"license":"[^"(]*' | sed 's/.*:"//; s/ *$//; s/ /-/g')
+    grep -qE "^$path, " "$notices" || fail "LICENSE has no notice of $path"
+    stanza=$(sed -n "\\,^Files: $path\$,,/^\$/p" "$debian" | sed -n 's/^License: //p')
+    [ -n "$said" ] && [ "$said" = "$stanza" ] || fail "$path says '$said', $debian '$stanza'"
+    ! [ "$said" = MIT ] || grep -q Permission "$(dirname "$file")/LICENSE" || fail "$path: no LICENSE"
+done
+[ -n "${path-}" ] || fail "no weights are installed"
+
 # each header alone, without any of the source's
 export PKG_CONFIG_PATH="$lib/pkgconfig"
 cd "$scratch"

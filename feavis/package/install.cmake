@@ -70,7 +70,7 @@ file(GLOB MODELS CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/model/*/*.safetensors)
 foreach(weights ${MODELS})
     get_filename_component(folder ${weights} DIRECTORY)
     install(DIRECTORY ${folder} DESTINATION ${FEAVIS_DATA}/model COMPONENT data FILES_MATCHING
-        PATTERN *.safetensors PATTERN *.yml PATTERN *.json PATTERN *.txt
+        PATTERN *.safetensors PATTERN *.yml PATTERN *.json PATTERN *.txt PATTERN LICENSE
         PATTERN classes.tsv PATTERN lexicon.tsv PATTERN groups.tsv PATTERN __pycache__ EXCLUDE)
 endforeach()
 
