@@ -28,6 +28,10 @@ FV_API bool fv_name_same(const char *a, const char *b);
  * NULL: out of memory. */
 FV_API char *fv_name_there(const char *path);
 
+/* The one of names[count] that takes the fewest edits to make of `name`, for "did you mean": the
+ * first of several; NULL where each takes more edits than half of its bytes. */
+FV_API const char *fv_name_nearest(const char *name, const char *const *names, int count);
+
 #ifdef __cplusplus
 }
 #endif

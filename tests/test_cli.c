@@ -139,6 +139,21 @@ static void wrong_arguments_are_named(void **state)
                       : "there is no command or topic \"\"; ",
                 "help");
     }
+    static const char *const slips[][3] = {
+        {"help", "plausable", "topic plausable; did you mean plausible? feavis --help lists them"},
+        {"help", "option", "did you mean options?"},
+        {"wlak", "--help", "did you mean walk?"},
+        {"serch", "moon", "no command serch; did you mean search? feavis --help lists them"},
+        {"hepl", "moon", "did you mean help?"},
+        {"option", "moon", "no command option; feavis"}, /* which is a topic alone */
+        {"help", "梦", "topic 梦; feavis"},
+        {"\x1b[1m\xff", "moon", "no command \xef\xbf\xbd[1m\xef\xbf\xbd; feavis"}};
+    for (size_t i = 0; i < sizeof slips / sizeof slips[0]; i++) {
+        p = run(slips[i][0], slips[i][1]);
+        assert_int_equal(p.status, 2);
+        assert_string_equal(p.out, "");
+        refused(p, slips[i][2], "a slip");
+    }
     REFUSED("did you mean steps?", "imagine", "moon", "--stpes", "3");
     REFUSED("did you mean steps?", "imagine", "moon", "--stpes");
     REFUSED("--steps needs a value", "imagine", "moon", "--steps");

@@ -223,6 +223,24 @@ static void lists_find_files_however_accents_are_composed(void **state)
     assert_true(fv_name_same("\xd6\xd0", "\xd6\xd0"));
 }
 
+static void the_nearest_name_is_near(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"walk", "two", "wall", "receipt"};
+    char many[400];
+    memset(many, 'w', sizeof many - 1);
+    many[sizeof many - 1] = 0;
+    assert_string_equal(fv_name_nearest("wlak", names, 4), "walk");
+    assert_string_equal(fv_name_nearest("wal", names, 4), "walk"); /* the first of two */
+    assert_string_equal(fv_name_nearest("reciept", names, 4), "receipt");
+    assert_string_equal(fv_name_nearest("two", names, 4), "two");
+    assert_null(fv_name_nearest("tow", names, 4)); /* two edits of three letters */
+    assert_null(fv_name_nearest("", names, 4));
+    assert_null(fv_name_nearest("梦", names, 4));
+    assert_null(fv_name_nearest(many, names, 4));
+    assert_null(fv_name_nearest("walk", names, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,6 +252,7 @@ int main(void)
         cmocka_unit_test(names_of_any_bytes_come_back),
         cmocka_unit_test(lists_find_files_however_accents_are_composed),
         cmocka_unit_test(folders_match_labels_however_accents_are_composed),
+        cmocka_unit_test(the_nearest_name_is_near),
     };
     return cmocka_run_group_tests_name("folders of pictures", tests, NULL, NULL);
 }

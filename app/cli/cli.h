@@ -104,6 +104,8 @@ void cli_catch_interrupts(void (*handler)(int));
 void cli_help_options(void);
 /* On one thing by name; false: there is no such help. */
 bool cli_help_on(const char *name);
+/* The name of topic i; NULL past the last. */
+const char *cli_help_topic(int i);
 /* help_command.c: on a command, with its flags; behind what is printed already or not; false: there
  * is none of that name. */
 bool cli_help_command(const struct cli_command *commands, const char *name, bool behind);

@@ -279,26 +279,33 @@ static void atlas(void)
         "已经画好的不会重画，中断后用同样的命令继续；--shard 让几个进程分工，--page 只重做网页。");
 }
 
+static const struct {
+    const char *name;
+    void (*print)(void);
+} topics[] = {{"options", cli_help_options},
+              {"terms", terms},
+              {"guides", guides},
+              {"places", places},
+              {"plausible", plausible},
+              {"two", two},
+              {"quiz", quiz},
+              {"xray", xray},
+              {"walk", walk},
+              {"receipt", receipt},
+              {"atlas", atlas}};
+enum { TOPICS = sizeof topics / sizeof topics[0] };
+
 bool cli_help_on(const char *name)
 {
-    static const struct {
-        const char *name;
-        void (*print)(void);
-    } all[] = {{"options", cli_help_options},
-               {"terms", terms},
-               {"guides", guides},
-               {"places", places},
-               {"plausible", plausible},
-               {"two", two},
-               {"quiz", quiz},
-               {"xray", xray},
-               {"walk", walk},
-               {"receipt", receipt},
-               {"atlas", atlas}};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        if (strcmp(all[i].name, name) == 0) {
-            all[i].print();
+    for (int i = 0; i < TOPICS; i++)
+        if (strcmp(topics[i].name, name) == 0) {
+            topics[i].print();
             return true;
         }
     return false;
+}
+
+const char *cli_help_topic(int i)
+{
+    return i < TOPICS ? topics[i].name : NULL;
 }

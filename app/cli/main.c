@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "app/cli/cli.h"
+#include "feavis/names.h"
 
 #define SEEN "@What-to-imagine @Picture @Views @Optimiser @Model "
 static const cli_command commands[] = {
@@ -49,6 +50,22 @@ static const cli_command commands[] = {
     {0},
 };
 
+/* Says so, with the nearest of the commands; of help also of its topics. */
+static int unknown(const char *name, bool of_help)
+{
+    enum { MOST = 80 };
+    const char *names[MOST] = {"help"};
+    int count = 1;
+    for (size_t i = 0; commands[i].name && count < MOST; i++) names[count++] = commands[i].name;
+    for (int i = 0; of_help && cli_help_topic(i) && count < MOST; i++)
+        names[count++] = cli_help_topic(i);
+    const char *near = fv_name_nearest(name, names, count);
+    fprintf(stderr, "feavis: there is no command %s%s; %s%s%sfeavis --help lists them\n",
+            of_help ? "or topic " : "", *name ? cli_shown(name) : "\"\"",
+            near ? "did you mean " : "", near ? near : "", near ? "? " : "");
+    return EXIT_USAGE;
+}
+
 static int help(int argc, char **argv)
 {
     const char *on = argc > 2 ? argv[2] : "help";
@@ -59,9 +76,7 @@ static int help(int argc, char **argv)
         cli_help();
         return EXIT_SUCCESS;
     }
-    fprintf(stderr, "feavis: there is no command or topic %s; feavis --help lists them\n",
-            *on ? cli_shown(on) : "\"\"");
-    return EXIT_USAGE;
+    return unknown(on, true);
 }
 
 static int run(const char *name, int argc, char **argv)
@@ -74,8 +89,7 @@ static int run(const char *name, int argc, char **argv)
         cli_clear(&c);
         return status;
     }
-    fprintf(stderr, "feavis: there is no command %s; feavis --help lists them\n", name);
-    return EXIT_USAGE;
+    return unknown(name, false);
 }
 
 /* A descriptor that is closed would be given to the next file that is opened, and what is printed

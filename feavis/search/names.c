@@ -1,6 +1,7 @@
 /* See names.h. */
 #include "feavis/names.h"
 #include "feavis/search/name_write.h"
+#include "model/text/text.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -131,4 +132,18 @@ char *fv_name_there(const char *path)
         free(other);
     }
     return strdup(path);
+}
+
+const char *fv_name_nearest(const char *name, const char *const *names, int count)
+{
+    enum { READ = 127 }; /* by fv_edits */
+    const char *best = NULL;
+    int fewest = (int)strnlen(name, READ) / 2 + 1;
+    for (int i = 0; i < count; i++) {
+        int edits = fv_edits(name, names[i]);
+        if (edits >= fewest) continue;
+        fewest = edits;
+        best = names[i];
+    }
+    return best;
 }
