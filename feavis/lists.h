@@ -17,6 +17,10 @@ typedef struct fv_list {
 
 FV_API void fv_list_clear(fv_list *l);
 FV_API fv_status fv_list_add(fv_list *l, const char *entry);
+/* The texts of one line, as a command takes them: what stands between its bars or, in a line
+ * without any, between its spaces; without spaces around it. Empty parts are none, and of an empty
+ * line the list is empty. A full-width bar belongs to a text. Caller clears. */
+FV_API fv_status fv_list_line(fv_list *out, const char *line);
 
 /* One text a line, commas included: the shape of the official example's texts.csv. "-" is standard
  * input; pipes are read as files are. A line ends with LF, CR LF, CR, or any other line end of

@@ -264,6 +264,8 @@ static void a_walk_loops_and_is_made_again(void **state)
     SUCCEEDS_QUIETLY("again", "p/002.png", MODEL, "--quiet", "--out", "again.png");
     same_files("p/002.png", "again.png");
     REFUSED("needs two", "walk", "moon", TOY);
+    REFUSED("needs two", "walk", "| moon lake |", TOY);
+    REFUSED("more than 12 texts or pictures", "walk", "1 2 3 4 5 6 7 8 9 10 11 12 13", TOY);
     static const char *const misspelt[] = {"walk/00.png", "lake.JPG", "./lake", "/lake", "../lake"};
     for (size_t i = 0; i < sizeof misspelt / sizeof misspelt[0]; i++)
         REFUSED("walk: opening the picture ", "walk", "moon", misspelt[i], "--frames", "1", TOY,
@@ -370,6 +372,8 @@ static void two_dreams_of_one_text(void **state)
     free(csv);
     REFUSED("two needs two texts", "two", "moon", TOY);
     REFUSED("two needs two texts", "two", "a", "b", "c", TOY);
+    REFUSED("two needs two texts", "two", "a cat | a dog | a cow", TOY);
+    REFUSED("two needs two texts", "two", " | a cat", TOY);
     REFUSED("two needs two texts", "two", TOY);
     REFUSED("expected NAME=VALUE", "two", "moon", "--against", "seed", TOY);
     REFUSED("said once, for both", "two", "moon", "--against", "out=x", TOY);

@@ -91,6 +91,34 @@ static void blank_lines_are_those_without_a_token(void **state)
     FAILS(fv_list_lines(&l, "."), FV_ERR_IO, "Is a directory");
 }
 
+static void expect_parts(const char *line, int count, const char *const *expected)
+{
+    fv_list l;
+    MUST(fv_list_line(&l, line));
+    if (l.count != count) fail_msg("\"%s\" has %d parts, not %d", line, l.count, count);
+    for (int i = 0; i < count; i++) assert_string_equal(l.at[i], expected[i]);
+    fv_list_clear(&l);
+}
+
+static void a_line_has_parts_between_bars_or_spaces(void **state)
+{
+    (void)state;
+    static const char *const seasons[] = {"春", "夏", "秋"};
+    expect_parts("春 夏 秋", 3, seasons);
+    expect_parts("  春   夏 秋  ", 3, seasons);
+    expect_parts("春|夏|秋", 3, seasons);
+    expect_parts(" | 春 || 夏 |   | 秋 | ", 3, seasons);
+    expect_parts("a cat|  a  dog ", 2, (const char *const[]){"a cat", "a  dog"});
+    expect_parts("a cat |", 1, (const char *const[]){"a cat"});
+    expect_parts("|a cat", 1, (const char *const[]){"a cat"});
+    expect_parts("春｜夏 秋", 2, (const char *const[]){"春｜夏", "秋"});
+    expect_parts("a\\|b", 2, (const char *const[]){"a\\", "b"}); /* nothing hides a bar */
+    expect_parts("\t", 1, (const char *const[]){"\t"});
+    static const char *const nothing[] = {"", " ", "    ", "|", "|||", " | | "};
+    for (size_t i = 0; i < sizeof nothing / sizeof nothing[0]; i++)
+        expect_parts(nothing[i], 0, NULL);
+}
+
 /* A poem's quotes are its own; a CSV's are not. */
 static void quotes_go_from_tables_only(void **state)
 {
@@ -406,6 +434,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_line_end_ends_a_line),
         cmocka_unit_test(blank_lines_are_those_without_a_token),
+        cmocka_unit_test(a_line_has_parts_between_bars_or_spaces),
         cmocka_unit_test(quotes_go_from_tables_only),
         cmocka_unit_test(all_bad_lines_are_named_in_one_message),
         cmocka_unit_test(other_encodings_are_recognised),

@@ -11,6 +11,7 @@
 #include "app/cli/places.h"
 #include "feavis/critic.h"
 #include "feavis/film.h"
+#include "feavis/lists.h"
 #include "feavis/sheet.h"
 #include "feavis/two.h"
 
@@ -82,23 +83,20 @@ static fv_status set_against(two *q)
     return s;
 }
 
-/* Two texts, between bars or, without any, between spaces. */
+/* Two texts of the command line. */
 static fv_status split_words(two *q)
 {
-    const char *words = q->c->words ? q->c->words : "", *gap = strchr(words, '|') ? "|" : " ";
-    size_t n = strcspn(words, gap);
-    const char *second = words + n + (words[n] != 0);
-    second += strspn(second, " ");
-    if (!n || !*second || strpbrk(second, gap))
-        return fv_fail(FV_ERR_ARGUMENT,
-                       "two needs two texts, feavis two 蝴蝶 butterfly or \"a cat | "
-                       "a dog\"; or one, and --against (help two)");
-    char *first = strndup(words, n);
-    if (!first) return fv_fail(FV_ERR_MEMORY, "reading arguments: out of memory");
-    while (n && first[n - 1] == ' ') first[--n] = 0;
-    fv_status s = fv_options_set(q->sides[0].options, "text", first);
-    free(first);
-    return s < 0 ? s : fv_options_set(q->sides[1].options, "text", second);
+    fv_list texts;
+    FV_TRY(fv_list_line(&texts, q->c->words ? q->c->words : ""));
+    fv_status s = texts.count == 2
+                      ? FV_OK
+                      : fv_fail(FV_ERR_ARGUMENT,
+                                "two needs two texts, feavis two 蝴蝶 butterfly or \"a cat | "
+                                "a dog\"; or one, and --against (help two)");
+    for (int i = 0; i < 2 && s >= 0; i++)
+        s = fv_options_set(q->sides[i].options, "text", texts.at[i]);
+    fv_list_clear(&texts);
+    return s;
 }
 
 static fv_status name_side(two *q, int i)

@@ -21,6 +21,7 @@
 #include "feavis/critic.h"
 #include "feavis/film.h"
 #include "feavis/gif.h"
+#include "feavis/lists.h"
 #include "feavis/sheet.h"
 
 enum {
@@ -67,15 +68,12 @@ static bool names_file(const char *name)
     return false;
 }
 
-static fv_status add_stop(walk *w, const char *from, size_t size)
+static fv_status add_stop(walk *w, const char *name)
 {
-    while (size && *from == ' ') from++, size--;
-    while (size && from[size - 1] == ' ') size--;
-    if (size == 0) return FV_OK;
     if (w->count == MOST)
         return fv_fail(FV_ERR_ARGUMENT, "walk: more than %d texts or pictures", MOST);
     stop *s = &w->stops[w->count];
-    s->name = strndup(from, size);
+    s->name = strdup(name);
     if (!s->name) return fv_fail(FV_ERR_MEMORY, "reading arguments: out of memory");
     w->count++;
     s->picture = names_file(s->name);
@@ -83,19 +81,16 @@ static fv_status add_stop(walk *w, const char *from, size_t size)
     return fv_fail(FV_ERR_IO, "walk: opening the picture %s: %s", s->name, strerror(errno));
 }
 
-/* Between bars; without any, between spaces. */
 static fv_status read_stops(walk *w)
 {
-    const char *words = w->c->words ? w->c->words : "", *gap = strchr(words, '|') ? "|" : " ";
-    for (const char *at = words; *at;) {
-        size_t n = strcspn(at, gap);
-        FV_TRY(add_stop(w, at, n));
-        at += n + (at[n] != 0);
-    }
-    return w->count >= 2
-               ? FV_OK
-               : fv_fail(FV_ERR_ARGUMENT,
-                         "walk needs two texts or pictures: feavis walk 春 夏, or \"a | b\"");
+    fv_list names;
+    fv_status s = FV_OK;
+    FV_TRY(fv_list_line(&names, w->c->words ? w->c->words : ""));
+    for (int i = 0; i < names.count && s >= 0; i++) s = add_stop(w, names.at[i]);
+    fv_list_clear(&names);
+    if (s < 0 || w->count >= 2) return s;
+    return fv_fail(FV_ERR_ARGUMENT,
+                   "walk needs two texts or pictures: feavis walk 春 夏, or \"a | b\"");
 }
 
 static fv_status embed(walk *w, fv_critic *c, stop *s)

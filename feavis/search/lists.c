@@ -23,17 +23,38 @@ void fv_list_clear(fv_list *l)
     *l = (fv_list){0};
 }
 
-fv_status fv_list_add(fv_list *l, const char *entry)
+static fv_status add(fv_list *l, const char *entry, size_t bytes)
 {
     if ((l->count & (l->count - 1)) == 0) { /* room doubles at powers of two */
         char **more = realloc(l->at, (size_t)(l->count ? 2 * l->count : 1) * sizeof *more);
         if (!more) return fv_fail(FV_ERR_MEMORY, "making a list: out of memory");
         l->at = more;
     }
-    l->at[l->count] = strdup(entry);
+    l->at[l->count] = strndup(entry, bytes);
     if (!l->at[l->count]) return fv_fail(FV_ERR_MEMORY, "making a list: out of memory");
     l->count++;
     return FV_OK;
+}
+
+fv_status fv_list_add(fv_list *l, const char *entry)
+{
+    return add(l, entry, strlen(entry));
+}
+
+fv_status fv_list_line(fv_list *out, const char *line)
+{
+    const char *gap = strchr(line, '|') ? "|" : " ";
+    fv_status s = FV_OK;
+    *out = (fv_list){0};
+    while (*line && s >= 0) {
+        size_t whole = strcspn(line, gap), spaces = strspn(line, " ");
+        const char *from = line + (spaces < whole ? spaces : whole), *end = line + whole;
+        while (end > from && end[-1] == ' ') end--;
+        if (end > from) s = add(out, from, (size_t)(end - from));
+        line += whole + (line[whole] != 0);
+    }
+    if (s < 0) fv_list_clear(out);
+    return s;
 }
 
 /* --- lines --- */
