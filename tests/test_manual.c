@@ -136,6 +136,10 @@ static void every_command_has_a_page(void **state)
         setenv("LC_ALL", "zh_CN.UTF-8", 1);
         char *chinese = SUCCEEDS("help", name);
         holds(chinese, "\n选项\n");
+        snprintf(other, sizeof other, "\nfeavis %s", name); /* behind a topic of that name */
+        char *line = strstr(chinese, other);
+        line = strstr(line ? line : chinese, ": ");
+        if (!line || !(line[2] & 0x80)) fail_msg("%s in English: %.60s", name, chinese);
         assert_true(flags_in_chinese(chinese) >= 1);
         unsetenv("LC_ALL");
         free(page);

@@ -1,8 +1,40 @@
-/* Flags in Chinese. See help_zh.h; one that has no line here is told in English. */
+/* Commands and flags in Chinese. See help_zh.h; what has no line here is told in English. */
 #include "app/cli/help_zh.h"
 
 #include <stddef.h>
 #include <string.h>
+
+static const char *const commands[][2] = {
+    {"window", "打开窗口：输入、观看、操纵、保存"},
+    {"imagine", "让一句话的画长出来"},
+    {"compare", "同一句话，几个模型各画一幅"},
+    {"two", "两幅画并排，说出差在哪里"},
+    {"series", "一句一幅：拼图、卷轴和短片"},
+    {"scroll", "把一首诗画成手卷"},
+    {"walk", "从一句话或一张图走到下一个，首尾相接"},
+    {"places", "模型在画面各处看到了什么"},
+    {"xray", "每个词值多少，在哪里用力"},
+    {"receipt", "一幅画的一页单据"},
+    {"neuron", "最后一层的通道想看到什么"},
+    {"atlas", "一层的每个通道排成一页；给一句话，则找与它最近的通道"},
+    {"again", "照画里的配方再画出同一幅"},
+    {"resume", "从存下的状态接着画"},
+    {"info", "一个模型、一个权重文件，或一幅画的配方"},
+    {"probe", "把数存成 .npy：向量、余弦、梯度"},
+    {"presets", "列出预设"},
+    {"match", "许多图与许多句话的相似度"},
+    {"classify", "零样本分类"},
+    {"embed", "许多图的向量"},
+    {"search", "与一句话最近的图"},
+    {"convert", "只留下用得着的塔"},
+    {"codes", "把图变成 VQGAN 的码，再变回来"},
+    {"gap", "照片与说明隔得多远（给 --plausible 用）"},
+    {"gather", "收集 --shard 各工作者的结果"},
+    {"judge", "独立的分类器看到了什么"},
+    {"quiz", "五句话里是哪一句？"},
+    {"completion", "给 bash、zsh、fish 的补全"},
+    {"man", "手册页"},
+};
 
 static const char *const flags[][2] = {
     {"text", "文字；几句带权重：\"梦:1 | 文字:-0.3\""},
@@ -118,16 +150,27 @@ static const char *const groups[][2] = {
     {"Flags", "选项"},
 };
 
+typedef const char *const row[2];
+
+static const char *find(row *rows, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(rows[i][0], name) == 0) return rows[i][1];
+    return NULL;
+}
+
+const char *help_zh_command(const char *command)
+{
+    return find(commands, sizeof commands / sizeof commands[0], command);
+}
+
 const char *help_zh(const char *flag)
 {
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
-        if (strcmp(flags[i][0], flag) == 0) return flags[i][1];
-    return NULL;
+    return find(flags, sizeof flags / sizeof flags[0], flag);
 }
 
 const char *help_zh_group(const char *group)
 {
-    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
-        if (strcmp(groups[i][0], group) == 0) return groups[i][1];
-    return group;
+    const char *chinese = find(groups, sizeof groups / sizeof groups[0], group);
+    return chinese ? chinese : group;
 }
