@@ -228,6 +228,17 @@ static void what_cannot_be_is_one_line(void **state)
     REFUSED("--words", "atlas", TOY, "--out", "a", "--words");
     REFUSED("nowhere", "atlas", TOY, "--out", "a", "--photos", "nowhere");
     REFUSED("takes no --page", "atlas", TOY, "--out", "a", "--page", "--shard", "1/2");
+    /* nothing grows for a page that cannot be made */
+    spill("latin", "moon\ncaf\xe9\n", 10);
+    assert_int_equal(mkdir("none", 0777), 0);
+    REFUSED("--layer is empty", "atlas", TOY, "--layer", "", "--out", "b");
+    REFUSED("Is a directory", "atlas", TOY, "--words", "none", "--out", "b");
+    REFUSED("latin: line 2 is not UTF-8", "atlas", TOY, "--words", "latin", "--out", "b");
+    REFUSED("none has no pictures", "atlas", TOY, "--photos", "none", "--out", "b");
+    REFUSED("opening \"\" (--photos): No such file", "atlas", TOY, "--photos", "", "--out", "b");
+    assert_int_not_equal(access("b", F_OK), 0);
+    spill("a/atlas.yml", "layer: LLP\n", 11);
+    REFUSED("a/atlas.yml: it does not say its model", "atlas", TOY, "--page", "--out", "a");
     spill("a/atlas.yml", "size: 9999\n", 11);
     REFUSED("its size is \"9999\"", "atlas", TOY, "--page", "--out", "a");
 }

@@ -51,6 +51,7 @@ static const char *const keys[KEYS] = {"model", "weights", "layer", "channels",
 static fv_status take(atlas_settings *h, const char *key, const char *value, const char *what)
 {
     if (strcmp(key, "layer") == 0) {
+        if (!*value) return fv_fail(FV_ERR_ARGUMENT, "%s is empty, expected a layer, as LLP", what);
         if (strlen(value) >= sizeof h->layer)
             return fv_fail(FV_ERR_ARGUMENT, "%s: \"%.80s\" is too long", what, value);
         strcpy(h->layer, value);
@@ -82,23 +83,33 @@ static const char *value_of(const atlas_settings *h, const char *key, char out[1
     return out;
 }
 
+static fv_status read_lines(atlas_settings *h, char *text)
+{
+    char what[64];
+    bool said[KEYS] = {false};
+    for (char *line; (line = strsep(&text, "\n"));) {
+        char *colon = strstr(line, ": ");
+        if (*line == '#' || !colon) continue;
+        *colon = 0;
+        snprintf(what, sizeof what, "its %.40s", line);
+        FV_TRY(take(h, line, colon + 2, what));
+        for (int i = 0; i < KEYS; i++) said[i] = said[i] || strcmp(keys[i], line) == 0;
+    }
+    for (int i = 0; i < KEYS; i++)
+        if (!said[i]) return fv_fail(FV_ERR_FORMAT, "it does not say its %s", keys[i]);
+    return FV_OK;
+}
+
 /* The manifest's settings over *h; *found: there is one. */
 static fv_status read_manifest(const atlas *a, atlas_settings *h, bool *found)
 {
-    char *path, *text, what[64];
+    char *path, *text;
     FV_TRY(many_path(&path, a->folder, manifest));
     *found = access(path, F_OK) == 0;
     fv_status s = *found ? fv_text_read(&text, path) : FV_OK;
     if (*found && s >= 0) {
-        char *rest = text, *line;
-        while (s >= 0 && (line = strsep(&rest, "\n"))) {
-            char *colon = strstr(line, ": ");
-            if (*line == '#' || !colon) continue;
-            *colon = 0;
-            snprintf(what, sizeof what, "its %.40s", line);
-            s = take(h, line, colon + 2, what);
-            if (s < 0) fv_fail_context(s, "%s", path);
-        }
+        s = read_lines(h, text);
+        if (s < 0) fv_fail_context(s, "%s", path);
         free(text);
     }
     free(path);
@@ -397,17 +408,27 @@ static fv_status open_model(atlas *a)
     return s;
 }
 
+/* What the page is made with can be read: before pictures grow for it. */
+static fv_status check_lists(const cli *c)
+{
+    fv_list list = {0};
+    if (c->photos && access(c->photos, R_OK) != 0)
+        return fv_fail(FV_ERR_IO, "opening %s: %s", *c->photos ? c->photos : "\"\" (--photos)",
+                       strerror(errno));
+    if (c->photos) FV_TRY(fv_list_pictures(&list, c->photos, NULL, NULL));
+    fv_list_clear(&list);
+    if (c->words_file) FV_TRY(fv_list_lines(&list, c->words_file));
+    fv_list_clear(&list);
+    return FV_OK;
+}
+
 static fv_status check(const atlas *a)
 {
     const cli *c = a->c;
     const char *text = fv_options_get(c->options, "text");
     if (c->shard && (c->page || *text))
         return fv_fail(FV_ERR_ARGUMENT, "--shard grows pictures: it takes no --page and no text");
-    if (c->photos && access(c->photos, R_OK) != 0)
-        return fv_fail(FV_ERR_IO, "opening %s: %s", c->photos, strerror(errno));
-    if (c->words_file && access(c->words_file, R_OK) != 0)
-        return fv_fail(FV_ERR_IO, "opening %s: %s", c->words_file, strerror(errno));
-    return FV_OK;
+    return check_lists(c);
 }
 
 static fv_status run(atlas *a)
