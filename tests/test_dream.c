@@ -127,6 +127,9 @@ static void places_and_words_of_a_picture(void **state)
     free(out);
     SUCCEEDS_QUIETLY("imagine", "moon", TOY, "--out", "none.png");
     REFUSED("no places", "places", "none.png", MODEL);
+    REFUSED("at is not UTF-8: byte 2 is 0xff", "places", "none.png", MODEL, "--at", "mo\xff: 0,0");
+    REFUSED("places needs a picture", "places", "", MODEL);
+    REFUSED("xray needs a picture", "xray", "", MODEL);
     out = SUCCEEDS("xray", "a.png", MODEL);
     assert_non_null(strstr(out, "xray/words.csv"));
     free(out);
@@ -154,6 +157,7 @@ static void a_receipt_says_whether_it_is_the_same(void **state)
     assert_true(page.width == 888 && page.height > 900);
     fv_picture_free(&page);
     REFUSED("PNG file", "receipt", MODEL);
+    REFUSED("receipt needs a PNG file", "receipt", "", MODEL);
     assert_int_equal(mkdir("d", 0777), 0);
     static const char *const pages[][2] = {{"receipt", "d/receipt.png"}, {"xray", "d/xray.png"}};
     for (int i = 0; i < 2; i++) {

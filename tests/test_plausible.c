@@ -529,6 +529,18 @@ static void the_command_refuses(void **state)
     REFUSED("are the same file", "gap", "photos", TOY, "--captions", "c.tsv", "--out", "c.tsv");
     REFUSED("needs two photos with captions at least, there is one", "gap", "photos", TOY,
             "--captions", "c.tsv", "--out", "g.safetensors");
+    /* which is so before any of them is looked at */
+    process p = run("gap", "photos", "--preset", "toy.yml", "--captions", "c.tsv", "--out",
+                    "g.safetensors");
+    assert_null(strstr(p.err, "photos 1/1"));
+    refused(p, "there is one", "gap");
+    spill("c.tsv", "1.png\t  \n", 9);
+    REFUSED("c.tsv: line 1: expected the name of a photo, a tab, its caption", "gap", "photos", TOY,
+            "--captions", "c.tsv", "--out", "g.safetensors");
+    mkdir("folder", 0777);
+    REFUSED("saving to folder: it is a folder; give a file", "gap", "photos", TOY, "--out",
+            "folder");
+    REFUSED("gap needs a folder", "gap", "", TOY, "--out", "g.safetensors");
     assert_int_not_equal(access("g.safetensors", F_OK), 0);
     REFUSED("plausible-stop is \"2\"", "imagine", "moon", TOY, "--plausible-stop", "2");
 }

@@ -350,7 +350,11 @@ static void answers_come_from_a_pipe(void **state)
     assert_non_null(strstr(out, "\n一二三四五六七八九十一…     0 of 1 "));
     assert_non_null(strstr(out, "\n二二三四五六七八九十一二    0 of 1 "));
     free(out);
-    REFUSED("no PNG files with recipes", "quiz", "nowhere", "--quiet");
+    assert_int_equal(mkdir("none", 0777), 0);
+    REFUSED("none holds no PNG files with recipes", "quiz", "none");
+    REFUSED("opening the gallery nowhere: No such file", "quiz", "nowhere");
+    REFUSED("opening the gallery nowhere: No such file", "quiz", "--gallery", "nowhere");
+    REFUSED("opening the gallery \"\": No such file", "quiz", "");
     REFUSED("two of the same", "quiz", "g", "--gallery", "g");
     REFUSED("saving to nowhere/a.csv", "quiz", "--csv", "nowhere/a.csv");
     REFUSED("quiz takes no --steps", "quiz", "--steps", "3");

@@ -22,12 +22,12 @@ static fv_status list(gap *q)
     if (c->words && c->images)
         return fv_fail(FV_ERR_ARGUMENT, "gap takes one folder of photos, and there are two");
     if (c->words) c->images = c->words;
-    if (!c->images || !*out)
+    if (!c->images || !*c->images || !*out)
         return fv_fail(FV_ERR_ARGUMENT, "gap needs a folder or list of photos and --out "
                                         "FILE.safetensors");
     FV_TRY(place_apart(out, "--out", c->captions, "--captions"));
     FV_TRY(place_apart(out, "--out", c->images, "the list of photos"));
-    FV_TRY(place_check(out, "give a file, gap.safetensors"));
+    FV_TRY(place_check(out, "; give a file, gap.safetensors"));
     FV_TRY(many_list_pictures(&q->photos, c));
     if (!c->captions) return fv_gap_names(&q->captions, &q->of, &q->photos);
     FV_TRY(fv_gap_captions(&q->captions, &q->of, &missing, &q->photos, c->captions));

@@ -49,7 +49,7 @@ static fv_status run(cli *c, fv_model **m, fv_critic **critic, fv_picture *p)
 {
     fv_spot spots[FV_MAX_SPOTS];
     int count;
-    if (!c->words)
+    if (!c->words || !*c->words)
         return fv_fail(FV_ERR_ARGUMENT, "places needs a picture: feavis places PICTURE.png");
     FV_TRY(fv_picture_read(p, c->words));
     FV_TRY(read_options(c));

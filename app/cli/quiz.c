@@ -2,6 +2,7 @@
  * copy without name and recipe, and on a terminal as coloured half blocks, too; answers are read
  * from standard input, a line each, and added to this machine's study before anything is said of
  * them. --csv FILE: the study as a table, and no questions. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -234,11 +235,16 @@ static fv_status open_questions(quiz *q)
 {
     cli *c = q->c;
     const char *gallery = c->words ? c->words : fv_options_get(c->options, "gallery");
+    bool named = c->words || cli_has_flag(c, "gallery"); /* without, there may be none yet */
+    if (named && access(gallery, F_OK) != 0)
+        return fv_fail(FV_ERR_IO, "opening the gallery %s: %s", *gallery ? gallery : "\"\"",
+                       strerror(errno));
     if (!cli_has_flag(c, "seed")) FV_TRY(fv_options_set(c->options, "seed", "random"));
     const char *seed = fv_options_get(c->options, "seed");
+    FV_TRY(fv_quiz_open(&q->questions, gallery, strtoull(seed, NULL, 10),
+                        c->questions ? c->questions : QUESTIONS));
     if (!c->quiet) fprintf(stderr, "feavis: the seed is %s\n", seed);
-    return fv_quiz_open(&q->questions, gallery, strtoull(seed, NULL, 10),
-                        c->questions ? c->questions : QUESTIONS);
+    return FV_OK;
 }
 
 static fv_status run(quiz *q)

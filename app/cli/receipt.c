@@ -268,7 +268,8 @@ static fv_status save(receipt *q)
 static fv_status run(receipt *q)
 {
     cli *c = q->c;
-    if (!c->words) return fv_fail(FV_ERR_ARGUMENT, "receipt needs a PNG file with its recipe");
+    if (!c->words || !*c->words)
+        return fv_fail(FV_ERR_ARGUMENT, "receipt needs a PNG file with its recipe");
     static const char *const names[] = {"receipt.png", "curve.csv", "receipt-again.jpg", NULL};
     const char *out = fv_options_get(c->options, "out");
     FV_TRY(place_apart_inside(out, names, c->words, "the picture"));

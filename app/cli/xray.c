@@ -145,7 +145,8 @@ static fv_status keep_picture(const xray *q)
 static fv_status run(xray *q)
 {
     cli *c = q->c;
-    if (!c->words) return fv_fail(FV_ERR_ARGUMENT, "xray needs a picture: feavis xray PICTURE.png");
+    if (!c->words || !*c->words)
+        return fv_fail(FV_ERR_ARGUMENT, "xray needs a picture: feavis xray PICTURE.png");
     static const char *const names[] = {"xray.png", "words.csv", NULL};
     FV_TRY(place_apart_inside(fv_options_get(c->options, "out"), names, c->words, "the picture"));
     FV_TRY(fv_picture_read(&q->picture, c->words));

@@ -10,6 +10,7 @@
 #include "feavis/imagine/plausible.h"
 #include "feavis/names.h"
 #include "model/files/path.h"
+#include "model/text/text.h"
 
 static const int told[5] = {5, 25, 50, 75, 95}; /* percentiles of the report */
 
@@ -107,7 +108,7 @@ static fv_status find_photo(int *photo, const album *a, const char *called)
 static fv_status read_line(char *line, const album *a, int *photo, const char **caption)
 {
     char *first = strchr(line, '\t'), *last = strrchr(line, '\t');
-    if (!first || first == line || !last[1])
+    if (!first || first == line || fv_text_blank(last + 1))
         return fv_fail(FV_ERR_FORMAT, "expected the name of a photo, a tab, its caption: \"%.60s\"",
                        line);
     *first = 0;
@@ -248,6 +249,28 @@ static void add_mean(float *mean, const double *sum, int dim, int count)
     for (int i = 0; i < dim; i++) mean[i] = (float)(sum[i] / count);
 }
 
+static fv_status check_enough(int photos)
+{
+    return photos < 2
+               ? fv_fail(FV_ERR_FORMAT, "a gap needs two photos with captions at least, there %s",
+                         photos ? "is one" : "are none")
+               : FV_OK;
+}
+
+/* Photos that cannot be read may make them fewer. */
+static fv_status check_captioned(const measuring *q)
+{
+    int photos = 0;
+    bool *counted = calloc((size_t)q->photos->count + 1, sizeof *counted);
+    if (!counted) return no_room();
+    for (int i = 0; i < q->captions->count; i++) {
+        photos += !counted[q->of[i]];
+        counted[q->of[i]] = true;
+    }
+    free(counted);
+    return check_enough(photos);
+}
+
 /* Each caption counts once, each photo that has one once. */
 static fv_status find_means(measuring *q)
 {
@@ -266,9 +289,7 @@ static fv_status find_means(measuring *q)
         q->gap.photos += !counted[photo];
         counted[photo] = true;
     }
-    if (s >= 0 && q->gap.photos < 2)
-        s = fv_fail(FV_ERR_FORMAT, "a gap needs two photos with captions at least, there %s",
-                    q->gap.photos ? "is one" : "are none");
+    if (s >= 0) s = check_enough(q->gap.photos);
     if (s >= 0) add_mean(q->gap.text_mean, sums, dim, q->gap.captions);
     if (s >= 0) add_mean(q->gap.image_mean, sums + dim, dim, q->gap.photos);
     free(sums);
@@ -331,6 +352,7 @@ fv_status fv_gap_make(fv_gap_report *out, fv_model *m, const fv_list *photos,
     measuring q = {.model = m, .photos = photos, .captions = captions, .of = of};
     if (m->guide_count > 1)
         return fv_fail(FV_ERR_ARGUMENT, "a gap is of one model, and %d are open", m->guide_count);
+    FV_TRY(check_captioned(&q));
     q.gap.dim = m->network->dim;
     snprintf(q.gap.fingerprint, sizeof q.gap.fingerprint, "%s", m->fingerprint);
     snprintf(q.gap.model, sizeof q.gap.model, "%s", m->title);

@@ -305,7 +305,10 @@ static fv_status set_typed(fv_options *o, const fv_option *row, const char *valu
     bool bars = guide || row->offset == offsetof(fv_options, text);
     char *plain;
     if (row->offset == offsetof(fv_options, term)) FV_TRY(fv_terms_try(value));
-    if (row->offset == offsetof(fv_options, at)) FV_TRY(fv_areas_try(value));
+    if (row->offset == offsetof(fv_options, at)) {
+        FV_TRY(fv_utf8_check(value, strlen(value), row->name));
+        FV_TRY(fv_areas_try(value));
+    }
     if (!bars && !weights && row->offset != offsetof(fv_options, llp))
         return set_row(o, row, value);
     FV_TRY(fv_weighted_plain(&plain, value, bars ? '|' : ',', row->name));
