@@ -157,6 +157,11 @@ static void a_receipt_says_whether_it_is_the_same(void **state)
     assert_true(page.width == 888 && page.height > 900);
     fv_picture_free(&page);
     REFUSED("PNG file", "receipt", MODEL);
+    /* before the picture is made again: refused() takes one line, without progress */
+    REFUSED("saving to a.png: it is a file, expected a folder", "receipt", "a.png", MODEL, "--out",
+            "a.png");
+    REFUSED("making the folder no/r: No such file", "receipt", "a.png", MODEL, "--out", "no/r");
+    REFUSED("making the folder no/r/: No such file", "xray", "a.png", MODEL, "--out", "no/r/");
     REFUSED("receipt needs a PNG file", "receipt", "", MODEL);
     assert_int_equal(mkdir("d", 0777), 0);
     static const char *const pages[][2] = {{"receipt", "d/receipt.png"}, {"xray", "d/xray.png"}};
@@ -374,6 +379,9 @@ static void two_dreams_of_one_text(void **state)
     csv = slurp("models/two.csv", NULL);
     assert_true(strstr(csv, "embedding_difference,A: ") && strstr(csv, "embedding_difference,B: "));
     free(csv);
+    spill("a-file", "text", 4);
+    REFUSED("saving to a-file: it is a file", "two", "a", "b", TOY, "--out", "a-file");
+    REFUSED("saving to a-file: it is a file", "walk", "a", "b", TOY, "--out", "a-file");
     REFUSED("two needs two texts", "two", "moon", TOY);
     REFUSED("two needs two texts", "two", "a", "b", "c", TOY);
     REFUSED("two needs two texts", "two", "a cat | a dog | a cow", TOY);

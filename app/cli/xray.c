@@ -149,6 +149,7 @@ static fv_status run(xray *q)
         return fv_fail(FV_ERR_ARGUMENT, "xray needs a picture: feavis xray PICTURE.png");
     static const char *const names[] = {"xray.png", "words.csv", NULL};
     FV_TRY(place_apart_inside(fv_options_get(c->options, "out"), names, c->words, "the picture"));
+    FV_TRY(many_check_folder(c));
     FV_TRY(fv_picture_read(&q->picture, c->words));
     FV_TRY(read_texts(q));
     FV_TRY(keep_picture(q));
