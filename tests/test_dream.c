@@ -272,6 +272,22 @@ static void a_walk_loops_and_is_made_again(void **state)
     assert_int_equal(frames_of("p/walk.png"), 2);
     SUCCEEDS_QUIETLY("again", "p/002.png", MODEL, "--quiet", "--out", "again.png");
     same_files("p/002.png", "again.png");
+    /* stops are texts as they are, whatever the option makes of a colon, a bar, a backslash */
+    SUCCEEDS_QUIETLY("walk", "12:30 | moon｜sea | red\\", "--frames", "1", TOY, "--out", "t");
+    out = SUCCEEDS("xray", "t/003.png", MODEL, "--out", "x"); /* at the first one */
+    if (strstr(out, "weight")) fail_msg("more than one text: %s", out);
+    free(out);
+    char *words = slurp("x/words.csv", NULL);
+    assert_non_null(strstr(words, ",12:30,1\n"));
+    free(words);
+    SUCCEEDS_QUIETLY("xray", "t/004.png", MODEL, "--out", "x");
+    words = slurp("x/words.csv", NULL);
+    assert_non_null(strstr(words, ",moon｜sea,1\n"));
+    free(words);
+    SUCCEEDS_QUIETLY("xray", "t/005.png", MODEL, "--out", "x");
+    words = slurp("x/words.csv", NULL);
+    assert_non_null(strstr(words, ",red\\,1\n"));
+    free(words);
     REFUSED("needs two", "walk", "moon", TOY);
     REFUSED("needs two", "walk", "| moon lake |", TOY);
     REFUSED("more than 12 texts or pictures", "walk", "1 2 3 4 5 6 7 8 9 10 11 12 13", TOY);
@@ -388,6 +404,11 @@ static void two_dreams_of_one_text(void **state)
     REFUSED("two needs two texts", "two", " | a cat", TOY);
     REFUSED("two needs two texts", "two", TOY);
     REFUSED("expected NAME=VALUE", "two", "moon", "--against", "seed", TOY);
+    REFUSED("--against \"=8\": expected NAME=VALUE", "two", "moon", "--against", "=8", TOY);
+    REFUSED("--against says nothing", "two", "moon", "--against", "", TOY);
+    REFUSED("--against says nothing", "two", "moon", "--against", " | ", TOY);
+    REFUSED("No such file", "two", "moon", "--against", "start=none.png", TOY);
+    REFUSED("there is no layer", "two", "moon", "--against", "term=no.layer:1", TOY);
     REFUSED("said once, for both", "two", "moon", "--against", "out=x", TOY);
     REFUSED("did you mean", "two", "moon", "--against", "stpes=3", TOY);
     REFUSED("seed is \"many\"", "two", "moon", "--against", "seed=many", TOY);

@@ -58,7 +58,7 @@ static char *next_part(const char **at)
 static fv_status set_one(fv_options *o, char *part)
 {
     char *value = strchr(part, '=');
-    if (!value)
+    if (!value || value == part)
         return fv_fail(FV_ERR_ARGUMENT, "--against \"%.80s\": expected NAME=VALUE, as seed=8",
                        part);
     *value++ = 0;
@@ -74,13 +74,16 @@ static fv_status set_against(two *q)
 {
     const char *at = q->c->against;
     fv_status s = FV_OK;
+    int said = 0;
     while (s >= 0 && *at) {
         char *part = next_part(&at);
-        s = part ? (*part ? set_one(q->sides[1].options, part) : FV_OK)
-                 : fv_fail(FV_ERR_MEMORY, "reading arguments: out of memory");
+        if (!part) return fv_fail(FV_ERR_MEMORY, "reading arguments: out of memory");
+        if (*part) s = set_one(q->sides[1].options, part);
+        said += *part != 0;
         free(part);
     }
-    return s;
+    if (s < 0 || said) return s;
+    return fv_fail(FV_ERR_ARGUMENT, "--against says nothing: expected NAME=VALUE, as seed=8");
 }
 
 /* Two texts of the command line. */
@@ -144,6 +147,16 @@ static fv_status open_models(two *q)
         FV_TRY(fv_model_open(&q->sides[i].model, q->sides[i].options));
     for (int i = 0; i < 2; i++) /* before the work */
         FV_TRY(fv_options_check_channels(q->sides[i].options, model_of(q, i)));
+    return FV_OK;
+}
+
+/* What --against asks for can begin: before the first picture grows, and not after. */
+static fv_status try_second(const two *q)
+{
+    fv_session *s;
+    if (!q->c->against) return FV_OK;
+    FV_TRY(fv_session_open(&s, model_of(q, 1), q->sides[1].options));
+    fv_session_close(s);
     return FV_OK;
 }
 
@@ -318,6 +331,7 @@ static fv_status run(two *q)
     FV_TRY(read_sides(q));
     FV_TRY(check_starts(q));
     FV_TRY(open_models(q));
+    FV_TRY(try_second(q));
     FV_TRY(many_folder(&q->folder, q->c, "two"));
     for (int i = 0; i < 2; i++) {
         fv_status s = grow_side(q, i);

@@ -150,6 +150,12 @@ static double weight_of(const walk *w, int i, int f)
     return (i == leg ? away : 0) + (i == (leg + 1) % w->count ? towards : 0);
 }
 
+/* The full-width one: it parts the texts of an option. */
+static bool is_bar(const char *at)
+{
+    return strncmp(at, "｜", 3) == 0;
+}
+
 /* The options text (pictures false) or term at frame f; caller frees. */
 static char *weigh(const walk *w, int f, bool pictures)
 {
@@ -164,8 +170,10 @@ static char *weigh(const walk *w, int f, bool pictures)
         fputs(any ? " | " : pictures ? "like=" : "", to);
         if (any && pictures) fputs("like=", to);
         for (const char *at = s->name; *at; at++)
-            fprintf(to, "%s%c", !pictures && *at == ':' ? "\\" : "", *at);
-        fprintf(to, pictures ? " *%.4f" : ":%.4f", weight_of(w, i, f));
+            fprintf(to, "%s%c", !pictures && is_bar(at) ? "\\" : "", *at);
+        size_t n = strlen(s->name);
+        bool hides = !pictures && s->name[n - 1] == '\\'; /* a colon right behind it */
+        fprintf(to, pictures ? " *%.4f" : hides ? " :%.4f" : ":%.4f", weight_of(w, i, f));
         any = true;
     }
     if (fclose(to) == 0) return out;
