@@ -35,6 +35,7 @@ for file in "$here"/share/feavis/model/*/*.safetensors; do
     grep -qE "^$path, " "$notices" || fail "LICENSE has no notice of $path"
     stanza=$(sed -n "\\,^Files: $path\$,,/^\$/p" "$debian" | sed -n 's/^License: //p')
     [ -n "$said" ] && [ "$said" = "$stanza" ] || fail "$path says '$said', $debian '$stanza'"
+    [ -f "$here/share/doc/feavis/$(dirname "$path")/README.md" ] || fail "no README of $path"
     ! [ "$said" = MIT ] || grep -q Permission "$(dirname "$file")/LICENSE" || fail "$path: no LICENSE"
 done
 [ -n "${path-}" ] || fail "no weights are installed"

@@ -79,7 +79,7 @@ install(DIRECTORY ${CMAKE_SOURCE_DIR}/model/text/clip DESTINATION ${FEAVIS_DATA}
 
 set(DOC ${CMAKE_INSTALL_DATADIR}/doc/feavis)
 foreach(file README.md RESULTS.md feavis/README.md presets/README.md model/mini/README.md
-        model/judge/README.md)
+        model/vqgan-mini/README.md model/judge/README.md)
     get_filename_component(folder ${file} DIRECTORY)
     install(FILES ${CMAKE_SOURCE_DIR}/${file} DESTINATION ${DOC}/${folder} COMPONENT doc)
 endforeach()
