@@ -38,6 +38,10 @@ for file in "$here"/share/feavis/model/*/*.safetensors; do
     [ -f "$here/share/doc/feavis/$(dirname "$path")/README.md" ] || fail "no README of $path"
     ! [ "$said" = MIT ] || grep -q Permission "$(dirname "$file")/LICENSE" || fail "$path: no LICENSE"
 done
+# a licence that a stanza names has its text, and none is there for nothing
+stated=$(sed -n '/^Files:/,/^$/s/^License: //p' "$debian" | sort -u)
+texts=$(awk '/^License: / { name = $2; getline; if (/^ /) print name }' "$debian" | sort -u)
+[ "$stated" = "$texts" ] || fail "licences in $debian: $stated; texts: $texts"
 [ -n "${path-}" ] || fail "no weights are installed"
 
 # each header alone, without any of the source's
