@@ -8,7 +8,7 @@
   scenes.tsv (beside this file)        group, kind, English names, Chinese names
 
 Held back, never seen in training: Flickr8k's val split, and of every other kind the last fifth of
-its pictures by name. A group that is missing is left out.
+its pictures by name, but for the groups of MORE. A group that is missing is left out.
 """
 import glob
 import gzip
@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 GROUPS = ['flickr8k', 'places', 'caltech101', 'flowers', 'weather', 'paintings', 'aerial_rsscn7',
-          'aerial_nwpu12']
+          'aerial_nwpu12', 'sports', 'places_more']
+MORE = {'places_more': 'places'}    # further pictures of the same kinds, of which none is held back
 TEMPLATES = {'en': ['{}', 'a photo of {}', 'a picture of {}'],
              'zh': ['{}', '一张{}的照片', '{}的图片']}
 
@@ -88,8 +89,8 @@ def pictures(folder, work):
             continue
         for kind in sorted(os.listdir(place)):
             files = sorted(glob.glob(os.path.join(place, kind, '*.jpg')))
-            train = len(files) - len(files) // 5
-            texts = names.get((group, kind), {'en': [], 'zh': []})
+            train = len(files) - (0 if group in MORE else len(files) // 5)
+            texts = names.get((MORE.get(group, group), kind), {'en': [], 'zh': []})
             result += [Picture(p, group, kind, i >= train, texts) for i, p in enumerate(files)]
     assert result, 'no pictures in ' + folder
     return result

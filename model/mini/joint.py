@@ -31,6 +31,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import image_head as I
+import word_order
 from corpus import TEMPLATES
 from text_tower import class_rows
 from training import Loop, Scales, contrast, save
@@ -42,9 +43,10 @@ CLOSED = {'en': ['{}', 'a {}', 'the {}', 'a photo of a {}'], 'zh': ['{}', 'ä¸€å¼
 USED = {'captions': None, 'kinds': None, 'coco_en': 9000, 'coco_zh': 4000, 'poems': 9000, 'wordnet_zh': 9000,
         'words': 12000, 'names': None, 'drawn': 12000, 'traditional': 3000}
 HALF_SOURCES = ('words', 'names', 'drawn')
-DECAY, SHARE, NAMED = 0.02, 0.4, 128     # NAMED: pictures of a kind in a batch
+DECAY, SHARE, NAMED = 0.02, 0.4, 512     # NAMED: pictures of a kind in a batch
 SCALES = {'both': (3.4, 4.6), 'second': (2.9, 4.0)}
-WEIGHTS = {'second': 0.5, 'both, kinds': 0.5, 'second, kinds': 0.25, 'teacher off': 0.7, 'length off': 2.0}
+WEIGHTS = {'second': 0.5, 'both, kinds': 1.0, 'second, kinds': 0.5, 'teacher off': 0.7, 'length off': 2.0,
+           'confused': 0.1}
 
 
 @dataclass
@@ -96,9 +98,9 @@ def pooled(text, ids, used):
 
 class Spoken:
     """Texts as textFC reads them, kept in WORK/spoken.pt: `rows` of Encoded with `inputs`; `closed`; `classes`,
-    the first name of each: (English, Chinese)."""
+    the first name of each: (English, Chinese); `ordered` [n,4]: pairs of word_order.py."""
 
-    def __init__(self, args, pairs, text, texts, classes, encode):
+    def __init__(self, args, pairs, text, texts, classes, encode, ordered):
         rng = np.random.default_rng(1)
         rows = {name: self.some(rng, texts.of(name), count) for name, count in USED.items()}
         self.rows = np.concatenate(list(rows.values()))
@@ -114,10 +116,13 @@ class Spoken:
         if not os.path.exists(path):
             save(path, inputs=pooled(text, texts.ids[self.rows], texts.used[self.rows]),
                  closed=pooled(text, *encode(self.closed_names)),
-                 classes=[pooled(text, *encode(classes[l])) for l in ('en', 'zh')])
+                 classes=[pooled(text, *encode(classes[l])) for l in ('en', 'zh')],
+                 ordered=pooled(text, ordered.ids.flatten(0, 1), ordered.used.flatten()).unflatten(0, (-1, 4)))
         state = torch.load(path)
+        self.ordered = state.get('ordered')
         self.inputs, self.closed, self.classes = state['inputs'], state['closed'], state.get('classes')
-        assert len(self.inputs) == len(self.rows) and self.classes, f'{path}: of other texts, delete it'
+        assert len(self.inputs) == len(self.rows) and self.ordered is not None, \
+            f'{path}: of other texts, delete it'
 
     @staticmethod
     def some(rng, rows, count):
@@ -197,8 +202,11 @@ class Losses:
         paired = len(places)
         places += list(np.random.default_rng(step).choice(spoken.plain, args.joint_plain))
         closed = rng.sample(range(len(spoken.closed)), args.joint_closed)
+        ordered = rng.sample(range(len(spoken.ordered)), args.joint_pairs)
         e = image(seen)
-        out = text.of_pooled(torch.cat([spoken.inputs[places], spoken.closed[closed]]))
+        out = text.of_pooled(torch.cat([spoken.inputs[places], spoken.closed[closed],
+                                        spoken.ordered[ordered].transpose(0, 1).flatten(0, 1)]))
+        out, in_order = out[:-4 * len(ordered)], out[-4 * len(ordered):]
         told, n = out[:len(places)], len(rows)
         by_language = [p for l in told[:paired].chunk(2) for p in (l[:n], l[n:])]  # captions, kinds, twice
         parts = {}
@@ -212,6 +220,7 @@ class Losses:
         parts['teacher off'] = 1 - F.cosine_similarity(split(told)[1], goal).mean()
         parts['length off'], parts['half too long'], parts['closed too long'] = \
             self.lengths(relative(e), relative(out), torch.tensor(places))
+        parts['confused'] = word_order.confused(F.normalize(split(in_order)[1], dim=1))
         weights = WEIGHTS | {'closed too long': phase.shut_weight, 'classes': phase.classes_weight}
         if phase.classes_weight:
             parts['classes'] = self.of_classes(step, seen, unit_e, scale['both'])
@@ -229,9 +238,9 @@ def run(args, phase, steps, image, text, pairs, spoken, talk, reading):
     return result['image'], result['text']
 
 
-def train(args, pairs, image, text, texts, reading, classes, encode):
+def train(args, pairs, image, text, texts, reading, classes, encode, ordered):
     """Returns both heads, trained. `classes`: {language: the first name of each class}."""
-    spoken = Spoken(args, pairs, text.eval(), texts, classes, encode)
+    spoken = Spoken(args, pairs, text.eval(), texts, classes, encode, ordered)
     talk, text.drop = Talk(pairs, spoken), args.text_drop
     level(image, text, pairs, spoken)
     for phase, steps in zip(PHASES, args.joint_steps):

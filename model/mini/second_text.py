@@ -6,7 +6,8 @@
 
 textFC reads the mean over tokens of both [BERT + OWN]: its old units the first alone, HIDDEN new ones both; the
 second part reads all units. The teacher's embedding under `reading` (second_image.py) is what it learns, first
-as a bag of pieces, then with its layers. fold.py makes one checkpoint of the two streams, and says why
+as a bag of pieces, then with its layers, when it also learns to tell pairs of the same words in another order
+apart (word_order.py). fold.py makes one checkpoint of the two streams, and says why
 heads have 63 numbers and why padding is left out.
 
   SecondText    ids [n,L], used [n] -> both parts [n, DIM + SECOND]
@@ -20,6 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import text_tower as T
+import word_order
 from first_part import mean_over
 from second_image import SECOND
 from training import Loop, contrast
@@ -28,6 +30,7 @@ OWN, HIDDEN = 61, 320
 HEADS, HEAD, INNER, LAST_INNER = 5, 63, 320, 8  # the units of BERT's layer, and of textAtt
 LENGTH = 1.2            # of the second part while it learns from the teacher
 BAG_RATE, WHOLE_RATE, DECAY = 2e-3, 7e-4, 0.01
+CONFUSED = 0.5          # how much pairs of the same words weigh
 
 
 class Layer(nn.Module):
@@ -134,22 +137,29 @@ class SecondText(nn.Module):
         self.train()
 
 
-def trained(args, name, steps, size, rate, text, texts, table, reading):
-    """One stage of it; `texts`: training_texts.Encoded."""
+def trained(args, name, steps, size, rate, text, texts, table, reading, ordered):
+    """One stage of it; `texts`: training_texts.Encoded; `ordered`: word_order.Encoded."""
     whole, dim = name == 'whole', text.first.textFC.fc2.out_features
 
     def losses(step):
-        rows = texts.draw(np.random.default_rng(1000 * len(name) + step), size)
+        rng = np.random.default_rng(1000 * len(name) + step)
+        rows = texts.draw(rng, size)
+        ids, used = texts.ids[rows], texts.used[rows]
+        if whole:
+            ids, used = (torch.cat(p) for p in zip((ids, used), ordered.draw(rng, args.whole_pairs)))
         goal = F.normalize(torch.tensor(table[texts.teacher[rows].numpy()]).float() @ reading.T, dim=1)
         with torch.autocast('cpu', torch.bfloat16, enabled=whole):
-            pooled = text.pooled(texts.ids[rows], texts.used[rows], whole)
-            second = text.of_pooled(pooled)[:, dim:].float()
+            second = text.of_pooled(text.pooled(ids, used, whole))[:, dim:].float()
         unit = F.normalize(second, dim=1)
-        cosine = (unit * goal).sum(1).mean()
-        apart = contrast(unit, goal, 15.0, (goal @ goal.T > 0.999).float())
+        cosine = (unit[:size] * goal).sum(1).mean()
+        apart = contrast(unit[:size], goal, 15.0, (goal @ goal.T > 0.999).float())
         length = (second.norm(dim=1) - LENGTH).square().mean()
-        return 2 * (1 - cosine) + 0.1 * apart + 0.05 * length, \
-            {'cosine with the teacher': cosine, 'apart': apart, 'length off': length}
+        parts = {'cosine with the teacher': cosine, 'apart': apart, 'length off': length}
+        loss = 2 * (1 - cosine) + 0.1 * apart + 0.05 * length
+        if whole:
+            parts['confused'] = word_order.confused(unit[size:])
+            loss = loss + CONFUSED * parts['confused']
+        return loss, parts
 
     modules = nn.ModuleDict({'text': text})
     loop = Loop(os.path.join(args.work, f'text-{name}.pt'), steps, modules,
@@ -158,12 +168,13 @@ def trained(args, name, steps, size, rate, text, texts, table, reading):
     return text
 
 
-def train(args, first, token, position, pieces, texts, table, reading):
+def train(args, first, token, position, pieces, texts, table, reading, ordered):
     torch.manual_seed(0)
     text = SecondText(first, token, position, pieces)
     some = torch.randperm(len(texts.ids))[:3000]
     text.first.level(text.pooled(texts.ids[some], texts.used[some], False)[:, :T.BERT] * text.first_size
                      + text.first_mean)
     text.level(texts.ids[some], texts.used[some])
-    trained(args, 'bag', args.bag_steps, args.bag_batch, BAG_RATE, text, texts, table, reading)
-    return trained(args, 'whole', args.whole_steps, args.whole_batch, WHOLE_RATE, text, texts, table, reading)
+    said = (text, texts, table, reading, ordered)
+    trained(args, 'bag', args.bag_steps, args.bag_batch, BAG_RATE, *said)
+    return trained(args, 'whole', args.whole_steps, args.whole_batch, WHOLE_RATE, *said)

@@ -1,14 +1,16 @@
-"""What the frozen trunk sees in every picture of the corpus, kept in WORK so that heads train fast.
+"""What the trunk sees in every picture of the corpus, kept in WORK so that heads train fast.
 
-  tokens   [n, 1, 37, 1280] half, tokens.npy: MSPP tokens before max_pool.0 of the picture as the program reads it
-  pooled   [n, VIEWS, 1280] half, pooled.npy: their mean over the 37 boxes. View 0 is that picture; the others
-           are random cuts of 45 to 100 % of the area, half of them mirrored, some in another light.
-           Pictures without captions have FEW views, held ones the first alone; the rest is zero.
+  tokens   [m,37,1280] half, tokens.npy: MSPP tokens before max_pool.0, as the program reads the picture, of
+           those that are held back and of every SAMPLE-th other: rows()
+  pooled   [n, VIEWS, 1280] half, pooled.npy: their mean over the 37 boxes, of pictures that are trained on. View 0
+           is the plain picture; the others are random cuts of 45 to 100 % of the area, half of them mirrored, some
+           in another light. How many a picture has, views_of() says; the rest is zero.
 
-Both may be mapped. tokens.done and pooled.done count what is there, so that an interrupted run goes on."""
+Both are mapped. tokens.done and pooled.done count what is there, so that an interrupted run goes on."""
 import os
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -18,7 +20,8 @@ from PIL import Image, ImageEnhance
 import brivl_torch as B
 import image_head as I
 
-BATCH = 32
+BATCH, SAMPLE = 32, 48
+FEWER = {'sports': 3, 'places_more': 2}     # most views of pictures of which there are many
 
 
 def plain(path):
@@ -71,36 +74,56 @@ class Store:
         print(f'{self.name}: {self.done}/{total}, {rate:.0f} a second', flush=True)
 
 
+def rows(pictures):
+    """(rows of pictures that are held back, rows of some others)"""
+    used = [i for i, p in enumerate(pictures) if not p.held]
+    return [i for i, p in enumerate(pictures) if p.held], used[::SAMPLE]
+
+
+def views_of(picture, views, few):
+    """How many views of it there are: `views` with captions, else `few` or fewer."""
+    return views if picture.group == 'flickr8k' else min(few, FEWER.get(picture.group, few))
+
+
 @torch.no_grad()
 def tokens(pictures, net, work):
-    store, n = Store(work, 'tokens', (len(pictures), 1, 37, 1280)), len(pictures)
+    """Those of rows(), one list after the other."""
+    wanted = sum(rows(pictures), [])
+    store, n = Store(work, 'tokens', (len(wanted), 37, 1280)), len(wanted)
     matrix = B.mspp_matrix(6, 4, I.SIZE, 7).float()
     while store.done < n:
         chosen = slice(store.done, min(store.done + BATCH, n))
-        x = torch.stack([plain(p.path) for p in pictures[chosen]])
+        x = torch.stack([plain(pictures[i].path) for i in wanted[chosen]])
         f = net.forward_features((x - I.MEAN) / I.STD)
-        store.rows[chosen, 0] = torch.einsum('bp,ncp->nbc', matrix, f.flatten(2)).half().numpy()
+        store.rows[chosen] = torch.einsum('bp,ncp->nbc', matrix, f.flatten(2)).half().numpy()
         store.advance(len(x), n)
     return store.rows
 
 
 @torch.no_grad()
-def pooled(pictures, net, seen, work, views, few):
-    """`seen`: tokens(). The views after the first are computed in bfloat16."""
+def pooled(pictures, net, work, views, few):
+    """Computed in bfloat16."""
     store = Store(work, 'pooled', (len(pictures), views, 1280))
     matrix = B.mspp_matrix(6, 4, I.SIZE, 7).float().mean(0)
     todo = [(i, v) for v in range(views) for i, p in enumerate(pictures)
-            if v == 0 or not p.held and v < (views if p.group == 'flickr8k' else few)]
-    while store.done < len(todo):
-        view = todo[store.done][1]
-        chosen = [i for i, v in todo[store.done:store.done + BATCH] if v == view]
-        if view == 0:
-            found = torch.tensor(seen[chosen, 0]).float().mean(1)
-        else:
-            x = torch.stack([changed(pictures[i].path, random.Random(f'{i}-{view}')) for i in chosen])
+            if not p.held and (p.texts['en'] or p.texts['zh']) and v < views_of(p, views, few)]
+    parts = [todo[at:at + BATCH] for at in range(store.done, len(todo), BATCH)]
+
+    def read(part):
+        return torch.stack([changed(pictures[i].path, random.Random(f'{i}-{v}')) if v else
+                            plain(pictures[i].path) for i, v in part])
+
+    net = net.to(memory_format=torch.channels_last)
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(read, parts[0]) if parts else None
+        for k, part in enumerate(parts):
+            x = coming.result()
+            if k + 1 < len(parts):
+                coming = ahead.submit(read, parts[k + 1])
             with torch.autocast('cpu', torch.bfloat16):
-                f = net.forward_features((x - I.MEAN) / I.STD)
-            found = f.flatten(2).float() @ matrix
-        store.rows[chosen, view] = found.half().numpy()
-        store.advance(len(chosen), len(todo))
+                f = net.forward_features(((x - I.MEAN) / I.STD).to(memory_format=torch.channels_last))
+            found = (f.flatten(2).float() @ matrix).half().numpy()
+            for (i, v), row in zip(part, found):
+                store.rows[i, v] = row
+            store.advance(len(part), len(todo))
     return store.rows
