@@ -18,15 +18,28 @@ static inline float *read_golden(const fv_weights *golden, const char *name, siz
     return values;
 }
 
+/* [n][rows][columns] -> [n][columns][rows] */
+static inline float *turned(const float *x, size_t n, size_t rows, size_t columns)
+{
+    float *out = malloc(n * rows * columns * sizeof *out);
+    assert_non_null(out);
+    for (size_t m = 0; m < n; m++, x += rows * columns)
+        for (size_t i = 0; i < columns; i++)
+            for (size_t k = 0; k < rows; k++)
+                out[(m * columns + i) * rows + k] = x[k * columns + i];
+    return out;
+}
+
 /* [n,c,h,w] -> {n,h,w,c} */
 static inline float *as_nhwc(const float *x, fv_shape s)
 {
-    float *out = malloc(fv_count(s) * sizeof *out);
-    size_t hw = (size_t)s.h * (size_t)s.w, c = (size_t)s.c;
-    for (size_t n = 0; n < (size_t)s.n; n++)
-        for (size_t i = 0; i < hw; i++)
-            for (size_t k = 0; k < c; k++) out[(n * hw + i) * c + k] = x[(n * c + k) * hw + i];
-    return out;
+    return turned(x, (size_t)s.n, (size_t)s.c, (size_t)s.h * (size_t)s.w);
+}
+
+/* {n,h,w,c} -> [n,c,h,w]; token and vector tensors (w or h of 1) keep their order. */
+static inline float *as_nchw(const float *x, fv_shape s)
+{
+    return turned(x, (size_t)s.n, (size_t)s.h * (size_t)s.w, (size_t)s.c);
 }
 
 #endif

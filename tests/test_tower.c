@@ -40,17 +40,6 @@ static const char *checkpoint_path(const char *name)
 
 /* --- goldens --- */
 
-/* {n,h,w,c} -> [n,c,h,w]; token and vector tensors (w or h of 1) keep their order. */
-static float *as_nchw(const float *x, fv_shape s)
-{
-    float *out = malloc(fv_count(s) * sizeof *out);
-    size_t hw = (size_t)s.h * (size_t)s.w, c = (size_t)s.c;
-    for (size_t n = 0; n < (size_t)s.n; n++)
-        for (size_t i = 0; i < hw; i++)
-            for (size_t k = 0; k < c; k++) out[(n * c + k) * hw + i] = x[(n * hw + i) * c + k];
-    return out;
-}
-
 /* Compares the first min(found, expected) numbers: padded boxes at the end of the official token
  * lists are masked there and do not exist here. */
 static void check(const char *what, const float *found, size_t found_count,
