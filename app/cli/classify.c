@@ -9,6 +9,7 @@
 
 #include "app/cli/json.h"
 #include "app/cli/many.h"
+#include "app/cli/places.h"
 #include "feavis/classify.h"
 #include "feavis/embed.h"
 #include "feavis/match.h"
@@ -265,7 +266,7 @@ static fv_status report(classify *q)
 static fv_status run(classify *q)
 {
     FV_TRY(read_inputs(q));
-    FV_TRY(many_check_folder(q->c));
+    FV_TRY(place_check_folder(fv_options_get(q->c->options, "out")));
     FV_TRY(fv_model_open(&q->m, q->c->options));
     FV_TRY(fv_classes_embed(&q->classes, q->m, q->templates.count ? &q->templates : NULL));
     FV_TRY(many_pictures(&q->images, q->c, q->m));

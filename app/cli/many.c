@@ -1,6 +1,7 @@
 /* See many.h. */
 #include "app/cli/many.h"
 #include "app/cli/json.h"
+#include "app/cli/places.h"
 #include "feavis/embed.h"
 #include "feavis/files.h"
 #include "feavis/names.h"
@@ -260,40 +261,11 @@ fv_status many_view_scores(const many_view *v, fv_model *m, const float *a, int 
 
 /* --- results --- */
 
-/* The folder of the path, "." without one; in place. */
-static const char *parent_of(char *path)
-{
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/') path[--n] = 0;
-    char *slash = strrchr(path, '/');
-    if (!slash) return ".";
-    slash[slash == path] = 0;
-    return path;
-}
-
-fv_status many_check_folder(const cli *c)
-{
-    struct stat st;
-    const char *asked = fv_options_get(c->options, "out"), *where = asked;
-    char *path = strdup(asked);
-    if (!path) return fv_fail(FV_ERR_MEMORY, "making a folder: out of memory");
-    bool there = *asked && stat(asked, &st) == 0;
-    if (!there) where = parent_of(path);
-    fv_status s = there && !S_ISDIR(st.st_mode)
-                      ? fv_fail(FV_ERR_IO, "saving to %s: it is a file, expected a folder", asked)
-                  : access(where, W_OK) == 0 ? FV_OK
-                  : there ? fv_fail(FV_ERR_IO, "saving to %s: %s", asked, strerror(errno))
-                          : fv_fail(FV_ERR_IO, "making the folder %s: %s",
-                                    *asked ? asked : "for results", strerror(errno));
-    free(path);
-    return s;
-}
-
 fv_status many_folder(char **out, const cli *c, const char *name)
 {
     const char *asked = fv_options_get(c->options, "out");
     char *path = NULL;
-    FV_TRY(many_check_folder(c));
+    FV_TRY(place_check_folder(asked));
     if (*asked) {
         if (mkdir(asked, 0777) != 0 && errno != EEXIST)
             return fv_fail(FV_ERR_IO, "making the folder %s: %s", asked, strerror(errno));

@@ -57,9 +57,6 @@ fv_status many_view_scores(const many_view *v, fv_model *m, const float *a, int 
 /* The folder for results: --out, or the first of NAME, NAME-2, ... that is not there. Makes it.
  * Caller frees. */
 fv_status many_folder(char **out, const cli *c, const char *name);
-/* Whether it can be made, or is there and can be written to: before the work, for commands that
- * make it behind. */
-fv_status many_check_folder(const cli *c);
 /* Draws a heat map into folder/name. One too large to draw is said on stderr, no failure. */
 fv_status many_heat_map(const fv_heat *h, const char *folder, const char *name);
 /* Says on stdout that folder/name is there. */

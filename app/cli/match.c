@@ -7,6 +7,7 @@
 
 #include "app/cli/json.h"
 #include "app/cli/many.h"
+#include "app/cli/places.h"
 #include "feavis/embed.h"
 #include "feavis/files.h"
 #include "feavis/match.h"
@@ -331,7 +332,7 @@ static fv_status run(match *q)
     if (!q->c->texts || !q->c->images)
         return fv_fail(FV_ERR_ARGUMENT, "match needs --images (a folder or a list) and --texts "
                                         "(one a line, - for standard input)");
-    FV_TRY(many_check_folder(q->c));
+    FV_TRY(place_check_folder(fv_options_get(q->c->options, "out")));
     FV_TRY(fv_model_open(&q->m, q->c->options));
     FV_TRY(many_texts(&q->texts, q->c, q->m, q->c->texts));
     FV_TRY(many_pictures(&q->images, q->c, q->m));

@@ -39,6 +39,35 @@ fv_status place_check(const char *path, const char *folder_hint)
     return s;
 }
 
+/* The folder of the path, "." without one; in place. */
+static const char *parent_of(char *path)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') path[--n] = 0;
+    char *slash = strrchr(path, '/');
+    if (!slash) return ".";
+    slash[slash == path] = 0;
+    return path;
+}
+
+fv_status place_check_folder(const char *asked)
+{
+    struct stat st;
+    const char *where = asked;
+    char *path = strdup(asked);
+    if (!path) return fv_fail(FV_ERR_MEMORY, "making a folder: out of memory");
+    bool there = *asked && stat(asked, &st) == 0;
+    if (!there) where = parent_of(path);
+    fv_status s = there && !S_ISDIR(st.st_mode)
+                      ? fv_fail(FV_ERR_IO, "saving to %s: it is a file, expected a folder", asked)
+                  : access(where, W_OK) == 0 ? FV_OK
+                  : there ? fv_fail(FV_ERR_IO, "saving to %s: %s", asked, strerror(errno))
+                          : fv_fail(FV_ERR_IO, "making the folder %s: %s",
+                                    *asked ? asked : "for results", strerror(errno));
+    free(path);
+    return s;
+}
+
 bool place_same(const char *a, const char *b)
 {
     struct stat at, bt;

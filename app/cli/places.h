@@ -7,6 +7,9 @@
 /* Whether a file can be written there: its folder can, or it is a device or a pipe and can.
  * folder_hint: said behind "it is a folder". */
 fv_status place_check(const char *path, const char *folder_hint);
+/* Whether the folder `asked` ("": one that is made anew, here) can be made, or is there and can be
+ * written to. */
+fv_status place_check_folder(const char *asked);
 /* Whether two names are of one file: the same inode, or, of files that are not there yet, the same
  * path with links resolved. Of a terminal or /dev/null nothing is lost: false. */
 bool place_same(const char *a, const char *b);

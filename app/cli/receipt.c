@@ -273,7 +273,7 @@ static fv_status run(receipt *q)
     static const char *const names[] = {"receipt.png", "curve.csv", "receipt-again.jpg", NULL};
     const char *out = fv_options_get(c->options, "out");
     FV_TRY(place_apart_inside(out, names, c->words, "the picture"));
-    FV_TRY(many_check_folder(c));
+    FV_TRY(place_check_folder(out));
     FV_TRY(fv_picture_read(&q->picture, c->words));
     FV_TRY(fv_recipe_read(&q->recipe, c->words));
     FV_TRY(fv_recipe_apply(c->options, q->recipe, c->words));

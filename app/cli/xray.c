@@ -148,8 +148,9 @@ static fv_status run(xray *q)
     if (!c->words || !*c->words)
         return fv_fail(FV_ERR_ARGUMENT, "xray needs a picture: feavis xray PICTURE.png");
     static const char *const names[] = {"xray.png", "words.csv", NULL};
-    FV_TRY(place_apart_inside(fv_options_get(c->options, "out"), names, c->words, "the picture"));
-    FV_TRY(many_check_folder(c));
+    const char *out = fv_options_get(c->options, "out");
+    FV_TRY(place_apart_inside(out, names, c->words, "the picture"));
+    FV_TRY(place_check_folder(out));
     FV_TRY(fv_picture_read(&q->picture, c->words));
     FV_TRY(read_texts(q));
     FV_TRY(keep_picture(q));
