@@ -205,7 +205,7 @@ class Losses:
         ordered = rng.sample(range(len(spoken.ordered)), args.joint_pairs)
         e = image(seen)
         out = text.of_pooled(torch.cat([spoken.inputs[places], spoken.closed[closed],
-                                        spoken.ordered[ordered].transpose(0, 1).flatten(0, 1)]))
+                                        word_order.columns(spoken.ordered[ordered])]))
         out, in_order = out[:-4 * len(ordered)], out[-4 * len(ordered):]
         told, n = out[:len(places)], len(rows)
         by_language = [p for l in told[:paired].chunk(2) for p in (l[:n], l[n:])]  # captions, kinds, twice

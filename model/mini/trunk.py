@@ -122,8 +122,6 @@ def pooled(pictures, net, work, views, few):
                 coming = ahead.submit(read, parts[k + 1])
             with torch.autocast('cpu', torch.bfloat16):
                 f = net.forward_features(((x - I.MEAN) / I.STD).to(memory_format=torch.channels_last))
-            found = (f.flatten(2).float() @ matrix).half().numpy()
-            for (i, v), row in zip(part, found):
-                store.rows[i, v] = row
+            store.rows[tuple(zip(*part))] = (f.flatten(2).float() @ matrix).half().numpy()
             store.advance(len(part), len(todo))
     return store.rows

@@ -3,7 +3,8 @@ tower loses that cannot tell them apart.
 
   pairs(count)     [(English, the other one, Chinese, the other one)], none like a row of word_order.tsv
   Encoded          their pieces
-  confused(e)      e [4n,d]: unit rows of n pairs, all of the first column, then the second ... -> loss
+  columns(x)       [n,4,...] of n pairs -> [4n,...], as confused() takes them
+  confused(e)      e [4n,d]: unit rows of n pairs -> loss
 
 word_order.tsv is only ever measured. No pair is made here whose two things stand together in a row of it."""
 import os
@@ -15,29 +16,6 @@ import torch.nn.functional as F
 HERE = os.path.dirname(os.path.abspath(__file__))
 SHARP = 20.0            # what a difference of two cosines is multiplied by
 
-BEINGS = """dog 狗;cat 猫;man 男人;woman 女人;boy 男孩;girl 女孩;child 孩子;horse 马;cow 牛;sheep 羊;bird 鸟;bear 熊;
-tiger 老虎;lion 狮子;wolf 狼;fox 狐狸;rabbit 兔子;mouse 老鼠;monkey 猴子;elephant 大象;pig 猪;goat 山羊;duck 鸭子;
-goose 鹅;chicken 鸡;frog 青蛙;snake 蛇;fish 鱼;deer 鹿;panda 熊猫;player 运动员;policeman 警察;teacher 老师;
-student 学生;doctor 医生;soldier 士兵;farmer 农民;mother 妈妈;father 爸爸;baby 婴儿;driver 司机;singer 歌手"""
-THINGS = """car 汽车;house 房子;boat 船;box 箱子;book 书;cup 杯子;chair 椅子;table 桌子;bench 长凳;tree 树;flower 花;
-ball 球;bag 包;hat 帽子;shirt 衬衫;door 门;window 窗户;bed 床;lamp 灯;bicycle 自行车;bus 公共汽车;train 火车;
-umbrella 雨伞;basket 篮子;bottle 瓶子;plate 盘子;clock 钟;stone 石头;bridge 桥;tower 塔;tent 帐篷;kite 风筝;
-guitar 吉他;piano 钢琴;phone 电话;coat 外套;shoe 鞋;sofa 沙发;mirror 镜子;fence 栅栏;wall 墙;statue 雕像"""
-ACTS = """chases 追;bites 咬;follows 跟着;pushes 推;pulls 拉;kicks 踢;feeds 喂;watches 看着;looks at 看着;hugs 抱着;
-carries 背着;catches 抓住;hits 打;licks 舔;jumps over 跳过;leads 牵着;teaches 教;helps 帮助;calls 叫;waits for 等;
-scares 吓;leaves 离开;meets 遇见;paints 画;runs after 追着;sits on 坐在…上;washes 洗;pats 拍;attacks 攻击;saves 救"""
-COLOURS = """red 红色的;blue 蓝色的;green 绿色的;yellow 黄色的;black 黑色的;white 白色的;brown 棕色的;pink 粉色的;
-purple 紫色的;orange 橙色的;grey 灰色的"""
-KINDS = """big 大的,small 小的;old 旧的,new 新的;round 圆的,square 方的;tall 高的,short 矮的;wooden 木头的,iron 铁的;
-long 长的,short 短的;open 打开的,closed 关着的;clean 干净的,dirty 脏的;full 满的,empty 空的;wet 湿的,dry 干的"""
-MOODS = """sleeping 睡觉的,running 奔跑的;young 年轻的,old 年老的;happy 高兴的,sad 悲伤的;fat 胖的,thin 瘦的;
-sitting 坐着的,standing 站着的;strong 强壮的,weak 虚弱的;tall 高的,short 矮的;big 大的,small 小的"""
-WHERE = """on 上面;under 下面;behind 后面;in front of 前面;above 上方;below 下方;inside 里面;to the left of 左边;
-to the right of 右边;outside 外面"""
-WORN = """hat 戴,帽子;helmet 戴,头盔;scarf 戴,围巾;mask 戴,面具;watch 戴,手表;shirt 穿,衬衫;coat 穿,外套;skirt 穿,裙子;
-jacket 穿,夹克;sweater 穿,毛衣;bag 带,包;dog 带,狗;child 带,孩子;umbrella 拿,雨伞;camera 拿,相机;stick 拿,棍子"""
-GIVEN = 'ball 球;book 书;cup 杯子;flower 花;letter 信;apple 苹果;bone 骨头;stick 棍子;key 钥匙;gift 礼物'
-
 
 def read(words):
     """[(English, Chinese)]; the last blank stands between them."""
@@ -45,8 +23,32 @@ def read(words):
 
 
 def opposites(words):
-    return [[tuple(side.strip().rsplit(' ', 1)) for side in w.split(',')]
-            for w in words.replace('\n', '').split(';')]
+    """[[one, the other]], a comma between them."""
+    return [read(w.replace(',', ';')) for w in words.replace('\n', '').split(';')]
+
+
+BEINGS = read("""dog 狗;cat 猫;man 男人;woman 女人;boy 男孩;girl 女孩;child 孩子;horse 马;cow 牛;sheep 羊;bird 鸟;bear 熊;
+tiger 老虎;lion 狮子;wolf 狼;fox 狐狸;rabbit 兔子;mouse 老鼠;monkey 猴子;elephant 大象;pig 猪;goat 山羊;duck 鸭子;
+goose 鹅;chicken 鸡;frog 青蛙;snake 蛇;fish 鱼;deer 鹿;panda 熊猫;player 运动员;policeman 警察;teacher 老师;
+student 学生;doctor 医生;soldier 士兵;farmer 农民;mother 妈妈;father 爸爸;baby 婴儿;driver 司机;singer 歌手""")
+THINGS = read("""car 汽车;house 房子;boat 船;box 箱子;book 书;cup 杯子;chair 椅子;table 桌子;bench 长凳;tree 树;flower 花;
+ball 球;bag 包;hat 帽子;shirt 衬衫;door 门;window 窗户;bed 床;lamp 灯;bicycle 自行车;bus 公共汽车;train 火车;
+umbrella 雨伞;basket 篮子;bottle 瓶子;plate 盘子;clock 钟;stone 石头;bridge 桥;tower 塔;tent 帐篷;kite 风筝;
+guitar 吉他;piano 钢琴;phone 电话;coat 外套;shoe 鞋;sofa 沙发;mirror 镜子;fence 栅栏;wall 墙;statue 雕像""")
+ACTS = read("""chases 追;bites 咬;follows 跟着;pushes 推;pulls 拉;kicks 踢;feeds 喂;watches 看着;looks at 看着;hugs 抱着;
+carries 背着;catches 抓住;hits 打;licks 舔;jumps over 跳过;leads 牵着;teaches 教;helps 帮助;calls 叫;waits for 等;
+scares 吓;leaves 离开;meets 遇见;paints 画;runs after 追着;sits on 坐在…上;washes 洗;pats 拍;attacks 攻击;saves 救""")
+COLOURS = read("""red 红色的;blue 蓝色的;green 绿色的;yellow 黄色的;black 黑色的;white 白色的;brown 棕色的;pink 粉色的;
+purple 紫色的;orange 橙色的;grey 灰色的""")
+KINDS = opposites("""big 大的,small 小的;old 旧的,new 新的;round 圆的,square 方的;tall 高的,short 矮的;wooden 木头的,iron 铁的;
+long 长的,short 短的;open 打开的,closed 关着的;clean 干净的,dirty 脏的;full 满的,empty 空的;wet 湿的,dry 干的""")
+MOODS = opposites("""sleeping 睡觉的,running 奔跑的;young 年轻的,old 年老的;happy 高兴的,sad 悲伤的;fat 胖的,thin 瘦的;
+sitting 坐着的,standing 站着的;strong 强壮的,weak 虚弱的;tall 高的,short 矮的;big 大的,small 小的""")
+WHERE = read("""on 上面;under 下面;behind 后面;in front of 前面;above 上方;below 下方;inside 里面;to the left of 左边;
+to the right of 右边;outside 外面""")
+WORN = read("""hat 戴,帽子;helmet 戴,头盔;scarf 戴,围巾;mask 戴,面具;watch 戴,手表;shirt 穿,衬衫;coat 穿,外套;skirt 穿,裙子;
+jacket 穿,夹克;sweater 穿,毛衣;bag 带,包;dog 带,狗;child 带,孩子;umbrella 拿,雨伞;camera 拿,相机;stick 拿,棍子""")
+GIVEN = read('ball 球;book 书;cup 杯子;flower 花;letter 信;apple 苹果;bone 骨头;stick 棍子;key 钥匙;gift 礼物')
 
 
 def a(words):
@@ -54,19 +56,19 @@ def a(words):
 
 
 def act(rng):
-    (x, u), (y, v) = rng.sample(read(BEINGS), 2)
-    does, said = rng.choice(read(ACTS))
-    chinese = said.split('…') if '…' in said else (said, '')
-    told = lambda p, q: p + chinese[0] + q + chinese[1]
+    (x, u), (y, v) = rng.sample(BEINGS, 2)
+    does, said = rng.choice(ACTS)
+    before, _, behind = said.partition('…')
+    told = lambda p, q: p + before + q + behind
     return (x, y), (f'{a(x)} {does} {a(y)}', f'{a(y)} {does} {a(x)}', told(u, v), told(v, u))
 
 
 def give(rng):
-    (x, u), (y, v) = rng.sample(read(BEINGS), 2)
-    thing, given = rng.choice(read(GIVEN))
+    (x, u), (y, v) = rng.sample(BEINGS, 2)
+    thing, given = rng.choice(GIVEN)
     does, said = rng.choice([('gives', '给'), ('throws', '扔给'), ('brings', '带给'), ('shows', '给…看')])
-    chinese = said.split('…') if '…' in said else (said, '')
-    told = lambda p, q: f'{p}把{given}{chinese[0]}{q}{chinese[1]}'
+    before, _, behind = said.partition('…')
+    told = lambda p, q: f'{p}把{given}{before}{q}{behind}'
     return (x, y), (f'{a(x)} {does} {a(thing)} to {a(y)}', f'{a(y)} {does} {a(thing)} to {a(x)}',
                     told(u, v), told(v, u))
 
@@ -74,11 +76,11 @@ def give(rng):
 def bound(rng):
     """Two qualities of two things, exchanged."""
     kind = rng.randrange(3)
-    (x, u), (y, v) = rng.sample(read(BEINGS if kind == 2 else THINGS + ';' + BEINGS), 2)
+    (x, u), (y, v) = rng.sample(BEINGS if kind == 2 else THINGS + BEINGS, 2)
     if kind == 0:
-        (p, r), (q, s) = rng.sample(read(COLOURS), 2)
+        (p, r), (q, s) = rng.sample(COLOURS, 2)
     else:
-        (p, r), (q, s) = rng.choice(opposites(KINDS if kind == 1 else MOODS))
+        (p, r), (q, s) = rng.choice(KINDS if kind == 1 else MOODS)
     if rng.random() < 0.5:
         p, r, q, s = q, s, p, r
     joined, chinese = rng.choice([('{} beside {}', '{}在{}旁边'), ('{} next to {}', '{}在{}旁边'),
@@ -91,8 +93,8 @@ def bound(rng):
 
 
 def stand(rng):
-    (x, u), (y, v) = rng.sample(read(THINGS + ';' + BEINGS), 2)
-    where, said = rng.choice(read(WHERE))
+    (x, u), (y, v) = rng.sample(THINGS + BEINGS, 2)
+    where, said = rng.choice(WHERE)
     is_ = rng.choice(['', ' is'])
     en = lambda i, j: f'{a(i)}{is_} {where} {a(j)}'
     form = rng.choice(['{}在{}{}', '{1}{2}的{0}']) if not is_ else '{}在{}{}'
@@ -101,8 +103,8 @@ def stand(rng):
 
 
 def without(rng):
-    x, u = rng.choice(read(BEINGS))
-    thing, said = rng.choice(read(WORN))
+    x, u = rng.choice(BEINGS)
+    thing, said = rng.choice(WORN)
     verb, v = said.split(',')
     return (x, thing), (f'{a(x)} with {a(thing)}', f'{a(x)} without {a(thing)}',
                         f'{verb}{v}的{u}', f'没有{verb}{v}的{u}')
@@ -127,6 +129,11 @@ def pairs(count, seed=3):
     return list(made.values())
 
 
+def columns(x):
+    """[n,4,...] -> [4n,...]: all of the first column, then the second ..."""
+    return x.transpose(0, 1).flatten(0, 1)
+
+
 class Encoded:
     """ids [n,4,LENGTH], used [n,4] of `count` pairs."""
 
@@ -137,7 +144,7 @@ class Encoded:
     def draw(self, rng, count):
         """ids [4 count, LENGTH], used, column by column; `rng`: of numpy."""
         rows = rng.choice(len(self.ids), count, replace=False)
-        return self.ids[rows].transpose(0, 1).flatten(0, 1), self.used[rows].T.flatten()
+        return columns(self.ids[rows]), columns(self.used[rows])
 
 
 def confused(e):
