@@ -11,16 +11,18 @@ has no mask: each of its heads has 63 numbers and a 64th, by which [PAD] gets -F
 unit length, reads RADIUS times as much and writes so much less. The first stream is never written, hence
 the first part is that of first_part.tables, exactly.
 
-The picture's first part is the shipped one; its attention, which passes through, is left out (8 dead units)."""
+The picture's first part is the shipped one; its attention, which passes through, is left out (8 dead units); the
+order is zero in it."""
 import torch
 import torch.nn.functional as F
 
 import brivl_torch as B
 import image_head as I
 import text_tower as T
-from second_text import HEAD, HEADS, INNER, LAST_INNER, OWN
+from second_image import SECOND
+from second_text import HEAD, HEADS, INNER, LAST_INNER, ORDER, ORDER_HIDDEN, OWN
 
-STREAMS = T.BERT + OWN
+STREAMS, JOINT = T.BERT + OWN, I.DIM + SECOND + ORDER
 WIDE, FLAG_AT, TAKES, KEEPS = STREAMS + 3, STREAMS, STREAMS + 1, STREAMS + 2  # channels; the last two are anchors
 ANCHOR, FLAG, QUERY = 400.0, 100.0, 8.0
 RADIUS = ANCHOR * 2 ** 0.5
@@ -120,38 +122,46 @@ def last_layer(into, layer):
 
 
 def last_of(fc2, first, part):
-    """The last layer of a head: the old one's rows, then the second part's from old and new units. `part`:
-    SecondText or SecondImage, whose first part is divided by its length."""
+    """The last layer of a head: the old one's rows, then the second part's from old and new units; the rest is
+    zero. `part`: SecondText or SecondImage, whose first part is divided by its length. Returns what is to be
+    multiplied with the rest."""
     zero(fc2)
-    old, gain = first.in_features, part.first.length * part.gain
+    old, gain, second = first.in_features, part.first.length * part.gain, slice(I.DIM, I.DIM + SECOND)
     fc2.weight[:I.DIM, :old], fc2.bias[:I.DIM] = first.weight, first.bias
     of_old = part.from_old.weight / part.old_size
-    fc2.weight[I.DIM:, :old], fc2.weight[I.DIM:, old:] = gain * of_old, gain * part.from_units.weight
-    fc2.bias[I.DIM:] = gain * (part.from_units.bias - of_old @ part.old_mean)
+    fc2.weight[second, :old] = gain * of_old
+    fc2.weight[second, old:old + part.units.out_features] = gain * part.from_units.weight
+    fc2.bias[second] = gain * (part.from_units.bias - of_old @ part.old_mean)
+    return gain
 
 
 @torch.no_grad()
 def text_tower(text):
     config = dict(CONFIG, vocab_size=len(text.token))
-    old, new, out = text.first.textFC, text.units.out_features, text.from_units.out_features
+    old = text.first.textFC
     n = old.fc1.out_features
-    bert, head = B.Bert(config), B.TextHead(WIDE, HEADS, 1, LAST_INNER, n + new, I.DIM + out)
+    units = torch.cat([text.units.weight, text.order_units.weight])
+    bert, head = B.Bert(config), B.TextHead(WIDE, HEADS, 1, LAST_INNER, n + len(units), JOINT)
     embed(bert.embeddings, text)
     bert_layer(bert.encoder.layer[0], text.layers[0])
     last_layer(head.textAtt.layers[0], text.layers[1])
     fc1 = head.textFC.fc1
     fc1.weight[:n] = F.pad(old.fc1.weight * text.first_size, (0, WIDE - T.BERT))
     fc1.bias[:n] = old.fc1.bias + old.fc1.weight @ text.first_mean
-    fc1.weight[n:], fc1.bias[n:] = reads(text.units.weight * text.input_gain), text.units.bias
-    last_of(head.textFC.fc2, old.fc2, text)
+    fc1.weight[n:] = reads(units * text.input_gain)
+    fc1.bias[n:] = torch.cat([text.units.bias, text.order_units.bias])
+    fc2 = head.textFC.fc2
+    gain = last_of(fc2, old.fc2, text)
+    fc2.weight[-ORDER:, -ORDER_HIDDEN:] = gain * text.from_order.weight
+    fc2.bias[-ORDER:] = gain * text.from_order.bias
     return B.TextTower(bert, head).eval(), config
 
 
 @torch.no_grad()
 def image_head(image, old):
-    fc1, new, out = old.imgFC.fc1, image.units.out_features, image.from_units.out_features
+    fc1 = old.imgFC.fc1
     n, width = fc1.out_features, fc1.in_features
-    head = B.ImageHead(old.max_pool[0].in_features, width, 4, 1, 8, n + new, I.DIM + out)
+    head = B.ImageHead(old.max_pool[0].in_features, width, 4, 1, 8, n + image.units.out_features, JOINT)
     head.max_pool.load_state_dict(old.max_pool.state_dict())
     zero(head.imgAtt)
     for name in ('norm1', 'norm2'):

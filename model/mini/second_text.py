@@ -6,11 +6,13 @@
 
 textFC reads the mean over tokens of both [BERT + OWN]: its old units the first alone, HIDDEN new ones both; the
 second part reads all units. The teacher's embedding under `reading` (second_image.py) is what it learns, first
-as a bag of pieces, then with its layers, when it also learns to tell pairs of the same words in another order
-apart (word_order.py). fold.py makes one checkpoint of the two streams, and says why
-heads have 63 numbers and why padding is left out.
+as a bag of pieces, then with its layers. Then it also learns to tell pairs of the same words in another order apart
+(word_order.py), in ORDER numbers of their own, from units of their own: no picture has anything there, nor do
+names. fold.py makes one checkpoint of the two streams, and says why heads have 63 numbers and why padding is
+left out.
 
-  SecondText    ids [n,L], used [n] -> both parts [n, DIM + SECOND]
+  SecondText    ids [n,L], used [n] -> both parts and the order [n, DIM + SECOND + ORDER]
+  split(x)      -> the three of them; of what has no order the last is empty
   train(...)    -> SecondText; states in WORK/text-bag.pt, WORK/text-whole.pt
 """
 import os
@@ -20,17 +22,28 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import image_head as I
 import text_tower as T
 import word_order
 from first_part import mean_over
 from second_image import SECOND
 from training import Loop, contrast
+from word_order import ORDER
 
-OWN, HIDDEN = 61, 320
+OWN, HIDDEN = 61, 448
+ORDER_HIDDEN = 96
 HEADS, HEAD, INNER, LAST_INNER = 5, 63, 320, 8  # the units of BERT's layer, and of textAtt
-LENGTH = 1.2            # of the second part while it learns from the teacher
+# the second part's length while it learns from the teacher, by source; of others LENGTH
+LENGTH, LENGTHS = 1.2, {'names': 0.12, 'words': 0.15, 'drawn': 0.15, 'wordnet_zh': 0.5}
 BAG_RATE, WHOLE_RATE, DECAY = 2e-3, 7e-4, 0.01
-CONFUSED = 0.5          # how much pairs of the same words weigh
+# how much the pairs' goal weighs, that they are told apart, their order's length, that of names
+ORDERED, CONFUSED, HEARD, SILENT = 2.0, 0.5, 0.3, 1.0
+ORDER_LENGTH = 0.5      # of the order, in that of the second part
+NAMES = ('words', 'names', 'kinds', 'wordnet_zh', 'drawn')  # sources that have no order
+
+
+def split(x):
+    return x[:, :I.DIM], x[:, I.DIM:I.DIM + SECOND], x[:, I.DIM + SECOND:]
 
 
 class Layer(nn.Module):
@@ -82,13 +95,16 @@ class SecondText(nn.Module):
         self.layers = nn.ModuleList([Layer(INNER, F.gelu), Layer(LAST_INNER, F.relu)])
         self.input_gain = nn.Parameter(torch.tensor(2.0))
         self.units, self.from_units = nn.Linear(T.BERT + OWN, HIDDEN), nn.Linear(HIDDEN, SECOND)
+        self.order_units, self.from_order = nn.Linear(T.BERT + OWN, ORDER_HIDDEN), nn.Linear(ORDER_HIDDEN, ORDER)
         self.from_old = nn.Linear(old, SECOND, bias=False)
-        nn.init.normal_(self.units.weight, std=(2 / (T.BERT + OWN)) ** 0.5)
+        for units in (self.units, self.order_units):
+            nn.init.normal_(units.weight, std=(2 / (T.BERT + OWN)) ** 0.5)
         nn.init.zeros_(self.from_old.weight)
 
     def head(self):
         """What joint.py trains."""
-        return [*self.units.parameters(), *self.from_units.parameters(), *self.from_old.parameters()]
+        return [p for m in (self.units, self.from_units, self.from_old, self.order_units, self.from_order)
+                for p in m.parameters()]
 
     def own(self):
         return [p for p in self.parameters() if p.requires_grad]
@@ -113,13 +129,15 @@ class SecondText(nn.Module):
         return self.first.hidden(x[:, :T.BERT] * self.first_size + self.first_mean)
 
     def of_pooled(self, x):
-        """Both parts."""
+        """Both parts and the order."""
         with torch.no_grad():
             old = self.old_units(x)
             first = self.first.said(old)
-        new = F.dropout(F.relu(self.units(x * self.input_gain)), self.drop, self.training)
+        x = x * self.input_gain
+        new = F.dropout(F.relu(self.units(x)), self.drop, self.training)
         old = F.dropout((old - self.old_mean) / self.old_size, 0.1, self.training)
-        return torch.cat([first, self.gain * (self.from_units(new) + self.from_old(old))], 1)
+        order = self.from_order(F.relu(self.order_units(x)))
+        return torch.cat([first, self.gain * (self.from_units(new) + self.from_old(old)), self.gain * order], 1)
 
     def forward(self, ids, used, whole=True):
         return self.of_pooled(self.pooled(ids, used, whole))
@@ -133,32 +151,44 @@ class SecondText(nn.Module):
         self.old_mean.copy_(old.mean(0))
         size = old.std(0)
         self.old_size.copy_(size.clamp(min=size.median() / 2))
-        self.gain *= LENGTH / self.of_pooled(x)[:, self.first.textFC.fc2.out_features:].norm(dim=1).mean()
+        self.gain *= LENGTH / split(self.of_pooled(x))[1].norm(dim=1).mean()
         self.train()
 
 
 def trained(args, name, steps, size, rate, text, texts, table, reading, ordered):
     """One stage of it; `texts`: training_texts.Encoded; `ordered`: word_order.Encoded."""
-    whole, dim = name == 'whole', text.first.textFC.fc2.out_features
+    whole, names = name == 'whole', torch.tensor(texts.of(*NAMES))
+    lengths = torch.full([len(texts.texts)], LENGTH)
+    for source, length in LENGTHS.items():
+        lengths[texts.of(source)] = length
+    kinds = {texts.texts[r] for r in texts.of('kinds')}  # a name of a place may be a word, too
+    lengths[[t in kinds for t in texts.texts]] = LENGTH
 
     def losses(step):
         rng = np.random.default_rng(1000 * len(name) + step)
         rows = texts.draw(rng, size)
         ids, used = texts.ids[rows], texts.used[rows]
         if whole:
-            ids, used = (torch.cat(p) for p in zip((ids, used), ordered.draw(rng, args.whole_pairs)))
+            *pieces, order_goal = ordered.draw(rng, args.whole_pairs)
+            ids, used = (torch.cat(p) for p in zip((ids, used), pieces))
         goal = F.normalize(torch.tensor(table[texts.teacher[rows].numpy()]).float() @ reading.T, dim=1)
         with torch.autocast('cpu', torch.bfloat16, enabled=whole):
-            second = text.of_pooled(text.pooled(ids, used, whole))[:, dim:].float()
+            _, second, order = split(text.of_pooled(text.pooled(ids, used, whole)))
+        second, order = second[:size].float(), order.float()
         unit = F.normalize(second, dim=1)
-        cosine = (unit[:size] * goal).sum(1).mean()
-        apart = contrast(unit[:size], goal, 15.0, (goal @ goal.T > 0.999).float())
-        length = (second.norm(dim=1) - LENGTH).square().mean()
+        cosine = (unit * goal).sum(1).mean()
+        apart = contrast(unit, goal, 15.0, (goal @ goal.T > 0.999).float())
+        length = (second.norm(dim=1) / lengths[rows]).log().square().mean()
         parts = {'cosine with the teacher': cosine, 'apart': apart, 'length off': length}
-        loss = 2 * (1 - cosine) + 0.1 * apart + 0.05 * length
+        loss = 2 * (1 - cosine) + 0.1 * apart + 0.1 * length
         if whole:
-            parts['confused'] = word_order.confused(unit[size:])
-            loss = loss + CONFUSED * parts['confused']
+            said = F.normalize(order[size:], dim=1)
+            parts['order'] = (said * order_goal).sum(1).mean()
+            parts['confused'] = word_order.confused(said)
+            parts['order off'] = (order[size:].norm(dim=1) - ORDER_LENGTH * LENGTH).square().mean()
+            parts['order of names'] = order[:size][torch.isin(rows, names)].square().sum(1).mean()
+            loss = loss + ORDERED * (1 - parts['order']) + CONFUSED * parts['confused'] + \
+                HEARD * parts['order off'] + SILENT * parts['order of names']
         return loss, parts
 
     modules = nn.ModuleDict({'text': text})

@@ -1,10 +1,15 @@
-"""Pairs of sentences of the same words in another order, in English and Chinese, written by templates; and what a text
-tower loses that cannot tell them apart.
+"""Pairs of sentences of the same words in another order, in English and Chinese, written by templates; what their order
+is; and what a text tower loses that cannot tell them apart.
 
-  pairs(count)     [(English, the other one, Chinese, the other one)], none like a row of word_order.tsv
-  Encoded          their pieces
+  pairs(count)     [(texts, roles)]: (English, the other one, Chinese, the other one), none like a row of
+                   word_order.tsv; of both (words of the head, words of what it is told with), each (English, Chinese)
+  Encoded          their pieces and their goals
   columns(x)       [n,4,...] of n pairs -> [4n,...], as confused() takes them
   confused(e)      e [4n,d]: unit rows of n pairs -> loss
+
+The goal of a sentence is what its head is, less what that is told with: who bites less who is bitten, the red car less
+the blue house, in the ORDER first principal components of what the teacher says of pieces. In the other sentence of
+the pair the goal is the opposite, or nearly, and in the other language the same.
 
 word_order.tsv is only ever measured. No pair is made here whose two things stand together in a row of it."""
 import os
@@ -14,6 +19,7 @@ import torch
 import torch.nn.functional as F
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+ORDER = 32              # numbers of the joint space that tell the order
 SHARP = 20.0            # what a difference of two cosines is multiplied by
 
 
@@ -55,59 +61,61 @@ def a(words):
     return ('an ' if words[0] in 'aeiou' else 'a ') + words
 
 
+def exchanged(heads, others):
+    """Roles of two sentences: the second says of `others` what the first says of `heads`."""
+    return (heads, others), (others, heads)
+
+
 def act(rng):
-    (x, u), (y, v) = rng.sample(BEINGS, 2)
+    (x, u), (y, v) = one, other = rng.sample(BEINGS, 2)
     does, said = rng.choice(ACTS)
     before, _, behind = said.partition('…')
     told = lambda p, q: p + before + q + behind
-    return (x, y), (f'{a(x)} {does} {a(y)}', f'{a(y)} {does} {a(x)}', told(u, v), told(v, u))
+    return (f'{a(x)} {does} {a(y)}', f'{a(y)} {does} {a(x)}', told(u, v), told(v, u)), exchanged([one], [other])
 
 
 def give(rng):
-    (x, u), (y, v) = rng.sample(BEINGS, 2)
+    (x, u), (y, v) = one, other = rng.sample(BEINGS, 2)
     thing, given = rng.choice(GIVEN)
     does, said = rng.choice([('gives', '给'), ('throws', '扔给'), ('brings', '带给'), ('shows', '给…看')])
     before, _, behind = said.partition('…')
     told = lambda p, q: f'{p}把{given}{before}{q}{behind}'
-    return (x, y), (f'{a(x)} {does} {a(thing)} to {a(y)}', f'{a(y)} {does} {a(thing)} to {a(x)}',
-                    told(u, v), told(v, u))
+    return (f'{a(x)} {does} {a(thing)} to {a(y)}', f'{a(y)} {does} {a(thing)} to {a(x)}',
+            told(u, v), told(v, u)), exchanged([one], [other])
 
 
 def bound(rng):
     """Two qualities of two things, exchanged."""
     kind = rng.randrange(3)
-    (x, u), (y, v) = rng.sample(BEINGS if kind == 2 else THINGS + BEINGS, 2)
-    if kind == 0:
-        (p, r), (q, s) = rng.sample(COLOURS, 2)
-    else:
-        (p, r), (q, s) = rng.choice(KINDS if kind == 1 else MOODS)
-    if rng.random() < 0.5:
-        p, r, q, s = q, s, p, r
+    (x, u), (y, v) = one, other = rng.sample(BEINGS if kind == 2 else THINGS + BEINGS, 2)
+    qualities = rng.sample(COLOURS if kind == 0 else rng.choice(KINDS if kind == 1 else MOODS), 2)
+    (p, r), (q, s) = first, second = qualities
     joined, chinese = rng.choice([('{} beside {}', '{}在{}旁边'), ('{} next to {}', '{}在{}旁边'),
                                   ('{} near {}', '{1}旁边的{0}'), ('{} and {}', '{}和{}'),
                                   ('{} behind {}', '{1}后面的{0}'), ('{} with {}', '{}和{}'),
                                   ('{} on {}', '{1}上的{0}'), ('{} in front of {}', '{}在{}前面')])
     en = lambda i, j: joined.format(a(f'{i} {x}'), a(f'{j} {y}'))
     zh = lambda i, j: chinese.format(i + u, j + v)
-    return (x, y), (en(p, q), en(q, p), zh(r, s), zh(s, r))
+    return (en(p, q), en(q, p), zh(r, s), zh(s, r)), (([first, one], [second, other]), ([second, one], [first, other]))
 
 
 def stand(rng):
-    (x, u), (y, v) = rng.sample(THINGS + BEINGS, 2)
+    (x, u), (y, v) = one, other = rng.sample(THINGS + BEINGS, 2)
     where, said = rng.choice(WHERE)
     is_ = rng.choice(['', ' is'])
     en = lambda i, j: f'{a(i)}{is_} {where} {a(j)}'
     form = rng.choice(['{}在{}{}', '{1}{2}的{0}']) if not is_ else '{}在{}{}'
     zh = lambda i, j: form.format(i, j, said)
-    return (x, y), (en(x, y), en(y, x), zh(u, v), zh(v, u))
+    return (en(x, y), en(y, x), zh(u, v), zh(v, u)), exchanged([one], [other])
 
 
 def without(rng):
-    x, u = rng.choice(BEINGS)
+    x, u = one = rng.choice(BEINGS)
     thing, said = rng.choice(WORN)
     verb, v = said.split(',')
-    return (x, thing), (f'{a(x)} with {a(thing)}', f'{a(x)} without {a(thing)}',
-                        f'{verb}{v}的{u}', f'没有{verb}{v}的{u}')
+    other = thing, v
+    return (f'{a(x)} with {a(thing)}', f'{a(x)} without {a(thing)}', f'{verb}{v}的{u}', f'没有{verb}{v}的{u}'), \
+        (([one], [other]), ([one], [other, ('without', '没有')]))
 
 
 FORMS = ((act, 0.3), (bound, 0.3), (stand, 0.2), (give, 0.1), (without, 0.1))
@@ -123,10 +131,19 @@ def pairs(count, seed=3):
     rng, rows, made = random.Random(seed), measured(), {}
     forms, shares = zip(*FORMS)
     while len(made) < count:
-        things, texts = rng.choices(forms, shares)[0](rng)
+        texts, roles = rng.choices(forms, shares)[0](rng)
+        things = [side[-1][0] for side in roles[0]]
         if not any(all(t in row for t in things) for row in rows):
-            made.setdefault(texts[0], texts)
+            made.setdefault(texts[0], (texts, roles))
     return list(made.values())
+
+
+def contents(pieces):
+    """`pieces` [V,512] of the teacher, zero where there is none -> [V,ORDER], each column of size one."""
+    known = pieces.norm(dim=1) > 0
+    x = (pieces - pieces[known].mean(0)) * known[:, None]
+    x = x @ torch.linalg.eigh((x.T @ x).double())[1].flip(1)[:, :ORDER].float()
+    return x / x[known].std(0)
 
 
 def columns(x):
@@ -135,16 +152,31 @@ def columns(x):
 
 
 class Encoded:
-    """ids [n,4,LENGTH], used [n,4] of `count` pairs."""
+    """ids [n,4,LENGTH], used [n,4], goal [n,4,ORDER] of `count` pairs; `pieces` as contents() takes them."""
 
-    def __init__(self, encode, count):
-        ids, used = encode([t for pair in pairs(count) for t in pair])
+    def __init__(self, encode, count, pieces):
+        made = pairs(count)
+        ids, used = encode([t for texts, _ in made for t in texts])
         self.ids, self.used = ids.short().unflatten(0, (-1, 4)), used.unflatten(0, (-1, 4))
+        words = sorted({w for _, roles in made for role in roles for side in role for w in side})
+        meaning = dict(zip(words, self.meaning(encode, words, contents(pieces))))
+        less = lambda role: sum(meaning[w] for w in role[0]) - sum(meaning[w] for w in role[1])
+        goal = torch.stack([torch.stack([less(role) for role in roles]) for _, roles in made])
+        self.goal = F.normalize(goal, dim=2).repeat(1, 2, 1)
+
+    @staticmethod
+    def meaning(encode, words, table):
+        """[n,ORDER]: the mean over both languages of the mean over a word's pieces."""
+        out = 0
+        for language in (0, 1):
+            ids, used = encode([w[language] for w in words])
+            out = out + torch.stack([table[row[1:n - 1]].mean(0) for row, n in zip(ids, used.tolist())]) / 2
+        return out
 
     def draw(self, rng, count):
-        """ids [4 count, LENGTH], used, column by column; `rng`: of numpy."""
+        """ids [4 count, LENGTH], used, goal, column by column; `rng`: of numpy."""
         rows = rng.choice(len(self.ids), count, replace=False)
-        return columns(self.ids[rows]), columns(self.used[rows])
+        return columns(self.ids[rows]), columns(self.used[rows]), columns(self.goal[rows])
 
 
 def confused(e):
