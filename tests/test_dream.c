@@ -139,6 +139,15 @@ static void places_and_words_of_a_picture(void **state)
     free(csv);
     SUCCEEDS_QUIETLY("xray", "a.png", "--text", "moon", MODEL, "--out", "b");
     assert_int_equal(access("b/xray.png", F_OK), 0);
+    SUCCEEDS_QUIETLY("xray", "a.png", "--text", "moon", MODEL, "--text-length", "4", "--out", "b");
+    char *said = slurp("stderr", NULL);
+    assert_null(strstr(said, "not seen"));
+    free(said);
+    SUCCEEDS_QUIETLY("xray", "a.png", "--text", "moon moon moon", MODEL, "--text-length", "4",
+                     "--out", "b");
+    said = slurp("stderr", NULL);
+    assert_non_null(strstr(said, "text 1 has 5 tokens, the model reads 4: the last 1 are not seen"));
+    free(said);
 }
 
 static void a_receipt_says_whether_it_is_the_same(void **state)

@@ -7,6 +7,7 @@
 #include "app/cli/json.h"
 #include "app/cli/many.h"
 #include "app/cli/places.h"
+#include "feavis/embed.h"
 #include "feavis/xray.h"
 
 enum { MOST = 64 }; /* texts of a picture */
@@ -47,6 +48,21 @@ static fv_status read_texts(xray *q)
     return q->count ? FV_OK
                     : fv_fail(FV_ERR_ARGUMENT, "%s was not made of a text: give one with --text",
                               c->words);
+}
+
+/* What of the texts the model does not see, as everywhere. */
+static fv_status warn(const xray *q)
+{
+    size_t count = (size_t)q->count, guides = (size_t)fv_model_guide_count(q->model);
+    fv_text_report *reports = calloc(count * guides, sizeof *reports);
+    float *rows = malloc(count * (size_t)fv_embed_dim(q->model) * sizeof *rows);
+    fv_status s = reports && rows
+                      ? fv_embed_texts(q->model, q->texts, q->count, rows, reports, NULL, NULL)
+                      : fv_fail(FV_ERR_MEMORY, "an X-ray: out of memory");
+    if (s >= 0) many_warn(reports, q->texts, q->count, q->model);
+    free(reports);
+    free(rows);
+    return s;
 }
 
 static fv_status save_table(const xray *q)
@@ -155,6 +171,7 @@ static fv_status run(xray *q)
     FV_TRY(read_texts(q));
     FV_TRY(keep_picture(q));
     FV_TRY(fv_model_open(&q->model, c->options));
+    FV_TRY(warn(q));
     for (int t = 0; t < q->count; t++)
         FV_TRY(fv_xray_make(&q->found[t], q->model, &q->picture, q->texts[t]));
     FV_TRY(many_folder(&q->folder, c, "xray"));
