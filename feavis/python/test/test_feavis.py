@@ -248,7 +248,7 @@ def test_a_preset_has_settings_for_another_generator():
     how = dict(SMALL, size=32, steps=1)
     own = feavis.imagine("山", preset="normal", **how).recipe
     other = feavis.imagine("山", preset="normal", generator="fourier", **how).recipe
-    assert "\nparam: vqgan\n" in own and "\nblur: 2\n" in own and "role: decoder" in own
+    assert "\nparam: vqgan\n" in own and "\nblur: 3.5\n" in own and "role: decoder" in own
     assert "\nparam: fourier\n" in other and "\nblur: 4\n" in other
 
 
