@@ -169,13 +169,10 @@ static fv_status print_hits(const cli *c, fv_model *m, const fv_index *x, const 
 /* The words of the command line as one text. */
 static fv_status one_text(many *out, const char *text, fv_model *m)
 {
-    fv_text_report reports[FV_MAX_GUIDES];
     FV_TRY(fv_list_add(&out->list, text));
     out->rows = malloc((size_t)fv_embed_dim(m) * sizeof *out->rows);
     if (!out->rows) return fv_fail(FV_ERR_MEMORY, "searching: out of memory");
-    FV_TRY(fv_embed_texts(m, out->list.at, 1, out->rows, reports, NULL, NULL));
-    many_warn(reports, out->list.at, 1, m);
-    return FV_OK;
+    return many_embed_texts(out->rows, m, out->list.at, 1, NULL);
 }
 
 /* Neither the rows nor their names go over a file of the index. */

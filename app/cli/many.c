@@ -166,7 +166,8 @@ static void warn_of(const fv_text_report *r, int number, const char *text, const
                 number, cli_shown(whose), cli_shown(text));
 }
 
-void many_warn(const fv_text_report *reports, char *const *texts, int count, fv_model *m)
+/* reports [guides][count] */
+static void warn(const fv_text_report *reports, char *const *texts, int count, fv_model *m)
 {
     int guides = fv_model_guide_count(m);
     for (int i = 0; i < guides * count; i++) {
@@ -177,20 +178,27 @@ void many_warn(const fv_text_report *reports, char *const *texts, int count, fv_
     }
 }
 
+fv_status many_embed_texts(float *rows, fv_model *m, char *const *texts, int count,
+                           many_progress *progress)
+{
+    size_t guides = (size_t)fv_model_guide_count(m);
+    fv_text_report *reports = calloc((size_t)count * guides, sizeof *reports);
+    if (!reports) return fv_fail(FV_ERR_MEMORY, "texts: out of memory");
+    fv_status s =
+        fv_embed_texts(m, texts, count, rows, reports, progress ? many_show : NULL, progress);
+    if (s == FV_CANCELLED) s = fv_fail(FV_ERR_ARGUMENT, "interrupted");
+    if (s >= 0) warn(reports, texts, count, m);
+    free(reports);
+    return s;
+}
+
 fv_status many_texts(many *out, const cli *c, fv_model *m, const char *path)
 {
     many x = {0};
     FV_TRY(fv_list_lines(&x.list, path));
-    size_t guides = (size_t)fv_model_guide_count(m);
-    fv_text_report *reports = calloc((size_t)x.list.count * guides, sizeof *reports);
-    fv_status s = reports ? allocate(&x, m) : fv_fail(FV_ERR_MEMORY, "texts: out of memory");
-    if (s >= 0) {
-        many_progress p = many_progress_of(c, "texts");
-        s = fv_embed_texts(m, x.list.at, x.list.count, x.rows, reports, many_show, &p);
-        if (s == FV_CANCELLED) s = fv_fail(FV_ERR_ARGUMENT, "interrupted");
-    }
-    if (s >= 0) many_warn(reports, x.list.at, x.list.count, m);
-    free(reports);
+    many_progress p = many_progress_of(c, "texts");
+    fv_status s = allocate(&x, m);
+    if (s >= 0) s = many_embed_texts(x.rows, m, x.list.at, x.list.count, &p);
     if (s < 0)
         many_clear(&x);
     else

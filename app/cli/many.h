@@ -32,8 +32,10 @@ fv_status many_list_pictures(fv_list *out, const cli *c);
 fv_status many_pictures(many *out, const cli *c, fv_model *m);
 fv_status many_texts(many *out, const cli *c, fv_model *m, const char *path);
 
-/* Warns of texts that are cut or have unknown tokens; reports [guides][count]. */
-void many_warn(const fv_text_report *reports, char *const *texts, int count, fv_model *m);
+/* Embeds texts into rows [count][fv_embed_dim]; warns of those that are cut or have unknown tokens.
+ * progress: NULL for none. */
+fv_status many_embed_texts(float *rows, fv_model *m, char *const *texts, int count,
+                           many_progress *progress);
 
 /* What results are of: all guides together, or one of several. */
 typedef struct many_view {

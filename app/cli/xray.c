@@ -53,14 +53,9 @@ static fv_status read_texts(xray *q)
 /* What of the texts the model does not see, as everywhere. */
 static fv_status warn(const xray *q)
 {
-    size_t count = (size_t)q->count, guides = (size_t)fv_model_guide_count(q->model);
-    fv_text_report *reports = calloc(count * guides, sizeof *reports);
-    float *rows = malloc(count * (size_t)fv_embed_dim(q->model) * sizeof *rows);
-    fv_status s = reports && rows
-                      ? fv_embed_texts(q->model, q->texts, q->count, rows, reports, NULL, NULL)
-                      : fv_fail(FV_ERR_MEMORY, "an X-ray: out of memory");
-    if (s >= 0) many_warn(reports, q->texts, q->count, q->model);
-    free(reports);
+    float *rows = malloc((size_t)q->count * (size_t)fv_embed_dim(q->model) * sizeof *rows);
+    fv_status s = rows ? many_embed_texts(rows, q->model, q->texts, q->count, NULL)
+                       : fv_fail(FV_ERR_MEMORY, "an X-ray: out of memory");
     free(rows);
     return s;
 }
