@@ -20,7 +20,8 @@ import brivl_torch as B
 import image_head as I
 import text_tower as T
 from second_image import SECOND
-from second_text import HEAD, HEADS, INNER, LAST_INNER, ORDER, ORDER_HIDDEN, OWN
+from second_text import HEAD, HEADS, INNER, LAST_INNER, ORDER_HIDDEN, OWN
+from word_order import ORDER
 
 STREAMS, JOINT = T.BERT + OWN, I.DIM + SECOND + ORDER
 WIDE, FLAG_AT, TAKES, KEEPS = STREAMS + 3, STREAMS, STREAMS + 1, STREAMS + 2  # channels; the last two are anchors

@@ -205,8 +205,7 @@ class Losses:
         """`pairs` have the order of their goal, `names` none."""
         _, second, order = split(pairs)
         first, _, none = split(names)
-        said = F.normalize(order, dim=1)
-        return {'disorder': 1 - (said * goal).sum(1).mean(), 'confused': word_order.confused(said),
+        return {**word_order.losses(order, goal),
                 'order off': (order.norm(dim=1) / second.norm(dim=1) - ORDER_LENGTH).square().mean(),
                 'order of names': (none.norm(dim=1) / first.norm(dim=1)).square().mean()}
 

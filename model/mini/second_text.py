@@ -182,12 +182,10 @@ def trained(args, name, steps, size, rate, text, texts, table, reading, ordered)
         parts = {'cosine with the teacher': cosine, 'apart': apart, 'length off': length}
         loss = 2 * (1 - cosine) + 0.1 * apart + 0.1 * length
         if whole:
-            said = F.normalize(order[size:], dim=1)
-            parts['order'] = (said * order_goal).sum(1).mean()
-            parts['confused'] = word_order.confused(said)
+            parts.update(word_order.losses(order[size:], order_goal))
             parts['order off'] = (order[size:].norm(dim=1) - ORDER_LENGTH * LENGTH).square().mean()
             parts['order of names'] = order[:size][torch.isin(rows, names)].square().sum(1).mean()
-            loss = loss + ORDERED * (1 - parts['order']) + CONFUSED * parts['confused'] + \
+            loss = loss + ORDERED * parts['disorder'] + CONFUSED * parts['confused'] + \
                 HEARD * parts['order off'] + SILENT * parts['order of names']
         return loss, parts
 

@@ -6,6 +6,7 @@ is; and what a text tower loses that cannot tell them apart.
   Encoded          their pieces and their goals
   columns(x)       [n,4,...] of n pairs -> [4n,...], as confused() takes them
   confused(e)      e [4n,d]: unit rows of n pairs -> loss
+  losses(e, goal)  e, goal [4n,ORDER] -> {'disorder': how far e is from its goal, 'confused'}
 
 The goal of a sentence is what its head is, less what that is told with: who bites less who is bitten, the red car less
 the blue house, in the ORDER first principal components of what the teacher says of pieces. In the other sentence of
@@ -185,3 +186,8 @@ def confused(e):
     near = lambda t, x, y: F.softplus(SHARP * (t * (y - x)).sum(1)).mean()
     return (near(first, third, fourth) + near(second, fourth, third) + near(third, first, second)
             + near(fourth, second, first)) / 4
+
+
+def losses(order, goal):
+    said = F.normalize(order, dim=1)
+    return {'disorder': 1 - (said * goal).sum(1).mean(), 'confused': confused(said)}
